@@ -1,0 +1,155 @@
+"""The default tracker: MediaPipe Face Mesh with irises and selfie segmentation, both inside the wheel (Apache-2.0)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from core.libs.tracker.base import N_POINTS, Observation
+
+_CLOSE_UP = 0.3  # of the larger picture side: faces smaller than this are looked at again in a crop around them
+_MAX_FACES = 4
+
+
+class MediaPipeTracker:
+    """478 landmarks and a matte from MediaPipe 0.10.21, the last release that carries these models in its wheel."""
+
+    name = "mediapipe"
+    version = "0.10.21/1"
+
+    def __init__(self) -> None:
+        with _silence_native_log():
+            import mediapipe  # slow, and it writes to stderr while it loads
+
+            solutions = mediapipe.solutions
+            options = {"refine_landmarks": True, "min_detection_confidence": 0.5}
+            self._still = solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=_MAX_FACES, **options)
+            self._detector = solutions.face_detection.FaceDetection(model_selection=1, min_detection_confidence=0.4)
+            self._segmenter = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
+            self._video = None
+            self._video_options = (solutions.face_mesh.FaceMesh, options)
+        self._roi: tuple[int, int, int] | None = None
+
+    def detect(self, image: np.ndarray) -> Observation | None:
+        """See `FaceTracker.detect`. Faces too small for the mesh detector are found by the full-range one first."""
+        with _silence_native_log():
+            found = self._mesh(self._still, image)
+            if found is None or _size(found) < _CLOSE_UP * max(image.shape[:2]):
+                box = self._find_box(image) if found is None else found.box
+                if box is not None:
+                    square = _square_around(box, 1.1)
+                    closer = self._mesh(self._still, _cut(image, square))
+                    if closer is not None:
+                        found = Observation(closer.points + np.float32([square[0], square[1], 0]))
+        return found
+
+    def follow(self, image: np.ndarray) -> Observation | None:
+        """See `FaceTracker.follow`. Looks in a square that moves only when the face nears its border.
+
+        A square that stood still for many frames lets the mesh's own temporal filter do its work; a frame without a
+        face makes the next one be searched from nothing.
+        """
+        if self._roi is not None:
+            with _silence_native_log():
+                found = self._mesh(self._video, _cut(image, self._roi))
+            if found is not None:
+                found = Observation(found.points + np.float32([self._roi[0], self._roi[1], 0]))
+                self._keep_roi(found)
+                return found
+            self._roi = None
+        found = self.detect(image)
+        if found is not None:
+            self._keep_roi(found)
+        return found
+
+    def matte(self, image: np.ndarray) -> np.ndarray:
+        """See `FaceTracker.matte`. The segmenter works at 256x256; a guided filter brings its edge onto the picture's."""
+        height, width = image.shape[:2]
+        with _silence_native_log():
+            coarse = self._segmenter.process(np.ascontiguousarray(image)).segmentation_mask
+        coarse = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        radius = max(2, round(max(height, width) / 80))
+        fine = cv2.ximgproc.guidedFilter(image, coarse, radius, 1e-4 * 255**2)
+        return np.clip((fine - 0.1) / 0.8, 0.0, 1.0)
+
+    def close(self) -> None:
+        """Free the models."""
+        for part in (self._still, self._detector, self._segmenter, self._video):
+            if part is not None:
+                part.close()
+
+    def _keep_roi(self, found: Observation) -> None:
+        inside = False
+        if self._roi is not None:
+            x, y, side = self._roi
+            box, margin = found.box, 0.12 * side
+            inside = (
+                box[0] > x + margin
+                and box[1] > y + margin
+                and box[2] < x + side - margin
+                and box[3] < y + side - margin
+            ) and 0.3 < _size(found) / side < 0.65
+        if not inside:
+            self._roi = _square_around(found.box, 1.1)
+            if self._video is not None:
+                self._video.close()
+            with _silence_native_log():
+                mesh, options = self._video_options
+                self._video = mesh(static_image_mode=False, max_num_faces=1, min_tracking_confidence=0.5, **options)
+
+    def _mesh(self, mesh, image: np.ndarray) -> Observation | None:
+        height, width = image.shape[:2]
+        faces = mesh.process(np.ascontiguousarray(image)).multi_face_landmarks
+        found = [
+            np.array([(p.x * width - 0.5, p.y * height - 0.5, p.z * width) for p in face.landmark], np.float32)
+            for face in faces or []
+        ]
+        found = [Observation(points) for points in found if points.shape == (N_POINTS, 3)]
+        return max(found, key=_size, default=None)
+
+    def _find_box(self, image: np.ndarray) -> np.ndarray | None:
+        height, width = image.shape[:2]
+        faces = self._detector.process(np.ascontiguousarray(image)).detections or []
+        boxes = [face.location_data.relative_bounding_box for face in faces]
+        boxes = [np.array([b.xmin, b.ymin, b.xmin + b.width, b.ymin + b.height]) for b in boxes]
+        boxes = [box * np.array([width, height, width, height]) for box in boxes]
+        return max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), default=None)
+
+
+def _size(found: Observation) -> float:
+    box = found.box
+    return float(max(box[2] - box[0], box[3] - box[1]))
+
+
+def _square_around(box: np.ndarray, margin: float) -> tuple[int, int, int]:
+    """x, y, side of the square around a box, larger by `margin` of the box's size on all sides together."""
+    side = round(float(max(box[2] - box[0], box[3] - box[1])) * (1 + margin))
+    return round(float(box[0] + box[2] - side) / 2), round(float(box[1] + box[3] - side) / 2), max(side, 16)
+
+
+def _cut(image: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
+    """The square of a picture; black where it reaches beyond the picture."""
+    x, y, side = square
+    height, width = image.shape[:2]
+    out = np.zeros((side, side, 3), np.uint8)
+    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
+    if x1 > x0 and y1 > y0:
+        out[y0 - y : y1 - y, x0 - x : x1 - x] = image[y0:y1, x0:x1]
+    return out
+
+
+@contextlib.contextmanager
+def _silence_native_log() -> Iterator[None]:
+    """MediaPipe's native libraries write to file descriptor 2, past Python: a user must not have to read that."""
+    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
