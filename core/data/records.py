@@ -61,6 +61,7 @@ class TrackedSequence:
             where the pictures come cropped or there are none.
         head: `open` or `flame`.
         smoothed: whether the parameters were smoothed over time already.
+        residual: (V, 3) in head units, what the codes leave of this very face at rest, or None.
     """
 
     shapecode: np.ndarray
@@ -75,6 +76,7 @@ class TrackedSequence:
     crops: np.ndarray | None = None
     head: str = "open"
     smoothed: bool = False
+    residual: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.times)
@@ -99,6 +101,7 @@ class TrackedSequence:
             self.transform_matrix[index],
             self.bbox[index],
             self.head,
+            self.residual,
         )
 
     def __iter__(self) -> Iterator[TrackedFrame]:
@@ -118,8 +121,7 @@ class TrackedSequence:
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / TRACK_FILE
         values: dict[str, object] = {name: getattr(self, name) for name in (*PARAMETERS, "bbox", "status")}
-        if self.crops is not None:
-            values["crops"] = self.crops
+        values |= {name: getattr(self, name) for name in ("crops", "residual") if getattr(self, name) is not None}
         values["times"] = np.array([(t.numerator, t.denominator) for t in self.times], np.int64).reshape(-1, 2)
         values["fps"] = np.array([self.fps.numerator, self.fps.denominator], np.int64)
         values["head"], values["smoothed"], values["format"] = self.head, self.smoothed, _FORMAT

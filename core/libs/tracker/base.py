@@ -46,6 +46,10 @@ class FaceTracker(Protocol):
         """The face of the next frame of a video: as `detect`, but near where the last frame had it."""
         ...
 
+    def reset(self) -> None:
+        """Forget the last frame: the next `follow` begins another video."""
+        ...
+
     def matte(self, image: np.ndarray) -> np.ndarray:
         """How much of every pixel belongs to the person: (H, W) float32 in 0..1."""
         ...

@@ -1,0 +1,147 @@
+"""FLAME (Li et al., SIGGRAPH Asia 2017): a head as linear blend skinning over shape and expression directions.
+
+One class, two assets: the built-in open head and, where the user has it, FLAME's own file. Both have 300 shape and 100
+expression directions and five joints: root, neck, jaw, left eye, right eye.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.data.records import TrackedFrame
+from core.errors import UserError
+
+OPEN_HEAD = Path(__file__).with_name("open_head.npz")
+_ARRAYS = {
+    "f": (None, 3),
+    "v_template": (None, 3),
+    "shapedirs": (None, 3, 400),
+    "posedirs": (None, 3, 36),
+    "J_regressor": (5, None),
+    "kintree_table": (2, 5),
+    "weights": (None, 5),
+}
+
+
+class FLAMEModel(torch.nn.Module):
+    """A head that shape, expression, jaw and eye codes move.
+
+    Args:
+        n_shape, n_exp: how many shape and expression directions to keep; shorter codes are allowed.
+        scale: head units per metre.
+        no_lmks: leave landmarks out; the open head has none of its own: its first 478 vertices are the tracker's points.
+        path: an asset in FLAME's layout: `.npz`, or FLAME's own `.pt`.
+
+    Attributes:
+        faces: (F, 3) int64. kind: `open` or `flame`.
+    """
+
+    def __init__(
+        self,
+        n_shape: int = 300,
+        n_exp: int = 100,
+        scale: float = 5.0,
+        no_lmks: bool = False,
+        path: Path = OPEN_HEAD,
+    ) -> None:
+        super().__init__()
+        arrays = _read(Path(path))
+        self.kind = "open" if "mirror" in arrays else "flame"
+        self.n_shape, self.n_exp, self.scale, self.no_lmks = n_shape, n_exp, scale, no_lmks
+        directions = arrays["shapedirs"]
+        directions = torch.cat([directions[..., :n_shape], directions[..., 300 : 300 + n_exp]], -1)
+        self.register_buffer("faces", arrays["f"].long())
+        # In head units from the start: everything below is linear in lengths.
+        self.register_buffer("template", arrays["v_template"].float() * scale)
+        self.register_buffer("directions", directions.float() * scale)
+        self.register_buffer("pose_directions", arrays["posedirs"].float() * scale)
+        self.register_buffer("joint_regressor", arrays["J_regressor"].float())
+        self.register_buffer("weights", arrays["weights"].float())
+        self._corrects_pose = bool(self.pose_directions.any())
+        self._parents = (-1, *(int(p) for p in arrays["kintree_table"][0, 1:]))
+
+    def forward(
+        self,
+        shape_params: Tensor,  # (B, n_shape)
+        expression_params: Tensor,  # (B, n_exp)
+        pose_params: Tensor,  # (B, 6) root and jaw
+        eye_pose_params: Tensor,  # (B, 6) left and right
+        residual: Tensor | None = None,  # (V, 3) or (B, V, 3), added at rest
+    ) -> Tensor:  # (B, V, 3)
+        """Vertices in head units."""
+        rest = self.template + torch.einsum(
+            "vck,bk->bvc", self.directions, torch.cat([shape_params, expression_params], -1)
+        )
+        joints = self.joint_regressor @ rest  # (B, 5, 3)
+        if residual is not None:
+            rest = rest + residual
+        return self._pose(rest, joints, pose_params, eye_pose_params)
+
+    def evaluate(self, frame: TrackedFrame) -> np.ndarray:  # (V, 3)
+        """Vertices of one tracked frame, its residual included, as float32."""
+        if frame.head != self.kind:
+            raise UserError(
+                f"codes of the {frame.head!r} head cannot move the {self.kind!r} head; track the file again with -f"
+            )
+        codes = (frame.shapecode, frame.expcode, frame.posecode, frame.eyecode)
+        tensors = [torch.from_numpy(np.ascontiguousarray(code, np.float32))[None] for code in codes]
+        residual = None if frame.residual is None else torch.from_numpy(frame.residual)
+        with torch.inference_mode():
+            return self(*tensors, residual=residual)[0].numpy()
+
+    def _pose(self, rest: Tensor, joints: Tensor, pose: Tensor, eyes: Tensor) -> Tensor:
+        batch = len(rest)
+        turns = torch.cat([pose[:, :3], torch.zeros_like(pose[:, :3]), pose[:, 3:], eyes], 1).view(batch, 5, 3)
+        rotations = _rodrigues(turns)
+        if self._corrects_pose:
+            feature = (rotations[:, 1:] - torch.eye(3, device=rest.device, dtype=rest.dtype)).reshape(batch, 36)
+            rest = rest + torch.einsum("vck,bk->bvc", self.pose_directions, feature)
+        chained: list[tuple[Tensor, Tensor]] = []
+        for joint, parent in enumerate(self._parents):
+            rotation, position = rotations[:, joint], joints[:, joint, :, None]
+            if parent >= 0:
+                above, origin = chained[parent]
+                position = origin + above @ (position - joints[:, parent, :, None])
+                rotation = above @ rotation
+            chained.append((rotation, position))
+        rotation = torch.stack([r for r, _ in chained], 1)  # (B, 5, 3, 3)
+        shift = torch.stack([p for _, p in chained], 1)[..., 0] - (rotation @ joints[..., None])[..., 0]
+        blended = torch.einsum("vj,bjkl->bvkl", self.weights, rotation)
+        return (blended @ rest[..., None])[..., 0] + self.weights @ shift
+
+
+def _rodrigues(vectors: Tensor) -> Tensor:
+    """Axis-angle (..., 3) to matrices (..., 3, 3), with FLAME's own guard against a zero angle."""
+    angle = (vectors + 1e-8).norm(dim=-1, keepdim=True)
+    x, y, z = (vectors / angle).unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
+    sin, cos = angle.sin()[..., None], angle.cos()[..., None]
+    return torch.eye(3, device=x.device, dtype=x.dtype) + sin * cross + (1 - cos) * (cross @ cross)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The arrays of an asset, their shapes checked. UserError where it is not one."""
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: torch.from_numpy(archive[name]) for name in archive.files}
+        else:
+            arrays = torch.load(path, map_location="cpu", weights_only=True)["flame_model"]
+    except FileNotFoundError:
+        raise UserError(f"{path}: head model not found") from None
+    except Exception as error:  # each reader raises its own
+        raise UserError(f"{path}: not a head model ({type(error).__name__})") from error
+    for name, shape in _ARRAYS.items():
+        got = tuple(arrays[name].shape) if name in arrays else None
+        if (
+            got is None
+            or len(got) != len(shape)
+            or any(e is not None and e != g for e, g in zip(shape, got, strict=True))
+        ):
+            raise UserError(f"{path}: not a head model: {name} has shape {got}, expected {shape}")
+    return arrays

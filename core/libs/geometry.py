@@ -1,0 +1,36 @@
+"""Cameras and alignments that the stations share. Row vectors throughout: `q = p @ R + t`."""
+
+from __future__ import annotations
+
+import numpy as np
+import roma
+import torch
+
+from core.data.records import FOCAL, IMAGE_SIZE
+
+
+def fit_similarity(
+    points: np.ndarray,  # (..., N, 3)
+    target: np.ndarray,  # (N, 3) or (..., N, 3)
+    weights: np.ndarray | None = None,  # (N,) or (..., N)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scale (...,), rotation (..., 3, 3) and shift (..., 3) with `scale * points @ rotation + shift ~ target`.
+
+    Least squares (Umeyama, PAMI 1991), by roma.
+    """
+    source = torch.from_numpy(np.array(points, np.float64))
+    goal = torch.from_numpy(np.array(np.broadcast_to(target, points.shape), np.float64))
+    if weights is not None:
+        weights = torch.from_numpy(np.array(np.broadcast_to(weights, points.shape[:-1]), np.float64))
+    rotation, shift, scale = roma.rigid_points_registration(source, goal, weights=weights, compute_scaling=True)
+    return scale.numpy(), rotation.transpose(-1, -2).numpy(), shift.numpy()
+
+
+def to_pixels(camera: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
+    """Pixels (..., 2) of points in the camera frame (..., 3); pixel centres at integers."""
+    return ((1 - FOCAL * camera[..., :2] / camera[..., 2:3]) * size - 1) / 2
+
+
+def to_camera(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    """Head space (..., V, 3) to the camera frame under `transform` (..., 3, 4)."""
+    return vertices @ transform[..., :3] + transform[..., None, :, 3]

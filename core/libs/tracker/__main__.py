@@ -1,0 +1,31 @@
+"""Track a video into a driver folder that holds numbers only: `python -m core.libs.tracker --save FOLDER VIDEO`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from core.errors import UserError
+from core.libs.tracker.track import track_driver
+
+
+def main() -> int:
+    """Parse, track, save."""
+    parser = argparse.ArgumentParser(prog="python -m core.libs.tracker", description=__doc__.splitlines()[0])
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--save", type=Path, required=True, metavar="FOLDER")
+    arguments = parser.parse_args()
+    try:
+        sequence = replace(track_driver(arguments.video), crops=None)  # without the video its crops say nothing
+        file = sequence.save(arguments.save)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{file}: {len(sequence)} frames at {sequence.fps} fps, {file.stat().st_size / 1024:.0f} KiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

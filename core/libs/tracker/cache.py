@@ -1,0 +1,30 @@
+"""Tracking results by content: the same file tracked by the same tracker for the same head is tracked once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def default_folder() -> Path:
+    """The user's cache folder, as the XDG base directory specification has it."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "gagavatar-enhanced" / "tracks"
+
+
+@dataclass(frozen=True)
+class TrackCache:
+    """Folders of tracked parameters, named by a hash of all that they depend on."""
+
+    folder: Path = field(default_factory=default_folder)
+
+    def entry(self, path: Path, *depends_on: str) -> Path:
+        """The folder for a file's result; it need not exist yet."""
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        digest.update("\0".join(depends_on).encode())
+        return self.folder / digest.hexdigest()[:32]

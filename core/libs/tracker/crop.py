@@ -1,0 +1,88 @@
+"""Where the head is cut out: upstream's crop, held as still as the head allows."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from core.data.records import IMAGE_SIZE
+
+EXPANSION = 1.97  # of the face mesh's box; upstream's 1.65 is of a detector's, which is larger
+_STILL_FRAMES = (np.inf, 150.0, 75.0, 38.0, 19.0)  # time constants tried, strongest first
+_ROOM = 0.10  # of the crop: how near its border the face may come
+
+
+def crop_around(points: np.ndarray) -> np.ndarray:
+    """x, y, side (3,) of the crop around a face's points (478, 3) or of every frame's (T, 3)."""
+    box = _boxes(points)
+    side = EXPANSION * np.sqrt((box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1]))
+    corner = (box[..., :2] + box[..., 2:]) / 2 - side[..., None] / 2
+    return np.concatenate([corner, side[..., None]], -1)
+
+
+def steady_crops(points: np.ndarray) -> np.ndarray:
+    """Crops (T, 3) for the points of a clip (T, 478, 3): one for all if the face stays inside, else as slow as it can.
+
+    A crop that follows the head makes the shoulders swim; one that stands still lets the head move as it was filmed.
+    """
+    wanted = crop_around(points)
+    centre = np.concatenate([wanted[:, :2] + wanted[:, 2:] / 2, wanted[:, 2:]], 1)
+    box = _boxes(points)
+    for frames in _STILL_FRAMES:
+        smooth = np.broadcast_to(np.median(centre, 0), centre.shape) if np.isinf(frames) else _both_ways(centre, frames)
+        crops = np.concatenate([smooth[:, :2] - smooth[:, 2:] / 2, smooth[:, 2:]], 1)
+        low, high = box[:, :2] - crops[:, :2], crops[:, :2] + crops[:, 2:] - box[:, 2:]
+        room = np.minimum(low, high).min(1) / crops[:, 2]
+        size = wanted[:, 2] / crops[:, 2]
+        if (room > _ROOM).all() and (size > 0.8).all() and (size < 1.25).all():
+            break
+    return crops.astype(np.float32)
+
+
+def crop_image(image: np.ndarray, crop: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
+    """The crop (x, y, side) of a picture (H, W, 3) as (size, size, 3) uint8, black beyond the picture."""
+    x, y, side = (float(v) for v in crop)
+    factor = size / side
+    if factor < 1 / 1.5:  # shrinking: cut, then average areas, as warping would alias
+        pad = 2
+        x0, y0 = int(np.floor(x)) - pad, int(np.floor(y)) - pad
+        n = int(np.ceil(side)) + 2 * pad + 1
+        half = max(2, round(n * factor * 1.25))
+        part = cv2.resize(_cut(image, x0, y0, n), (half, half), interpolation=cv2.INTER_AREA)
+        ratio = half / n
+        return crop_image(part, np.array([(x - x0) * ratio, (y - y0) * ratio, side * ratio]), size)
+    matrix = np.array([[factor, 0, (0.5 - x) * factor - 0.5], [0, factor, (0.5 - y) * factor - 0.5]])
+    flags = cv2.INTER_LINEAR if factor < 1.2 else cv2.INTER_CUBIC
+    return cv2.warpAffine(image, matrix, (size, size), flags=flags)
+
+
+def to_crop(points: np.ndarray, crops: np.ndarray) -> np.ndarray:
+    """Points (..., N, 3) of the picture in pixels of the 512-pixel crop (..., 3)."""
+    factor = IMAGE_SIZE / crops[..., 2]
+    out = points * factor[..., None, None]
+    out[..., :2] = (points[..., :2] - crops[..., None, :2] + 0.5) * factor[..., None, None] - 0.5
+    return out
+
+
+def _boxes(points: np.ndarray) -> np.ndarray:
+    surface = points[..., :468, :2]
+    return np.concatenate([surface.min(-2), surface.max(-2)], -1)
+
+
+def _both_ways(values: np.ndarray, frames: float) -> np.ndarray:
+    """Exponential smoothing forwards and backwards: no lag."""
+    from scipy.signal import filtfilt
+
+    gain = 1 - np.exp(-1 / frames)
+    pad = min(len(values) - 1, int(4 * frames))
+    return filtfilt([gain], [1, gain - 1], values, axis=0, padtype="even", padlen=pad) if pad > 0 else values
+
+
+def _cut(image: np.ndarray, x: int, y: int, side: int) -> np.ndarray:
+    """A square of a picture, black beyond it."""
+    height, width = image.shape[:2]
+    out = np.zeros((side, side, *image.shape[2:]), image.dtype)
+    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
+    if x1 > x0 and y1 > y0:
+        out[y0 - y : y1 - y, x0 - x : x1 - x] = image[y0:y1, x0:x1]
+    return out
