@@ -57,7 +57,7 @@ class MotionTransfer:
         # rest shape onto the driver's, so that the source's own frame comes out as it went in.
         head = FLAMEModel()
         mine, theirs = _rest(head, source), _rest(head, driver[0])
-        weights = 1.0 / ((head.directions[..., head.n_shape :] ** 2).sum((1, 2)).numpy() + 4e-5)
+        weights = 1.0 / ((head.directions[:478, :, head.n_shape :] ** 2).sum((1, 2)).numpy() + 4e-5)
         scale, rotation, shift = fit_similarity(mine, theirs, weights)
         aligned = scale * mine @ rotation + shift
         if np.sqrt(((aligned - theirs)[:468] ** 2).sum(-1).mean()) > self.same_person:

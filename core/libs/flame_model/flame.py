@@ -6,10 +6,12 @@ expression directions and five joints: root, neck, jaw, left eye, right eye.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from core.data.records import TrackedFrame
@@ -25,6 +27,17 @@ _ARRAYS = {
     "kintree_table": (2, 5),
     "weights": (None, 5),
 }
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """The buffers again, as numpy arrays that share their memory."""
+
+    template: np.ndarray  # (V, 3)
+    directions: np.ndarray  # (3 V, K)
+    pose_directions: np.ndarray  # (3 V, 36)
+    regressor: np.ndarray  # (5, V)
+    weights: np.ndarray  # (V, 5)
 
 
 class FLAMEModel(torch.nn.Module):
@@ -62,6 +75,13 @@ class FLAMEModel(torch.nn.Module):
         self.register_buffer("joint_regressor", arrays["J_regressor"].float())
         self.register_buffer("weights", arrays["weights"].float())
         self._corrects_pose = bool(self.pose_directions.any())
+        self._np = _Arrays(
+            self.template.numpy(),
+            self.directions.reshape(-1, n_shape + n_exp).numpy(),
+            self.pose_directions.reshape(-1, 36).numpy(),
+            self.joint_regressor.numpy(),
+            self.weights.numpy(),
+        )
         self._parents = (-1, *(int(p) for p in arrays["kintree_table"][0, 1:]))
 
     def forward(
@@ -87,11 +107,27 @@ class FLAMEModel(torch.nn.Module):
             raise UserError(
                 f"codes of the {frame.head!r} head cannot move the {self.kind!r} head; track the file again with -f"
             )
-        codes = (frame.shapecode, frame.expcode, frame.posecode, frame.eyecode)
-        tensors = [torch.from_numpy(np.ascontiguousarray(code, np.float32))[None] for code in codes]
-        residual = None if frame.residual is None else torch.from_numpy(frame.residual)
-        with torch.inference_mode():
-            return self(*tensors, residual=residual)[0].numpy()
+        # In numpy: for one small head, dispatching tensor operations costs more than they do.
+        code = np.concatenate([frame.shapecode[: self.n_shape], frame.expcode[: self.n_exp]])
+        rest = self._np.template + (self._np.directions @ code).reshape(-1, 3)
+        joints = self._np.regressor @ rest
+        if frame.residual is not None:
+            rest = rest + frame.residual
+        turns = np.concatenate([frame.posecode[:3], np.zeros(3), frame.posecode[3:], frame.eyecode]).reshape(5, 3)
+        rotations = Rotation.from_rotvec(turns).as_matrix().astype(np.float32)
+        if self._corrects_pose:
+            rest = rest + (self._np.pose_directions @ (rotations[1:] - np.eye(3)).ravel()).reshape(-1, 3)
+        for joint in range(1, 5):
+            parent = self._parents[joint]
+            rotations[joint] = rotations[parent] @ rotations[joint]
+        places = joints.copy()
+        for joint in range(1, 5):
+            parent = self._parents[joint]
+            places[joint] = places[parent] + rotations[parent] @ (joints[joint] - joints[parent])
+        shift = places - np.einsum("jkl,jl->jk", rotations, joints)
+        blended = (self._np.weights @ rotations.reshape(5, 9)).reshape(-1, 3, 3)
+        posed = np.einsum("vkl,vl->vk", blended, rest) + self._np.weights @ shift
+        return posed.astype(np.float32)
 
     def _pose(self, rest: Tensor, joints: Tensor, pose: Tensor, eyes: Tensor) -> Tensor:
         batch = len(rest)
@@ -112,6 +148,11 @@ class FLAMEModel(torch.nn.Module):
         shift = torch.stack([p for _, p in chained], 1)[..., 0] - (rotation @ joints[..., None])[..., 0]
         blended = torch.einsum("vj,bjkl->bvkl", self.weights, rotation)
         return (blended @ rest[..., None])[..., 0] + self.weights @ shift
+
+
+def head_mirror() -> np.ndarray:  # (478,)
+    """For every point of the tracker's mesh, the one on the other side of the face."""
+    return _read(OPEN_HEAD)["mirror"].numpy().astype(np.int64)
 
 
 def _rodrigues(vectors: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE
 from core.libs.flame_model import FLAMEModel
@@ -94,12 +95,17 @@ class HeadFitter:
         scale, turn, shift = fit_similarity(person, self._template, self._stable)
         person = scale * person @ turn + shift
         scale, rotation, shift = fit_similarity(np.broadcast_to(person, upright.shape), upright, self._pose_weights)
-        distance = FOCAL * IMAGE_SIZE / 2 / scale  # of the head's centre, where one head unit spans `scale` pixels
-        depth = distance[:, None] - (upright[..., 2] - shift[:, None, 2]) / scale[:, None]
-        camera = upright[..., :2] * depth[..., None] / (FOCAL * IMAGE_SIZE / 2)
-        camera = np.concatenate([camera, -depth[..., None]], -1) * FLIP
-        # Once more in the perspective camera: a head off the middle is seen from its side.
-        scale, rotation, shift = fit_similarity(np.broadcast_to(person, upright.shape), camera, self._pose_weights)
+        focal = FOCAL * IMAGE_SIZE / 2
+        rotation = rotation * FLIP
+        shift = np.concatenate([shift[:, :2] / scale[:, None] * FLIP[:2], (focal / scale)[:, None]], 1)
+        rays = upright[..., :2] * FLIP[:2] / focal  # x / z and y / z in the camera frame
+        relief = upright[..., 2] / scale[:, None]
+        rotation, shift = refine_pose(rotation, shift, person, rays, relief, self._pose_weights)
+        # Depths of the points: the tracker's relief, hung on the pose.
+        predicted = (person @ rotation)[..., 2]
+        weight = self._pose_weights / self._pose_weights.sum()
+        depth = shift[:, 2:] - relief + ((relief + predicted) @ weight)[:, None]
+        camera = np.concatenate([rays * depth[..., None], depth[..., None]], -1)
         lifted = (camera - shift[:, None]) @ np.swapaxes(rotation, -1, -2)
         return np.concatenate([rotation, shift[..., None]], -1), lifted
 
@@ -127,6 +133,52 @@ class HeadFitter:
             angles = np.clip(angles, -_EYE_LIMIT, _EYE_LIMIT)
             out[:, column], out[:, column + 1] = -angles[:, 1], angles[:, 0]
         return out
+
+
+def refine_pose(
+    rotation: np.ndarray,  # (T, 3, 3)
+    shift: np.ndarray,  # (T, 3)
+    person: np.ndarray,  # (N, 3)
+    rays: np.ndarray,  # (T, N, 2) x / z and y / z seen
+    relief: np.ndarray,  # (T, N) towards the viewer, head units, up to a constant
+    weights: np.ndarray,  # (N,)
+    depth_weight: float = 0.03,
+    rounds: int = 8,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Poses that explain where the points are seen, by Gauss-Newton with Cauchy weights.
+
+    Where a point is seen is measured ten times better than how deep it lies, and the tracker's depths sway with the
+    expression. So they only break ties: `depth_weight` is their weight relative to positions.
+    """
+    for _ in range(rounds):
+        turned = person @ rotation  # (T, N, 3)
+        camera = turned + shift[:, None]
+        z = camera[..., 2:]
+        distance = shift[:, None, 2:]
+        seen = (camera[..., :2] / z - rays) * distance  # head units at the head's distance
+        robust = weights / (1 + (seen**2).sum(-1) / 0.01**2)
+        deep = -(turned[..., 2] + relief)
+        deep = deep - (deep * weights).sum(-1, keepdims=True) / weights.sum()
+        # d camera / d (turn about the camera's axes, shift)
+        x, y, depth = (turned[..., i] for i in range(3))
+        zero = np.zeros_like(x)
+        by_turn = np.stack(
+            [np.stack([zero, -depth, y], -1), np.stack([depth, zero, -x], -1), np.stack([-y, x, zero], -1)], -1
+        )  # (T, N, xyz, turn)
+        jacobian = np.concatenate([by_turn, np.broadcast_to(np.eye(3), (*by_turn.shape[:-1], 3))], -1)  # (T, N, 3, 6)
+        flat = (jacobian[..., :2, :] - (camera[..., :2] / z)[..., None] * jacobian[..., 2:, :]) * (distance / z)[..., None]
+        along = -jacobian[..., 2, :].copy()
+        along[..., 3:] = 0
+        along = along - (along * weights[:, None]).sum(1, keepdims=True) / weights.sum()
+        normal = np.einsum("tnia,tnib,tn->tab", flat, flat, robust)
+        normal += depth_weight * np.einsum("tna,tnb,tn->tab", along, along, robust)
+        right = np.einsum("tnia,tni,tn->ta", flat, seen, robust)
+        right += depth_weight * np.einsum("tna,tn,tn->ta", along, deep, robust)
+        step = -np.linalg.solve(normal + 1e-9 * np.eye(6), right[..., None])[..., 0]
+        # Row vectors: a small turn w of q is q + w x q.
+        rotation = rotation @ np.swapaxes(Rotation.from_rotvec(step[:, :3]).as_matrix(), -1, -2)
+        shift = shift + step[:, 3:]
+    return rotation, shift
 
 
 def _posterior(directions: np.ndarray, sigma: np.ndarray) -> np.ndarray:

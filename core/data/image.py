@@ -1,0 +1,227 @@
+"""Pictures in and out: every way of storing one becomes uint8 RGB, upright, in sRGB."""
+
+import io
+import uuid
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from core.errors import UserError
+
+MAX_PIXELS = 100_000_000
+# An allow-list: some of Pillow's other formats start outside programs (EPS) or have no signature to go by (TGA).
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+_EXIF_DESCRIPTION = 0x010E
+# For `av.open`. Without it FFmpeg takes text, single pictures and lists that name other files or addresses for videos.
+MEDIA_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,av1,obu,"
+    "ivf,mxf,dv,nut,rm,yuv4mpegpipe,mjpeg,h263,vc1,mp3,wav,w64,flac,aac,ac3,eac3,aiff,caf",
+}
+
+
+def check_file(path: Path, what: str) -> Path:
+    """Return `path` if it is a non-empty, readable file; `what` names it in the message ("picture", "video").
+
+    Raises:
+        UserError: nothing there, a folder, not readable or empty.
+    """
+    path = Path(path)
+    try:
+        if not path.exists():
+            raise UserError(f"{path} does not exist: give the path of a {what} file")
+        if path.is_dir():
+            raise UserError(f"{path} is a folder: give the path of a {what} file")
+        with path.open("rb") as stream:
+            first = stream.read(1)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check its name and permissions") from error
+    if not first:
+        raise UserError(f"{path} is empty (0 bytes): copy or download the {what} again")
+    return path
+
+
+def check_target(path: Path, endings: tuple[str, ...]) -> Path:
+    """Return `path` if a file with one of `endings` (".png", ...) can be put there.
+
+    Raises:
+        UserError: another ending, a folder of that name, or no folder to put it in.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in endings:
+        raise UserError(f"{path} ends in {path.suffix or 'nothing'}: give it one of the endings {', '.join(endings)}")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give the name of a file to write")
+    if not path.parent.is_dir():
+        raise UserError(f"the folder {path.parent} does not exist: create it or write somewhere else")
+    return path
+
+
+def part_of(path: Path) -> Path:
+    """The name of the unfinished file beside `path`: on the same disk, so that the rename at the end is atomic."""
+    return path.with_name(f".{path.stem[:80]}-{uuid.uuid4().hex[:12]}.part")
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read a picture file.
+
+    EXIF orientation and an embedded colour profile are applied, transparency is laid over black, deep pictures are
+    scaled to 8 bits; of an animation the first frame is taken.
+
+    Args:
+        path: any format in `FORMATS`, recognised by its content.
+    Returns:
+        uint8 (H, W, 3), sRGB.
+    Raises:
+        UserError: missing, a folder, empty, unreadable, not a picture, damaged or above `MAX_PIXELS`.
+    """
+    path = check_file(path, "picture")
+    try:
+        with _open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UserError(_too_large(path, f"{width}x{height}"))
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise UserError(_not_a_picture(path)) from error
+    except Image.DecompressionBombError as error:
+        raise UserError(_too_large(path, "far more")) from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on broken data
+        raise UserError(f"{path} is a damaged picture ({_one_line(error)}): save it again as PNG or JPEG") from error
+
+
+def write_image(path: Path, image: np.ndarray, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a PNG or JPEG file, whole or not at all.
+
+    Args:
+        path: ends in .png, .jpg or .jpeg; an existing file is replaced.
+        image: uint8 (H, W, 3) RGB.
+        metadata: texts stored in the file: PNG text chunks, JPEG comment and EXIF description.
+    Raises:
+        UserError: the ending, the folder or the disk does not allow it.
+        ValueError: `image` has another shape or type.
+    """
+    path = check_target(path, (".png", ".jpg", ".jpeg"))
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"image must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    texts = {str(key): str(value) for key, value in (metadata or {}).items()}
+    if path.suffix.lower() == ".png":
+        info = PngInfo()
+        for key, value in texts.items():
+            info.add_itxt(key, value)
+        options = {"format": "PNG", "pnginfo": info, "compress_level": 4}
+    else:
+        options = {"format": "JPEG", "quality": 95, "subsampling": 0}
+        if texts:
+            line = "; ".join(f"{key}: {value}" for key, value in texts.items())
+            exif = Image.Exif()
+            exif[_EXIF_DESCRIPTION] = line.encode("ascii", "replace").decode("ascii")  # the tag's type is ASCII
+            options |= {"exif": exif.tobytes(), "comment": line.encode("utf-8")}
+    part = part_of(path)
+    try:
+        picture.save(part, **options)
+        part.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or _one_line(error)}): check the disk") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def kind_of(path: Path) -> Literal["image", "video", "folder"]:
+    """Say what a path holds, by its content and not its ending. Only headers are read.
+
+    An animated GIF or PNG counts as a video (`read_image` still reads its first frame).
+
+    Raises:
+        UserError: nothing there, unreadable, empty, or neither a picture nor a video.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return "folder"
+    check_file(path, "picture or video")
+    try:
+        with _open(path) as image:
+            # Not every picture of several frames moves: a phone's MPO holds a preview, a TIFF pages.
+            return "video" if image.format in ("GIF", "PNG") and getattr(image, "is_animated", False) else "image"
+    except Image.DecompressionBombError:
+        return "image"  # read_image says what is wrong with it
+    except (OSError, SyntaxError, ValueError, EOFError):  # UnidentifiedImageError is an OSError
+        pass
+    try:
+        with av.open(str(path.absolute()), options=MEDIA_OPTIONS) as container:
+            if container.streams.video:
+                return "video"
+    except (av.FFmpegError, OSError, ValueError):
+        pass
+    raise UserError(f"{path} is neither a picture nor a video: give a JPEG, PNG, WebP, MP4, MOV, MKV or WebM file")
+
+
+def _open(path: Path) -> Image.Image:
+    Image.init()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is ours, and an error
+        return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """Any Pillow mode to uint8 (H, W, 3)."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return np.repeat(_deep_to_8bit(np.asarray(image))[..., None], 3, axis=2)
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = np.asarray(image.getchannel("A"), dtype=np.uint16)[..., None]
+    rgb = np.array(_to_srgb(image))
+    if alpha is not None:
+        rgb = ((rgb * alpha + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(rgb)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if image.mode in ("RGBA", "RGBX", "P", "PA"):
+        image = image.convert("RGB")
+    if profile and image.mode in ("RGB", "CMYK", "L"):
+        try:
+            source = ImageCms.getOpenProfile(io.BytesIO(profile))
+            if "sRGB" not in ImageCms.getProfileDescription(source):
+                return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass  # a broken or mismatched profile: the plain numbers are the best there is
+    return image.convert("RGB")
+
+
+def _deep_to_8bit(grey: np.ndarray) -> np.ndarray:
+    """Grey of 16 bits, 32 bits or float to uint8; the full range is told from the type and the largest value."""
+    values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
+    top = values.max()
+    if grey.dtype.kind == "f":
+        full = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else top
+    else:
+        full = 65535.0 if grey.dtype.itemsize == 2 or 255 < top <= 65535 else 255.0 if top <= 255 else top
+    return np.clip(np.rint(values * (255.0 / full)), 0, 255).astype(np.uint8)
+
+
+def _not_a_picture(path: Path) -> str:
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"hevc", b"msf1"):
+        return f"{path} is a HEIC picture, which is not supported: export it as JPEG or PNG"
+    return f"{path} is not a picture that can be read: give a JPEG, PNG, WebP, BMP, GIF, TIFF or AVIF file"
+
+
+def _too_large(path: Path, size: str) -> str:
+    return f"{path} has {size} pixels, the limit is {MAX_PIXELS // 1_000_000} megapixels: scale it down first"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,192 @@
+"""LiftedAvatar: the built-in avatar. No training, no download, no GPU.
+
+Every pixel of the person in the photo becomes one Gaussian on a sheet through the tracked head (`lifting`); the driver
+moves the sheet and the sheet carries the Gaussians (`binding`); the rasterizer's `surface` rule draws them.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from core.data.records import FOCAL, IMAGE_SIZE, TrackedSource
+from core.libs.flame_model import FLAMEModel, head_mirror
+from core.libs.flame_model import topology as topo
+from core.libs.geometry import to_camera
+from core.models.LiftedAvatar.binding import carry, cover, pixel_spread
+from core.models.LiftedAvatar.filling import fill
+from core.models.LiftedAvatar.lifting import Sheet, lift
+from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface, warm_up
+
+_NECK = np.array([0.0, -0.55, -0.25])  # where the head turns on the shoulders, head units
+
+
+@dataclass(frozen=True)
+class LiftedSettings:
+    """Numbers of the avatar; lengths in pixels of the source crop unless said otherwise.
+
+    Attributes:
+        sigma: of a Gaussian. blur: added to the projected covariance, px^2. sharpen: rounds of making the picture at the
+            source pose equal the photo. torso_follow: share of the neck's shift that the shoulders take part in.
+        matte_floor: pixels fainter than this are not lifted.
+    """
+
+    sigma: float = 0.55
+    blur: float = 0.05
+    sharpen: int = 3
+    neck_reach: float = 0.15
+    matte_floor: float = 0.02
+    z_window: float = 0.05
+    fill_weight: float = 0.12
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """One person, ready to be moved. Arrays of N Gaussians are in the row-major order of their pixels."""
+
+    sheet: Sheet
+    triangles: np.ndarray  # (F + G, 3) those of the sheet, then the filled ones again
+    at_source: np.ndarray  # (478, 3) the face's points in head space, in the source's own expression
+    around: np.ndarray  # (M - 478, 3) the surroundings in head space
+    anchor: np.ndarray  # (3, 4) the head's place when the shoulders stand as in the photo
+    spread: np.ndarray  # (F + G, 3, 2)
+    owner: np.ndarray  # (N,)
+    weights: np.ndarray  # (N, 3)
+    colors: np.ndarray  # (N, 4) RGB in 0..1, then the matte
+    share: np.ndarray  # (F + G,) weight of a triangle's Gaussians; negative where a filling takes over as it opens
+    buffers: dict[str, np.ndarray] = field(repr=False)
+    workspace: RasterWorkspace = field(repr=False)
+
+
+class LiftedAvatar:
+    """Builds avatars from tracked photos and draws them.
+
+    Args:
+        background: RGB in 0..1 behind the person.
+        settings: see `LiftedSettings`.
+    """
+
+    name = "lifted"
+
+    def __init__(
+        self, background: tuple[float, float, float] = (0.0, 0.0, 0.0), settings: LiftedSettings | None = None
+    ) -> None:
+        self.settings = settings or LiftedSettings()
+        self.background = np.array(background, np.float32)
+        self._head = FLAMEModel()
+        self._mirror = head_mirror()
+        self._surface = SurfaceSettings(blur=self.settings.blur, z_window=self.settings.z_window, full_weight=0.2)
+
+    def warm_up(self) -> float:
+        """Compile the kernels, or load them from the cache on disk; returns the seconds that took."""
+        start = time.perf_counter()
+        warm_up(rules=("surface",), channels=(4,))
+        points = np.ones((3, 3), np.float32)
+        triangle = np.array([[0, 1, 2]], np.int32)
+        cover(np.zeros((3, 2)), np.ones(3), triangle, 1)
+        one = np.zeros(1, np.int32)
+        spread = np.zeros((1, 3, 2), np.float32)
+        out = points[:1].copy(), np.zeros((1, 6), np.float32), np.zeros(1, np.float32)
+        carry(points, triangle, spread, 0.5, one, points[:1], np.ones(1, np.float32), *out)
+        return time.perf_counter() - start
+
+    def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> Avatar:
+        """The avatar of a person. `anchor` (3, 4): where the head is when the shoulders stand as in the photo."""
+        frame, settings = source.frame, self.settings
+        vertices = self._head.evaluate(frame)
+        side = len(source.image)
+        sheet = lift(vertices, frame.transform_matrix, self._head.faces.numpy(), side, source.margin)
+        owner, weights = cover(sheet.pixels, sheet.points[:, 2], sheet.triangles, side)
+        kept = (source.matte > settings.matte_floor) & (owner >= 0) & source.inside
+        rotation, shift = frame.transform_matrix[:, :3].astype(np.float64), frame.transform_matrix[:, 3]
+        in_head = (sheet.points - shift) @ rotation.T
+        photo = np.concatenate([source.image[kept].astype(np.float32) / 255, source.matte[kept, None]], 1)
+        filling = fill(
+            sheet.points,
+            sheet.pixels,
+            sheet.triangles,
+            owner,
+            np.concatenate([source.image.astype(np.float32) / 255, source.matte[..., None]], -1),
+            self._mirror,
+            FOCAL * IMAGE_SIZE / 2 / float(shift[2]),
+        )
+        n_photo, n_fill = len(photo), len(filling.owner)
+        n = n_photo + n_fill
+        avatar = Avatar(
+            sheet,
+            np.concatenate([sheet.triangles, sheet.triangles[filling.triangles]]),
+            in_head[: topo.N_POINTS],
+            in_head[topo.N_POINTS :],
+            (frame.transform_matrix if anchor is None else anchor).astype(np.float64),
+            np.concatenate([pixel_spread(sheet.pixels, sheet.triangles), filling.spread]).astype(np.float32),
+            np.concatenate([owner[kept], len(sheet.triangles) + filling.owner]).astype(np.int32),
+            np.concatenate([weights[kept], filling.weights]).astype(np.float32),
+            np.concatenate([photo, filling.colors]).astype(np.float32),
+            _share(len(sheet.triangles), filling.triangles, settings.fill_weight),
+            {name: np.empty((n, *shape), np.float32) for name, shape in (("xyz", (3,)), ("cov", (6,)), ("opacity", ()))},
+            RasterWorkspace(),
+        )
+        wide = (side, side)
+        for _ in range(settings.sharpen):
+            # At the source pose every Gaussian sits on its own pixel: what the splats blur is put back beforehand.
+            drawn, _ = self._splat(avatar, sheet.points, wide, FOCAL * IMAGE_SIZE / side)
+            avatar.colors[:n_photo] += photo - drawn[kept]
+        return avatar
+
+    def render(self, avatar: Avatar, vertices: np.ndarray, transform_matrix: np.ndarray) -> torch.Tensor:
+        """The picture (3, 512, 512) in 0..1 of the head's vertices (V, 3) under a transform (3, 4)."""
+        points = self.move(avatar, vertices, transform_matrix)
+        image, _ = self._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL)
+        matte = np.clip(image[..., 3:], 0, 1)
+        rgb = np.clip(image[..., :3], 0, 1) * matte + self.background * (1 - matte)
+        return torch.from_numpy(rgb).permute(2, 0, 1)
+
+    def move(self, avatar: Avatar, vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
+        """The sheet's points in the camera frame (M, 3) for the head's vertices under a transform."""
+        transform = transform.astype(np.float64)
+        face = vertices[: topo.N_POINTS].astype(np.float64)
+        moved = (face - avatar.at_source)[list(topo.FACE_OVAL)]
+        around = avatar.around + avatar.sheet.follow @ moved
+        head = to_camera(np.concatenate([face, around]), transform)
+        still = to_camera(avatar.around, avatar.anchor)
+        neck = to_camera(_NECK[None], transform) - to_camera(_NECK[None], avatar.anchor)
+        # A neck reaches only so far: the shoulders stand still for small moves of the head and go along with large ones.
+        length, reach = np.linalg.norm(neck), self.settings.neck_reach
+        still = still + neck * (1 - reach * np.tanh(length / reach) / max(length, 1e-9))
+        torso = avatar.sheet.torso[topo.N_POINTS :, None]
+        head[topo.N_POINTS :] = head[topo.N_POINTS :] * (1 - torso) + still * torso
+        return head
+
+    def _splat(self, avatar: Avatar, points: np.ndarray, size: tuple[int, int], focal: float):
+        carry(
+            points.astype(np.float32),
+            avatar.triangles,
+            avatar.spread,
+            self.settings.sigma,
+            avatar.owner,
+            avatar.weights,
+            avatar.share,
+            avatar.buffers["xyz"],
+            avatar.buffers["cov"],
+            avatar.buffers["opacity"],
+        )
+        return splat_surface(
+            avatar.buffers["xyz"],
+            avatar.buffers["cov"],
+            avatar.colors,
+            avatar.buffers["opacity"],
+            size,
+            focal,
+            avatar.workspace,
+            settings=replace(self._surface),
+        )
+
+
+def _share(n_triangles: int, filled: np.ndarray, weight: float) -> np.ndarray:
+    out = np.ones(n_triangles + len(filled), np.float32)
+    out[filled] = -1
+    out[n_triangles:] = weight
+    return out

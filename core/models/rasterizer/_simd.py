@@ -1,0 +1,168 @@
+"""Small float32 vectors for numba kernels: f32x8 (the channels of a pixel) and f32x16 (pixels: 4x4 or a row of 16).
+
+Numba leaves LLVM's SLP vectoriser off, and loops of eight are unrolled before the loop vectoriser sees them, so the
+kernels name their vectors. LLVM maps them to what the machine has (AVX-512, AVX2, SSE, NEON). `+ - *`, `vmin`, `vmax`
+and `where_ge` take vectors and float32 scalars mixed.
+
+Numba's cache on disk looks at the stamp of `kernels.py` only: touch that file when you change this one.
+"""
+
+from __future__ import annotations
+
+import operator
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+BLOCK = 4
+_I32 = ir.IntType(32)
+_FLAGS = ("contract", "nsz")  # a * b + c may fuse
+
+
+class Vector(types.Type):
+    """The numba type of `lanes` float32."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(name=f"f32x{lanes}")
+
+
+F32X8 = Vector(8)
+F32X16 = Vector(16)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, ir.VectorType(ir.FloatType(), vector.lanes))
+
+
+def _broadcast(builder, value, lanes):
+    kind = ir.VectorType(ir.FloatType(), lanes)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(_I32, 0))
+    zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+    return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
+
+
+def _as_vectors(builder, context, sig, args):
+    """Both arguments as vectors: a scalar is broadcast."""
+    lanes = sig.return_type.lanes
+    return [a if isinstance(t, Vector) else _broadcast(builder, a, lanes) for t, a in zip(sig.args, args, strict=True)]
+
+
+def vmin(a, b):
+    """Lane by lane; compiled code only."""
+    raise NotImplementedError
+
+
+def vmax(a, b):
+    """Lane by lane; compiled code only."""
+    raise NotImplementedError
+
+
+class _Binary(AbstractTemplate):
+    def generic(self, args, kws):
+        vectors = [a for a in args if isinstance(a, Vector)]
+        if len(args) == 2 and vectors and all(a in (vectors[0], types.float32) for a in args):
+            return signature(vectors[0], *args)
+        return None
+
+
+def _register(function, emit):
+    infer_global(function)(type(f"_{function.__name__}", (_Binary,), {"key": function}))
+    for pair in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
+
+        @lower_builtin(function, *pair)
+        def lower(context, builder, sig, args):
+            return emit(builder, *_as_vectors(builder, context, sig, args))
+
+
+_register(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=_FLAGS))
+_register(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=_FLAGS))
+_register(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=_FLAGS))
+_register(vmin, lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
+_register(vmax, lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+
+
+def _address(context, builder, array_type, array, index, lanes):
+    data = context.make_array(array_type)(context, builder, array).data
+    at = builder.gep(data, [index], inbounds=True)
+    return builder.bitcast(at, ir.VectorType(ir.FloatType(), lanes).as_pointer())
+
+
+def _loader(lanes):
+    @intrinsic
+    def load(typingctx, array, index):
+        def codegen(context, builder, sig, args):
+            return builder.load(_address(context, builder, sig.args[0], args[0], args[1], lanes), align=4)
+
+        return Vector(lanes)(array, types.int64), codegen
+
+    return load
+
+
+def _storer(lanes):
+    @intrinsic
+    def store(typingctx, array, index, value):
+        def codegen(context, builder, sig, args):
+            builder.store(args[2], _address(context, builder, sig.args[0], args[0], args[1], lanes), align=4)
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64, Vector(lanes)), codegen
+
+    return store
+
+
+# (array, index): consecutive floats of a contiguous 1-D float32 array; bounds are the caller's.
+load8, load16 = _loader(8), _loader(16)
+store8, store16 = _storer(8), _storer(16)
+
+
+@intrinsic
+def load_block(typingctx, array, index, pitch):
+    """f32x16: four floats from each of four rows that are `pitch` apart, row by row."""
+
+    def codegen(context, builder, sig, args):
+        def join(a, b):
+            order = ir.Constant(ir.VectorType(_I32, 2 * a.type.count), list(range(2 * a.type.count)))
+            return builder.shuffle_vector(a, b, order)
+
+        index, parts = args[1], []
+        for _ in range(BLOCK):
+            parts.append(builder.load(_address(context, builder, sig.args[0], args[0], index, BLOCK), align=4))
+            index = builder.add(index, args[2])
+        return join(join(parts[0], parts[1]), join(parts[2], parts[3]))
+
+    return F32X16(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def where_ge(typingctx, a, b, yes, no):
+    """f32x16: lane by lane `yes` where a >= b, else `no`; scalars are broadcast."""
+
+    def codegen(context, builder, sig, args):
+        a, b, yes, no = _as_vectors(builder, context, sig, args)
+        return builder.select(builder.fcmp_ordered(">=", a, b), yes, no)
+
+    return F32X16(a, b, yes, no), codegen
+
+
+def _grid(step):
+    @intrinsic
+    def grid(typingctx, first):
+        def codegen(context, builder, sig, args):
+            lanes = [float(step(k)) for k in range(16)]
+            ramp = ir.Constant(ir.VectorType(ir.FloatType(), 16), lanes)
+            return builder.fadd(_broadcast(builder, args[0], 16), ramp)
+
+        return F32X16(types.float32), codegen
+
+    return grid
+
+
+# (first): f32x16 of coordinates that start at `first` and count
+ramp = _grid(lambda k: k)  # along one row of sixteen
+block_columns = _grid(lambda k: k % BLOCK)  # along the columns of a 4x4 block
+block_rows = _grid(lambda k: k // BLOCK)  # along its rows
