@@ -34,3 +34,8 @@ def to_pixels(camera: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
 def to_camera(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
     """Head space (..., V, 3) to the camera frame under `transform` (..., 3, 4)."""
     return vertices @ transform[..., :3] + transform[..., None, :, 3]
+
+
+def to_rays(pixels: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
+    """x / z and y / z in the camera frame (..., 2) under pixels (..., 2): the inverse of `to_pixels`."""
+    return (1 - (2 * pixels + 1) / size) / FOCAL

@@ -16,7 +16,8 @@ import torch
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
-from core.libs.geometry import fit_similarity
+from core.libs.flame_model.topology import N_FACE
+from core.libs.geometry import to_camera, to_pixels, to_rays
 
 MODES = ("auto", "relative", "absolute")
 
@@ -29,14 +30,14 @@ class MotionTransfer:
         mode: `relative`, `absolute`, or `auto`, which is relative.
         turn_limit: degrees from the source's own pose towards which relative turns are bent, by tanh.
         shift_limit: head units towards which relative shifts are bent.
-        same_person: rest shapes that differ by less than this (rms, head units) after alignment are one person's. The
-            same person in two pictures differs by 0.002 to 0.007, two persons by 0.019 in the median.
+        same_face: in absolute mode, pixels (rms over the face) by which a driver's frame may differ from the photo and
+            still be taken for the same face in the same pose.
     """
 
     mode: str = "auto"
     turn_limit: float = 30.0
     shift_limit: float = 0.35
-    same_person: float = 0.008
+    same_face: float = 2.5
 
     def run(self, source: TrackedFrame, driver: TrackedSequence) -> TrackedSequence:
         """The parameters to render, with the source's shape: a sequence as long as the driver."""
@@ -51,29 +52,31 @@ class MotionTransfer:
         return replace(moved, shapecode=source.shapecode[None], residual=source.residual)
 
     def _absolute(self, source: TrackedFrame, driver: TrackedSequence) -> TrackedSequence:
-        if source.head != "open" or driver.residual is None or source.residual is None:
+        if source.head != "open" or source.residual is None:
             return driver
-        # One picture and a clip of one person are fitted slightly apart. Where both are the same face, lay the source's
-        # rest shape onto the driver's, so that the source's own frame comes out as it went in.
+        # A photo and a clip of one person are fitted slightly apart. Where the driver has a frame that shows the very
+        # face of the photo, motion is counted from there, so that this frame comes out as the photo went in.
         head = FLAMEModel()
-        mine, theirs = _rest(head, source), _rest(head, driver[0])
-        weights = 1.0 / ((head.directions[:478, :, head.n_shape :] ** 2).sum((1, 2)).numpy() + 4e-5)
-        scale, rotation, shift = fit_similarity(mine, theirs, weights)
-        aligned = scale * mine @ rotation + shift
-        if np.sqrt(((aligned - theirs)[:468] ** 2).sum(-1).mean()) > self.same_person:
+        mine = to_pixels(to_camera(head.evaluate(source)[:N_FACE], source.transform_matrix))
+        seen = np.flatnonzero(driver.status == SEEN)
+        theirs = np.stack([to_pixels(to_camera(head.evaluate(driver[t])[:N_FACE], driver[t].transform_matrix)) for t in seen])
+        scale, shift, distance = _lay_onto(mine, theirs)
+        best = int(distance.argmin())
+        if distance[best] > self.same_face:
             return driver
-        basis = head.directions[:468, :, head.n_shape :].numpy().reshape(468 * 3, -1).astype(np.float64)
-        missing = (((theirs - aligned) @ rotation.T) / scale)[:468].ravel()
-        codes = np.linalg.solve(basis.T @ basis + 1e-5 * np.eye(basis.shape[1]), basis.T @ missing)
+        frame, scale, shift = driver[int(seen[best])], scale[best], shift[best]
+        own, there = source.transform_matrix.astype(np.float64), frame.transform_matrix.astype(np.float64)
+        turn = own[:, :3] @ there[:, :3].T  # p @ own = p @ turn @ there
+        centre = scale * to_pixels(own[None, :, 3]) + shift
+        depth = own[2, 3] / scale
+        place = np.append(to_rays(centre)[0] * depth, depth)
+        offset = (place - there[:, 3]) @ there[:, :3].T
         transforms = driver.transform_matrix.astype(np.float64)
-        turned = rotation @ transforms[..., :3]
-        position = np.einsum("k,tkl->tl", shift, transforms[..., :3]) + transforms[..., 3]
-        position[:, 2] /= scale  # a larger head is a nearer one
-        position[:, :2] /= scale
+        turned = turn @ transforms[..., :3]
+        places = np.einsum("k,tkl->tl", offset, transforms[..., :3]) + transforms[..., 3]
         return replace(
-            driver,
-            expcode=(driver.expcode + codes).astype(np.float32),
-            transform_matrix=np.concatenate([turned, position[..., None]], -1).astype(np.float32),
+            _counted_from(source, driver, frame),
+            transform_matrix=np.concatenate([turned, places[..., None]], -1).astype(np.float32),
         )
 
     def _relative(self, source: TrackedFrame, driver: TrackedSequence) -> TrackedSequence:
@@ -89,11 +92,7 @@ class MotionTransfer:
         mine = source.transform_matrix.astype(np.float64)
         transform = np.concatenate([mine[None, :, :3] @ delta, (mine[:, 3] + shift)[..., None]], -1)
         return replace(
-            driver,
-            expcode=(source.expcode + driver.expcode - driver.expcode[rest]).astype(np.float32),
-            posecode=(source.posecode + driver.posecode - driver.posecode[rest]).astype(np.float32),
-            eyecode=(source.eyecode + driver.eyecode - driver.eyecode[rest]).astype(np.float32),
-            transform_matrix=transform.astype(np.float32),
+            _counted_from(source, driver, driver[rest]), transform_matrix=transform.astype(np.float32)
         )
 
 
@@ -107,10 +106,30 @@ def neutral_frame(driver: TrackedSequence) -> int:
     return int(seen[distance.argmin()])
 
 
-def _rest(head: FLAMEModel, frame: TrackedFrame) -> np.ndarray:
-    """The points of a person at rest, (478, 3) float64."""
-    at_rest = replace(frame, expcode=0 * frame.expcode, posecode=0 * frame.posecode, eyecode=0 * frame.eyecode)
-    return head.evaluate(at_rest)[:478].astype(np.float64)
+def resting_transform(source: TrackedFrame, motion: TrackedSequence) -> np.ndarray:  # (3, 4)
+    """The transform of a motion at which the head is nearest its pose in the photo: where the shoulders belong to."""
+    turns = np.swapaxes(source.transform_matrix[None, :, :3], -1, -2) @ motion.transform_matrix[..., :3]
+    angle = np.arccos(np.clip((np.trace(turns, axis1=1, axis2=2) - 1) / 2, -1, 1))
+    away = np.linalg.norm(motion.transform_matrix[..., 3] - source.transform_matrix[:, 3], axis=1)
+    return motion.transform_matrix[int((angle + 0.2 * away).argmin())]
+
+
+def _counted_from(source: TrackedFrame, driver: TrackedSequence, rest: TrackedFrame) -> TrackedSequence:
+    """The source's expression, jaw and eyes plus how the driver's differ from those of one of its frames."""
+    moved = {
+        name: (getattr(source, name) + getattr(driver, name) - getattr(rest, name)).astype(np.float32)
+        for name in ("expcode", "posecode", "eyecode")
+    }
+    return replace(driver, **moved)
+
+
+def _lay_onto(points: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scale (T,) and shift (T, 2) that lay points (N, 2) onto every target (T, N, 2), and the rms distance left (T,)."""
+    mean, means = points.mean(0), targets.mean(1)
+    a, b = points - mean, targets - means[:, None]
+    scale = (a * b).sum((1, 2)) / (a * a).sum()
+    left = np.sqrt(((scale[:, None, None] * a - b) ** 2).sum(-1).mean(-1))
+    return scale, means - scale[:, None] * mean, left
 
 
 def _soft(vectors: np.ndarray, limit: float) -> np.ndarray:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
-from core.libs.geometry import fit_similarity
+from core.libs.geometry import fit_similarity, to_rays
+from core.libs.tracker.pose import refine_pose
 
 FLIP = np.array([-1.0, 1.0, -1.0])  # upright (x right, y up, z to the viewer) to the camera's axes
 _EYE_LIMIT = np.radians(40)
@@ -65,16 +65,23 @@ class HeadFitter:
         self._solve_both = _posterior(np.concatenate([self._shape, self._expression], -1), sigma)
         self._solve_expression = _posterior(self._expression, sigma)
 
-    def fit(self, points: np.ndarray) -> Fit:  # (T, 478, 3)
-        """Codes for points in pixels of the 512-pixel crop (x right, y down, z away, centres at integers)."""
+    def fit(self, points: np.ndarray, transform: np.ndarray | None = None) -> Fit:  # (T, 478, 3), (T, 3, 4)
+        """Codes for points in pixels of the 512-pixel crop (x right, y down, z away, centres at integers).
+
+        With `transform` the poses are known and only the codes are fitted.
+        """
         upright = points.astype(np.float64) * [1, -1, -1] - [(IMAGE_SIZE - 1) / 2, -(IMAGE_SIZE - 1) / 2, 0]
-        person = self._template
-        for _ in range(8):  # pose and rest shape depend on one another; settled after two rounds
-            transform, lifted = self._pose(upright, person)
+        rays = to_rays(points[..., :2].astype(np.float64))
+        person, pose = self._template, transform
+        for _ in range(5):  # pose and rest shape depend on one another; settled after a few rounds
+            if transform is None:
+                pose = self._pose(upright, rays, self._onto_template(person))
+            lifted = self._lift(pose.astype(np.float64), rays, upright[..., 2], person)
             rest, jaw = self._unpose(lifted, person)
             mean = rest.mean(0)
             codes = self._solve_both @ (mean - self._template).ravel()
             person = mean - self._expression @ codes[300:]  # more than 300 codes can say of a person
+        transform = pose
         shapecode, at_mean = codes[:300], codes[300:]
         expcode = at_mean + (rest - mean).reshape(len(rest), -1) @ self._solve_expression.T
         joints = self._regressor @ (self._template_all + self._shape_all @ shapecode)
@@ -86,28 +93,44 @@ class HeadFitter:
         posecode[:, 3] = jaw
         return Fit(*(_single(a) for a in (shapecode, expcode, posecode, eyecode, transform, residual)))
 
-    def _pose(self, upright: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Transforms (T, 3, 4) and the points lifted into head space (T, 478, 3).
+    def lifted(self, points: np.ndarray, transform: np.ndarray) -> np.ndarray:
+        """The points themselves in head space, (T, 478, 3), under known poses (T, 3, 4)."""
+        rays = to_rays(points[..., :2].astype(np.float64))
+        return self._lift(transform.astype(np.float64), rays, -points[..., 2].astype(np.float64), self._template)
 
-        The person's own rest shape is first laid onto the template by the stable points alone, so that neither a long
-        chin nor an open mouth nods the head.
+    def _onto_template(self, person: np.ndarray) -> np.ndarray:
+        """A person's rest shape laid onto the template by the stable points alone.
+
+        So neither a long chin nor an open mouth nods the head, and all heads are of one size.
         """
         scale, turn, shift = fit_similarity(person, self._template, self._stable)
-        person = scale * person @ turn + shift
+        return scale * person @ turn + shift
+
+    def _pose(self, upright: np.ndarray, rays: np.ndarray, person: np.ndarray) -> np.ndarray:
+        """Transforms (T, 3, 4) of a rigid person whose points are seen in the picture."""
         scale, rotation, shift = fit_similarity(np.broadcast_to(person, upright.shape), upright, self._pose_weights)
-        focal = FOCAL * IMAGE_SIZE / 2
-        rotation = rotation * FLIP
-        shift = np.concatenate([shift[:, :2] / scale[:, None] * FLIP[:2], (focal / scale)[:, None]], 1)
-        rays = upright[..., :2] * FLIP[:2] / focal  # x / z and y / z in the camera frame
+        distance = FOCAL * IMAGE_SIZE / 2 / scale  # where one head unit spans `scale` pixels
+        shift = np.concatenate([shift[:, :2] / scale[:, None] * FLIP[:2], distance[:, None]], 1)
         relief = upright[..., 2] / scale[:, None]
-        rotation, shift = refine_pose(rotation, shift, person, rays, relief, self._pose_weights)
-        # Depths of the points: the tracker's relief, hung on the pose.
-        predicted = (person @ rotation)[..., 2]
+        rotation, shift = refine_pose(rotation * FLIP, shift, person, rays, relief, self._pose_weights)
+        return np.concatenate([rotation, shift[..., None]], -1)
+
+    def _lift(self, pose: np.ndarray, rays: np.ndarray, depth: np.ndarray, person: np.ndarray) -> np.ndarray:
+        """The points in head space (T, 478, 3): on their rays, at the tracker's depth hung on the pose.
+
+        The tracker's depths come with its own idea of the pose: the plane by which they differ from the posed person's
+        is taken out.
+        """
+        rotation, shift = pose[..., :3], pose[..., 3]
         weight = self._pose_weights / self._pose_weights.sum()
-        depth = shift[:, 2:] - relief + ((relief + predicted) @ weight)[:, None]
-        camera = np.concatenate([rays * depth[..., None], depth[..., None]], -1)
-        lifted = (camera - shift[:, None]) @ np.swapaxes(rotation, -1, -2)
-        return np.concatenate([rotation, shift[..., None]], -1), lifted
+        relief = depth * (shift[:, 2:] / (FOCAL * IMAGE_SIZE / 2))  # head units towards the viewer
+        gap = relief + (person @ rotation)[..., 2]
+        plane = np.concatenate([rays, np.ones((*rays.shape[:2], 1))], -1)
+        normal = np.einsum("tna,tnb,n->tab", plane, plane, weight)
+        slope = np.linalg.solve(normal, np.einsum("tna,tn,n->ta", plane, gap, weight)[..., None])
+        z = shift[:, 2:] - relief + (plane @ slope)[..., 0]
+        camera = np.concatenate([rays * z[..., None], z[..., None]], -1)
+        return (camera - shift[:, None]) @ np.swapaxes(rotation, -1, -2)
 
     def _unpose(self, lifted: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The points with the jaw closed again (T, 478, 3), and its angles (T,)."""
@@ -133,52 +156,6 @@ class HeadFitter:
             angles = np.clip(angles, -_EYE_LIMIT, _EYE_LIMIT)
             out[:, column], out[:, column + 1] = -angles[:, 1], angles[:, 0]
         return out
-
-
-def refine_pose(
-    rotation: np.ndarray,  # (T, 3, 3)
-    shift: np.ndarray,  # (T, 3)
-    person: np.ndarray,  # (N, 3)
-    rays: np.ndarray,  # (T, N, 2) x / z and y / z seen
-    relief: np.ndarray,  # (T, N) towards the viewer, head units, up to a constant
-    weights: np.ndarray,  # (N,)
-    depth_weight: float = 0.03,
-    rounds: int = 8,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Poses that explain where the points are seen, by Gauss-Newton with Cauchy weights.
-
-    Where a point is seen is measured ten times better than how deep it lies, and the tracker's depths sway with the
-    expression. So they only break ties: `depth_weight` is their weight relative to positions.
-    """
-    for _ in range(rounds):
-        turned = person @ rotation  # (T, N, 3)
-        camera = turned + shift[:, None]
-        z = camera[..., 2:]
-        distance = shift[:, None, 2:]
-        seen = (camera[..., :2] / z - rays) * distance  # head units at the head's distance
-        robust = weights / (1 + (seen**2).sum(-1) / 0.01**2)
-        deep = -(turned[..., 2] + relief)
-        deep = deep - (deep * weights).sum(-1, keepdims=True) / weights.sum()
-        # d camera / d (turn about the camera's axes, shift)
-        x, y, depth = (turned[..., i] for i in range(3))
-        zero = np.zeros_like(x)
-        by_turn = np.stack(
-            [np.stack([zero, -depth, y], -1), np.stack([depth, zero, -x], -1), np.stack([-y, x, zero], -1)], -1
-        )  # (T, N, xyz, turn)
-        jacobian = np.concatenate([by_turn, np.broadcast_to(np.eye(3), (*by_turn.shape[:-1], 3))], -1)  # (T, N, 3, 6)
-        flat = (jacobian[..., :2, :] - (camera[..., :2] / z)[..., None] * jacobian[..., 2:, :]) * (distance / z)[..., None]
-        along = -jacobian[..., 2, :].copy()
-        along[..., 3:] = 0
-        along = along - (along * weights[:, None]).sum(1, keepdims=True) / weights.sum()
-        normal = np.einsum("tnia,tnib,tn->tab", flat, flat, robust)
-        normal += depth_weight * np.einsum("tna,tnb,tn->tab", along, along, robust)
-        right = np.einsum("tnia,tni,tn->ta", flat, seen, robust)
-        right += depth_weight * np.einsum("tna,tn,tn->ta", along, deep, robust)
-        step = -np.linalg.solve(normal + 1e-9 * np.eye(6), right[..., None])[..., 0]
-        # Row vectors: a small turn w of q is q + w x q.
-        rotation = rotation @ np.swapaxes(Rotation.from_rotvec(step[:, :3]).as_matrix(), -1, -2)
-        shift = shift + step[:, 3:]
-    return rotation, shift
 
 
 def _posterior(directions: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -24,12 +24,14 @@ from core.data.records import (
 from core.data.video import VideoReader
 from core.errors import UserError
 from core.libs.flame_model import OPEN_HEAD, FLAMEModel
+from core.libs.motion_transfer import neutral_frame
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.crop import crop_around, crop_image, steady_crops, to_crop
 from core.libs.tracker.fit import Fit, HeadFitter
+from core.libs.tracker.refine import PictureRefiner
 
-VERSION = "1"  # of everything here that changes what comes out
+VERSION = "3"  # of everything here that changes what comes out
 MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
 _BRIDGE_SECONDS = Fraction(1, 2)  # gaps up to this long are interpolated, longer ones held
 _IMAGE_FPS = Fraction(25)
@@ -54,19 +56,24 @@ def track_source(
     return source
 
 
-def track_source_image(image: np.ndarray, tracker: FaceTracker, name: str = "the picture") -> TrackedSource:
-    """As `track_source`, for a picture (H, W, 3) uint8 RGB in memory; nothing is cached."""
+def track_source_image(
+    image: np.ndarray, tracker: FaceTracker, name: str = "the picture", crop: np.ndarray | None = None
+) -> TrackedSource:
+    """As `track_source`, for a picture (H, W, 3) uint8 RGB in memory; nothing is cached.
+
+    `crop` (x, y, side): what to show of the picture, where it is not to be set around the face.
+    """
     found = tracker.detect(image)
     if found is None:
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
-    crop = crop_around(found.points)
+    crop = crop_around(found.points) if crop is None else crop
     points = to_crop(found.points, crop)
     fit = HeadFitter(FLAMEModel()).fit(points[None])
     wide = IMAGE_SIZE + 2 * MARGIN
     part = crop[2] * MARGIN / IMAGE_SIZE
     wide_crop = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part])
     pixels = crop_image(image, wide_crop, wide)
-    inside = crop_image(np.full(image.shape[:2], 255, np.uint8), wide_crop, wide) > 254
+    inside = crop_image(np.full(image.shape[:2], 255, np.uint8), wide_crop, wide) > 127
     matte = tracker.matte(pixels) * inside
     frame = TrackedFrame(
         fit.shapecode,
@@ -102,20 +109,28 @@ def track_driver(
         except UserError:
             pass  # not tracked yet, or damaged: tracked again below
     with _Tracker(tracker) as tracker:
-        tracker.reset()
-        if kind == "image":
-            found = tracker.detect(read_image(path))
-            observed, times, fps = [found], [Fraction(0)], _IMAGE_FPS
-        else:
-            observed, times, fps = _observe(path, tracker, progress)
+        sequence = _track(path, kind, tracker, progress)
+    sequence.save(entry)
+    return sequence
+
+
+def _track(path: Path, kind: str, tracker: FaceTracker, progress: Progress | None) -> TrackedSequence:
+    tracker.reset()
+    if kind == "image":
+        observed, times, fps = [tracker.detect(read_image(path))], [Fraction(0)], _IMAGE_FPS
+    else:
+        observed, times, fps = _observe(path, tracker, progress)
     if all(found is None for found in observed):
         what = "picture" if kind == "image" else "video"
         raise UserError(f"{path}: no human face found in this {what}; give one in which a face is seen from the front")
     points, status = bridge([None if found is None else found.points for found in observed], times)
     crops = steady_crops(points)
-    sequence = sequence_from_points(to_crop(points, crops), times, fps, status, crops)
-    sequence.save(entry)
-    return sequence
+    points = to_crop(points, crops)
+    sequence = sequence_from_points(points, times, fps, status, crops)
+    if len(sequence) == 1:
+        return sequence
+    points, transform = _look_again(path, tracker, sequence, points, progress)
+    return sequence_from_points(points, times, fps, status, crops, transform)
 
 
 def sequence_from_points(
@@ -124,9 +139,10 @@ def sequence_from_points(
     fps: Fraction,
     status: np.ndarray,
     crops: np.ndarray | None = None,
+    transform: np.ndarray | None = None,  # (T, 3, 4) where the poses are known
 ) -> TrackedSequence:
     """The head's parameters for the points of a clip."""
-    fit: Fit = HeadFitter(FLAMEModel()).fit(points)
+    fit: Fit = HeadFitter(FLAMEModel()).fit(points, transform)
     return TrackedSequence(
         shapecode=fit.shapecode[None],
         expcode=fit.expcode,
@@ -171,8 +187,39 @@ def _observe(path: Path, tracker: FaceTracker, progress: Progress | None):
             observed.append(tracker.follow(frame.image))
             times.append(frame.time)
             if progress is not None:
-                progress(len(observed), reader.frame_estimate)
+                progress(len(observed), 2 * reader.frame_estimate if reader.frame_estimate else None)
         return observed, times, reader.fps
+
+
+def _look_again(
+    path: Path,
+    tracker: FaceTracker,
+    sequence: TrackedSequence,
+    points: np.ndarray,  # (T, 478, 3) pixels of the crop
+    progress: Progress | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points and transforms mended by the pictures themselves: see `refine`."""
+    head, fitter = FLAMEModel(), HeadFitter(FLAMEModel())
+    lifted = fitter.lifted(points, sequence.transform_matrix)
+    reference = neutral_frame(sequence)
+    points, transform = points.copy(), sequence.transform_matrix.astype(np.float64)
+    with VideoReader(path) as reader:
+        picture = next(frame.image for frame in reader if frame.index == reference)
+        picture = crop_image(picture, sequence.crops[reference])
+        refiner = PictureRefiner(head, picture, tracker.matte(picture), lifted[reference], transform[reference])
+        mend = np.eye(3)
+        for frame in reader:
+            t = frame.index
+            if sequence.status[t] == SEEN:
+                # The tracker's error changes slowly: begin where the last frame ended.
+                start = np.concatenate([transform[t, :, :3] @ mend, transform[t, :, 3:]], 1)
+                picture = crop_image(frame.image, sequence.crops[t])
+                seen = refiner.refine(picture, points[t, :, :2], lifted[t], start)
+                mend = transform[t, :, :3].T @ seen.transform[:, :3]
+                points[t, :, :2], transform[t] = seen.points, seen.transform
+            if progress is not None:
+                progress(len(sequence) + t + 1, 2 * len(sequence))
+    return points, transform
 
 
 def _head_box(points: np.ndarray) -> np.ndarray:

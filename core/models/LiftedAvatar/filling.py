@@ -80,6 +80,8 @@ def fill(
             texture = cv2.remap(soft, there[None, :, 0], there[None, :, 1], cv2.INTER_LINEAR)[0]
             smooth = sample @ _sample(broad, pixels[other_side])
             paint = paint + texture - smooth
+        # Where the photo shows the background, nothing of the person stands out.
+        paint[:, 3] *= _sample(image[..., 3:], sample @ pixels[corner])
         paints.append(np.clip(paint, 0, 1))
     if not len(chosen):
         return Filling(chosen, np.zeros((0, 3, 2)), np.zeros(0, int), np.zeros((0, 3)), np.zeros((0, 4)))
@@ -125,7 +127,8 @@ def _harmonic(laplacian: sp.csr_matrix, known: np.ndarray, values: np.ndarray) -
 def _sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Bilinear samples (N, C) at pixels (N, 2)."""
     p = pixels.astype(np.float32)
-    return cv2.remap(image, p[None, :, 0], p[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    samples = cv2.remap(image, p[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    return samples.reshape(len(p), *image.shape[2:]) if image.shape[2] > 1 else samples.reshape(-1)
 
 
 def _spread(flat: np.ndarray) -> np.ndarray:

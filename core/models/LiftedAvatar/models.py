@@ -16,9 +16,9 @@ from core.data.records import FOCAL, IMAGE_SIZE, TrackedSource
 from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera
-from core.models.LiftedAvatar.binding import carry, cover, pixel_spread
+from core.libs.surface import Sheet, cover, lift
+from core.models.LiftedAvatar.binding import carry, pixel_spread
 from core.models.LiftedAvatar.filling import fill
-from core.models.LiftedAvatar.lifting import Sheet, lift
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface, warm_up
 
 _NECK = np.array([0.0, -0.55, -0.25])  # where the head turns on the shoulders, head units

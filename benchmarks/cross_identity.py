@@ -1,0 +1,162 @@
+"""Cross-identity: every source moved by other people, with the default settings; does the result do what they do?
+
+    python -m benchmarks.cross_identity [--sources A.jpg ...] [--clips obama ...] [--stride K] [--dump DIR] [--json OUT]
+
+The result is tracked afresh, frame after frame as a video, and what its face does is correlated with what the driver's
+does: head angles, the opening of mouth and eyes, the gaze. Both sides are measured on landmarks alone, by
+`core.evaluation.metrics`; the codes are not looked at. Options of a run (`--motion`, ...) may be added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import _report as report
+from benchmarks._performance import Performance, frame_indices
+from benchmarks._truth import BUILD, track_faces
+from core.data.records import SEEN
+from core.data.video import VideoReader
+from core.errors import UserError
+from core.evaluation import metrics
+from core.libs.tracker.crop import crop_image, to_crop
+from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+from core.options import load_options
+from core.pipeline import default_parts
+
+DATA = Path("../shared/data")
+CLIPS = ("obama", "d10")
+FOUND = 0.98
+MEASURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "yaw": lambda p: metrics.head_angles(p)[:, 0],
+    "pitch": lambda p: metrics.head_angles(p)[:, 1],
+    "roll": lambda p: metrics.head_angles(p)[:, 2],
+    "mouth": metrics.mouth_opening,
+    "eyes": lambda p: metrics.eye_opening(p).mean(-1),
+    "gaze": metrics.gaze,
+    "gaze across": lambda p: metrics.gaze(p)[:, 0],
+    "gaze up/down": lambda p: metrics.gaze(p)[:, 1],
+}
+LIMITS = {"yaw": 0.95, "pitch": 0.95, "roll": 0.95, "mouth": 0.93, "eyes": 0.85, "gaze": 0.85}
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
+    """Run the benchmark and print its tables."""
+    args, rest = _parser().parse_known_args(arguments)
+    sources = args.sources or _faces(args.data / "sources")
+    clips = [Path(c) if Path(c).suffix else args.data / "drivers" / f"{c}.mp4" for c in args.clips]
+    tracker = MediaPipeTracker()
+    parts, rows, results = None, [], {}
+    for clip in clips:
+        for source in sources:
+            start = time.perf_counter()
+            options = load_options(["-i", str(source), "-d", str(clip), "--model", "lifted", "--quiet", *rest])
+            parts = parts or default_parts(options)
+            try:
+                performance = Performance(options, parts)
+            except UserError as error:
+                print(f"left out: {error}")
+                continue
+            result, images = _measure(performance, clip, tracker, args)
+            name = f"{source.stem} by {clip.stem}"
+            results[name] = result
+            rows.append([name, *(report.number(v, 3) for v in result.values())])
+            print(f"{name}: {time.perf_counter() - start:.1f} s", flush=True)
+            if args.dump:
+                _dump(args.dump / f"cross_{clip.stem}_{source.stem}.png", performance, clip, images)
+    tracker.close()
+    print("\n" + report.table(["correlation", "found", *MEASURES], rows) + "\n")
+    print(report.requirements(_requirements(results)))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(results, indent=1))
+    return results
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cross_identity", description=__doc__.split("\n")[0])
+    parser.add_argument("--sources", nargs="+", type=Path, metavar="PHOTO", help="default: all faces in the data")
+    parser.add_argument("--clips", nargs="+", default=list(CLIPS), metavar="CLIP", help="names in the data, or files")
+    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ and sources/ ({DATA})")
+    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of every clip")
+    parser.add_argument("--stride", type=int, default=1, metavar="K", help="only every K-th frame")
+    parser.add_argument("--dump", type=Path, metavar="DIR", help="write a contact sheet for every pair")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table")
+    return parser
+
+
+def _faces(folder: Path) -> list[Path]:
+    """The photos in a folder; what is no face by its name is left out."""
+    return [p for p in sorted(folder.iterdir()) if p.suffix in (".jpg", ".png") and not p.stem.startswith("not_")]
+
+
+def _measure(
+    performance: Performance, clip: Path, tracker: MediaPipeTracker, args: argparse.Namespace
+) -> tuple[dict[str, float], dict[int, np.ndarray]]:
+    """The fraction of frames with a face and the correlations; and the rendered frames that a sheet shows."""
+    driver = to_crop(_driver_points(clip, tracker), performance.track.crops)
+    indices = frame_indices(len(performance.track), args.frames, args.stride)
+    shown = {indices[round(k)] for k in np.linspace(0, len(indices) - 1, 8)} if args.dump else set()
+    images: dict[int, np.ndarray] = {}
+
+    def rendered():
+        for index in indices:
+            image = performance(index)
+            if index in shown:
+                images[index] = image
+            yield image
+
+    result = track_faces(rendered(), tracker)
+    index = np.array(indices)
+    seen = (performance.track.status[index] == SEEN) & np.isfinite(driver[index, 0, 0])
+    found = np.isfinite(result[:, 0, 0])
+    both = seen & found
+    values = {"found": float(found[seen].mean())}
+    for name, measure in MEASURES.items():
+        values[name] = metrics.correlation(measure(driver[index[both]]), measure(result[both]))
+    return values, images
+
+
+def _driver_points(clip: Path, tracker: MediaPipeTracker) -> np.ndarray:
+    """(T, 478, 3): the driver's face in pixels of its pictures, tracked once for all sources."""
+    if clip not in _DRIVERS:
+        _DRIVERS[clip] = track_faces((frame.image for frame in VideoReader(clip)), tracker)
+    return _DRIVERS[clip]
+
+
+_DRIVERS: dict[Path, np.ndarray] = {}
+
+
+def _requirements(results: dict[str, dict[str, float]]) -> list[list[str]]:
+    """The worst pair must reach the limits; a human in a photo or painting is one, a cartoon another matter."""
+    rows = []
+    for name, limit in {"found": FOUND, **LIMITS}.items():
+        values = {pair: result[name] for pair, result in results.items()}
+        if not values:
+            continue
+        worst = min(values, key=lambda pair: np.nan_to_num(values[pair], nan=-2))
+        below = sum(not value >= limit for value in values.values())
+        label = f"{name}: worst ({worst}), {below} of {len(values)} below"
+        rows.append(report.requirement(label, values[worst], limit, True, 3))
+        rows.append(report.requirement(f"{name}: mean", float(np.mean(list(values.values()))), limit, True, 3))
+    return rows
+
+
+def _dump(path: Path, performance: Performance, clip: Path, images: dict[int, np.ndarray]) -> None:
+    """A contact sheet: the driver above, the result below."""
+    crops = performance.track.crops
+    driver = {f.index: crop_image(f.image, crops[f.index]) for f in VideoReader(clip) if f.index in images}
+    order = sorted(images)
+    photo = performance.source.shown()[0]
+    rows = [("driver", [photo, *(driver[i] for i in order)]), ("result", [photo, *(images[i] for i in order)])]
+    report.contact_sheet(path, rows, ["source", *(f"frame {i}" for i in order)])
+
+
+if __name__ == "__main__":
+    BUILD.mkdir(parents=True, exist_ok=True)
+    main()

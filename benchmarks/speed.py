@@ -1,0 +1,106 @@
+"""Speed at 512x512: from codes to picture, against the 2D warp of the same frames, and end to end.
+
+    python -m benchmarks.speed [--source A.jpg] [--clip obama] [--frames N]
+
+Codes to picture is what a frame costs once photo and driver are tracked: the head evaluated, its Gaussians carried and
+drawn. Avatar and warp take turns on the same frames, so that other work on the machine hits both alike; medians are
+printed. End to end is a whole run into a file, photo and driver tracked again, models loaded, everything compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import _report as report
+from benchmarks._performance import Performance, frame_indices, lossless_first_frame
+from benchmarks._truth import on_black, settled_points, track_faces
+from core.data.video import VideoReader
+from core.evaluation.warp_baseline import PiecewiseAffineWarp
+from core.libs.tracker.crop import to_crop
+from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+from core.options import Options
+from core.pipeline import animate
+
+DATA = Path("../shared/data")
+WARM_UP = 5  # frames
+RENDER_FPS, WHOLE_FPS = 30, 15
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark and print its tables."""
+    args = _parser().parse_args(arguments)
+    clip = Path(args.clip) if Path(args.clip).suffix else args.data / "drivers" / f"{args.clip}.mp4"
+    source = args.source or lossless_first_frame(clip)
+    with tempfile.TemporaryDirectory() as folder:
+        options = Options(source, clip, model="lifted", quiet=True, output=Path(folder) / "speed.mp4")
+        performance = Performance(options)
+        print(f"{os.cpu_count()} cores, {_gaussians(performance)} Gaussians, {source.name} moved by {clip.name}")
+        _stages(performance, clip, args.frames)
+        rows = []
+        for layout in ("result", "compare"):
+            animate(replace(options, layout=layout))  # once for the caches of the operating system and of numba
+            run = animate(replace(options, layout=layout, force_retrack=True))
+            seconds = {name: f"{value:.2f} s" for name, value in run.seconds.items()}
+            print(f"\nend to end, --layout {layout}: {run.frames} frames in {run.total:.2f} s; {seconds}")
+            rows.append((f"end to end, --layout {layout}: frames per second", run.frames / run.total))
+    print()
+    print(report.requirements([report.requirement(name, fps, WHOLE_FPS, True, 1) for name, fps in rows]))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.split("\n")[0])
+    parser.add_argument("--source", type=Path, metavar="PHOTO", help="default: the clip's first frame")
+    parser.add_argument("--clip", default="obama", metavar="CLIP", help="a name in the data, or a file")
+    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ in it (default: {DATA})")
+    parser.add_argument("--frames", type=int, default=200, metavar="N", help="frames timed (default: 200)")
+    return parser
+
+
+def _stages(performance: Performance, clip: Path, limit: int) -> None:
+    """Print what a frame costs, stage by stage, and what the warp costs."""
+    tracker = MediaPipeTracker()
+    source, parts = performance.source, performance.parts
+    warp = PiecewiseAffineWarp(source.image, source.matte, settled_points(source.image, tracker), source.margin)
+    indices = frame_indices(len(performance.track), limit, 1)
+    pictures = (f.image for f, _ in zip(VideoReader(clip), indices, strict=False))
+    points = to_crop(track_faces(pictures, tracker), performance.track.crops[: len(indices)])
+    tracker.close()
+
+    times = []
+    for index in [*indices[:WARM_UP], *indices]:
+        start = time.perf_counter()
+        frame = replace(performance.motion[index], residual=source.frame.residual)
+        vertices = parts.head.evaluate(frame)
+        evaluated = time.perf_counter()
+        parts.model.render(performance.avatar, vertices, frame.transform_matrix)
+        rendered = time.perf_counter()
+        on_black(*warp(points[index]))
+        times.append((evaluated - start, rendered - evaluated, rendered - start, time.perf_counter() - rendered))
+    milliseconds = 1e3 * np.array(times[WARM_UP:])
+    names = ("head evaluated", "avatar rendered", "codes to picture", "2D warp")
+    rows = [
+        [name, *(f"{v:.2f}" for v in (np.median(column), column.mean(), np.percentile(column, 95)))]
+        for name, column in zip(names, milliseconds.T, strict=True)
+    ]
+    print("\n" + report.table(["stage", "ms, median", "mean", "95th percentile"], rows))
+    _, _, total, baseline = np.median(milliseconds, axis=0)
+    print(f"\ncodes to picture over the warp: {total / baseline:.2f} times its time\n")
+    row = report.requirement("codes to picture, frames per second", 1e3 / total, RENDER_FPS, True, 1)
+    print(report.requirements([row]))
+
+
+def _gaussians(performance: Performance) -> str:
+    colors = getattr(performance.avatar, "colors", None)
+    return "an unknown number of" if colors is None else f"{len(colors):,}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Second look at a driver: where the picture itself says the head has moved.
+
+A landmark network sways with the expression: a crooked smile tilts the whole mesh by degrees although the skull stands
+still, and its points tremble. The picture knows better. One frame of the driver, near its resting state, is the
+reference; every other frame is unwarped onto it by the tracked mesh, and what the unwarped frame still lacks of the
+reference is measured by dense optical flow (DIS: Kroeger et al., ECCV 2016). The flow on skull, hair and ears mends the
+pose; the flow on the skin mends the points. Lids, irises and lips change their look and keep their tracked place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numba
+import numpy as np
+
+from core.data.records import IMAGE_SIZE
+from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import topology as topo
+from core.libs.geometry import to_camera, to_pixels, to_rays
+from core.libs.surface import cover, lift
+from core.libs.tracker.pose import refine_pose
+
+_SIZE = 256  # pixels of the pictures compared
+_SCALE = _SIZE / IMAGE_SIZE
+_TEXTURE = 4.0  # smaller eigenvalue of the structure tensor, grey levels squared, at which a point counts half
+_RIGID = 0.01  # head units that expressions may move a point before it counts half for the pose
+_BLUR = 9  # pixels over which agreement is judged
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What the picture says of one frame: transform (3, 4) and the tracker's points (478, 2), pixels of the crop."""
+
+    transform: np.ndarray
+    points: np.ndarray
+
+
+class PictureRefiner:
+    """Mends frames against a reference frame of the same driver.
+
+    Args:
+        head: the head model.
+        picture: (512, 512, 3) uint8 RGB, the reference frame's crop. matte: (512, 512).
+        vertices: (V, 3) of the reference frame in head space, exact (residual included). transform: (3, 4).
+    """
+
+    def __init__(
+        self, head: FLAMEModel, picture: np.ndarray, matte: np.ndarray, vertices: np.ndarray, transform: np.ndarray
+    ) -> None:
+        sheet = lift(vertices, transform, head.faces.numpy(), IMAGE_SIZE, 0)
+        self._reference = _shrink(picture)
+        self._oval_rest = vertices[list(topo.FACE_OVAL)].astype(np.float64)
+        self._follow = sheet.follow
+        self._in_head = (sheet.points - transform[:, 3]) @ transform[:, :3].T
+        pixels = _to_small(sheet.pixels)
+        owner, weights = cover(pixels, sheet.points[:, 2], sheet.triangles, _SIZE)
+        self._corners = sheet.triangles[np.maximum(owner, 0)].astype(np.int32)  # (S, S, 3)
+        self._weights = weights
+        self._pixels = pixels.astype(np.float32)
+        inside = ((pixels >= 4) & (pixels < _SIZE - 4)).all(1)
+        self._inside = inside
+
+        at = np.clip(pixels.round().astype(int), 0, _SIZE - 1)
+        small_matte = cv2.resize(matte, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)[at[:, 1], at[:, 0]]
+        corner = cv2.cornerMinEigenVal(self._reference, 7, 3)[at[:, 1], at[:, 0]] * 255**2 / 7
+        moves = (head.directions[: topo.N_POINTS, :, head.n_shape :] ** 2).sum((1, 2)).numpy()
+        rigid = np.ones(len(pixels))
+        rigid[: topo.N_POINTS] = 1 / (1 + moves / _RIGID**2)
+        rigid[topo.N_FACE : topo.N_POINTS] = 0
+        rigid[topo.N_POINTS :] *= 3  # the surroundings are sampled more thinly
+        weight = rigid * (1 - sheet.torso) * (small_matte > 0.9) * inside * corner / (corner + _TEXTURE)
+        self._pose_points = np.argsort(weight)[::-1][: min(400, int((weight > 1e-3).sum()))]
+        self._pose_weights = weight[self._pose_points]
+        keeps = np.zeros(topo.N_POINTS, bool)
+        for group in (topo.RIGHT_EYE, topo.LEFT_EYE, topo.INNER_LIPS, topo.OUTER_LIPS, topo.RIGHT_IRIS, topo.LEFT_IRIS):
+            keeps[list(group)] = True
+        self._gain = np.where(keeps, 0.0, 1.0) * (small_matte[: topo.N_POINTS] > 0.5)
+        grey = self._reference.astype(np.float32)
+        self._fine = grey - _mean(grey)
+        self._energy = _mean(self._fine**2)
+        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        axis = np.arange(_SIZE, dtype=np.float32)
+        self._grid = np.stack(np.meshgrid(axis, axis), -1)
+
+    def refine(
+        self,
+        picture: np.ndarray,  # (512, 512, 3) uint8 RGB
+        points: np.ndarray,  # (478, 2) as tracked, pixels of the crop
+        vertices: np.ndarray,  # (V, 3) as tracked, head space
+        transform: np.ndarray,  # (3, 4) as tracked, or better
+    ) -> Refined:
+        """The frame's pose and points after comparing its picture with the reference."""
+        grey = _shrink(picture)
+        moved = self._in_head.copy()
+        moved[topo.N_POINTS :] += self._follow @ (vertices[list(topo.FACE_OVAL)] - self._oval_rest)
+        predicted = _to_small(to_pixels(to_camera(moved, transform)))
+        predicted[: topo.N_POINTS] = _to_small(points)
+        dense = _spread(predicted.astype(np.float32), self._corners, self._weights)
+        unwarped = cv2.remap(grey, dense, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        flow = self._flow.calc(self._reference, unwarped, None)
+        trust = self._agreement(unwarped, flow)
+        flow = cv2.GaussianBlur(flow, (0, 0), 1.5)
+        pixels = self._pixels[None]
+        trust = cv2.remap(trust, pixels, None, cv2.INTER_LINEAR)[0] * self._inside
+        shifted = pixels + cv2.remap(flow, pixels, None, cv2.INTER_LINEAR)
+        found = cv2.remap(dense, shifted, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+        found = np.where(self._inside[:, None], found, predicted)
+        found = (found + 0.5) / _SCALE - 0.5
+
+        chosen = self._pose_points
+        weights = self._pose_weights * trust[chosen]
+        pose = transform.astype(np.float64)
+        if weights.sum() > 2:  # else the pictures have too little in common
+            at_rest = self._in_head[chosen]
+            relief = -(at_rest @ pose[:, :3])[None, :, 2]
+            rotation, shift = refine_pose(
+                pose[None, :, :3], pose[None, :, 3], at_rest, to_rays(found[chosen])[None], relief, weights, 0.02, 5
+            )
+            pose = np.concatenate([rotation[0], shift[0][:, None]], 1)
+        gain = (self._gain * trust[: topo.N_POINTS])[:, None]
+        return Refined(pose, points + gain * (found[: topo.N_POINTS] - points))
+
+    def _agreement(self, unwarped: np.ndarray, flow: np.ndarray) -> np.ndarray:
+        """How well the flow explains the frame's fine structure: (S, S) in 0..1."""
+        aligned = cv2.remap(unwarped, self._grid + flow, None, cv2.INTER_LINEAR).astype(np.float32)
+        rest = _mean((self._fine - (aligned - _mean(aligned))) ** 2)
+        return self._energy / (self._energy + 4 * rest + 2)
+
+
+def _shrink(picture: np.ndarray) -> np.ndarray:
+    return cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return cv2.blur(values, (_BLUR, _BLUR))
+
+
+def _to_small(pixels: np.ndarray) -> np.ndarray:
+    return (pixels + 0.5) * _SCALE - 0.5
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def _spread(points: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Where every pixel of the reference lies in the frame: (S, S, 2), from its triangle's corners (M, 2)."""
+    side = len(corners)
+    out = np.empty((side, side, 2), np.float32)
+    for y in numba.prange(side):
+        for x in range(side):
+            for k in range(2):
+                out[y, x, k] = (
+                    weights[y, x, 0] * points[corners[y, x, 0], k]
+                    + weights[y, x, 1] * points[corners[y, x, 1], k]
+                    + weights[y, x, 2] * points[corners[y, x, 2], k]
+                )
+    return out

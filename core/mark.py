@@ -1,0 +1,50 @@
+"""Every result says that it is synthetic: in its picture unless that is switched off, in its metadata always."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from core import __version__
+
+PROGRAM = f"GAGAvatar Enhanced {__version__}"
+TEXT = "AI-generated"
+_ALPHA = 0.8
+_FONT = cv2.FONT_HERSHEY_DUPLEX
+
+
+def metadata(model: str) -> dict[str, str]:
+    """The texts that go into a result; the keys are ones that mp4, PNG and JPEG all have a place for."""
+    return {
+        "title": "AI-generated portrait animation",
+        "comment": f"AI-generated: this is synthetic media. Made by {PROGRAM} (avatar: {model}).",
+        "artist": PROGRAM,
+    }
+
+
+class Mark:
+    """The visible mark: small, light with a dark rim, in the lower right corner of a picture."""
+
+    def __init__(self, width: int, height: int) -> None:
+        unit = min(width, height) / 512
+        scale, margin, thick = 0.42 * unit, round(9 * unit), max(1, round(unit))
+        (text_width, text_height), below = cv2.getTextSize(TEXT, _FONT, scale, thick)
+        rim = 2 * thick
+        shape = (text_height + below + 2 * rim, text_width + 2 * rim)
+        place = (rim, text_height + rim)
+        outer, inner = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        cv2.putText(outer, TEXT, place, _FONT, scale, 255, thick + rim, cv2.LINE_AA)
+        cv2.putText(inner, TEXT, place, _FONT, scale, 255, thick, cv2.LINE_AA)
+        dark = cv2.GaussianBlur(outer, (0, 0), max(unit, 0.5)).astype(np.float32) / 255 * 0.45 * _ALPHA
+        light = inner.astype(np.float32) / 255 * _ALPHA
+        self._keep = ((1 - dark) * (1 - light))[..., None]  # of the picture
+        self._add = (235.0 * light)[..., None]
+        bottom, right = height - margin, width - margin
+        self._part = (slice(bottom - shape[0], bottom), slice(right - shape[1], right))
+        self._fits = bottom >= shape[0] and right >= shape[1]
+
+    def put(self, image: np.ndarray) -> None:
+        """Draw the mark into a picture, (H, W, 3) uint8, in its place. A picture too small for it stays as it is."""
+        if self._fits:
+            part = image[self._part]
+            part[...] = np.rint(part * self._keep + self._add).astype(np.uint8)

@@ -1,0 +1,236 @@
+"""Every option of a run, once: this dataclass is the command line, the yaml file and the Python call.
+
+A value comes from the command line, else from the yaml file that `--config` names, else from the default below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+
+import yaml
+from PIL import ImageColor
+
+from core.errors import UserError
+
+IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_correct")
+DEFAULT_CHECKPOINT = Path("./assets/GAGAvatar.pt")
+
+
+def _about(text: str, *, group: str, short: str | None = None, metavar: str | None = None) -> dict[str, str | None]:
+    return {"help": text, "group": group, "short": short, "metavar": metavar}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a run. Texts become paths where a path is expected; a wrong value is a UserError."""
+
+    image_path: Path | None = field(
+        default=None,
+        metadata=_about("the photo that is to move: a picture with a face", group="input", short="-i", metavar="PHOTO"),
+    )
+    driver_path: Path | None = field(
+        default=None,
+        metadata=_about(
+            "what it moves like: a video, a picture or a tracked folder", group="input", short="-d", metavar="DRIVER"
+        ),
+    )
+    resume_path: Path = field(
+        default=DEFAULT_CHECKPOINT,
+        metadata=_about("checkpoint of the GAGAvatar network", group="input", short="-r", metavar="FILE"),
+    )
+    force_retrack: bool = field(
+        default=False,
+        metadata=_about("track again, even where a result is in the cache", group="input", short="-f"),
+    )
+    model: Literal["auto", "lifted", "gagavatar"] = field(
+        default="auto",
+        metadata=_about("the avatar: the network where its files are, else the built-in one", group="avatar"),
+    )
+    device: Literal["auto", "cpu", "cuda"] = field(
+        default="auto", metadata=_about("where the avatar is computed", group="avatar")
+    )
+    motion: Literal["auto", "relative", "absolute"] = field(
+        default="auto",
+        metadata=_about(
+            "relative: the photo's own pose and face plus the driver's changes; absolute: the driver's values as they "
+            "are; auto: what suits the avatar",
+            group="avatar",
+        ),
+    )
+    enhanced: bool = field(default=False, metadata=_about("all four improvements", group="improvements"))
+    temporal_smooth: bool | None = field(
+        default=None, metadata=_about("smooth the driver's motion over time", group="improvements")
+    )
+    detail_enhance: bool | None = field(
+        default=None, metadata=_about("bring back the photo's fine detail", group="improvements")
+    )
+    expression_opt: bool | None = field(
+        default=None, metadata=_about("fit the driver's expression to this face", group="improvements")
+    )
+    gaze_correct: bool | None = field(
+        default=None, metadata=_about("make the eyes look where the driver looks", group="improvements")
+    )
+    output: Path | None = field(
+        default=None,
+        metadata=_about(
+            "file to write, or a folder for it; default render_results/<model>/<driver>_<photo>.mp4, or .png where the "
+            "driver is a picture. An existing file is replaced once the new one is complete",
+            group="output",
+            short="-o",
+            metavar="FILE",
+        ),
+    )
+    layout: Literal["compare", "result"] = field(
+        default="compare",
+        metadata=_about("photo, driver and result side by side, or the result alone", group="output"),
+    )
+    background: str = field(
+        default="black",
+        metadata=_about("behind the person: a colour by name or as #rrggbb", group="output", metavar="COLOUR"),
+    )
+    no_watermark: bool = field(
+        default=False,
+        metadata=_about("leave out the visible mark; the file's metadata says what it is in any case", group="output"),
+    )
+    quiet: bool = field(default=False, metadata=_about("print nothing but errors", group="output"))
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            object.__setattr__(self, name, _checked(name, getattr(self, name), hint))
+        _ = self.background_rgb
+
+    @property
+    def background_rgb(self) -> tuple[int, int, int]:
+        """The background as red, green, blue in 0..255."""
+        try:
+            return ImageColor.getrgb(self.background)[:3]
+        except ValueError:
+            raise UserError(f"background {self.background!r} is no colour: give a name or #rrggbb") from None
+
+    def wants(self, improvement: str) -> bool:
+        """Whether one of `IMPROVEMENTS` is on: its own flag decides, without one `enhanced` does."""
+        own = getattr(self, improvement)
+        return self.enhanced if own is None else own
+
+
+def load_options(arguments: Sequence[str] | None = None) -> Options:
+    """The options of a command line, `sys.argv` by default; a wrong one is a UserError."""
+    given = vars(build_parser().parse_args(arguments))
+    config = given.pop("config")
+    return Options(**{**(read_config(config) if config else {}), **given})
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command line, made from `Options`. Only what was given stands in its result."""
+    parser = _Parser(
+        prog="inference.py",
+        usage="python inference.py -i PHOTO -d DRIVER [options]",
+        description="Animate one photo with any video, on a CPU.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+        formatter_class=_HelpFormatter,
+    )
+    hints = get_type_hints(Options)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for option in fields(Options):
+        group = option.metadata["group"]
+        groups[group] = groups.get(group) or parser.add_argument_group(group)
+        kinds, choices = _kinds(hints[option.name])
+        settings: dict[str, Any] = {"dest": option.name, "help": _help(option)}
+        if bool in kinds:
+            switchable = NoneType in kinds  # neither on nor off unless said
+            settings["action"] = argparse.BooleanOptionalAction if switchable else "store_true"
+        elif choices:
+            settings["choices"] = choices
+        else:
+            settings |= {"type": kinds[0], "metavar": option.metadata["metavar"]}
+        groups[group].add_argument(*_spellings(option), **settings)
+    parser.add_argument(
+        "--config", type=Path, default=None, metavar="FILE.yaml", help="read options from this file; flags win over it"
+    )
+    return parser
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The options in a yaml file, by name; paths in it count from the current folder, as on the command line.
+
+    Raises:
+        UserError: the file cannot be read, is not yaml, or holds something that is not an option.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not a text file'})") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UserError(f"{path} is not yaml: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no options: write one 'name: value' on a line")
+    hints = get_type_hints(Options)
+    values = {}
+    for key, value in content.items():
+        name = str(key).replace("-", "_")
+        if name not in hints:
+            near = difflib.get_close_matches(name, hints, 1, 0.5)
+            raise UserError(f"{path}: unknown option {str(key)!r}" + (f", did you mean {near[0]!r}?" if near else ""))
+        try:
+            values[name] = _checked(name, value, hints[name])
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+    return values
+
+
+def _kinds(hint: Any) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """The types that a field takes and, where it takes a few words only, these words."""
+    if get_origin(hint) is Literal:
+        return (str,), get_args(hint)
+    return get_args(hint) or (hint,), ()
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """`value` as `hint` wants it."""
+    kinds, choices = _kinds(hint)
+    if Path in kinds and isinstance(value, str):
+        value = Path(value)
+    if float in kinds and type(value) is int:
+        value = float(value)
+    if choices and value not in choices:
+        raise UserError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+    # bool is an int to isinstance, not to a person
+    if not choices and not any(isinstance(value, kind) and (type(value) is not bool or kind is bool) for kind in kinds):
+        words = {bool: "true or false", Path: "a path", str: "a text (in quotes)", float: "a number"}
+        wanted = next(words[kind] for kind in kinds if kind in words)
+        raise UserError(f"{name} must be {wanted}, got {'nothing' if value is None else repr(value)}")
+    return value
+
+
+def _spellings(option: Any) -> list[str]:
+    """`-x`, `--some-name` and `--some_name`."""
+    names = dict.fromkeys([f"--{option.name.replace('_', '-')}", f"--{option.name}"])
+    return [option.metadata["short"], *names] if option.metadata["short"] else list(names)
+
+
+def _help(option: Any) -> str:
+    shown = option.default is not None and option.default is not False
+    return option.metadata["help"].replace("%", "%%") + (f" (default: {option.default})" if shown else "")
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Lists one spelling of each option; `--some_name` is understood too."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        shown = [name for name in action.option_strings if "_" not in name]
+        values = "" if action.nargs == 0 else " " + self._format_args(action, action.dest.upper())
+        return ", ".join(shown) + values
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")

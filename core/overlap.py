@@ -1,0 +1,128 @@
+"""Two threads that run beside the main one: a reader that is a few items ahead and a writer that is a few behind.
+
+Both have short queues, so that memory does not grow with the length of a driver, and both end with the block they are
+used in. An error in a thread is raised where its items are taken or given.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+_POLL = 0.05  # seconds until a waiting thread looks whether it is still wanted
+_END = object()
+
+
+class _CancelledError(Exception):
+    """Raised in the writer's thread when the run ends early."""
+
+
+def read_ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
+    """The same items, made in a thread up to `depth` ahead; close the generator to end it early."""
+    stop = threading.Event()
+    ready: queue.Queue = queue.Queue(depth)
+
+    def give(item: object) -> bool:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=_POLL)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not give((item, None)):
+                    return
+            give((_END, None))
+        except BaseException as error:
+            give((_END, error))
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    thread = threading.Thread(target=work, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+class WriteBehind(Generic[T]):
+    """Runs `consume(items)` in a thread and feeds it with `put`; a context manager.
+
+    When the block ends well, the thread is waited for. When it ends with an exception, `items` raises inside `consume`,
+    so that a writer in there removes its unfinished file.
+    """
+
+    def __init__(self, consume: Callable[[Iterator[T]], None], depth: int = 4) -> None:
+        self._queue: queue.Queue = queue.Queue(depth)
+        self._cancelled = threading.Event()
+        self._error: BaseException | None = None
+        self._consume = consume
+        self._thread = threading.Thread(target=self._work, name="write-behind", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def put(self, item: T) -> None:
+        """Hand over an item; waits while the queue is full. Raises what the thread raised."""
+        while True:
+            if self._error is not None:
+                raise self._error
+            if not self._thread.is_alive():
+                raise RuntimeError("the writer ended before its last item")
+            try:
+                return self._queue.put(item, timeout=_POLL)
+            except queue.Full:
+                continue
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.put(_END)
+                self._thread.join()
+        except BaseException:
+            self._cancelled.set()
+            self._thread.join()
+            raise
+        if kind is not None:
+            self._cancelled.set()
+            self._thread.join()
+        elif self._error is not None:
+            raise self._error
+
+    def _items(self) -> Iterator[T]:
+        while not self._cancelled.is_set():
+            try:
+                item = self._queue.get(timeout=_POLL)
+            except queue.Empty:
+                continue
+            if item is _END:
+                return
+            yield item
+        raise _CancelledError
+
+    def _work(self) -> None:
+        try:
+            self._consume(self._items())
+        except _CancelledError:
+            pass
+        except BaseException as error:
+            self._error = error

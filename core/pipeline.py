@@ -1,0 +1,358 @@
+"""From a photo and a driver to a file: the stations of the flow, in their order.
+
+    from core.options import Options
+    from core.pipeline import Pipeline, animate
+
+    report = animate(Options("me.jpg", "clip.mp4"))          # writes a file, as the command line does
+    for frame in Pipeline(Options("me.jpg", "clip.mp4")).frames():
+        frame.image                                           # or one picture after the other, (512, 512, 3) uint8
+
+Memory does not grow with the length of the driver, apart from its parameters (about 2 KiB a frame): it is tracked
+first, and its pictures are decoded a second time where they are shown.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from core.data.image import write_image
+from core.data.loader_track import DriverData
+from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, TrackedFrame, TrackedSequence, TrackedSource
+from core.data.video import VideoWriter
+from core.errors import UserError
+from core.mark import Mark, metadata
+from core.options import IMPROVEMENTS, Options
+from core.overlap import WriteBehind, read_ahead
+from core.preflight import choose_model, find_inputs, find_output
+from core.progress import Advance, Progress
+
+if TYPE_CHECKING:
+    import torch
+
+MotionTool = Callable[[TrackedSequence], TrackedSequence]
+ImageTool = Callable[["torch.Tensor", TrackedFrame], "torch.Tensor"]  # (3, H, W) in 0..1 and the frame it shows
+
+
+class Head(Protocol):
+    """A head model: `core.libs.flame_model.FLAMEModel`."""
+
+    faces: Any  # (F, 3)
+
+    def evaluate(self, frame: TrackedFrame) -> np.ndarray: ...  # (V, 3)
+
+
+class Avatar(Protocol):
+    """A way to turn a photo into something that can be rendered: `core.models.LiftedAvatar`."""
+
+    name: str
+
+    def warm_up(self) -> float: ...
+
+    def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> Any: ...
+
+    def render(self, avatar: Any, vertices: np.ndarray, transform_matrix: np.ndarray) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a pipeline is put together from. `default_parts` gives the usual ones; a program may give its own."""
+
+    track_source: Callable[[Path, bool], TrackedSource]
+    track_driver: Callable[[Path, bool, Advance], TrackedSequence]
+    crop: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    transfer: Callable[[TrackedFrame, TrackedSequence], TrackedSequence]
+    head: Head
+    model: Avatar
+
+
+@dataclass(frozen=True)
+class RenderedFrame:
+    """One frame of the result: its number, its time in seconds and its picture (512, 512, 3) uint8."""
+
+    index: int
+    time: Fraction
+    image: np.ndarray
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did.
+
+    Attributes:
+        output: the file. model: the avatar's name. frames, fps: of the file.
+        interpolated, held: frames of the driver without a face, by what stands in for it.
+        seconds: by stage. `render` and `write` go on side by side; `video` is what both took together.
+        total: seconds in all.
+    """
+
+    output: Path
+    model: str
+    frames: int
+    fps: Fraction
+    interpolated: int
+    held: int
+    seconds: dict[str, float]
+    total: float
+
+    def __str__(self) -> str:
+        beside = ("render", "write")
+        stages = [f"{name} {value:.1f}" for name, value in self.seconds.items() if name not in beside]
+        parts = " and ".join(f"{name} {self.seconds.get(name, 0):.1f}" for name in beside)
+        speed = self.frames / max(self.seconds.get("video", 0), 1e-9)
+        what = "1 frame" if self.frames == 1 else f"{self.frames} frames, {float(self.fps):.5g} fps"
+        return (
+            f"{self.output}: {what}, made at {speed:.1f} fps; seconds: {self.total:.1f} in all, {', '.join(stages)} "
+            f"({parts} side by side)"
+        )
+
+
+def animate(options: Options, parts: Parts | None = None) -> Report:
+    """Do a whole run and write its file. Raises UserError where something given is wrong; no file is left then."""
+    return Pipeline(options, parts).run()
+
+
+def motion_tools(options: Options) -> list[MotionTool]:
+    """The improvements in parameter space that are on, in the order of the flow: smooth, expression, gaze.
+
+    They work on the driver's track, each on what the last one made of it.
+    """
+    _refuse_missing_improvements(options)
+    return []
+
+
+def image_tools(options: Options) -> list[ImageTool]:
+    """The improvements in image space that are on, in the order of the flow: detail, eyes."""
+    _refuse_missing_improvements(options)
+    return []
+
+
+def _refuse_missing_improvements(options: Options) -> None:
+    wanted = [f"--{name.replace('_', '-')}" for name in IMPROVEMENTS if options.wants(name)]
+    if wanted:
+        raise UserError(f"{', '.join(wanted)}: this version does not have the improvements yet; run without")
+
+
+class Pipeline:
+    """A run, from its options. What can be refused without looking into the pictures is refused at once."""
+
+    def __init__(self, options: Options, parts: Parts | None = None, progress: Progress | None = None) -> None:
+        self.options = options
+        self.progress = progress or Progress(options.quiet)
+        self._given_parts = parts
+        self._motion_tools = motion_tools(options)
+        self._image_tools = image_tools(options)
+        self.inputs = find_inputs(options)
+        self.model_name, self.model_reason = choose_model(options)
+        self.output = find_output(options, self.inputs, self.model_name)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The models, loaded when they are first needed."""
+        if self._given_parts is not None:
+            return self._given_parts
+        with self.progress.stage("load", "loading the models"):
+            return default_parts(self.options)
+
+    @cached_property
+    def source(self) -> TrackedSource:
+        """The photo, tracked."""
+        parts = self.parts
+        with self.progress.stage("track source", "tracking the photo"):
+            return parts.track_source(self.inputs.photo, self.options.force_retrack)
+
+    @cached_property
+    def driver(self) -> DriverData:
+        """The driver, tracked, as it is."""
+        inputs, parts = self.inputs, self.parts
+        if inputs.tracked is not None:
+            driver = inputs.tracked
+        else:
+            with self.progress.stage("track driver", "tracking the driver") as advance:
+                track = parts.track_driver(inputs.driver, self.options.force_retrack, advance)
+                driver = DriverData(inputs.driver, inputs.kind, track)
+        interpolated, held = _gaps(driver.track)
+        if interpolated or held:
+            self.progress.say(
+                f"no face in {interpolated + held} of {len(driver.track)} frames of the driver: {interpolated} "
+                f"interpolated, {held} held"
+            )
+        return driver
+
+    @cached_property
+    def motion(self) -> TrackedSequence:
+        """The parameters that are rendered: the driver's motion on the photo's person."""
+        source, track = self.source.frame, self.driver.track
+        if track.head != source.head:
+            raise UserError(
+                f"{self.inputs.driver} was tracked for the {track.head} head, the avatar needs the {source.head} head: "
+                f"give the video itself"
+            )
+        for tool in self._motion_tools:
+            track = tool(track)
+        return self.parts.transfer(source, track)
+
+    def frames(self) -> Iterator[RenderedFrame]:
+        """The result, picture after picture."""
+        source, motion, parts = self.source, self.motion, self.parts
+        with self.progress.stage("compile", "preparing the renderer (slow only the first time)"):
+            parts.model.warm_up()
+        with self.progress.stage("encode avatar", "building the avatar"):
+            from core.libs.motion_transfer import resting_transform  # it loads torch
+
+            avatar = parts.model.encode(source, resting_transform(source.frame, motion))
+        mark = None if self.options.no_watermark else Mark(IMAGE_SIZE, IMAGE_SIZE)
+        self.progress.seconds["render"] = 0.0
+        with _one_torch_thread(), self.progress.stage("video", "rendering", len(motion)) as advance:
+            for index, (now, frame) in enumerate(zip(motion.times, motion, strict=True)):
+                start = time.perf_counter()
+                frame = replace(frame, residual=source.frame.residual)
+                picture = parts.model.render(avatar, parts.head.evaluate(frame), frame.transform_matrix)
+                for tool in self._image_tools:
+                    picture = tool(picture, frame)
+                image = _to_image(picture)
+                if mark is not None:
+                    mark.put(image)
+                self.progress.seconds["render"] += time.perf_counter() - start
+                yield RenderedFrame(index, now, image)
+                advance(index + 1, len(motion))
+
+    def run(self) -> Report:
+        """Render everything into the output file."""
+        start = time.perf_counter()
+        self.progress.say(f"avatar: {self.model_name} ({self.model_reason})")
+        track = self.motion
+        _make_folder(self.output.parent)
+        write = self._write_picture if self.inputs.kind == "image" else self._write_video
+        with closing(self.frames()) as frames:
+            self.progress.seconds["write"] = write(frames)
+        interpolated, held = _gaps(self.driver.track)
+        return Report(
+            output=self.output,
+            model=self.model_name,
+            frames=len(track),
+            fps=track.fps,
+            interpolated=interpolated,
+            held=held,
+            seconds=dict(self.progress.seconds),
+            total=time.perf_counter() - start,
+        )
+
+    def _write_picture(self, frames: Iterator[RenderedFrame]) -> float:
+        panels = self._panels()
+        image = panels(next(frames))
+        for _ in frames:  # to its end, so that the stage is closed
+            pass
+        start = time.perf_counter()
+        write_image(self.output, image, metadata(self.model_name))
+        return time.perf_counter() - start
+
+    def _write_video(self, frames: Iterator[RenderedFrame]) -> float:
+        """Encode in a thread of its own, while the next frames are rendered. Returns the seconds that took."""
+        busy = 0.0
+        track = self.driver.track
+        width = IMAGE_SIZE * (3 if self.options.layout == "compare" else 1)
+
+        def consume(rendered: Iterator[RenderedFrame]) -> None:
+            nonlocal busy
+            settings = {"audio_from": self.driver.audio, "metadata": metadata(self.model_name)}
+            with VideoWriter(self.output, track.fps, (width, IMAGE_SIZE), **settings) as writer:
+                panels = self._panels()
+                for frame in rendered:
+                    start = time.perf_counter()
+                    writer.write(panels(frame), frame.time)
+                    busy += time.perf_counter() - start
+                start = time.perf_counter()
+            busy += time.perf_counter() - start
+
+        with WriteBehind(consume) as behind:
+            for frame in frames:
+                behind.put(frame)
+        return busy
+
+    def _panels(self) -> Callable[[RenderedFrame], np.ndarray]:
+        """What makes the picture that is written out of a rendered one."""
+        if self.options.layout == "result":
+            return lambda frame: frame.image
+        photo = self.source.shown()[0]
+        pictures = self._driver_pictures()
+        return lambda frame: np.concatenate([photo, next(pictures), frame.image], axis=1)
+
+    def _driver_pictures(self) -> Iterator[np.ndarray]:
+        """What the driver's panel shows: its own pictures, the last one again should they end early, or its mesh."""
+        track, head = self.driver.track, self.parts.head
+        pictures = self.driver.pictures(self.parts.crop)
+        if pictures is None:
+            from core.mesh_panel import MeshPanel  # it loads torch, which a run that is refused does without
+
+            mesh = MeshPanel(np.asarray(head.faces))
+            for frame in track:
+                yield mesh.draw(head.evaluate(frame), frame.transform_matrix)
+            return
+        last = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+        with closing(read_ahead(pictures)) as ahead:
+            for _ in range(len(track)):
+                last = next(ahead, last)
+                yield last
+
+
+def default_parts(options: Options) -> Parts:
+    """The tracker, head and avatar of this version. Imports here, because they take seconds."""
+    from core.libs.flame_model import FLAMEModel
+    from core.libs.motion_transfer import MotionTransfer
+    from core.libs.tracker.cache import TrackCache
+    from core.libs.tracker.crop import crop_image
+    from core.libs.tracker.track import track_driver, track_source
+    from core.models.LiftedAvatar.models import LiftedAvatar
+
+    cache = TrackCache()
+    red, green, blue = options.background_rgb
+    return Parts(
+        track_source=lambda path, force: track_source(path, cache=cache, force=force),
+        track_driver=lambda path, force, advance: track_driver(path, cache=cache, force=force, progress=advance),
+        crop=crop_image,
+        transfer=MotionTransfer(options.motion).run,
+        head=FLAMEModel(),
+        model=LiftedAvatar(background=(red / 255, green / 255, blue / 255)),
+    )
+
+
+def _gaps(track: TrackedSequence) -> tuple[int, int]:
+    """How many frames had no face, by what stands in for it: interpolated, held."""
+    return int((track.status == INTERPOLATED).sum()), int((track.status == HELD).sum())
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}): write somewhere else with -o") from error
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Keep torch to one thread: what it does for a frame is small, and its idle threads wait by spinning, which takes
+    the cores from the renderer and the encoder.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _to_image(picture: torch.Tensor) -> np.ndarray:
+    """(3, H, W) in 0..1 to (H, W, 3) uint8, in memory of its own."""
+    values = picture.clamp(0, 1).mul(255).round_().byte()
+    return values.permute(1, 2, 0).contiguous().numpy()

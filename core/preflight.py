@@ -1,0 +1,84 @@
+"""What can be refused, or decided, before anything is computed: the inputs, the avatar, the output."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from core.data.image import kind_of
+from core.data.loader_track import DriverData
+from core.errors import UserError
+from core.options import DEFAULT_CHECKPOINT, Options
+
+RESULTS = Path("render_results")
+VIDEO_ENDINGS = (".mp4", ".m4v", ".mov")
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run starts from: the photo, the driver and what kind of driver it is; a tracked folder is read already."""
+
+    photo: Path
+    driver: Path
+    kind: Literal["image", "video", "folder"]
+    tracked: DriverData | None = None
+
+
+def find_inputs(options: Options) -> Inputs:
+    """The photo and the driver; UserError where one is missing or of the wrong kind."""
+    photo, driver = options.image_path, options.driver_path
+    if photo is None:
+        raise UserError("no photo given: name one with -i/--image_path")
+    if driver is None:
+        raise UserError("no driver given: name a video, a picture or a tracked folder with -d/--driver_path")
+    kind = kind_of(photo)
+    if kind != "image":
+        raise UserError(f"{photo} is a {kind}: give a picture with -i, and what it moves like with -d")
+    kind = kind_of(driver)
+    return Inputs(photo, driver, kind, DriverData.from_folder(driver) if kind == "folder" else None)
+
+
+def choose_model(options: Options) -> tuple[str, str]:
+    """The avatar of a run and why it was taken; UserError where the wanted one cannot be had."""
+    missing = not options.resume_path.is_file()
+    if options.model == "gagavatar":
+        if missing:
+            raise UserError(
+                f"{options.resume_path} does not exist: --model gagavatar needs the published checkpoint; "
+                f"take --model lifted, which needs no file"
+            )
+        raise UserError("--model gagavatar: this version does not have the network yet; take --model lifted")
+    if options.model == "lifted" and options.resume_path != DEFAULT_CHECKPOINT:
+        raise UserError("--model lifted reads no checkpoint: leave out -r, or take --model gagavatar")
+    if options.device == "cuda":
+        raise UserError("--device cuda: the lifted avatar runs on the CPU; leave the option out")
+    if options.model == "lifted":
+        return "lifted", "as asked"
+    return "lifted", f"{options.resume_path} is not there" if missing else "the network is not in this version yet"
+
+
+def find_output(options: Options, inputs: Inputs, model: str) -> Path:
+    """The file to write; UserError where that cannot be."""
+    endings = PICTURE_ENDINGS if inputs.kind == "image" else VIDEO_ENDINGS
+    driver, photo = inputs.driver, inputs.photo
+    # resolve: `-d .` has a name too. Names are cut because file systems end at 255 bytes.
+    driver_name = (driver.resolve().name if inputs.kind == "folder" else driver.stem)[:60]
+    name = f"{driver_name}_{photo.stem[:60]}{endings[0]}"
+    target = options.output or RESULTS / model / name
+    if target.is_dir():
+        target = target / name
+    if target.suffix.lower() not in endings:
+        what = "a picture" if inputs.kind == "image" else "a video"
+        raise UserError(f"{target} must end in one of {', '.join(endings)}: {what} as driver gives {what}")
+    for given in (photo, driver):
+        if target.exists() and target.samefile(given):
+            raise UserError(f"{target} is an input of this run: write to another file")
+    folder = target.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{target} cannot be written: {folder} is no folder that can be written to")
+    return target
