@@ -129,6 +129,11 @@ class FLAMEModel(torch.nn.Module):
         posed = np.einsum("vkl,vl->vk", blended, rest) + self._np.weights @ shift
         return posed.astype(np.float32)
 
+    def joints(self, frame: TrackedFrame) -> np.ndarray:  # (5, 3)
+        """Root, neck, jaw, left and right eye of a person at rest, head units."""
+        code = np.concatenate([frame.shapecode[: self.n_shape], np.zeros(self.n_exp, np.float32)])
+        return self._np.regressor @ (self._np.template + (self._np.directions @ code).reshape(-1, 3))
+
     def _pose(self, rest: Tensor, joints: Tensor, pose: Tensor, eyes: Tensor) -> Tensor:
         batch = len(rest)
         turns = torch.cat([pose[:, :3], torch.zeros_like(pose[:, :3]), pose[:, 3:], eyes], 1).view(batch, 5, 3)

@@ -51,6 +51,8 @@ def lift(
 ) -> Sheet:
     """The sheet over a wide crop of `side` pixels whose shown part begins at `margin`."""
     face = to_camera(vertices[: topo.N_POINTS].astype(np.float64), transform.astype(np.float64))
+    for ring, iris in ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS)):
+        face[iris[0]] = face[list(ring)].mean(0)  # the middle of the eye, wherever it looks
     face_pixels = to_pixels(face) + margin
     face_triangles = faces[(faces < topo.N_POINTS).all(1)]
 

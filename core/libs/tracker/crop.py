@@ -6,28 +6,33 @@ import cv2
 import numpy as np
 
 from core.data.records import IMAGE_SIZE
+from core.libs.flame_model.topology import N_FACE
 
 EXPANSION = 1.97  # of the face mesh's box; upstream's 1.65 is of a detector's, which is larger
 _STILL_FRAMES = (np.inf, 150.0, 75.0, 38.0, 19.0)  # time constants tried, strongest first
 _ROOM = 0.10  # of the crop: how near its border the face may come
 
 
-def crop_around(points: np.ndarray) -> np.ndarray:
-    """x, y, side (3,) of the crop around a face's points (478, 3) or of every frame's (T, 3)."""
-    box = _boxes(points)
+def face_box(points: np.ndarray) -> np.ndarray:
+    """x0, y0, x1, y1 (..., 4) of the face surface among points (..., 478, 3)."""
+    surface = points[..., :N_FACE, :2]
+    return np.concatenate([surface.min(-2), surface.max(-2)], -1)
+
+
+def crop_around(box: np.ndarray) -> np.ndarray:
+    """x, y, side (..., 3) of the crop around a face's box (..., 4)."""
     side = EXPANSION * np.sqrt((box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1]))
     corner = (box[..., :2] + box[..., 2:]) / 2 - side[..., None] / 2
     return np.concatenate([corner, side[..., None]], -1)
 
 
-def steady_crops(points: np.ndarray) -> np.ndarray:
-    """Crops (T, 3) for the points of a clip (T, 478, 3): one for all if the face stays inside, else as slow as it can.
+def steady_crops(box: np.ndarray) -> np.ndarray:
+    """Crops (T, 3) for the face's boxes in a clip (T, 4): one for all if the face stays inside, else as slow as it can.
 
     A crop that follows the head makes the shoulders swim; one that stands still lets the head move as it was filmed.
     """
-    wanted = crop_around(points)
+    wanted = crop_around(box)
     centre = np.concatenate([wanted[:, :2] + wanted[:, 2:] / 2, wanted[:, 2:]], 1)
-    box = _boxes(points)
     for frames in _STILL_FRAMES:
         smooth = np.broadcast_to(np.median(centre, 0), centre.shape) if np.isinf(frames) else _both_ways(centre, frames)
         crops = np.concatenate([smooth[:, :2] - smooth[:, 2:] / 2, smooth[:, 2:]], 1)
@@ -62,11 +67,6 @@ def to_crop(points: np.ndarray, crops: np.ndarray) -> np.ndarray:
     out = points * factor[..., None, None]
     out[..., :2] = (points[..., :2] - crops[..., None, :2] + 0.5) * factor[..., None, None] - 0.5
     return out
-
-
-def _boxes(points: np.ndarray) -> np.ndarray:
-    surface = points[..., :468, :2]
-    return np.concatenate([surface.min(-2), surface.max(-2)], -1)
 
 
 def _both_ways(values: np.ndarray, frames: float) -> np.ndarray:

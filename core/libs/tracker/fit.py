@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE
 from core.libs.flame_model import FLAMEModel
@@ -17,9 +18,12 @@ from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
 from core.libs.geometry import fit_similarity, to_rays
 from core.libs.tracker.pose import refine_pose
+from core.libs.tracker.spool import PointSpool, chunks
 
 FLIP = np.array([-1.0, 1.0, -1.0])  # upright (x right, y up, z to the viewer) to the camera's axes
-_EYE_LIMIT = np.radians(40)
+_EYE_LIMIT = np.radians(45)
+_SHUT, _OPEN = 0.35, 0.6  # of a clip's open eyes: lids at which an iris is not believed, and at which it is
+_SAMPLE = 300  # frames that say what a person looks like
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,17 @@ class Fit:
     posecode: np.ndarray  # (T, 6)
     eyecode: np.ndarray  # (T, 6)
     transform: np.ndarray  # (T, 3, 4)
-    residual: np.ndarray  # (T, V, 3), what the codes leave, at rest, in head units
+    residual: np.ndarray  # (V, 3), what the codes leave of the mean face, at rest, in head units
+
+
+@dataclass(frozen=True)
+class _Person:
+    """What the frames of a clip share: codes, and the face at rest (478, 3) as the codes leave it and as it was seen."""
+
+    shapecode: np.ndarray  # (300,)
+    expcode: np.ndarray  # (100,) of the mean face
+    rest: np.ndarray
+    mean: np.ndarray
 
 
 class HeadFitter:
@@ -50,6 +64,7 @@ class HeadFitter:
         directions = head.directions.numpy()[:n].astype(np.float64)
         self._shape, self._expression = directions[..., : head.n_shape], directions[..., head.n_shape :]
         self._regressor = head.joint_regressor.numpy().astype(np.float64)
+        self._eye_regressor = self._regressor[3:, :n]
         self._template_all = head.template.numpy().astype(np.float64)
         self._shape_all = head.directions.numpy()[..., : head.n_shape].astype(np.float64)
         self._jaw_weight = head.weights.numpy()[:n, 2].astype(np.float64)
@@ -65,38 +80,66 @@ class HeadFitter:
         self._solve_both = _posterior(np.concatenate([self._shape, self._expression], -1), sigma)
         self._solve_expression = _posterior(self._expression, sigma)
 
-    def fit(self, points: np.ndarray, transform: np.ndarray | None = None) -> Fit:  # (T, 478, 3), (T, 3, 4)
+    def fit(
+        self,
+        points: np.ndarray | PointSpool,  # (T, 478, 3)
+        transform: np.ndarray | None = None,  # (T, 3, 4)
+        seen: np.ndarray | None = None,  # (T,) bool
+    ) -> Fit:
         """Codes for points in pixels of the 512-pixel crop (x right, y down, z away, centres at integers).
 
-        With `transform` the poses are known and only the codes are fitted.
+        With `transform` the poses are known and only the codes are fitted. The person is taken from frames that are
+        `seen`, all of them in a short clip, else some, evenly spread: memory grows by the codes alone.
         """
+        sample = np.arange(len(points)) if seen is None else np.flatnonzero(seen)
+        if len(sample) > _SAMPLE:
+            sample = sample[np.linspace(0, len(sample) - 1, _SAMPLE).round().astype(int)]
+        person = self._person(points[sample], None if transform is None else transform[sample])
+        rows = [
+            self._codes(points[part], None if transform is None else transform[part], person)
+            for part in chunks(len(points))
+        ]
+        expcode, jaw, eyes, opening, pose = (np.concatenate(column) for column in zip(*rows, strict=True))
+        posecode = np.zeros((len(points), 6), np.float32)
+        posecode[:, 3] = jaw
+        # Everything from here to the codes is linear: the mean of what they leave is what they leave of the mean.
+        residual = np.zeros((self._n_vertices, 3))
+        known = self._template + self._shape @ person.shapecode + self._expression @ person.expcode
+        residual[: topo.N_FACE] = (person.mean - known)[: topo.N_FACE]
+        eyecode = _hold_behind_lids(eyes, opening)
+        return Fit(*(_single(a) for a in (person.shapecode, expcode, posecode, eyecode, pose, residual)))
+
+    def _person(self, points: np.ndarray, transform: np.ndarray | None) -> _Person:
+        rest = self._template
+        for _ in range(5):  # pose and rest shape depend on one another; settled after a few rounds
+            person = rest
+            mean = self._at_rest(points, transform, person)[2].mean(0)
+            codes = self._solve_both @ (mean - self._template).ravel()
+            rest = mean - self._expression @ codes[300:]  # more than 300 codes can say of a person
+        return _Person(codes[:300], codes[300:], person, mean)
+
+    def _at_rest(
+        self, points: np.ndarray, transform: np.ndarray | None, person: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Poses (T, 3, 4), the points in head space and with the jaw closed (T, 478, 3), the jaw's angles (T,)."""
         upright = points.astype(np.float64) * [1, -1, -1] - [(IMAGE_SIZE - 1) / 2, -(IMAGE_SIZE - 1) / 2, 0]
         rays = to_rays(points[..., :2].astype(np.float64))
-        person, pose = self._template, transform
-        for _ in range(5):  # pose and rest shape depend on one another; settled after a few rounds
-            if transform is None:
-                pose = self._pose(upright, rays, self._onto_template(person))
-            lifted = self._lift(pose.astype(np.float64), rays, upright[..., 2], person)
-            rest, jaw = self._unpose(lifted, person)
-            mean = rest.mean(0)
-            codes = self._solve_both @ (mean - self._template).ravel()
-            person = mean - self._expression @ codes[300:]  # more than 300 codes can say of a person
-        transform = pose
-        shapecode, at_mean = codes[:300], codes[300:]
-        expcode = at_mean + (rest - mean).reshape(len(rest), -1) @ self._solve_expression.T
-        joints = self._regressor @ (self._template_all + self._shape_all @ shapecode)
-        eyecode = self._eyes(lifted, joints, self._template + self._shape @ shapecode)
-        known = self._template + self._shape @ shapecode + np.einsum("vck,tk->tvc", self._expression, expcode)
-        residual = np.zeros((len(points), self._n_vertices, 3))
-        residual[:, : topo.N_FACE] = (rest - known)[:, : topo.N_FACE]
-        posecode = np.zeros((len(points), 6))
-        posecode[:, 3] = jaw
-        return Fit(*(_single(a) for a in (shapecode, expcode, posecode, eyecode, transform, residual)))
+        pose = self._pose(upright, rays, self._onto_template(person)) if transform is None else transform
+        lifted = self._lift(pose.astype(np.float64), rays, upright[..., 2], person)
+        return pose, lifted, *self._unpose(lifted, person)
+
+    def _codes(self, points: np.ndarray, transform: np.ndarray | None, person: _Person) -> tuple[np.ndarray, ...]:
+        """Expression (T, 100), jaw (T,), eyes (T, 6), opening of the lids (T, 2), pose (T, 3, 4)."""
+        pose, lifted, rest, jaw = self._at_rest(points, transform, person.rest)
+        expcode = person.expcode + (rest - person.mean).reshape(len(rest), -1) @ self._solve_expression.T
+        eyes = self._eyes(lifted, pose, expcode, person)
+        return _single(expcode), jaw, eyes, lid_opening(lifted), _single(pose)
 
     def lifted(self, points: np.ndarray, transform: np.ndarray) -> np.ndarray:
-        """The points themselves in head space, (T, 478, 3), under known poses (T, 3, 4)."""
-        rays = to_rays(points[..., :2].astype(np.float64))
-        return self._lift(transform.astype(np.float64), rays, -points[..., 2].astype(np.float64), self._template)
+        """The points themselves (478, 3) in head space, (478, 3), under a known pose (3, 4)."""
+        rays = to_rays(points[None, :, :2].astype(np.float64))
+        depth = -points[None, :, 2].astype(np.float64)
+        return self._lift(transform[None].astype(np.float64), rays, depth, self._template)[0]
 
     def _onto_template(self, person: np.ndarray) -> np.ndarray:
         """A person's rest shape laid onto the template by the stable points alone.
@@ -144,18 +187,74 @@ class HeadFitter:
             rest = rest + (lifted - joint - (1 - weight) * rest - weight * turned)
         return rest + joint, jaw
 
-    def _eyes(self, lifted: np.ndarray, joints: np.ndarray, rest: np.ndarray) -> np.ndarray:
-        """Left and right eye as axis-angle, (T, 6): where the irises stand against their rest, seen from the front."""
+    def _eyes(self, lifted: np.ndarray, pose: np.ndarray, expcode: np.ndarray, person: _Person) -> np.ndarray:
+        """Left and right eye as axis-angle, (T, 6), that puts the irises where they are seen between the eye's corners.
+
+        Where the codes have the corners beside where they are seen, the iris goes with them: a gaze is read off where
+        the iris stands in its eye.
+        """
+        viewer = -np.einsum("tl,tkl->tk", pose[..., 3], pose[..., :3])
+        neutral = self._template + self._shape @ person.shapecode
+        joints = self._regressor @ (self._template_all + self._shape_all @ person.shapecode)
         out = np.zeros((len(lifted), 6))
-        for column, joint, iris in ((0, joints[3], topo.LEFT_IRIS), (3, joints[4], topo.RIGHT_IRIS)):
-            at_rest = rest[list(iris)].mean(0) - joint
-            radius = np.linalg.norm(at_rest)
-            offset = lifted[:, list(iris)].mean(1) - joint
-            angles = np.arcsin(np.clip(offset[:, :2] / radius, -0.95, 0.95))
-            angles -= np.arcsin(np.clip(at_rest[:2] / radius, -0.95, 0.95))
-            angles = np.clip(angles, -_EYE_LIMIT, _EYE_LIMIT)
-            out[:, column], out[:, column + 1] = -angles[:, 1], angles[:, 0]
+        for column, joint, side, iris in ((0, 3, "left", topo.LEFT_IRIS), (3, 4, "right", topo.RIGHT_IRIS)):
+            corners = list(topo.EYE_CORNERS[side])
+            moved = (expcode - person.expcode) @ self._expression[corners].mean(0).T
+            beside = person.mean[corners].mean(0) + moved - lifted[:, corners].mean(1)
+            centre = joints[joint] + expcode @ np.einsum("v,vck->kc", self._eye_regressor[joint - 3], self._expression)
+            at_rest = neutral[list(iris)].mean(0) - centre
+            goal = _on_sphere(viewer, lifted[:, list(iris)].mean(1) + beside, centre, np.linalg.norm(at_rest, axis=1))
+            out[:, column : column + 2] = np.clip(_turn_onto(at_rest, goal - centre), -_EYE_LIMIT, _EYE_LIMIT)
         return out
+
+
+def lid_opening(points: np.ndarray) -> np.ndarray:
+    """How far the left and the right eye (..., 2) are open, over their width, for points (..., 478, 3) of any space."""
+    out = []
+    for side in ("left", "right"):
+        upper, lower = np.array(topo.EYE_PAIRS[side]).T
+        gaps = np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1).mean(-1)
+        inner, outer = topo.EYE_CORNERS[side]
+        out.append(gaps / np.linalg.norm(points[..., inner, :] - points[..., outer, :], axis=-1))
+    return np.stack(out, -1)
+
+
+def _hold_behind_lids(eyes: np.ndarray, opening: np.ndarray) -> np.ndarray:
+    """Eye codes (T, 6), those of closing eyes replaced by what lies between the open ones before and after.
+
+    What a tracker says of an iris behind a lid is invented. `opening` (T, 2) is that of the left and the right eye.
+    """
+    out = eyes.copy()
+    part = opening / np.percentile(opening, 80, axis=0)
+    trust = np.clip((part - _SHUT) / (_OPEN - _SHUT), 0, 1)
+    for side in range(2):
+        sure = np.flatnonzero(trust[:, side] == 1)
+        for column in (3 * side, 3 * side + 1):
+            held = np.interp(np.arange(len(eyes)), sure, eyes[sure, column])
+            out[:, column] = held + trust[:, side] * (eyes[:, column] - held)
+    return out
+
+
+def _on_sphere(viewer: np.ndarray, point: np.ndarray, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Where the lines of sight (T, 3) through points first meet spheres, or pass nearest by them."""
+    along = point - viewer
+    along = along / np.linalg.norm(along, axis=1, keepdims=True)
+    nearest = viewer + along * ((centre - viewer) * along).sum(1, keepdims=True)
+    inside = radius**2 - ((nearest - centre) ** 2).sum(1)
+    return nearest - along * np.sqrt(np.maximum(inside, 0))[:, None]
+
+
+def _turn_onto(start: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Axis-angles (T, 2), the third component zero, that turn directions `start` onto `goal`, both (T, 3)."""
+
+    def angles(v: np.ndarray) -> np.ndarray:
+        return np.stack([-np.arcsin(v[:, 1] / np.linalg.norm(v, axis=1)), np.arctan2(v[:, 0], v[:, 2])], 1)
+
+    turn = angles(goal) - angles(start)
+    for _ in range(6):
+        vector = np.concatenate([turn, np.zeros((len(turn), 1))], 1)
+        turn = turn + angles(goal) - angles(Rotation.from_rotvec(vector).apply(start))
+    return turn
 
 
 def _posterior(directions: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ class MediaPipeTracker:
     """478 landmarks and a matte from MediaPipe 0.10.21, the last release that carries these models in its wheel."""
 
     name = "mediapipe"
-    version = "0.10.21/1"
+    version = "0.10.21/2"
 
     def __init__(self) -> None:
         with _silence_native_log():
@@ -32,11 +32,14 @@ class MediaPipeTracker:
             options = {"refine_landmarks": True, "min_detection_confidence": 0.5}
             self._still = solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=_MAX_FACES, **options)
             face = solutions.face_detection.FaceDetection
-            self._near = face(model_selection=0, min_detection_confidence=_NEAR_SCORE)
+            self._near = face(model_selection=0, min_detection_confidence=0.5)
             self._far = face(model_selection=1, min_detection_confidence=_FAR_SCORE)
             self._segmenter = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
             self._video = None
             self._video_options = (solutions.face_mesh.FaceMesh, options)
+            blank = np.zeros((64, 64, 3), np.uint8)
+            for part in (self._still, self._near, self._far, self._segmenter):
+                part.process(blank)  # the graphs open, and write to stderr, on their first picture
         self._roi: tuple[int, int, int] | None = None
 
     def detect(self, image: np.ndarray) -> Observation | None:
@@ -109,6 +112,7 @@ class MediaPipeTracker:
             with _silence_native_log():
                 mesh, options = self._video_options
                 self._video = mesh(static_image_mode=False, max_num_faces=1, min_tracking_confidence=0.5, **options)
+                self._video.process(np.zeros((64, 64, 3), np.uint8))
 
     def _mesh(self, mesh, image: np.ndarray) -> Observation | None:
         height, width = image.shape[:2]
@@ -123,8 +127,10 @@ class MediaPipeTracker:
     def _is_face(self, image: np.ndarray, found: Observation) -> bool:
         for margin in (0.9, 0.5):
             part = np.ascontiguousarray(_cut(image, _square_around(found.box, margin)))
-            if any(detector.process(part).detections for detector in (self._near, self._far)):
-                return True
+            for detector, needed in ((self._near, _NEAR_SCORE), (self._far, _FAR_SCORE)):
+                # The detectors' own threshold is applied before overlapping boxes are merged; the score counts.
+                if any(face.score[0] >= needed for face in detector.process(part).detections or []):
+                    return True
         return False
 
     def _find_box(self, image: np.ndarray) -> np.ndarray | None:

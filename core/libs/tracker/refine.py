@@ -26,15 +26,22 @@ _SIZE = 256  # pixels of the pictures compared
 _SCALE = _SIZE / IMAGE_SIZE
 _TEXTURE = 4.0  # smaller eigenvalue of the structure tensor, grey levels squared, at which a point counts half
 _RIGID = 0.01  # head units that expressions may move a point before it counts half for the pose
+_ALIKE = 2.0  # trusted points, in all, below which the pictures have too little in common
 _BLUR = 9  # pixels over which agreement is judged
 
 
 @dataclass(frozen=True)
 class Refined:
-    """What the picture says of one frame: transform (3, 4) and the tracker's points (478, 2), pixels of the crop."""
+    """What the picture says of one frame.
+
+    Attributes:
+        transform: (3, 4). points: (478, 2), the tracker's, pixels of the crop.
+        alike: whether the pictures had enough in common to say anything about the pose.
+    """
 
     transform: np.ndarray
     points: np.ndarray
+    alike: bool
 
 
 class PictureRefiner:
@@ -112,7 +119,8 @@ class PictureRefiner:
         chosen = self._pose_points
         weights = self._pose_weights * trust[chosen]
         pose = transform.astype(np.float64)
-        if weights.sum() > 2:  # else the pictures have too little in common
+        alike = bool(weights.sum() > _ALIKE)
+        if alike:
             at_rest = self._in_head[chosen]
             relief = -(at_rest @ pose[:, :3])[None, :, 2]
             rotation, shift = refine_pose(
@@ -120,7 +128,7 @@ class PictureRefiner:
             )
             pose = np.concatenate([rotation[0], shift[0][:, None]], 1)
         gain = (self._gain * trust[: topo.N_POINTS])[:, None]
-        return Refined(pose, points + gain * (found[: topo.N_POINTS] - points))
+        return Refined(pose, points + gain * (found[: topo.N_POINTS] - points), alike)
 
     def _agreement(self, unwarped: np.ndarray, flow: np.ndarray) -> np.ndarray:
         """How well the flow explains the frame's fine structure: (S, S) in 0..1."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +29,15 @@ from core.libs.flame_model import OPEN_HEAD, FLAMEModel
 from core.libs.motion_transfer import neutral_frame
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.cache import TrackCache
-from core.libs.tracker.crop import crop_around, crop_image, steady_crops, to_crop
+from core.libs.tracker.crop import crop_around, crop_image, face_box, steady_crops, to_crop
 from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.refine import PictureRefiner
+from core.libs.tracker.spool import PointSpool, chunks
 
-VERSION = "3"  # of everything here that changes what comes out
+VERSION = "4"  # of everything here that changes what comes out
 MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
 _BRIDGE_SECONDS = Fraction(1, 2)  # gaps up to this long are interpolated, longer ones held
+_LOG = logging.getLogger(__name__)
 _IMAGE_FPS = Fraction(25)
 Progress = Callable[[int, int | None], None]
 
@@ -66,7 +70,7 @@ def track_source_image(
     found = tracker.detect(image)
     if found is None:
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
-    crop = crop_around(found.points) if crop is None else crop
+    crop = crop_around(found.box) if crop is None else crop
     points = to_crop(found.points, crop)
     fit = HeadFitter(FLAMEModel()).fit(points[None])
     wide = IMAGE_SIZE + 2 * MARGIN
@@ -82,7 +86,7 @@ def track_source_image(
         fit.eyecode[0],
         fit.transform[0],
         _head_box(points),
-        residual=fit.residual[0],
+        residual=fit.residual,
     )
     return TrackedSource(frame, pixels, matte.astype(np.float32), MARGIN, inside)
 
@@ -116,25 +120,29 @@ def track_driver(
 
 def _track(path: Path, kind: str, tracker: FaceTracker, progress: Progress | None) -> TrackedSequence:
     tracker.reset()
-    if kind == "image":
-        observed, times, fps = [tracker.detect(read_image(path))], [Fraction(0)], _IMAGE_FPS
-    else:
-        observed, times, fps = _observe(path, tracker, progress)
-    if all(found is None for found in observed):
-        what = "picture" if kind == "image" else "video"
-        raise UserError(f"{path}: no human face found in this {what}; give one in which a face is seen from the front")
-    points, status = bridge([None if found is None else found.points for found in observed], times)
-    crops = steady_crops(points)
-    points = to_crop(points, crops)
-    sequence = sequence_from_points(points, times, fps, status, crops)
-    if len(sequence) == 1:
-        return sequence
-    points, transform = _look_again(path, tracker, sequence, points, progress)
-    return sequence_from_points(points, times, fps, status, crops, transform)
+    with PointSpool() as points:
+        if kind == "image":
+            found = tracker.detect(read_image(path))
+            points.append(None if found is None else found.points)
+            seen, times, fps = np.array([found is not None]), [Fraction(0)], _IMAGE_FPS
+        else:
+            seen, times, fps = _observe(path, tracker, points, progress)
+        if not seen.any():
+            what = "picture" if kind == "image" else "video"
+            raise UserError(f"{path}: no human face found in this {what}; give one in which a face is seen from the front")
+        status = bridge(points, seen, times)
+        crops = steady_crops(np.concatenate([face_box(points[part]) for part in chunks(len(points))]))
+        for part in chunks(len(points)):
+            points[part] = to_crop(points[part], crops[part])
+        sequence = sequence_from_points(points, times, fps, status, crops)
+        if len(sequence) == 1:
+            return sequence
+        transform = _look_again(path, tracker, sequence, points, progress)
+        return sequence_from_points(points, times, fps, status, crops, transform)
 
 
 def sequence_from_points(
-    points: np.ndarray,  # (T, 478, 3) pixels of the crop
+    points: np.ndarray | PointSpool,  # (T, 478, 3) pixels of the crop
     times: list[Fraction],
     fps: Fraction,
     status: np.ndarray,
@@ -142,91 +150,103 @@ def sequence_from_points(
     transform: np.ndarray | None = None,  # (T, 3, 4) where the poses are known
 ) -> TrackedSequence:
     """The head's parameters for the points of a clip."""
-    fit: Fit = HeadFitter(FLAMEModel()).fit(points, transform)
+    fit: Fit = HeadFitter(FLAMEModel()).fit(points, transform, status == SEEN)
     return TrackedSequence(
         shapecode=fit.shapecode[None],
         expcode=fit.expcode,
         posecode=fit.posecode,
         eyecode=fit.eyecode,
         transform_matrix=fit.transform,
-        bbox=_head_box(points),
+        bbox=np.concatenate([_head_box(points[part]) for part in chunks(len(points))]),
         times=tuple(times),
         fps=fps,
         status=status,
         crops=crops,
-        residual=fit.residual[status == SEEN].mean(0),
+        residual=fit.residual,
     )
 
 
-def bridge(points: list[np.ndarray | None], times: list[Fraction]) -> tuple[np.ndarray, np.ndarray]:
-    """Points for every frame (T, 478, 3) and where they come from (T,): short gaps interpolated, long ones held."""
-    seen = np.array([i for i, p in enumerate(points) if p is not None])
-    known = np.stack([points[i] for i in seen])
-    out = np.empty((len(points), *known.shape[1:]), np.float32)
-    status = np.full(len(points), HELD, np.int8)
-    status[seen] = SEEN
-    for i in range(len(points)):
-        after = int(np.searchsorted(seen, i))
-        before = after - 1 if after == len(seen) or seen[after] != i else after
-        if status[i] == SEEN:
-            out[i] = known[after]
-        elif 0 <= before and after < len(seen) and times[seen[after]] - times[seen[before]] <= _BRIDGE_SECONDS:
-            a, b = seen[before], seen[after]
-            part = (i - a) / (b - a)
-            out[i] = (1 - part) * known[before] + part * known[after]
+def bridge(
+    points: np.ndarray | PointSpool,  # (T, 478, 3), filled in where not seen
+    seen: np.ndarray,  # (T,) bool, at least one
+    times: list[Fraction],
+) -> np.ndarray:  # (T,) int8
+    """Gives the frames without a face points: short gaps are interpolated, long ones held. Returns their status."""
+    status = np.where(seen, SEEN, HELD).astype(np.int8)
+    for before, after in pairwise([None, *np.flatnonzero(seen).tolist(), None]):
+        gap = range(0 if before is None else before + 1, len(seen) if after is None else after)
+        if not gap:
+            continue
+        if before is None or after is None or times[after] - times[before] > _BRIDGE_SECONDS:
+            held = points[after if before is None else before]
+            for i in gap:
+                points[i] = held
+            continue
+        first, last = points[before], points[after]
+        for i in gap:
+            part = (i - before) / (after - before)
+            points[i] = (1 - part) * first + part * last
             status[i] = INTERPOLATED
-        else:
-            out[i] = known[max(before, 0)]
-    return out, status
+    return status
 
 
-def _observe(path: Path, tracker: FaceTracker, progress: Progress | None):
-    observed, times = [], []
+def _observe(
+    path: Path, tracker: FaceTracker, points: PointSpool, progress: Progress | None
+) -> tuple[np.ndarray, list[Fraction], Fraction]:
+    """Tracks a video into `points`; returns which frames have a face (T,), their times, and the frame rate."""
+    seen, times = [], []
     with VideoReader(path) as reader:
         for frame in reader:
-            observed.append(tracker.follow(frame.image))
+            found = tracker.follow(frame.image)
+            points.append(None if found is None else found.points)
+            seen.append(found is not None)
             times.append(frame.time)
             if progress is not None:
-                progress(len(observed), 2 * reader.frame_estimate if reader.frame_estimate else None)
-        return observed, times, reader.fps
+                progress(len(times), 2 * reader.frame_estimate if reader.frame_estimate else None)
+        return np.array(seen), times, reader.fps
 
 
 def _look_again(
     path: Path,
     tracker: FaceTracker,
     sequence: TrackedSequence,
-    points: np.ndarray,  # (T, 478, 3) pixels of the crop
+    points: PointSpool,  # (T, 478, 3) pixels of the crop, mended in place
     progress: Progress | None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:  # (T, 3, 4)
     """Points and transforms mended by the pictures themselves: see `refine`."""
-    head, fitter = FLAMEModel(), HeadFitter(FLAMEModel())
-    lifted = fitter.lifted(points, sequence.transform_matrix)
+    head = FLAMEModel()
+    fitter = HeadFitter(head)
     reference = neutral_frame(sequence)
-    points, transform = points.copy(), sequence.transform_matrix.astype(np.float64)
+    transform = sequence.transform_matrix.astype(np.float64)
+    unlike = 0
     with VideoReader(path) as reader:
         picture = next(frame.image for frame in reader if frame.index == reference)
         picture = crop_image(picture, sequence.crops[reference])
-        refiner = PictureRefiner(head, picture, tracker.matte(picture), lifted[reference], transform[reference])
+        lifted = fitter.lifted(points[reference], transform[reference])
+        refiner = PictureRefiner(head, picture, tracker.matte(picture), lifted, transform[reference])
         mend = np.eye(3)
         for frame in reader:
             t = frame.index
             if sequence.status[t] == SEEN:
+                tracked, before = points[t], transform[t].copy()
                 # The tracker's error changes slowly: begin where the last frame ended.
-                start = np.concatenate([transform[t, :, :3] @ mend, transform[t, :, 3:]], 1)
+                start = np.concatenate([before[:, :3] @ mend, before[:, 3:]], 1)
                 picture = crop_image(frame.image, sequence.crops[t])
-                seen = refiner.refine(picture, points[t, :, :2], lifted[t], start)
-                mend = transform[t, :, :3].T @ seen.transform[:, :3]
-                points[t, :, :2], transform[t] = seen.points, seen.transform
+                mended = refiner.refine(picture, tracked[:, :2], fitter.lifted(tracked, before), start)
+                mend = before[:, :3].T @ mended.transform[:, :3]
+                tracked[:, :2], transform[t] = mended.points, mended.transform
+                points[t] = tracked
+                unlike += not mended.alike
             if progress is not None:
                 progress(len(sequence) + t + 1, 2 * len(sequence))
-    return points, transform
+    if unlike:
+        _LOG.info("%s: %d of %d frames keep their tracked pose: too unlike frame %d", path, unlike, len(points), reference)
+    return transform
 
 
 def _head_box(points: np.ndarray) -> np.ndarray:
     """(..., 4) x0 y0 x1 y1 in 0..1 of the crop."""
-    surface = points[..., :468, :2]
-    box = np.concatenate([surface.min(-2), surface.max(-2)], -1)
-    return np.clip(box / IMAGE_SIZE, 0, 1).astype(np.float32)
+    return np.clip(face_box(points) / IMAGE_SIZE, 0, 1).astype(np.float32)
 
 
 def _versions(tracker: FaceTracker | None) -> tuple[str, ...]:

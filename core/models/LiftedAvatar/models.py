@@ -15,10 +15,12 @@ import torch
 from core.data.records import FOCAL, IMAGE_SIZE, TrackedSource
 from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
-from core.libs.geometry import to_camera
+from core.libs.geometry import to_camera, to_pixels
 from core.libs.surface import Sheet, cover, lift
 from core.models.LiftedAvatar.binding import carry, pixel_spread
+from core.models.LiftedAvatar.eyes import Iris, draw_iris, split_eyes
 from core.models.LiftedAvatar.filling import fill
+from core.models.LiftedAvatar.mouth import Mouth, build_mouth, draw_mouth
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface, warm_up
 
 _NECK = np.array([0.0, -0.55, -0.25])  # where the head turns on the shoulders, head units
@@ -59,6 +61,8 @@ class Avatar:
     share: np.ndarray  # (F + G,) weight of a triangle's Gaussians; negative where a filling takes over as it opens
     buffers: dict[str, np.ndarray] = field(repr=False)
     workspace: RasterWorkspace = field(repr=False)
+    mouth: Mouth = field(repr=False)
+    irises: list[Iris] = field(repr=False)
 
 
 class LiftedAvatar:
@@ -103,13 +107,24 @@ class LiftedAvatar:
         kept = (source.matte > settings.matte_floor) & (owner >= 0) & source.inside
         rotation, shift = frame.transform_matrix[:, :3].astype(np.float64), frame.transform_matrix[:, 3]
         in_head = (sheet.points - shift) @ rotation.T
-        photo = np.concatenate([source.image[kept].astype(np.float32) / 255, source.matte[kept, None]], 1)
+        image = source.image.astype(np.float32) / 255
+        at_rest = replace(frame, expcode=0 * frame.expcode, posecode=0 * frame.posecode, eyecode=0 * frame.eyecode)
+        mouth = build_mouth(
+            self._head.evaluate(at_rest)[: topo.N_POINTS],
+            self._head.joints(frame)[2],
+            vertices[: topo.N_POINTS],
+            image,
+            sheet.pixels[: topo.N_POINTS],
+        )
+        image, irises = split_eyes(image, sheet.pixels[: topo.N_POINTS])
+        image = np.concatenate([image, source.matte[..., None]], -1)
+        photo = image[kept]
         filling = fill(
             sheet.points,
             sheet.pixels,
             sheet.triangles,
             owner,
-            np.concatenate([source.image.astype(np.float32) / 255, source.matte[..., None]], -1),
+            image,
             self._mirror,
             FOCAL * IMAGE_SIZE / 2 / float(shift[2]),
         )
@@ -118,7 +133,7 @@ class LiftedAvatar:
         avatar = Avatar(
             sheet,
             np.concatenate([sheet.triangles, sheet.triangles[filling.triangles]]),
-            in_head[: topo.N_POINTS],
+            _still_eyes(in_head[: topo.N_POINTS]),
             in_head[topo.N_POINTS :],
             (frame.transform_matrix if anchor is None else anchor).astype(np.float64),
             np.concatenate([pixel_spread(sheet.pixels, sheet.triangles), filling.spread]).astype(np.float32),
@@ -128,6 +143,8 @@ class LiftedAvatar:
             _share(len(sheet.triangles), filling.triangles, settings.fill_weight),
             {name: np.empty((n, *shape), np.float32) for name, shape in (("xyz", (3,)), ("cov", (6,)), ("opacity", ()))},
             RasterWorkspace(),
+            mouth,
+            irises,
         )
         wide = (side, side)
         for _ in range(settings.sharpen):
@@ -140,6 +157,11 @@ class LiftedAvatar:
         """The picture (3, 512, 512) in 0..1 of the head's vertices (V, 3) under a transform (3, 4)."""
         points = self.move(avatar, vertices, transform_matrix)
         image, _ = self._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL)
+        face = vertices[: topo.N_POINTS].astype(np.float64)
+        pixels = to_pixels(to_camera(face, transform_matrix))
+        draw_mouth(image, avatar.mouth, face, pixels, transform_matrix)
+        for iris in avatar.irises:
+            draw_iris(image, iris, pixels)
         matte = np.clip(image[..., 3:], 0, 1)
         rgb = np.clip(image[..., :3], 0, 1) * matte + self.background * (1 - matte)
         return torch.from_numpy(rgb).permute(2, 0, 1)
@@ -147,7 +169,7 @@ class LiftedAvatar:
     def move(self, avatar: Avatar, vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
         """The sheet's points in the camera frame (M, 3) for the head's vertices under a transform."""
         transform = transform.astype(np.float64)
-        face = vertices[: topo.N_POINTS].astype(np.float64)
+        face = _still_eyes(vertices[: topo.N_POINTS].astype(np.float64))
         moved = (face - avatar.at_source)[list(topo.FACE_OVAL)]
         around = avatar.around + avatar.sheet.follow @ moved
         head = to_camera(np.concatenate([face, around]), transform)
@@ -183,6 +205,14 @@ class LiftedAvatar:
             avatar.workspace,
             settings=replace(self._surface),
         )
+
+
+def _still_eyes(face: np.ndarray) -> np.ndarray:
+    """The face with the irises' centres in the middle of the lids: the white of the eye does not turn with the gaze."""
+    face = face.copy()
+    for ring, iris in ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS)):
+        face[iris[0]] = face[list(ring)].mean(0)
+    return face
 
 
 def _share(n_triangles: int, filled: np.ndarray, weight: float) -> np.ndarray:

@@ -1,0 +1,75 @@
+"""The points of a clip, however long, outside of memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+
+import numpy as np
+
+from core.libs.tracker.base import N_POINTS
+
+_CHUNK = 256  # frames that are worked on together
+
+
+def chunks(length: int, size: int = _CHUNK) -> Iterator[slice]:
+    """Slices of at most `size` that cover 0..length."""
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))
+
+
+class PointSpool:
+    """Points (T, 478, 3) float32 in a temporary file, read and written like an array along its first axis.
+
+    A frame's points take 5.7 KiB, ten minutes' 82 MB. The file has no name and goes when this is closed.
+    """
+
+    _FRAME = (N_POINTS, 3)
+    _BYTES = N_POINTS * 3 * 4
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 closed by close()
+        self._length = 0
+
+    def append(self, points: np.ndarray | None) -> None:
+        """One more frame at the end; None for one whose points are not known yet."""
+        self._length += 1
+        self[self._length - 1] = np.zeros(self._FRAME, np.float32) if points is None else points
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
+        """A frame (478, 3), or frames (N, 478, 3) by slice without step or by an array of frame numbers."""
+        if isinstance(index, np.ndarray):
+            return np.stack([self[int(i)] for i in index])
+        start, stop = self._range(index)
+        self._file.seek(start * self._BYTES)
+        values = np.frombuffer(self._file.read((stop - start) * self._BYTES), np.float32)
+        values = values.reshape(stop - start, *self._FRAME).copy()
+        return values if isinstance(index, slice) else values[0]
+
+    def __setitem__(self, index: int | slice, values: np.ndarray) -> None:
+        start, stop = self._range(index)
+        self._file.seek(start * self._BYTES)
+        self._file.write(np.ascontiguousarray(np.broadcast_to(values, (stop - start, *self._FRAME)), np.float32))
+
+    def __enter__(self) -> PointSpool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the disk's room back."""
+        self._file.close()
+
+    def _range(self, index: int | slice) -> tuple[int, int]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(self._length)
+            if step != 1:
+                raise ValueError(f"frames must follow one another, got a step of {step}")
+            return start, max(start, stop)
+        place = index + self._length if index < 0 else index
+        if not 0 <= place < self._length:
+            raise IndexError(f"frame {index} of {self._length}")
+        return place, place + 1
