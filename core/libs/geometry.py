@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import roma
 import torch
+from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE
+
+FLIP = np.array([-1.0, 1.0, -1.0])  # upright (x right, y up, z to the viewer) to the camera's axes
 
 
 def fit_similarity(
@@ -24,6 +27,21 @@ def fit_similarity(
         weights = torch.from_numpy(np.array(np.broadcast_to(weights, points.shape[:-1]), np.float64))
     rotation, shift, scale = roma.rigid_points_registration(source, goal, weights=weights, compute_scaling=True)
     return scale.numpy(), rotation.transpose(-1, -2).numpy(), shift.numpy()
+
+
+def head_angles(rotation: np.ndarray) -> np.ndarray:
+    """Roll, yaw and pitch in radians (..., 3) of head-to-camera rotations (..., 3, 3), zero seen from the front.
+
+    Pitch turns the head about its own ears' line, then yaw about the vertical, then roll about the line of sight.
+    """
+    turns = np.swapaxes(rotation, -1, -2) * FLIP
+    return Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_euler("ZYX").reshape(*rotation.shape[:-2], 3)
+
+
+def head_rotation(angles: np.ndarray) -> np.ndarray:
+    """The inverse of `head_angles`: (..., 3) to (..., 3, 3)."""
+    turns = Rotation.from_euler("ZYX", angles.reshape(-1, 3)).as_matrix().reshape(*angles.shape[:-1], 3, 3)
+    return np.swapaxes(turns * FLIP, -1, -2)
 
 
 def to_pixels(camera: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:

@@ -1,8 +1,8 @@
 """From the driver's parameters to the source's: what moves, and measured from where.
 
 absolute: the source takes the driver's pose, expression, jaw and eyes as they are. relative: it takes how they differ
-from the driver's own resting state, on top of the source's; turns away from the camera are softly limited, because one
-photo shows one side of a head.
+from the driver's own resting state, on top of the source's; turns are softly limited, those away from the camera more
+than those towards it, because one photo shows one side of a head.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import roma
-import torch
 
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.topology import N_FACE
-from core.libs.geometry import to_camera, to_pixels, to_rays
+from core.libs.geometry import head_angles, head_rotation, to_camera, to_pixels, to_rays
 
 MODES = ("auto", "relative", "absolute")
 
@@ -28,7 +26,8 @@ class MotionTransfer:
 
     Attributes:
         mode: `relative`, `absolute`, or `auto`, which is relative.
-        turn_limit: degrees from the source's own pose towards which relative turns are bent, by tanh.
+        turn_limit: degrees towards which relative turns are bent, by tanh: pitch and roll from the source's own pose;
+            yaw from the front, where the source's own pose leaves at least half of it for turns further away.
         shift_limit: head units towards which relative shifts are bent.
         same_face: in absolute mode, pixels (rms over the face) by which a driver's frame may differ from the photo and
             still be taken for the same face in the same pose.
@@ -59,12 +58,14 @@ class MotionTransfer:
         head = FLAMEModel()
         mine = to_pixels(to_camera(head.evaluate(source)[:N_FACE], source.transform_matrix))
         seen = np.flatnonzero(driver.status == SEEN)
-        theirs = np.stack([to_pixels(to_camera(head.evaluate(driver[t])[:N_FACE], driver[t].transform_matrix)) for t in seen])
-        scale, shift, distance = _lay_onto(mine, theirs)
-        best = int(distance.argmin())
-        if distance[best] > self.same_face:
+        frame, scale, shift, distance = None, 1.0, np.zeros(2), self.same_face
+        for t in seen:
+            theirs = to_pixels(to_camera(head.evaluate(driver[t])[:N_FACE], driver[t].transform_matrix))
+            laid = _lay_onto(mine, theirs)
+            if laid[2] <= distance:
+                frame, (scale, shift, distance) = driver[t], laid
+        if frame is None:
             return driver
-        frame, scale, shift = driver[int(seen[best])], scale[best], shift[best]
         own, there = source.transform_matrix.astype(np.float64), frame.transform_matrix.astype(np.float64)
         turn = own[:, :3] @ there[:, :3].T  # p @ own = p @ turn @ there
         centre = scale * to_pixels(own[None, :, 3]) + shift
@@ -80,29 +81,34 @@ class MotionTransfer:
         )
 
     def _relative(self, source: TrackedFrame, driver: TrackedSequence) -> TrackedSequence:
-        rest = neutral_frame(driver)
-        first = driver.transform_matrix[rest].astype(np.float64)
-        turns, places = driver.transform_matrix[..., :3].astype(np.float64), driver.transform_matrix[..., 3]
-        # In the camera's axes: R_t = R_rest D, so the source, too, turns about the viewer's axes.
-        delta = np.swapaxes(first[None, :, :3], -1, -2) @ turns
-        vectors = roma.rotmat_to_rotvec(torch.from_numpy(np.ascontiguousarray(delta))).numpy()
-        vectors = _soft(vectors, np.radians(self.turn_limit))
-        delta = roma.rotvec_to_rotmat(torch.from_numpy(vectors)).numpy()
-        shift = _soft((places - first[:, 3]) * [1, 1, 0.5], self.shift_limit)
-        mine = source.transform_matrix.astype(np.float64)
-        transform = np.concatenate([mine[None, :, :3] @ delta, (mine[:, 3] + shift)[..., None]], -1)
-        return replace(
-            _counted_from(source, driver, driver[rest]), transform_matrix=transform.astype(np.float32)
-        )
+        # One picture has no resting state to count from: the source takes over what it shows.
+        rest = driver[neutral_frame(driver)] if len(driver) > 1 else source
+        # Angle by angle: a delta composed about the camera's axes would nod a turned head to the side.
+        angles = head_angles(driver.transform_matrix[..., :3].astype(np.float64))
+        delta = angles - head_angles(rest.transform_matrix[:, :3].astype(np.float64))
+        own = head_angles(source.transform_matrix[:, :3].astype(np.float64))
+        turns = head_rotation(own + self._limited(np.mod(delta + np.pi, 2 * np.pi) - np.pi, own[1]))
+        shift = driver.transform_matrix[..., 3] - rest.transform_matrix[:, 3]
+        places = source.transform_matrix[:, 3] + _soft(shift * [1, 1, 0.5], self.shift_limit)
+        transform = np.concatenate([turns, places[..., None]], -1).astype(np.float32)
+        return replace(_counted_from(source, driver, rest), transform_matrix=transform)
+
+    def _limited(self, delta: np.ndarray, own_yaw: float) -> np.ndarray:
+        """Changes of roll, yaw and pitch (T, 3) in radians, bent by tanh; small ones stay as they are."""
+        limit = np.full_like(delta, np.radians(self.turn_limit))
+        away = delta[:, 1] * own_yaw > 0
+        limit[:, 1] += np.where(away, -min(abs(own_yaw), np.radians(self.turn_limit) / 2), abs(own_yaw))
+        return limit * np.tanh(delta / limit)
 
 
 def neutral_frame(driver: TrackedSequence) -> int:
-    """The frame of a driver that is nearest its own resting state: expression, jaw and pose all near their medians."""
+    """The frame of a driver that is nearest its own resting state: expression, gaze and pose near their medians."""
     seen = np.flatnonzero(driver.status == SEEN)
     code = np.concatenate([driver.expcode / 3, driver.posecode[:, 3:4] / 0.02], 1)[seen]
     pose = np.concatenate([driver.transform_matrix[..., :3].reshape(-1, 9), driver.transform_matrix[..., 3]], 1)[seen]
     distance = np.linalg.norm(code - np.median(code, 0), axis=1) / 10
     distance += np.linalg.norm(pose - np.median(pose, 0), axis=1) / 0.2
+    distance += np.linalg.norm(driver.eyecode[seen] - np.median(driver.eyecode[seen], 0), axis=1) / 0.3
     return int(seen[distance.argmin()])
 
 
@@ -123,13 +129,12 @@ def _counted_from(source: TrackedFrame, driver: TrackedSequence, rest: TrackedFr
     return replace(driver, **moved)
 
 
-def _lay_onto(points: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scale (T,) and shift (T, 2) that lay points (N, 2) onto every target (T, N, 2), and the rms distance left (T,)."""
-    mean, means = points.mean(0), targets.mean(1)
-    a, b = points - mean, targets - means[:, None]
-    scale = (a * b).sum((1, 2)) / (a * a).sum()
-    left = np.sqrt(((scale[:, None, None] * a - b) ** 2).sum(-1).mean(-1))
-    return scale, means - scale[:, None] * mean, left
+def _lay_onto(points: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray, float]:
+    """Scale and shift (2,) that lay points (N, 2) onto targets (N, 2), and the rms distance left."""
+    mean, goal = points.mean(0), targets.mean(0)
+    a, b = points - mean, targets - goal
+    scale = (a * b).sum() / (a * a).sum()
+    return float(scale), goal - scale * mean, float(np.sqrt(((scale * a - b) ** 2).sum(-1).mean()))
 
 
 def _soft(vectors: np.ndarray, limit: float) -> np.ndarray:

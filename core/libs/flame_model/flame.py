@@ -46,7 +46,7 @@ class FLAMEModel(torch.nn.Module):
     Args:
         n_shape, n_exp: how many shape and expression directions to keep; shorter codes are allowed.
         scale: head units per metre.
-        no_lmks: leave landmarks out; the open head has none of its own: its first 478 vertices are the tracker's points.
+        no_lmks: leave landmarks out; the open head has none of its own: its first 478 vertices are the tracker's.
         path: an asset in FLAME's layout: `.npz`, or FLAME's own `.pt`.
 
     Attributes:

@@ -23,8 +23,8 @@ LEFT_BROW = (300, 293, 334, 296, 336, 276, 283, 282, 295, 285)
 NOSE = (1, 2, 4, 5, 19, 94, 98, 97, 326, 327, 48, 278, 64, 294, 129, 358, 195, 220, 440, 45, 275, 115, 344, 131, 360)
 CHIN = (152, 148, 377, 176, 400, 149, 378, 175, 199, 200)
 
-# Points that expressions hardly move: eye corners, nose bridge, temples and the middle of the forehead. A pose fitted to
-# them does not nod when the mouth opens.
+# Points that expressions hardly move: eye corners, nose bridge, temples and the middle of the forehead. A pose fitted
+# to them does not nod when the mouth opens.
 STABLE = (33, 133, 362, 263, 168, 6, 197, 195, 8, 9, 151, 10, 234, 454, 127, 356, 162, 389, 21, 251, 122, 351)
 
 # The two lids of each eye and the two lips, in pairs, upper first: how far each opening is open.

@@ -137,11 +137,14 @@ def _depth(ring, border, face, vertices, transform, margin) -> np.ndarray:
 
 
 def _torso(pixels: np.ndarray, face_pixels: np.ndarray) -> np.ndarray:
-    """0 on the head, 1 from half a face below the chin on."""
+    """0 on the head, 1 from a fifth of a face below the chin on, and higher up beside the neck, where shoulders are."""
     up = face_pixels[10] - face_pixels[152]
     height = np.linalg.norm(up)
-    below = -(pixels - face_pixels[152]) @ (up / height) / height
-    torso = _smoothstep(below / 0.55)
+    up = up / height
+    offset = (pixels - face_pixels[152]) / height
+    below, beside = -offset @ up, np.abs(offset @ np.array([-up[1], up[0]]))
+    below = below + 0.05 + 0.5 * np.maximum(beside - 0.35, 0) * (below > -0.15)
+    torso = _smoothstep(below / 0.2)
     torso[: topo.N_POINTS] = 0
     return torso
 

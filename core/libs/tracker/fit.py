@@ -1,8 +1,8 @@
 """From the tracker's points to the head model's codes: pose first, then jaw and eyes, then shape and expression.
 
-Nothing here is iterative in the codes: given the pose, shape and expression are a linear Gaussian problem whose solution
-is one matrix (the maximum a posteriori of codes with unit variance, which is damped least squares). A clip has one
-shape; what single pictures and clips say of the same frame agrees because both use the same prior.
+Nothing here is iterative in the codes: given the pose, shape and expression are a linear Gaussian problem whose
+solution is one matrix (the maximum a posteriori of codes with unit variance, which is damped least squares). A clip
+has one shape; what single pictures and clips say of the same frame agrees because both use the same prior.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from core.data.records import FOCAL, IMAGE_SIZE
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
-from core.libs.geometry import fit_similarity, to_rays
+from core.libs.geometry import FLIP, fit_similarity, to_rays
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.spool import PointSpool, chunks
 
-FLIP = np.array([-1.0, 1.0, -1.0])  # upright (x right, y up, z to the viewer) to the camera's axes
 _EYE_LIMIT = np.radians(45)
 _SHUT, _OPEN = 0.35, 0.6  # of a clip's open eyes: lids at which an iris is not believed, and at which it is
 _SAMPLE = 300  # frames that say what a person looks like
@@ -40,7 +39,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class _Person:
-    """What the frames of a clip share: codes, and the face at rest (478, 3) as the codes leave it and as it was seen."""
+    """What the frames of a clip share: codes, and the face at rest (478, 3) as they have it and as it was seen."""
 
     shapecode: np.ndarray  # (300,)
     expcode: np.ndarray  # (100,) of the mean face

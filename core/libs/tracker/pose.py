@@ -61,7 +61,11 @@ def _refine(rotation, shift, person, rays, relief, weights, depth_weight, rounds
                 deep = -(d + relief[t, i]) - mean
                 robust = weights[i] / (1 + (seen_x * seen_x + seen_y * seen_y) / _OUTLIER**2)
                 for a in range(6):
-                    ja, jb, jc = robust * jacobian[0, a], robust * jacobian[1, a], robust * depth_weight * jacobian[2, a]
+                    ja, jb, jc = (
+                        robust * jacobian[0, a],
+                        robust * jacobian[1, a],
+                        robust * depth_weight * jacobian[2, a],
+                    )
                     right[a] += ja * seen_x + jb * seen_y + jc * deep
                     for b in range(6):
                         normal[a, b] += ja * jacobian[0, b] + jb * jacobian[1, b] + jc * jacobian[2, b]

@@ -129,7 +129,9 @@ def _track(path: Path, kind: str, tracker: FaceTracker, progress: Progress | Non
             seen, times, fps = _observe(path, tracker, points, progress)
         if not seen.any():
             what = "picture" if kind == "image" else "video"
-            raise UserError(f"{path}: no human face found in this {what}; give one in which a face is seen from the front")
+            raise UserError(
+                f"{path}: no human face found in this {what}; give one in which a face is seen from the front"
+            )
         status = bridge(points, seen, times)
         crops = steady_crops(np.concatenate([face_box(points[part]) for part in chunks(len(points))]))
         for part in chunks(len(points)):
@@ -240,7 +242,9 @@ def _look_again(
             if progress is not None:
                 progress(len(sequence) + t + 1, 2 * len(sequence))
     if unlike:
-        _LOG.info("%s: %d of %d frames keep their tracked pose: too unlike frame %d", path, unlike, len(points), reference)
+        _LOG.info(
+            "%s: %d of %d frames keep their tracked pose: too unlike frame %d", path, unlike, len(points), reference
+        )
     return transform
 
 

@@ -68,7 +68,7 @@ def fill(
         other = np.cross(normal / np.linalg.norm(normal), tangent)
         flat = np.stack([[0, 0], [first[f] @ tangent, first[f] @ other], [second[f] @ tangent, second[f] @ other]])
         flat = flat * scale  # the triangle in its own plane, pixels
-        spreads.append(_spread(flat))
+        spreads.append(_spread(flat) * _SPACING)  # as wide as they stand apart
         sample = _samples(flat)
         weights.append(sample)
         owners.append(np.full(len(sample), k))
@@ -103,6 +103,10 @@ def _vertex_colors(
     n = topo.N_POINTS
     soft = cv2.GaussianBlur(image, (0, 0), 4.0)
     own = _sample(soft, pixels[:n])
+    # The border of the face keeps what the photo shows there, hair perhaps, so that no rim of skin stands out.
+    oval = np.array(topo.FACE_OVAL)
+    visible = visible.copy()
+    visible[oval] |= own[oval, 3] > 0.9
     mirrored = visible[mirror]
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     adjacency = sp.coo_matrix((np.ones(len(edges)), edges.T), (n, n)).tocsr()

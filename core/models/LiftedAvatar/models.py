@@ -18,7 +18,7 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.surface import Sheet, cover, lift
 from core.models.LiftedAvatar.binding import carry, pixel_spread
-from core.models.LiftedAvatar.eyes import Iris, draw_iris, split_eyes
+from core.models.LiftedAvatar.eyes import Iris, draw_iris, lid_gap, shut_lids, split_eyes
 from core.models.LiftedAvatar.filling import fill
 from core.models.LiftedAvatar.mouth import Mouth, build_mouth, draw_mouth
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface, warm_up
@@ -38,8 +38,8 @@ class LiftedSettings:
 
     sigma: float = 0.55
     blur: float = 0.05
-    sharpen: int = 3
-    neck_reach: float = 0.15
+    sharpen: int = 1
+    neck_reach: float = 0.3
     matte_floor: float = 0.02
     z_window: float = 0.05
     fill_weight: float = 0.12
@@ -63,6 +63,7 @@ class Avatar:
     workspace: RasterWorkspace = field(repr=False)
     mouth: Mouth = field(repr=False)
     irises: list[Iris] = field(repr=False)
+    lids: np.ndarray  # (2,) how far the eyes are open in the photo
 
 
 class LiftedAvatar:
@@ -145,6 +146,7 @@ class LiftedAvatar:
             RasterWorkspace(),
             mouth,
             irises,
+            lid_gap(vertices),
         )
         wide = (side, side)
         for _ in range(settings.sharpen):
@@ -155,6 +157,7 @@ class LiftedAvatar:
 
     def render(self, avatar: Avatar, vertices: np.ndarray, transform_matrix: np.ndarray) -> torch.Tensor:
         """The picture (3, 512, 512) in 0..1 of the head's vertices (V, 3) under a transform (3, 4)."""
+        vertices = np.concatenate([shut_lids(vertices[: topo.N_POINTS], avatar.lids), vertices[topo.N_POINTS :]])
         points = self.move(avatar, vertices, transform_matrix)
         image, _ = self._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL)
         face = vertices[: topo.N_POINTS].astype(np.float64)

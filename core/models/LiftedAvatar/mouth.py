@@ -27,6 +27,7 @@ _CROWN, _GUM = 10.5 * _MM, 4 * _MM
 _OVERBITE = 1.5 * _MM
 _COLUMNS, _ROWS = 13, 3
 _TEXTURE = (192, 72)  # width, height of a row's texture
+_SHADOW = np.float32([0.66, 0.48, 0.46])  # what lips and gums leave of the light
 _SKIN = (50, 280, 205, 425, 101, 330)  # cheeks
 
 
@@ -79,7 +80,7 @@ def build_mouth(
         row(bite - 1.0 * _MM, -(_CROWN + _GUM)),
         triangles,
         np.stack([_paint(_UPPER, teeth, light), _paint(_LOWER, teeth * 0.8, light)]).astype(np.float32),
-        np.array([0.30, 0.11, 0.10]) * min(1.0, 0.25 + light),
+        np.array([0.38, 0.15, 0.14]) * min(1.0, 0.3 + light),
         joint,
         rest,
         _opening(vertices),
@@ -107,7 +108,8 @@ def draw_mouth(
     inside = _view(mouth, vertices, transform, box)
     # The lips' shadow on what lies behind them.
     depth = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    inside *= (0.5 + 0.5 * np.clip(depth / 6, 0, 1))[..., None]
+    lit = np.clip(depth / 6, 0, 1)[..., None]
+    inside *= _SHADOW + (1 - _SHADOW) * lit
     part = image[y0:y1, x0:x1]
     cover = (mask * share)[..., None]
     part[..., :3] += cover * (inside - part[..., :3])
@@ -148,7 +150,7 @@ def _clip(value: float, image: np.ndarray) -> int:
 
 def _tooth_color(skin: np.ndarray, image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """From the photo where the lips show teeth: bright and hardly coloured; else from the light on the skin."""
-    usual = np.clip((0.85 * skin.mean() + 0.10) * np.array([1.08, 1.00, 0.86]), 0, 0.95)
+    usual = np.clip((0.95 * skin.mean() + 0.14) * np.array([1.09, 1.00, 0.89]), 0, 0.95)
     lips = pixels[list(topo.INNER_LIPS)]
     box = window(lips, image.shape[:2], 0)
     part = image[box[1] : box[3], box[0] : box[2]]
@@ -165,9 +167,9 @@ def _paint(widths: tuple[float, ...], teeth: np.ndarray, light: float) -> np.nda
     y = np.linspace(0, _CROWN + _GUM, height)[:, None]
     edges = np.concatenate([[0], np.cumsum(widths)]) * _MM
     gap = np.abs(x[..., None] - edges).min(-1)
-    shade = 1 - 0.16 * np.exp(-((gap / (0.35 * _MM)) ** 2))  # between two teeth
+    shade = 1 - 0.10 * np.exp(-((gap / (0.35 * _MM)) ** 2))  # between two teeth
     shade = shade * (0.90 + 0.10 * np.clip(y / (1.5 * _MM), 0, 1))  # the thin biting edge lets light through
-    shade = shade * (0.45 + 0.55 * np.exp(-0.5 * (x / (15 * _MM)) ** 2))  # the arch falls back into the dark
+    shade = shade * (0.45 + 0.55 * np.exp(-0.5 * (x / (19 * _MM)) ** 2))  # the arch falls back into the dark
     gum = np.clip((y - _CROWN + 2 * _MM * np.cos(np.pi * np.clip(gap / (4 * _MM), 0, 1))) / (1.5 * _MM), 0, 1)
     pink = np.array([0.62, 0.32, 0.32]) * (0.4 + light)
     color = teeth * (1 - gum[..., None]) + pink * gum[..., None]
