@@ -150,11 +150,15 @@ def _torso(pixels: np.ndarray, face_pixels: np.ndarray) -> np.ndarray:
 
 
 def _follow(ring: np.ndarray, border: np.ndarray, face_pixels: np.ndarray) -> np.ndarray:
-    height = np.linalg.norm(face_pixels[10] - face_pixels[152])
+    """Only what lies right at the lower half of the face goes along with it: an opening jaw takes its skin with it."""
+    up = face_pixels[10] - face_pixels[152]
+    height = np.linalg.norm(up)
     distance = np.linalg.norm(ring[:, None] - border[None], axis=-1)
     nearest = distance.min(1, keepdims=True)
     share = np.exp(-0.5 * (distance / (0.5 * nearest + 0.06 * height)) ** 2)
-    return share / share.sum(1, keepdims=True) * np.exp(-0.5 * (nearest / (0.22 * height)) ** 2)
+    fade = np.exp(-0.5 * (nearest / (0.06 * height)) ** 2)
+    below_nose = -((ring - face_pixels[2]) @ up)[:, None] / height**2
+    return share / share.sum(1, keepdims=True) * fade * _smoothstep(below_nose / 0.2 + 0.3)
 
 
 def _unproject(pixels: np.ndarray, depth: np.ndarray, margin: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from core.data.records import IMAGE_SIZE
 from core.libs.flame_model.topology import N_FACE
 
 EXPANSION = 1.97  # of the face mesh's box; upstream's 1.65 is of a detector's, which is larger
-_STILL_FRAMES = (np.inf, 150.0, 75.0, 38.0, 19.0)  # time constants tried, strongest first
+_STILL_FRAMES = (np.inf, 150.0, 75.0, 38.0, 19.0, 9.0, 4.0, 2.0)  # time constants tried, strongest first
 _ROOM = 0.10  # of the crop: how near its border the face may come
 
 
@@ -75,7 +75,7 @@ def _both_ways(values: np.ndarray, frames: float) -> np.ndarray:
 
     gain = 1 - np.exp(-1 / frames)
     pad = min(len(values) - 1, int(4 * frames))
-    return filtfilt([gain], [1, gain - 1], values, axis=0, padtype="even", padlen=pad) if pad > 0 else values
+    return filtfilt([gain], [1, gain - 1], values, axis=0, padtype="odd", padlen=pad) if pad > 0 else values
 
 
 def _cut(image: np.ndarray, x: int, y: int, side: int) -> np.ndarray:

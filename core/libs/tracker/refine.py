@@ -26,7 +26,9 @@ _SIZE = 256  # pixels of the pictures compared
 _SCALE = _SIZE / IMAGE_SIZE
 _TEXTURE = 4.0  # smaller eigenvalue of the structure tensor, grey levels squared, at which a point counts half
 _RIGID = 0.01  # head units that expressions may move a point before it counts half for the pose
-_ALIKE = 2.0  # trusted points, in all, below which the pictures have too little in common
+# Below these the pictures have too little in common: trusted points in all, and of those that could be trusted. A grey
+# picture is trusted to 0.2, frames of real clips to 0.24 and more.
+_ENOUGH, _ALIKE = 2.0, 0.22
 _BLUR = 9  # pixels over which agreement is judged
 
 
@@ -36,7 +38,7 @@ class Refined:
 
     Attributes:
         transform: (3, 4). points: (478, 2), the tracker's, pixels of the crop.
-        alike: whether the pictures had enough in common to say anything about the pose.
+        alike: whether the pictures had enough in common to say anything; else both are as they came.
     """
 
     transform: np.ndarray
@@ -119,16 +121,16 @@ class PictureRefiner:
         chosen = self._pose_points
         weights = self._pose_weights * trust[chosen]
         pose = transform.astype(np.float64)
-        alike = bool(weights.sum() > _ALIKE)
-        if alike:
-            at_rest = self._in_head[chosen]
-            relief = -(at_rest @ pose[:, :3])[None, :, 2]
-            rotation, shift = refine_pose(
-                pose[None, :, :3], pose[None, :, 3], at_rest, to_rays(found[chosen])[None], relief, weights, 0.02, 5
-            )
-            pose = np.concatenate([rotation[0], shift[0][:, None]], 1)
+        if weights.sum() <= max(_ENOUGH, _ALIKE * self._pose_weights.sum()):
+            return Refined(pose, points, False)
+        at_rest = self._in_head[chosen]
+        relief = -(at_rest @ pose[:, :3])[None, :, 2]
+        rotation, shift = refine_pose(
+            pose[None, :, :3], pose[None, :, 3], at_rest, to_rays(found[chosen])[None], relief, weights, 0.02, 5
+        )
+        pose = np.concatenate([rotation[0], shift[0][:, None]], 1)
         gain = (self._gain * trust[: topo.N_POINTS])[:, None]
-        return Refined(pose, points + gain * (found[: topo.N_POINTS] - points), alike)
+        return Refined(pose, points + gain * (found[: topo.N_POINTS] - points), True)
 
     def _agreement(self, unwarped: np.ndarray, flow: np.ndarray) -> np.ndarray:
         """How well the flow explains the frame's fine structure: (S, S) in 0..1."""

@@ -38,7 +38,7 @@ class Mouth:
     Attributes:
         upper, lower: (G, 3) grid points of the rows. triangles: (F, 3) of one row. texture: (2, h, w, 3) RGB in 0..1.
         dark: (3,) the colour behind. joint: (3,) of the jaw. rest: (478, 3) the face at rest. opening: of the lips in the
-            photo, head units.
+            photo, head units. width: of the lips at rest.
     """
 
     upper: np.ndarray
@@ -49,6 +49,7 @@ class Mouth:
     joint: np.ndarray
     rest: np.ndarray
     opening: float
+    width: float
 
 
 def build_mouth(
@@ -77,13 +78,14 @@ def build_mouth(
     light = float(skin.mean())
     return Mouth(
         row(bite - _OVERBITE / 2, _CROWN + _GUM),
-        row(bite - 1.0 * _MM, -(_CROWN + _GUM)),
+        row(bite - 2.0 * _MM, -(_CROWN + _GUM)),
         triangles,
-        np.stack([_paint(_UPPER, teeth, light), _paint(_LOWER, teeth * 0.8, light)]).astype(np.float32),
-        np.array([0.38, 0.15, 0.14]) * min(1.0, 0.3 + light),
+        np.stack([_paint(_UPPER, teeth, light), _paint(_LOWER, teeth * 0.72, light)]).astype(np.float32),
+        (np.array([0.38, 0.15, 0.14]) * min(1.0, 0.3 + light)).astype(np.float32),
         joint,
         rest,
         _opening(vertices),
+        float(np.linalg.norm(rest[topo.MOUTH_CORNERS[0]] - rest[topo.MOUTH_CORNERS[1]])),
     )
 
 
@@ -105,7 +107,11 @@ def draw_mouth(
     if share == 0 or x1 - x0 < 3 or y1 - y0 < 2:
         return
     mask = contour_mask(lips, *box, grow=0.5)
+    # Rounded lips hide the teeth, drawn ones bare them.
+    width = np.linalg.norm(vertices[topo.MOUTH_CORNERS[0]] - vertices[topo.MOUTH_CORNERS[1]]) / mouth.width
+    bared = float(np.clip((width - 0.70) / 0.25, 0.0, 1.0))
     inside = _view(mouth, vertices, transform, box)
+    inside = mouth.dark + bared * (inside - mouth.dark)
     # The lips' shadow on what lies behind them.
     depth = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     lit = np.clip(depth / 6, 0, 1)[..., None]
