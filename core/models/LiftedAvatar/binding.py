@@ -68,3 +68,18 @@ def pixel_spread(pixels: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     safe = np.where(np.abs(area) < 1e-6, np.inf, area)
     slopes = [(q[:, 1] - r[:, 1], r[:, 0] - q[:, 0]) for q, r in ((b, c), (c, a), (a, b))]
     return (np.stack([np.stack(s, -1) for s in slopes], 1) / safe[:, None, None]).astype(np.float32)
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def compose(
+    image: np.ndarray,  # (H, W, 4) RGB and the matte
+    background: np.ndarray,  # (3,)
+    out: np.ndarray,  # (H, W, 3)
+) -> None:
+    """The person over a background, everything kept in 0..1."""
+    zero, one = np.float32(0), np.float32(1)
+    for y in numba.prange(image.shape[0]):
+        for x in range(image.shape[1]):
+            matte = min(max(image[y, x, 3], zero), one)
+            for k in range(3):
+                out[y, x, k] = min(max(image[y, x, k], zero), one) * matte + background[k] * (one - matte)

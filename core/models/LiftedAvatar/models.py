@@ -17,7 +17,7 @@ from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.surface import Sheet, cover, lift
-from core.models.LiftedAvatar.binding import carry, pixel_spread
+from core.models.LiftedAvatar.binding import carry, compose, pixel_spread
 from core.models.LiftedAvatar.eyes import Iris, draw_iris, lid_gap, shut_lids, split_eyes
 from core.models.LiftedAvatar.filling import fill
 from core.models.LiftedAvatar.mouth import Mouth, build_mouth, draw_mouth
@@ -96,6 +96,7 @@ class LiftedAvatar:
         spread = np.zeros((1, 3, 2), np.float32)
         out = points[:1].copy(), np.zeros((1, 6), np.float32), np.zeros(1, np.float32)
         carry(points, triangle, spread, 0.5, one, points[:1], np.ones(1, np.float32), *out)
+        compose(np.zeros((1, 1, 4), np.float32), self.background, np.zeros((1, 1, 3), np.float32))
         return time.perf_counter() - start
 
     def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> Avatar:
@@ -165,8 +166,8 @@ class LiftedAvatar:
         draw_mouth(image, avatar.mouth, face, pixels, transform_matrix)
         for iris in avatar.irises:
             draw_iris(image, iris, pixels)
-        matte = np.clip(image[..., 3:], 0, 1)
-        rgb = np.clip(image[..., :3], 0, 1) * matte + self.background * (1 - matte)
+        rgb = np.empty((IMAGE_SIZE, IMAGE_SIZE, 3), np.float32)
+        compose(image, self.background, rgb)
         return torch.from_numpy(rgb).permute(2, 0, 1)
 
     def move(self, avatar: Avatar, vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
@@ -206,7 +207,7 @@ class LiftedAvatar:
             size,
             focal,
             avatar.workspace,
-            settings=replace(self._surface),
+            settings=self._surface,
         )
 
 
