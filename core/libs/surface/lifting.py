@@ -143,8 +143,8 @@ def _torso(pixels: np.ndarray, face_pixels: np.ndarray) -> np.ndarray:
     up = up / height
     offset = (pixels - face_pixels[152]) / height
     below, beside = -offset @ up, np.abs(offset @ np.array([-up[1], up[0]]))
-    below = below + 0.05 + 0.5 * np.maximum(beside - 0.35, 0) * (below > -0.15)
-    torso = _smoothstep(below / 0.2)
+    higher = 0.5 * np.clip(beside - 0.35, 0, 0.5) * _smoothstep((below + 0.35) / 0.4)
+    torso = _smoothstep((below + 0.05 + higher) / (0.2 + 0.3 * np.clip(beside - 0.5, 0, 1)))
     torso[: topo.N_POINTS] = 0
     return torso
 
