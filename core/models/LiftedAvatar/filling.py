@@ -80,8 +80,10 @@ def fill(
             texture = cv2.remap(soft, there[None, :, 0], there[None, :, 1], cv2.INTER_LINEAR)[0]
             smooth = sample @ _sample(broad, pixels[other_side])
             paint = paint + texture - smooth
-        # Where the photo shows the background, nothing of the person stands out.
-        paint[:, 3] *= _sample(image[..., 3:], sample @ pixels[corner])
+        if in_face[f]:
+            paint[:, 3] = 1
+        else:  # where the photo shows the background, nothing of hair or neck stands out
+            paint[:, 3] *= _sample(image[..., 3:], sample @ pixels[corner])
         paints.append(np.clip(paint, 0, 1))
     if not len(chosen):
         return Filling(chosen, np.zeros((0, 3, 2)), np.zeros(0, int), np.zeros((0, 3)), np.zeros((0, 4)))
@@ -103,10 +105,11 @@ def _vertex_colors(
     n = topo.N_POINTS
     soft = cv2.GaussianBlur(image, (0, 0), 4.0)
     own = _sample(soft, pixels[:n])
-    # The border of the face keeps what the photo shows there, hair perhaps, so that no rim of skin stands out.
+    # The border of the face keeps what the photo shows there if it is hair: no rim of skin stands out.
     oval = np.array(topo.FACE_OVAL)
     visible = visible.copy()
-    visible[oval] |= own[oval, 3] > 0.9
+    person = _sample(cv2.erode(np.ascontiguousarray(image[..., 3]), np.ones((17, 17)))[..., None], pixels[oval])
+    visible[oval] |= person > 0.9
     mirrored = visible[mirror]
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     adjacency = sp.coo_matrix((np.ones(len(edges)), edges.T), (n, n)).tocsr()
@@ -124,7 +127,9 @@ def _harmonic(laplacian: sp.csr_matrix, known: np.ndarray, values: np.ndarray) -
     out = values.copy()
     if len(free) and len(fixed):
         rhs = -laplacian[free][:, fixed] @ values[fixed]
-        out[free] = spl.spsolve(laplacian[free][:, free].tocsc() + 1e-9 * sp.identity(len(free)), rhs).reshape(-1, values.shape[1])
+        out[free] = spl.spsolve(laplacian[free][:, free].tocsc() + 1e-9 * sp.identity(len(free)), rhs).reshape(
+            -1, values.shape[1]
+        )
     return out
 
 

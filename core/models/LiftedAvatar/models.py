@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 import torch
 
@@ -107,6 +108,8 @@ class LiftedAvatar:
         sheet = lift(vertices, frame.transform_matrix, self._head.faces.numpy(), side, source.margin)
         owner, weights = cover(sheet.pixels, sheet.points[:, 2], sheet.triangles, side)
         kept = (source.matte > settings.matte_floor) & (owner >= 0) & source.inside
+        # Where the face turns away its outline overshoots the person: what is not surely skin there is left to `fill`.
+        kept &= ~(_turned_away(sheet)[np.maximum(owner, 0)] & (cv2.erode(source.matte, np.ones((5, 5))) < 0.9))
         rotation, shift = frame.transform_matrix[:, :3].astype(np.float64), frame.transform_matrix[:, 3]
         in_head = (sheet.points - shift) @ rotation.T
         image = source.image.astype(np.float32) / 255
@@ -125,7 +128,7 @@ class LiftedAvatar:
             sheet.points,
             sheet.pixels,
             sheet.triangles,
-            owner,
+            np.where(kept, owner, -1),
             image,
             self._mirror,
             FOCAL * IMAGE_SIZE / 2 / float(shift[2]),
@@ -143,7 +146,10 @@ class LiftedAvatar:
             np.concatenate([weights[kept], filling.weights]).astype(np.float32),
             np.concatenate([photo, filling.colors]).astype(np.float32),
             _share(len(sheet.triangles), filling.triangles, settings.fill_weight),
-            {name: np.empty((n, *shape), np.float32) for name, shape in (("xyz", (3,)), ("cov", (6,)), ("opacity", ()))},
+            {
+                name: np.empty((n, *shape), np.float32)
+                for name, shape in (("xyz", (3,)), ("cov", (6,)), ("opacity", ()))
+            },
             RasterWorkspace(),
             mouth,
             irises,
@@ -209,6 +215,14 @@ class LiftedAvatar:
             avatar.workspace,
             settings=self._surface,
         )
+
+
+def _turned_away(sheet: Sheet) -> np.ndarray:
+    """(F,) the triangles of the face that the photo sees at more than about 70 degrees."""
+    a, b, c = (sheet.points[sheet.triangles[:, i]] for i in range(3))
+    normal = np.cross(b - a, c - a)
+    facing = np.abs(normal[:, 2]) / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
+    return (facing < 0.35) & (sheet.triangles < topo.N_FACE).all(1)
 
 
 def _still_eyes(face: np.ndarray) -> np.ndarray:
