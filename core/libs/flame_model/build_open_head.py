@@ -2,9 +2,9 @@
 
     python -m core.libs.flame_model.build_open_head --data ../shared/data
 
-What goes in are the tracker's points on faces of real people; what comes out holds only statistics of them: a mean face,
-how faces differ (shape) and how they move (expression). Where the data run out, smooth harmonics of the mesh complete
-the two bases. All directions are scaled to one standard deviation, so a code of 1 is as common in all of them.
+What goes in are the tracker's points on faces of real people; what comes out holds only statistics of them: a mean
+face, how faces differ (shape) and how they move (expression). Where the data run out, smooth harmonics of the mesh
+complete the two bases. All directions are scaled to one standard deviation, so a code of 1 is as common in all of them.
 
 Every set of points is first brought into the head frame (+x to the person's left, +y up, +z out of the face) by a
 similarity fitted to points that expressions hardly move.
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spl
-from scipy.spatial import ConvexHull, Delaunay
+from scipy.spatial import Delaunay
 
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import fit_similarity

@@ -34,7 +34,7 @@ from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.spool import PointSpool, chunks
 
-VERSION = "4"  # of everything here that changes what comes out
+VERSION = "5"  # of everything here that changes what comes out
 MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
 _BRIDGE_SECONDS = Fraction(1, 2)  # gaps up to this long are interpolated, longer ones held
 _LOG = logging.getLogger(__name__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-
 _LONGEST = 12.0  # pixels of the picture that one pixel of the source may be stretched over
 _TAKES_OVER = 3.0  # stretch at which a filling begins to show
 

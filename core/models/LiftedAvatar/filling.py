@@ -27,7 +27,8 @@ class Filling:
     Attributes:
         triangles: (G,) indices of the triangles that are filled.
         spread: (G, 3, 2) as `binding.pixel_spread`, from the triangle's own plane instead of the picture.
-        owner: (K,) index into `triangles` of each Gaussian. weights: (K, 3) barycentric. colors: (K, 4) RGB in 0..1 and the matte.
+        owner: (K,) index into `triangles` of each Gaussian. weights: (K, 3) barycentric.
+        colors: (K, 4) RGB in 0..1 and the matte.
     """
 
     triangles: np.ndarray

@@ -32,9 +32,13 @@ class LiftedSettings:
     """Numbers of the avatar; lengths in pixels of the source crop unless said otherwise.
 
     Attributes:
-        sigma: of a Gaussian. blur: added to the projected covariance, px^2. sharpen: rounds of making the picture at the
-            source pose equal the photo. torso_follow: share of the neck's shift that the shoulders take part in.
+        sigma: of a Gaussian. blur: added to the projected covariance, px^2.
+        sharpen: rounds of making the picture at the source pose equal the photo. More give back more of what the splats
+            blur, and show more of where the motion is wrong.
+        neck_reach: head units that the neck moves before the shoulders follow.
         matte_floor: pixels fainter than this are not lifted.
+        z_window: head units; see `SurfaceSettings`.
+        fill_weight: weight of a filling's Gaussians, against 1 of the photo's.
     """
 
     sigma: float = 0.55
@@ -185,7 +189,7 @@ class LiftedAvatar:
         head = to_camera(np.concatenate([face, around]), transform)
         still = to_camera(avatar.around, avatar.anchor)
         neck = to_camera(_NECK[None], transform) - to_camera(_NECK[None], avatar.anchor)
-        # A neck reaches only so far: the shoulders stand still for small moves of the head and go along with large ones.
+        # A neck reaches only so far: the shoulders stand still for small moves and go along with large ones.
         length, reach = np.linalg.norm(neck), self.settings.neck_reach
         still = still + neck * (1 - reach * np.tanh(length / reach) / max(length, 1e-9))
         torso = avatar.sheet.torso[topo.N_POINTS :, None]

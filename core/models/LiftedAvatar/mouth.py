@@ -1,9 +1,9 @@
 """The inside of the mouth: two rows of teeth and the dark behind them, seen only through the opening of the lips.
 
-A photo with closed lips has none of it, and one that smiles has it for one opening only. The upper row is rigid with the
-skull, the lower one turns with the jaw, so that a grin shows both rows closed and an open mouth the gap between. Colours
-come from the photo: the brightness of the skin, or the teeth themselves where the photo shows them. While the mouth is
-about as open as in the photo, the photo's own inside is shown.
+A photo with closed lips has none of it, and one that smiles has it for one opening only. The upper row is rigid with
+the skull, the lower one turns with the jaw, so that a grin shows both rows closed and an open mouth the gap between.
+Colours come from the photo: the brightness of the skin, or the teeth themselves where the photo shows them. While the
+mouth is about as open as in the photo, the photo's own inside is shown.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Mouth:
 
     Attributes:
         upper, lower: (G, 3) grid points of the rows. triangles: (F, 3) of one row. texture: (2, h, w, 3) RGB in 0..1.
-        dark: (3,) the colour behind. joint: (3,) of the jaw. rest: (478, 3) the face at rest. opening: of the lips in the
-            photo, head units. width: of the lips at rest.
+        dark: (3,) the colour behind. joint: (3,) of the jaw. rest: (478, 3) the face at rest.
+        opening: of the lips in the photo, head units. width: of the lips at rest.
     """
 
     upper: np.ndarray

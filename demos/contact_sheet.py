@@ -1,0 +1,55 @@
+"""A few frames of a video, evenly spaced, in one picture: `python -m demos.contact_sheet VIDEO [PICTURE]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from core.data.image import write_image
+from core.data.video import VideoReader
+from core.errors import UserError
+from core.mark import metadata
+
+FRAMES = 8
+WIDTH = 768  # of a wide frame in the sheet; square ones get half
+GAP = 4
+
+
+def contact_sheet(video: Path, frames: int = FRAMES) -> np.ndarray:
+    """The sheet (H, W, 3) uint8. The video is read twice, so that no more than `frames` pictures are held."""
+    reader = VideoReader(video)
+    count = sum(1 for _ in reader)
+    wanted = {round(i * (count - 1) / max(frames - 1, 1)) for i in range(frames)}
+    wide = reader.size[0] > 2 * reader.size[1]
+    width, columns = (WIDTH, 2) if wide else (WIDTH // 2, 4)
+    height = round(reader.size[1] * width / reader.size[0])
+    tiles = [cv2.resize(f.image, (width, height), interpolation=cv2.INTER_AREA) for f in reader if f.index in wanted]
+    rows = -(-len(tiles) // columns)
+    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        y, x = (number // columns) * (height + GAP), (number % columns) * (width + GAP)
+        sheet[y : y + height, x : x + width] = tile
+    return sheet
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("picture", type=Path, nargs="?", help="default: beside the video")
+    arguments = parser.parse_args()
+    picture = arguments.picture or arguments.video.with_suffix(".png")
+    try:
+        write_image(picture, contact_sheet(arguments.video), metadata("see the video"))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"contact sheet: {picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

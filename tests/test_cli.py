@@ -1,0 +1,189 @@
+"""The command line as a person meets it: what it says, how it exits, what it leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.data.image import write_image
+from core.data.video import VideoReader, VideoWriter
+from inference import main
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared/data"
+PHOTO = ROOT / "demos/examples/1.jpg"
+TRACK = ROOT / "demos/drivers/obama"
+DRIVE = ("-i", PHOTO, "-d", TRACK)
+
+
+def command(*arguments) -> list[str]:
+    return [sys.executable, str(ROOT / "inference.py"), *map(str, arguments)]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The user's cache is neither used nor filled."""
+    return {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+
+
+def run(folder: Path, *arguments) -> subprocess.CompletedProcess:
+    work = folder / "work"
+    work.mkdir(exist_ok=True)
+    env = environment(folder)
+    return subprocess.run(command(*arguments), cwd=work, env=env, capture_output=True, text=True, timeout=120)
+
+
+def refused(folder: Path, *arguments) -> str:
+    """The one line that a refused run says; nothing may be left behind."""
+    done = run(folder, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert [path for path in (folder / "work").rglob("*") if path.is_file()] == []
+    return line
+
+
+def noise(path: Path) -> Path:
+    write_image(path, np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
+    return path
+
+
+def noise_video(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    with VideoWriter(path, Fraction(25), (160, 160)) as writer:
+        for _ in range(3):
+            writer.write(rng.integers(0, 256, (160, 160, 3), dtype=np.uint8))
+    return path
+
+
+def test_help_is_quick_and_complete(tmp_path):
+    start = time.perf_counter()
+    done = run(tmp_path, "--help")
+    assert time.perf_counter() - start < 5  # generous: the machine may be busy
+    assert done.returncode == 0
+    assert "--temporal-smooth" in done.stdout
+
+
+def test_parsing_loads_nothing_heavy():
+    heavy = "{'torch', 'cv2', 'numba', 'av', 'numpy', 'mediapipe'}"
+    code = f"import sys, inference; inference.load_options(['-i', 'a']); print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "no photo given"),
+        (("-i", PHOTO), "no driver given"),
+        (("-i", "missing.jpg", "-d", TRACK), "missing.jpg does not exist"),
+        (("-i", PHOTO, "-d", "missing.mp4"), "missing.mp4 does not exist"),
+        (("-i", TRACK, "-d", TRACK), "is a folder"),
+        (("-i", PHOTO, "-d", ROOT / "core"), "no tracked driver"),
+        ((*DRIVE, "--device", "gpu"), "invalid choice: 'gpu'"),
+        ((*DRIVE, "--device", "cuda"), "runs on the CPU"),
+        ((*DRIVE, "--background", "nocolour"), "no colour"),
+        ((*DRIVE, "--enhanced"), "--temporal-smooth, --detail-enhance, --expression-opt, --gaze-correct"),
+        ((*DRIVE, "--temporal-smooth"), "does not have the improvements yet"),
+        ((*DRIVE, "--detail_enhance"), "does not have the improvements yet"),
+        ((*DRIVE, "--expression-opt"), "does not have the improvements yet"),
+        ((*DRIVE, "--gaze-correct"), "does not have the improvements yet"),
+        ((*DRIVE, "--model", "gagavatar"), "needs the published checkpoint"),
+        ((*DRIVE, "--model", "lifted", "-r", "net.pt"), "reads no checkpoint"),
+        ((*DRIVE, "-o", "out.png"), "must end in one of .mp4"),
+        ((*DRIVE, "-o", "out"), "must end in one of .mp4"),
+        ((*DRIVE, "-o", "/dev/null/out.mp4"), "cannot be written"),
+        ((*DRIVE, "--config", "missing.yaml"), "missing.yaml cannot be read"),
+        ((*DRIVE, "--unknown"), "unrecognized arguments: --unknown"),
+    ],
+)
+def test_refused_in_one_line(tmp_path, arguments, said):
+    assert said in refused(tmp_path, *arguments)
+
+
+def test_files_that_are_not_what_they_say(tmp_path):
+    text, empty = tmp_path / "text.jpg", tmp_path / "empty.mp4"
+    text.write_text("not a picture")
+    empty.write_bytes(b"")
+    assert "neither a picture nor a video" in refused(tmp_path, "-i", text, "-d", TRACK)
+    assert "is empty" in refused(tmp_path, "-i", PHOTO, "-d", empty)
+    (tmp_path / "upstream").mkdir()
+    (tmp_path / "upstream/smoothed.pkl").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
+    assert "GAGAvatar_track" in refused(tmp_path, "-i", PHOTO, "-d", tmp_path / "upstream")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/track.npz").write_bytes(b"PK\x03\x04")
+    assert "damaged" in refused(tmp_path, "-i", PHOTO, "-d", tmp_path / "damaged")
+
+
+def test_output_over_an_input_is_refused(tmp_path):
+    driver = noise_video(tmp_path / "clip.mp4")
+    before = driver.read_bytes()
+    assert "is an input of this run" in refused(tmp_path, "-i", PHOTO, "-d", driver, "-o", driver)
+    assert driver.read_bytes() == before
+
+
+@pytest.fixture
+def refused_here(tmp_path, monkeypatch, capsys):
+    """As `refused`, in this process: the tracker's libraries are loaded once for several cases."""
+
+    def call(*arguments) -> str:
+        (tmp_path / "work").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "work")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        assert main([*map(str, arguments)]) == 2
+        assert list((tmp_path / "work").rglob("*.*")) == []
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    return call
+
+
+def test_no_face(tmp_path, refused_here):
+    assert "error: " in (line := refused_here("-i", noise(tmp_path / "noise.png"), "-d", TRACK))
+    assert "face" in line
+    assert "face" in refused_here("-i", PHOTO, "-d", noise_video(tmp_path / "noise.mp4"))
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not here")
+def test_a_dog_is_refused(refused_here):
+    assert "face" in refused_here("-i", DATA / "sources/not_a_human_face.jpg", "-d", TRACK)
+
+
+def test_a_whole_run_with_a_picture_as_driver(tmp_path):
+    done = run(tmp_path, "-i", PHOTO, "-d", PHOTO, "-o", tmp_path / "work", "--layout", "result")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1].startswith(str(tmp_path / "work/1_1.png"))
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["1_1.png"]
+    quiet = run(tmp_path, "-i", PHOTO, "-d", PHOTO, "-o", "b.png", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_leaves_nothing(tmp_path, number, code):
+    process = subprocess.Popen(
+        command(*DRIVE, "-o", tmp_path / "out.mp4"), stderr=subprocess.PIPE, env=environment(tmp_path)
+    )
+    limit = time.perf_counter() + 60
+    while not list(tmp_path.glob(".*.part")) and time.perf_counter() < limit and process.poll() is None:
+        time.sleep(0.01)  # until it renders
+    process.send_signal(number)
+    start = time.perf_counter()
+    stderr = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == code, stderr
+    assert time.perf_counter() - start < 5
+    assert "Traceback" not in stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
+
+
+def test_contact_sheet(tmp_path):
+    video = noise_video(tmp_path / "noise.mp4")
+    call = [sys.executable, "-m", "demos.contact_sheet", str(video)]
+    assert subprocess.run(call, cwd=ROOT, capture_output=True, timeout=60).returncode == 0
+    assert VideoReader(video).size == (160, 160)
+    assert (tmp_path / "noise.png").is_file()

@@ -1,0 +1,181 @@
+"""Motion transfer: what must stay, what must move and how far."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic_head import a_clip, a_frame, degrees_between
+
+from core.data.records import HELD, SEEN, TrackedFrame, TrackedSequence
+from core.errors import UserError
+from core.libs.geometry import head_angles, head_rotation
+from core.libs.motion_transfer import MotionTransfer, neutral_frame, resting_transform
+
+ROLL, YAW, PITCH = 0, 1, 2
+
+
+@pytest.fixture
+def source() -> TrackedFrame:
+    random = np.random.default_rng(5)
+    residual = random.normal(0, 0.01, (749, 3)).astype(np.float32)
+    residual[478:] = 0
+    return replace(a_frame(random), residual=residual)
+
+
+@pytest.fixture
+def driver() -> TrackedSequence:
+    random = np.random.default_rng(6)
+    frames = [a_frame(random, degrees=12) for _ in range(20)]
+    return a_clip([replace(frame, shapecode=frames[0].shapecode) for frame in frames])
+
+
+def turned(frame: TrackedFrame, degrees: list[float]) -> TrackedFrame:
+    """The frame at roll, yaw and pitch."""
+    rotation = head_rotation(np.radians(degrees))
+    transform = np.concatenate([rotation, frame.transform_matrix[:, 3:]], 1).astype(np.float32)
+    return replace(frame, transform_matrix=transform)
+
+
+def angles(motion: TrackedSequence) -> np.ndarray:
+    return np.degrees(head_angles(motion.transform_matrix[..., :3].astype(np.float64)))
+
+
+def turning(axis: int, degrees: np.ndarray) -> TrackedSequence:
+    """A driver that turns about one axis, its resting frame first."""
+    still = a_frame(np.random.default_rng(7))
+    poses = np.zeros((len(degrees), 3))
+    poses[:, axis] = degrees
+    return a_clip([turned(still, pose) for pose in poses])
+
+
+class TestRelative:
+    def test_at_its_rest_the_source_stays_as_it_is(self, source, driver):
+        rest = neutral_frame(driver)
+        still = MotionTransfer().run(source, driver)[rest]
+        for name in ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "residual"):
+            np.testing.assert_allclose(getattr(still, name), getattr(source, name), atol=2e-6, err_msg=name)
+
+    def test_a_source_driven_by_itself(self, source):
+        motion = MotionTransfer().run(source, a_clip([source] * 3))
+        np.testing.assert_allclose(motion.transform_matrix, np.stack([source.transform_matrix] * 3), atol=2e-6)
+        np.testing.assert_allclose(motion.expcode, np.stack([source.expcode] * 3), atol=2e-6)
+
+    def test_codes_differ_from_the_source_as_the_drivers_from_rest(self, source, driver):
+        motion, rest = MotionTransfer().run(source, driver), neutral_frame(driver)
+        for name in ("expcode", "posecode", "eyecode"):
+            theirs = getattr(driver, name) - getattr(driver, name)[rest]
+            np.testing.assert_allclose(getattr(motion, name) - getattr(source, name), theirs, atol=1e-5)
+        assert motion.times == driver.times
+        assert len(motion.shapecode) == 1
+
+    @pytest.mark.parametrize("axis", [ROLL, YAW, PITCH])
+    @pytest.mark.parametrize("own", [[0, 0, 0], [10, -35, -18], [-2, 22, 9]])
+    def test_one_turn_stays_one_turn_on_a_turned_head(self, source, axis, own):
+        degrees = np.concatenate([[0.0] * 5, np.linspace(-12, 12, 13)])
+        moved = angles(MotionTransfer().run(turned(source, own), turning(axis, degrees))) - own
+        others = [a for a in (ROLL, YAW, PITCH) if a != axis]
+        np.testing.assert_allclose(moved[:, others], 0, atol=1e-3)
+        assert np.corrcoef(moved[:, axis], degrees)[0, 1] > 0.99
+        assert (np.diff(moved[5:, axis]) > 0).all()
+
+    def test_small_turns_are_left_alone(self, source):
+        degrees = np.array([0, 0, 0, 0.5, -0.5, 1.0, -1.0])
+        for axis in (ROLL, YAW, PITCH):
+            moved = angles(MotionTransfer().run(turned(source, [0, 30, 0]), turning(axis, degrees))) - [0, 30, 0]
+            np.testing.assert_allclose(moved[:, axis], degrees, rtol=5e-3, atol=1e-4)
+
+    def test_large_turns_end_at_the_limit(self, source):
+        degrees = np.concatenate([[0.0] * 30, np.linspace(-85, 85, 25)])
+        for axis in (ROLL, YAW, PITCH):
+            moved = angles(MotionTransfer(turn_limit=30).run(turned(source, [0, 0, 0]), turning(axis, degrees)))
+            assert 29 < np.abs(moved[:, axis]).max() < 30
+
+    @pytest.mark.parametrize("side", [-1, 1])
+    def test_a_turned_source_is_free_towards_the_camera(self, source, side):
+        degrees = np.concatenate([[0.0] * 30, np.linspace(-60, 60, 25)])
+        moved = side * angles(
+            MotionTransfer(turn_limit=30).run(turned(source, [0, side * 25, 0]), turning(YAW, degrees))
+        )
+        assert moved[:, YAW].max() < 25 + 15  # half of the limit beyond its own pose
+        assert -30 < moved[:, YAW].min() < -15  # from 25 degrees through the front to the other side
+
+    def test_turns_past_half_a_circle_are_short(self, source):
+        # Rolls of 179 and -179 degrees are two degrees apart.
+        poses = [[179, 0, 0]] * 3 + [[-179, 0, 0]]
+        driver = a_clip([turned(a_frame(np.random.default_rng(8)), pose) for pose in poses])
+        moved = angles(MotionTransfer().run(turned(source, [0, 0, 0]), driver))
+        np.testing.assert_allclose(moved[3], [2, 0, 0], atol=0.02)
+
+    def test_shifts_are_limited_too(self, source):
+        still = a_frame(np.random.default_rng(9))
+        shifts = np.array([0, 0, 0, 0, 0, 0.02, 3.0])
+        frames = []
+        for shift in shifts:
+            transform = still.transform_matrix.copy()
+            transform[0, 3] += shift
+            frames.append(replace(still, transform_matrix=transform))
+        moved = MotionTransfer(shift_limit=0.35).run(source, a_clip(frames)).transform_matrix
+        away = moved[:, 0, 3] - source.transform_matrix[0, 3]
+        assert away[5] == pytest.approx(0.02, rel=0.01)
+        assert 0.34 < away[6] <= 0.3501
+
+    def test_one_picture_is_taken_over(self, source, driver):
+        picture = a_clip([driver[3]])
+        motion = MotionTransfer().run(source, picture)[0]
+        np.testing.assert_allclose(motion.expcode, driver.expcode[3], atol=1e-6)
+        np.testing.assert_allclose(motion.eyecode, driver.eyecode[3], atol=1e-6)
+        np.testing.assert_array_equal(motion.shapecode, source.shapecode)
+        assert degrees_between(motion.transform_matrix[:, :3], driver.transform_matrix[3, :, :3]) < 8
+
+
+class TestAbsolute:
+    def test_the_photo_comes_out_where_the_driver_shows_it(self, source, driver):
+        # The clip's fit of the same face: another shape code, pose and place, but the same face in the picture.
+        frames = list(driver)
+        shown = 7
+        transform = source.transform_matrix.copy()
+        transform[:2, 3] += [0.15, -0.1]
+        frames[shown] = replace(source, transform_matrix=transform)
+        frames = [replace(f, shapecode=source.shapecode, residual=source.residual) for f in frames]
+        motion = MotionTransfer("absolute").run(source, a_clip(frames))
+        for name in ("expcode", "posecode", "eyecode"):
+            np.testing.assert_allclose(getattr(motion, name)[shown], getattr(source, name), atol=1e-5)
+        turn = degrees_between(motion.transform_matrix[shown, :, :3], source.transform_matrix[:, :3])
+        assert turn < 0.1
+        place = frames[shown].transform_matrix[:, 3]  # where the driver has it
+        np.testing.assert_allclose(motion.transform_matrix[shown, :, 3], place, atol=0.02)
+
+    def test_another_face_gets_the_drivers_parameters(self, source, driver):
+        motion = MotionTransfer("absolute").run(source, driver)
+        for name in ("expcode", "posecode", "eyecode", "transform_matrix"):
+            np.testing.assert_array_equal(getattr(motion, name), getattr(driver, name))
+        np.testing.assert_array_equal(motion.shapecode[0], source.shapecode)
+        np.testing.assert_array_equal(motion.residual, source.residual)
+
+
+def test_frames_that_were_not_seen_are_no_rest(driver):
+    rest = neutral_frame(driver)
+    status = np.full(len(driver), SEEN, np.int8)
+    status[rest] = HELD
+    assert neutral_frame(replace(driver, status=status)) != rest
+
+
+def test_the_rest_is_not_a_glance_aside():
+    still = a_frame(np.random.default_rng(10), expression=0)
+    aside = replace(still, eyecode=still.eyecode + np.float32([0, 0.5, 0, 0, 0.5, 0]))
+    assert neutral_frame(a_clip([aside, still, still, aside, still])) in (1, 2, 4)
+
+
+def test_resting_transform_is_the_nearest(source, driver):
+    motion = replace(driver, transform_matrix=driver.transform_matrix.copy())
+    motion.transform_matrix[11] = source.transform_matrix
+    np.testing.assert_array_equal(resting_transform(source, motion), source.transform_matrix)
+
+
+def test_mixed_heads_and_unknown_modes_are_refused(source, driver):
+    with pytest.raises(UserError, match="cannot be mixed"):
+        MotionTransfer().run(source, replace(driver, head="flame"))
+    with pytest.raises(UserError, match="none of auto, relative, absolute"):
+        MotionTransfer("sideways").run(source, driver)

@@ -1,0 +1,381 @@
+"""Tracking around the fit: spool, gaps, crops, the second look, and whole files by a tracker that knows the answer."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from synthetic_head import a_frame, degrees_between, seen_points
+
+from core.data.image import write_image
+from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, SEEN
+from core.data.video import VideoReader, VideoWriter
+from core.errors import UserError
+from core.libs.flame_model import FLAMEModel
+from core.libs.geometry import head_angles, head_rotation, to_camera, to_pixels
+from core.libs.tracker import track as track_module
+from core.libs.tracker.base import Observation
+from core.libs.tracker.cache import TrackCache
+from core.libs.tracker.crop import EXPANSION, crop_around, crop_image, face_box, steady_crops, to_crop
+from core.libs.tracker.fit import HeadFitter, lid_opening
+from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+from core.libs.tracker.refine import PictureRefiner, Refined
+from core.libs.tracker.spool import PointSpool, chunks
+from core.libs.tracker.track import MARGIN, bridge, sequence_from_points, track_driver, track_source, track_source_image
+
+CLIPS = Path(__file__).parents[1] / ".." / "shared" / "data" / "drivers"
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def mediapipe():
+    tracker = MediaPipeTracker()
+    yield tracker
+    tracker.close()
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    import skimage.data
+
+    return skimage.data.astronaut()
+
+
+@pytest.fixture(scope="module")
+def scene(mediapipe, portrait):
+    found = mediapipe.detect(portrait)
+    crop = crop_around(found.box)
+    picture, points = crop_image(portrait, crop), to_crop(found.points, crop)
+    head = FLAMEModel()
+    fitter = HeadFitter(head)
+    transform = fitter.fit(points[None]).transform[0].astype(np.float64)
+    vertices = fitter.lifted(points, transform)
+    refiner = PictureRefiner(head, picture, mediapipe.matte(picture), vertices, transform)
+    return refiner, picture, points[:, :2].astype(np.float64), vertices, transform
+
+
+class TestSpool:
+    def test_it_is_an_array(self, random):
+        values = random.normal(size=(20, 478, 3)).astype(np.float32)
+        with PointSpool() as spool:
+            for frame in values[:15]:
+                spool.append(frame)
+            for _ in range(5):
+                spool.append(None)
+            assert len(spool) == 20
+            assert not spool[15:].any()
+            spool[15:20] = values[15:]
+            spool[3] = values[3] = values[4]
+            for index in (0, -1, 7, slice(None), slice(3, 9), slice(18, 99), slice(5, 5), np.array([1, 19, 4])):
+                np.testing.assert_array_equal(spool[index], values[index])
+            taken = spool[2]
+            taken[:] = 0  # a copy: writing to it changes nothing
+            np.testing.assert_array_equal(spool[2], values[2])
+            for wrong in (20, -21):
+                with pytest.raises(IndexError):
+                    spool[wrong]
+            with pytest.raises(ValueError, match="step"):
+                spool[::2]
+
+    @pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 1000])
+    def test_chunks_cover_everything_once(self, length):
+        covered = [i for part in chunks(length) for i in range(part.start, part.stop)]
+        assert covered == list(range(length))
+        assert all(0 < part.stop - part.start <= 256 for part in chunks(length))
+
+
+class TestBridge:
+    def run(self, seen: list[int], fps: int = 25):
+        random = np.random.default_rng(1)
+        mask = np.array(seen, bool)
+        known = random.normal(size=(len(seen), 478, 3)).astype(np.float32)
+        points = np.where(mask[:, None, None], known, np.nan).astype(np.float32)
+        status = bridge(points, mask, [Fraction(i, fps) for i in range(len(seen))])
+        assert np.isfinite(points).all()
+        np.testing.assert_array_equal(points[mask], known[mask])
+        return points, status
+
+    def test_short_gaps_are_interpolated(self):
+        points, status = self.run([1, 0, 0, 0, 1, 1, 0, 1])
+        np.testing.assert_array_equal(np.flatnonzero(status == INTERPOLATED), [1, 2, 3, 6])
+        np.testing.assert_array_equal(np.flatnonzero(status == SEEN), [0, 4, 5, 7])
+        np.testing.assert_allclose(points[1], 0.75 * points[0] + 0.25 * points[4], atol=1e-6)
+        np.testing.assert_allclose(points[6], (points[5] + points[7]) / 2, atol=1e-6)
+
+    def test_long_gaps_are_held(self):
+        points, status = self.run([1, *[0] * 20, 1])
+        assert (status[1:-1] == HELD).all()
+        np.testing.assert_array_equal(points[1:-1], np.stack([points[0]] * 20))
+        assert (self.run([1, *[0] * 20, 1], fps=60)[1][1:-1] == INTERPOLATED).all()  # it is seconds that count
+
+    def test_half_a_second_is_still_short(self):
+        assert (self.run([1, *[0] * 11, 1], fps=24)[1][1:-1] == INTERPOLATED).all()
+        assert (self.run([1, *[0] * 12, 1], fps=24)[1][1:-1] == HELD).all()
+
+    def test_the_ends_are_held(self):
+        points, status = self.run([0, 0, 1, 0, 1, 0])
+        np.testing.assert_array_equal(status, [HELD, HELD, SEEN, INTERPOLATED, SEEN, HELD])
+        np.testing.assert_array_equal(points[0], points[2])
+        np.testing.assert_array_equal(points[5], points[4])
+
+
+class TestCrops:
+    def test_around_a_box(self):
+        np.testing.assert_allclose(crop_around(np.array([100, 50, 200, 150.0])), [150 - 98.5, 100 - 98.5, 197])
+        x, y, side = crop_around(np.array([0, 0, 100, 400.0]))  # as much for a long face as for a square one
+        assert side == pytest.approx(EXPANSION * 200)
+        assert (x + side / 2, y + side / 2) == pytest.approx((50, 200))
+
+    def test_box_is_of_the_surface(self, random):
+        points = random.uniform(0, 10, (3, 478, 3))
+        points[:, 468:] = 1000
+        np.testing.assert_array_equal(face_box(points)[1], [*points[1, :468, :2].min(0), *points[1, :468, :2].max(0)])
+
+    def test_a_still_face_has_one_crop(self, random):
+        box = np.array([200, 150, 300, 270.0]) + np.round(random.uniform(-6, 6, (60, 2)))[:, [0, 1, 0, 1]]
+        crops = steady_crops(box)
+        assert crops.dtype == np.float32
+        np.testing.assert_array_equal(crops, np.broadcast_to(crops[0], crops.shape))
+        np.testing.assert_allclose(crops[0], crop_around(np.median(box, 0)), atol=1e-3)
+
+    def test_a_walking_face_is_followed_smoothly(self):
+        start, step = np.array([100, 150, 200, 270.0]), np.array([3, 0, 3, 0])
+        box = start + step * np.arange(300)[:, None]
+        crops = steady_crops(box)
+        room = np.minimum(box[:, :2] - crops[:, :2], crops[:, :2] + crops[:, 2:] - box[:, 2:]) / crops[:, 2:]
+        assert room.min() > 0.2  # at its ends, too, it does not fall behind
+        assert np.abs(np.diff(crops, n=2, axis=0)).max() < 0.5
+
+    def test_one_frame(self):
+        box = np.array([[100, 150, 200, 270.0]])
+        np.testing.assert_allclose(steady_crops(box), crop_around(box), rtol=1e-6)
+
+    def test_the_whole_picture_is_itself(self, portrait):
+        np.testing.assert_array_equal(crop_image(portrait, np.array([0, 0, 512.0])), portrait)
+
+    def test_a_shift_of_whole_pixels(self, portrait):
+        shifted = crop_image(portrait, np.array([37, -20, 512.0]))
+        np.testing.assert_array_equal(shifted[20:, : 512 - 37], portrait[: 512 - 20, 37:])
+        assert not shifted[:20].any()  # beyond the picture
+        assert not shifted[:, 512 - 37 :].any()
+
+    @pytest.mark.parametrize("factor", [2, 3, 5])
+    def test_shrinking_averages(self, random, factor):
+        image = random.integers(0, 256, (512 * factor, 512 * factor, 3), np.uint8)
+        small = crop_image(image, np.array([0, 0, 512.0 * factor]))
+        blocks = image.reshape(512, factor, 512, factor, 3).mean((1, 3))
+        # No aliasing: noise is averaged away as far as over whole blocks, give or take the second interpolation.
+        assert small[8:-8, 8:-8].std() < 1.1 * blocks.std()
+        ramp = np.repeat(np.linspace(0, 255, 512 * factor)[None, :, None], 512 * factor, 0).repeat(3, 2)
+        got = crop_image(ramp.astype(np.uint8), np.array([0, 0, 512.0 * factor])).astype(float)
+        expected = ramp.reshape(512, factor, 512, factor, 3).mean((1, 3))
+        np.testing.assert_allclose(got[8:-8, 8:-8], expected[8:-8, 8:-8], atol=2)
+
+    @pytest.mark.parametrize("side", [200.0, 700.0, 1700.0])
+    def test_points_go_with_the_pixels(self, side):
+        spot = np.array([640.0, 480.0])
+        image = np.zeros((1000, 1400), np.uint8)
+        cv2.circle(image, (640, 480), 9, 255, -1, cv2.LINE_AA)
+        crop = np.array([spot[0] - 0.4 * side, spot[1] - 0.7 * side, side])
+        shown = crop_image(image, crop).astype(float)
+        rows, columns = np.mgrid[:512, :512]
+        centre = np.array([(shown * columns).sum(), (shown * rows).sum()]) / shown.sum()
+        points = np.array([[[*spot, 30.0]]])
+        moved = to_crop(points, crop[None])[0, 0]
+        np.testing.assert_allclose(moved[:2], centre, atol=0.1)
+        assert moved[2] == pytest.approx(30 * 512 / side)
+        np.testing.assert_array_equal(points[0, 0], [*spot, 30])  # not changed in place
+
+
+class TestSecondLook:
+    def test_the_reference_is_left_as_it_is(self, scene):
+        refiner, picture, points, vertices, transform = scene
+        same = refiner.refine(picture, points, vertices, transform)
+        assert same.alike
+        assert degrees_between(same.transform[:, :3], transform[:, :3]) < 0.05
+        np.testing.assert_allclose(same.points, points, atol=0.2)
+
+    def test_a_known_move_is_found(self, scene, random):
+        refiner, picture, points, vertices, transform = scene
+        roll, shift = np.radians(3.0), np.array([5.0, -4.0])  # of the whole picture, pixels
+        # Clockwise in the picture is a positive roll: +x is to the left there.
+        c, s = np.cos(roll), np.sin(roll)
+        turn = np.array([[c, -s], [s, c]])
+        middle = np.array([255.5, 255.5])
+        matrix = np.concatenate([turn, (middle + shift - turn @ middle)[:, None]], 1)
+        moved = cv2.warpAffine(picture, matrix, (512, 512), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        truth = np.empty((3, 4))
+        truth[:, :3] = head_rotation(head_angles(transform[:, :3]) + np.array([roll, 0, 0]))
+        truth[:, 3] = transform[:, 3]
+        truth[:2, 3] = turn @ transform[:2, 3] - 2 * shift / 512 / 12 * transform[2, 3]
+        true_points = points @ turn.T + matrix[:, 2]
+
+        wrong = np.concatenate([head_rotation(head_angles(truth[:, :3]) + np.radians([1, 2, -1.5])), truth[:, 3:]], 1)
+        tracked = true_points + np.array([1.5, -1.0]) + random.normal(0, 0.3, points.shape)
+        first = refiner.refine(moved, tracked, vertices, wrong)
+        assert first.alike
+        before = degrees_between(wrong[:, :3], truth[:, :3])
+        assert degrees_between(first.transform[:, :3], truth[:, :3]) < 0.35 * before
+        mended = np.flatnonzero(refiner._gain > 0)
+        assert len(mended) > 200
+        error = [np.linalg.norm(p - true_points, axis=1)[mended].mean() for p in (tracked, first.points)]
+        assert error[1] < 0.5 * error[0]
+        kept = np.flatnonzero(refiner._gain == 0)  # lids, lips and irises
+        np.testing.assert_array_equal(first.points[kept], tracked[kept])
+
+    def test_an_unlike_picture_says_nothing(self, scene, random):
+        refiner, picture, points, vertices, transform = scene
+        noise, grey = random.integers(0, 256, (512, 512, 3), np.uint8), np.full((512, 512, 3), 120, np.uint8)
+        for other in (noise, grey, picture[::-1].copy(), np.roll(picture, 200, 1)):
+            told = refiner.refine(other, points, vertices, transform)
+            assert not told.alike
+            np.testing.assert_array_equal(told.transform, transform)
+            np.testing.assert_array_equal(told.points, points)
+
+
+class Knowing:
+    """A tracker that is told what to find: one entry per frame, None where there is no face."""
+
+    name, version = "knowing", "1"
+
+    def __init__(self, script: list[np.ndarray | None]) -> None:
+        self.script, self.calls = script, 0
+
+    def reset(self) -> None:
+        self.calls = 0
+
+    def follow(self, image: np.ndarray) -> Observation | None:
+        points = self.script[self.calls]
+        self.calls += 1
+        return None if points is None else Observation(points)
+
+    detect = follow
+
+    def matte(self, image: np.ndarray) -> np.ndarray:
+        return np.ones(image.shape[:2], np.float32)
+
+
+class TestFiles:
+    @pytest.fixture
+    def script(self) -> list[np.ndarray]:
+        head, random = FLAMEModel(), np.random.default_rng(3)
+        return [seen_points(head, a_frame(random, 0.2, 3)) * 0.4 + np.float32([20, 10, 0]) for _ in range(12)]
+
+    def video(self, path: Path, frames: int) -> Path:
+        random = np.random.default_rng(2)
+        image = cv2.GaussianBlur(random.integers(0, 256, (240, 320, 3), np.uint8), (0, 0), 3)
+        with VideoWriter(path, Fraction(30000, 1001), (320, 240)) as writer:
+            for i in range(frames):
+                writer.write(np.roll(image, i, 1))
+        return path
+
+    def test_a_video(self, tmp_path, script):
+        path, cache = self.video(tmp_path / "v.mp4", 12), TrackCache(tmp_path / "cache")
+        script[0] = script[5] = script[6] = None
+        tracker, done = Knowing(script), []
+        track = track_driver(path, tracker=tracker, cache=cache, progress=lambda *at: done.append(at))
+        assert len(track) == 12
+        assert track.fps == Fraction(30000, 1001)
+        np.testing.assert_array_equal(np.flatnonzero(track.status == INTERPOLATED), [5, 6])
+        np.testing.assert_array_equal(np.flatnonzero(track.status == HELD), [0])
+        assert (np.diff([float(t) for t in track.times]) > 0).all()
+        assert track.residual.shape == (749, 3)
+        assert [n for n, _ in done] == list(range(1, 25))  # two looks
+
+        again = Knowing([])  # it would fail if it were asked
+        np.testing.assert_array_equal(track_driver(path, tracker=again, cache=cache).expcode, track.expcode)
+        (tmp_path / "copy.mp4").write_bytes(path.read_bytes())
+        np.testing.assert_array_equal(track_driver(tmp_path / "copy.mp4", tracker=again, cache=cache).bbox, track.bbox)
+        with pytest.raises(IndexError):
+            track_driver(path, tracker=again, cache=cache, force=True)
+        next(cache.folder.rglob("track.npz")).write_bytes(b"damaged")
+        tracker.calls = 0
+        np.testing.assert_array_equal(track_driver(path, tracker=tracker, cache=cache).expcode, track.expcode)
+
+    def test_the_second_look_begins_where_the_last_frame_ended(self, tmp_path, script, monkeypatch):
+        found = head_rotation(np.radians([2, 0, 0])) @ np.diag([-1.0, 1, -1])  # by which every tracked pose is wrong
+        tracked, starts = [], []
+
+        class Refiner:
+            def __init__(self, *_) -> None: ...
+
+            def refine(self, picture, points, vertices, start):
+                starts.append(start)
+                pose = self.tracked[len(starts) - 1]
+                return Refined(np.concatenate([pose[:, :3] @ found, pose[:, 3:]], 1), points, True)
+
+        def remember(points, times, fps, status, crops, transform=None):
+            track = sequence_from_points(points, times, fps, status, crops, transform)
+            tracked.append(track.transform_matrix.astype(np.float64))
+            Refiner.tracked = tracked[0]
+            return track
+
+        monkeypatch.setattr(track_module, "PictureRefiner", Refiner)
+        monkeypatch.setattr(track_module, "sequence_from_points", remember)
+        path = self.video(tmp_path / "v.mp4", 12)
+        track = track_driver(path, tracker=Knowing(script), cache=TrackCache(tmp_path / "cache"))
+        first, second = tracked
+        np.testing.assert_allclose(second[:, :, :3], first[:, :, :3] @ found, atol=1e-6)
+        np.testing.assert_array_equal(track.transform_matrix, second.astype(np.float32))
+        np.testing.assert_allclose(starts[0], first[0], atol=1e-6)
+        np.testing.assert_allclose(np.stack(starts)[1:, :, :3], second[1:, :, :3], atol=1e-6)
+
+    def test_no_face(self, tmp_path, portrait):
+        path, cache = self.video(tmp_path / "v.mp4", 3), TrackCache(tmp_path / "cache")
+        with pytest.raises(UserError, match="no human face found in this video"):
+            track_driver(path, tracker=Knowing([None] * 3), cache=cache)
+        write_image(tmp_path / "p.png", portrait)
+        with pytest.raises(UserError, match="no human face found in this picture"):
+            track_driver(tmp_path / "p.png", tracker=Knowing([None]), cache=cache)
+        with pytest.raises(UserError, match="no human face found"):
+            track_source(tmp_path / "p.png", tracker=Knowing([None]), cache=cache)
+        assert not list(cache.folder.rglob("*.npz"))
+
+    def test_a_source(self, tmp_path, mediapipe, portrait):
+        write_image(tmp_path / "p.png", portrait)
+        cache = TrackCache(tmp_path / "cache")
+        source = track_source(tmp_path / "p.png", tracker=mediapipe, cache=cache)
+        side = IMAGE_SIZE + 2 * MARGIN
+        assert source.image.shape == (side, side, 3)
+        assert source.matte.shape == source.inside.shape == (side, side)
+        assert not source.matte[~source.inside].any()
+        cached = track_source(tmp_path / "p.png", tracker=mediapipe, cache=cache)
+        np.testing.assert_array_equal(cached.frame.expcode, source.frame.expcode)
+        # The head model, residual included, stands where the tracker saw the face.
+        drawn = to_pixels(to_camera(FLAMEModel().evaluate(source.frame), source.frame.transform_matrix))[:468]
+        shown, matte = source.shown()
+        found = mediapipe.detect(shown).points[:468, :2]
+        assert np.linalg.norm(drawn - found, axis=1).mean() < 3
+        assert matte[found[:, 1].astype(int), found[:, 0].astype(int)].mean() > 0.9
+
+    def test_a_given_crop_is_kept(self, mediapipe, portrait):
+        crop = np.array([120.0, 10.0, 220.0])
+        source = track_source_image(portrait, mediapipe, crop=crop)
+        np.testing.assert_array_equal(source.shown()[0], crop_image(portrait, crop))
+
+
+def test_gaze_of_a_real_clip(mediapipe):
+    """The irises of the fitted head move as far between the eyes' corners as the tracked ones."""
+    if not CLIPS.exists():
+        pytest.skip("needs ../shared/data")
+    mediapipe.reset()
+    with VideoReader(CLIPS / "d0.mp4") as reader:
+        points = np.stack([mediapipe.follow(frame.image).points for frame in reader])
+    times = [Fraction(i, 25) for i in range(len(points))]
+    track = sequence_from_points(points, times, Fraction(25), np.zeros(len(points), np.int8))
+    head = FLAMEModel()
+    drawn = np.stack([to_pixels(to_camera(head.evaluate(f), f.transform_matrix))[:478] for f in track])
+    opening = lid_opening(points)
+    for side, iris, corners in ((1, 468, [33, 133]), (0, 473, [362, 263])):
+        sure = opening[:, side] > 0.7 * np.median(opening[:, side])
+        seen, shown = ((p[:, iris, :2] - p[:, corners, :2].mean(1))[sure] for p in (points, drawn))
+        for axis in (0, 1):
+            assert np.corrcoef(seen[:, axis], shown[:, axis])[0, 1] > 0.95
+            assert np.polyfit(seen[:, axis], shown[:, axis], 1)[0] == pytest.approx(1, abs=0.15)
