@@ -10,6 +10,8 @@ from synthetic_head import a_clip, a_frame, degrees_between
 
 from core.data.records import HELD, SEEN, TrackedFrame, TrackedSequence
 from core.errors import UserError
+from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
 from core.libs.geometry import head_angles, head_rotation
 from core.libs.motion_transfer import MotionTransfer, neutral_frame, resting_transform
 
@@ -166,6 +168,55 @@ def test_the_rest_is_not_a_glance_aside():
     still = a_frame(np.random.default_rng(10), expression=0)
     aside = replace(still, eyecode=still.eyecode + np.float32([0, 0.5, 0, 0, 0.5, 0]))
     assert neutral_frame(a_clip([aside, still, still, aside, still])) in (1, 2, 4)
+
+
+def with_jaw(frame: TrackedFrame, angle: float) -> TrackedFrame:
+    return replace(frame, posecode=np.array([0, 0, 0, angle, 0, 0], np.float32))
+
+
+def test_the_rest_has_closed_lips():
+    talking = [
+        with_jaw(a_frame(np.random.default_rng(10), expression=0), angle) for angle in (0.2, 0.25, 0, 0.3, 0.2, 0.3)
+    ]
+    assert neutral_frame(a_clip(talking)) == 2
+
+
+def test_the_rest_is_not_a_blink():
+    still, g = a_frame(np.random.default_rng(10), expression=0), lid_gradient()
+    blink = replace(still, expcode=(-0.04 * g / (g @ g)).astype(np.float32))
+    assert neutral_frame(a_clip([blink, still, still, blink, still])) in (1, 2, 4)
+
+
+def lid_gradient() -> np.ndarray:
+    """(100,): how the expression codes open the eyes, in head units."""
+    upper, lower = np.array([*EYE_PAIRS["left"], *EYE_PAIRS["right"]]).T
+    directions = FLAMEModel().directions.numpy()[..., 300:]
+    return (directions[upper, 1] - directions[lower, 1]).mean(0).astype(np.float64)
+
+
+def gaps(motion: TrackedSequence, pairs) -> np.ndarray:
+    head = FLAMEModel()
+    upper, lower = np.array(pairs).T
+    points = np.stack([head.evaluate(frame) for frame in motion])
+    return (points[:, upper, 1] - points[:, lower, 1]).mean(1)
+
+
+@pytest.mark.parametrize("pairs", [LIP_PAIRS, EYE_PAIRS["left"], EYE_PAIRS["right"]])
+def test_lips_and_lids_do_not_cross(pairs):
+    # The source's lids and lips stand closer together than the driver's do at rest, and the driver closes both.
+    still, g = a_frame(np.random.default_rng(10), expression=0), lid_gradient()
+    lids = [replace(still, expcode=(part * g / (g @ g)).astype(np.float32)) for part in (0, 0, 0, -0.02, -0.04)]
+    driver = a_clip([with_jaw(f, angle) for f, angle in zip(lids, (0.05, 0.05, 0.05, 0.0, -0.1), strict=True)])
+    sleepy = with_jaw(replace(still, expcode=(-0.03 * g / (g @ g)).astype(np.float32)), 0)
+    motion = MotionTransfer().run(sleepy, driver)
+    own = gaps(a_clip([sleepy]), pairs)[0]
+    assert own > -1e-3
+    assert gaps(motion, pairs).min() > -2e-3
+    rest = neutral_frame(driver)
+    np.testing.assert_allclose(motion.expcode[rest], sleepy.expcode, atol=1e-5)
+    free = sleepy.expcode + driver.expcode - driver.expcode[rest]
+    moved = replace(motion, expcode=free.astype(np.float32))
+    assert gaps(moved, pairs).min() < -5e-3  # they would have
 
 
 def test_resting_transform_is_the_nearest(source, driver):

@@ -15,6 +15,7 @@ from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, SEEN
 from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import topology as topo
 from core.libs.geometry import head_angles, head_rotation, to_camera, to_pixels
 from core.libs.tracker import track as track_module
 from core.libs.tracker.base import Observation
@@ -227,8 +228,12 @@ class TestSecondLook:
         assert len(mended) > 200
         error = [np.linalg.norm(p - true_points, axis=1)[mended].mean() for p in (tracked, first.points)]
         assert error[1] < 0.5 * error[0]
-        kept = np.flatnonzero(refiner._gain == 0)  # lids, lips and irises
-        np.testing.assert_array_equal(first.points[kept], tracked[kept])
+        # Lids and lips go along with the skin around them, and keep the shape they were tracked in.
+        for ring in (topo.RIGHT_EYE, topo.LEFT_EYE, topo.INNER_LIPS):
+            ring = list(ring)
+            error = [np.linalg.norm((p - true_points)[ring].mean(0)) for p in (tracked, first.points)]
+            assert error[1] < 0.6 * error[0]
+            assert np.abs((first.points - tracked)[ring] - (first.points - tracked)[ring].mean(0)).max() < 0.5
 
     def test_an_unlike_picture_says_nothing(self, scene, random):
         refiner, picture, points, vertices, transform = scene
@@ -241,19 +246,22 @@ class TestSecondLook:
 
 
 class Knowing:
-    """A tracker that is told what to find: one entry per frame, None where there is no face."""
+    """A tracker that is told what to find: one entry per frame, None where there is no face.
+
+    It knows a frame by the grey of its left upper corner.
+    """
 
     name, version = "knowing", "1"
 
     def __init__(self, script: list[np.ndarray | None]) -> None:
-        self.script, self.calls = script, 0
+        self.script = script
 
-    def reset(self) -> None:
-        self.calls = 0
+    def reset(self) -> None: ...
 
     def follow(self, image: np.ndarray) -> Observation | None:
-        points = self.script[self.calls]
-        self.calls += 1
+        assert self.script, "asked, although the answer is in the cache"
+        number = round((float(image[4:28, 4:28].mean()) - 20) / 15)
+        points = self.script[number % len(self.script)]
         return None if points is None else Observation(points)
 
     detect = follow
@@ -273,7 +281,9 @@ class TestFiles:
         image = cv2.GaussianBlur(random.integers(0, 256, (240, 320, 3), np.uint8), (0, 0), 3)
         with VideoWriter(path, Fraction(30000, 1001), (320, 240)) as writer:
             for i in range(frames):
-                writer.write(np.roll(image, i, 1))
+                picture = np.roll(image, i, 1)
+                picture[:32, :32] = 20 + 15 * i
+                writer.write(picture)
         return path
 
     def test_a_video(self, tmp_path, script):
@@ -293,10 +303,9 @@ class TestFiles:
         np.testing.assert_array_equal(track_driver(path, tracker=again, cache=cache).expcode, track.expcode)
         (tmp_path / "copy.mp4").write_bytes(path.read_bytes())
         np.testing.assert_array_equal(track_driver(tmp_path / "copy.mp4", tracker=again, cache=cache).bbox, track.bbox)
-        with pytest.raises(IndexError):
+        with pytest.raises(AssertionError, match="asked"):
             track_driver(path, tracker=again, cache=cache, force=True)
         next(cache.folder.rglob("track.npz")).write_bytes(b"damaged")
-        tracker.calls = 0
         np.testing.assert_array_equal(track_driver(path, tracker=tracker, cache=cache).expcode, track.expcode)
 
     def test_the_second_look_begins_where_the_last_frame_ended(self, tmp_path, script, monkeypatch):

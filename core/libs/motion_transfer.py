@@ -14,9 +14,10 @@ import numpy as np
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
-from core.libs.flame_model.topology import N_FACE
+from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE, STABLE
 from core.libs.geometry import head_angles, head_rotation, to_camera, to_pixels, to_rays
 
+_OPENINGS = (LIP_PAIRS, EYE_PAIRS["left"], EYE_PAIRS["right"])
 MODES = ("auto", "relative", "absolute")
 
 
@@ -68,13 +69,17 @@ class MotionTransfer:
             return driver
         own, there = source.transform_matrix.astype(np.float64), frame.transform_matrix.astype(np.float64)
         turn = own[:, :3] @ there[:, :3].T  # p @ own = p @ turn @ there
-        centre = scale * to_pixels(own[None, :, 3]) + shift
-        depth = own[2, 3] / scale
-        place = np.append(to_rays(centre)[0] * depth, depth)
-        offset = (place - there[:, 3]) @ there[:, :3].T
+        # Not the heads' origins are laid onto one another but the middles of the faces: two fits of one head differ in
+        # size by a percent, and an origin as much nearer would swing the face sideways whenever it turns.
+        middle, theirs = (head.evaluate(f)[list(STABLE)].mean(0).astype(np.float64) for f in (source, frame))
+        seen_at = scale * to_pixels(to_camera(middle[None], own)) + shift
+        depth = to_camera(middle[None], own)[0, 2] / scale
+        place = np.append(to_rays(seen_at)[0] * depth, depth)
         transforms = driver.transform_matrix.astype(np.float64)
+        nearer = depth / to_camera(theirs[None], there)[0, 2]
+        path = to_camera(theirs[None], transforms)[:, 0] * nearer
         turned = turn @ transforms[..., :3]
-        places = np.einsum("k,tkl->tl", offset, transforms[..., :3]) + transforms[..., 3]
+        places = path + (place - to_camera(theirs[None], there)[0] * nearer) - middle @ turned
         return replace(
             _counted_from(source, driver, frame),
             transform_matrix=np.concatenate([turned, places[..., None]], -1).astype(np.float32),
@@ -91,7 +96,8 @@ class MotionTransfer:
         shift = driver.transform_matrix[..., 3] - rest.transform_matrix[:, 3]
         places = source.transform_matrix[:, 3] + _soft(shift * [1, 1, 0.5], self.shift_limit)
         transform = np.concatenate([turns, places[..., None]], -1).astype(np.float32)
-        return replace(_counted_from(source, driver, rest), transform_matrix=transform)
+        moved = replace(_counted_from(source, driver, rest), transform_matrix=transform)
+        return _uncrossed(source, moved) if source.head == "open" else moved
 
     def _limited(self, delta: np.ndarray, own_yaw: float) -> np.ndarray:
         """Changes of roll, yaw and pitch (T, 3) in radians, bent by tanh; small ones stay as they are."""
@@ -102,14 +108,56 @@ class MotionTransfer:
 
 
 def neutral_frame(driver: TrackedSequence) -> int:
-    """The frame of a driver that is nearest its own resting state: expression, gaze and pose near their medians."""
+    """The frame of a driver nearest its resting state: expression, gaze and pose as usual, eyes open, lips closed.
+
+    Someone who talks has the lips apart at most times. Counted from there, closing them would push a source's closed
+    lips through one another.
+    """
     seen = np.flatnonzero(driver.status == SEEN)
     code = np.concatenate([driver.expcode / 3, driver.posecode[:, 3:4] / 0.02], 1)[seen]
     pose = np.concatenate([driver.transform_matrix[..., :3].reshape(-1, 9), driver.transform_matrix[..., 3]], 1)[seen]
     distance = np.linalg.norm(code - np.median(code, 0), axis=1) / 10
     distance += np.linalg.norm(pose - np.median(pose, 0), axis=1) / 0.2
     distance += np.linalg.norm(driver.eyecode[seen] - np.median(driver.eyecode[seen], 0), axis=1) / 0.3
+    if driver.head == "open":
+        head = FLAMEModel()
+        lips, *eyes = (_gap(head, pairs, driver.expcode, driver.posecode)[0][seen] for pairs in _OPENINGS)
+        distance += np.maximum(lips - np.percentile(lips, 10), 0) / 0.02
+        distance += np.abs(np.mean(eyes, 0) - np.median(np.mean(eyes, 0))) / 0.02
     return int(seen[distance.argmin()])
+
+
+def _uncrossed(source: TrackedFrame, motion: TrackedSequence) -> TrackedSequence:
+    """The motion, its expressions changed as little as can be so that neither lips nor lids go through one another.
+
+    They would where a source's stand closer together at rest than the driver's do.
+    """
+    head = FLAMEModel()
+    points = head.evaluate(source)
+    expcode = motion.expcode.astype(np.float64)
+    for pairs in _OPENINGS:
+        upper, lower = np.array(pairs).T
+        own = (points[upper, 1] - points[lower, 1]).mean()
+        at_rest, _ = _gap(head, pairs, source.expcode, source.posecode)
+        gap, gradient = _gap(head, pairs, expcode, motion.posecode)
+        missing = np.maximum(min(own, 0) - (own + gap - at_rest), 0)
+        expcode += missing[:, None] * gradient / (gradient @ gradient)
+    return replace(motion, expcode=expcode.astype(np.float32))
+
+
+def _gap(
+    head: FLAMEModel, pairs: tuple[tuple[int, int], ...], expcode: np.ndarray, posecode: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much further the points of pairs are apart than the template's, to first order in the codes (..., 100).
+
+    Returns it in head units, (...,), and how it grows with the expression codes, (100,).
+    """
+    joint, jaw = (head.joint_regressor @ head.template)[2], head.weights[:, 2]
+    upper, lower = (list(side) for side in zip(*pairs, strict=True))
+    gradient = (head.directions[upper, 1] - head.directions[lower, 1])[:, head.n_shape :].mean(0).numpy()
+    lever = jaw * (head.template - joint)[:, 2]  # how fast the jaw lowers a point
+    opens = float((lever[lower] - lever[upper]).mean())
+    return expcode @ gradient + posecode[..., 3] * opens, gradient.astype(np.float64)
 
 
 def resting_transform(source: TrackedFrame, motion: TrackedSequence) -> np.ndarray:  # (3, 4)

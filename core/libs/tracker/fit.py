@@ -94,11 +94,13 @@ class HeadFitter:
         if len(sample) > _SAMPLE:
             sample = sample[np.linspace(0, len(sample) - 1, _SAMPLE).round().astype(int)]
         person = self._person(points[sample], None if transform is None else transform[sample])
-        rows = [
-            self._codes(points[part], None if transform is None else transform[part], person)
-            for part in chunks(len(points))
-        ]
-        expcode, jaw, eyes, opening, pose = (np.concatenate(column) for column in zip(*rows, strict=True))
+        # Room for all results first: small ones kept between large temporary ones would leave holes in the heap.
+        columns = [np.empty((len(points), *shape), np.float32) for shape in ((100,), (), (6,), (2,), (3, 4))]
+        for part in chunks(len(points)):
+            pose = None if transform is None else transform[part]
+            for column, values in zip(columns, self._codes(points[part], pose, person), strict=True):
+                column[part] = values
+        expcode, jaw, eyes, opening, pose = columns
         posecode = np.zeros((len(points), 6), np.float32)
         posecode[:, 3] = jaw
         # Everything from here to the codes is linear: the mean of what they leave is what they leave of the mean.
@@ -132,7 +134,7 @@ class HeadFitter:
         pose, lifted, rest, jaw = self._at_rest(points, transform, person.rest)
         expcode = person.expcode + (rest - person.mean).reshape(len(rest), -1) @ self._solve_expression.T
         eyes = self._eyes(lifted, pose, expcode, person)
-        return _single(expcode), jaw, eyes, lid_opening(lifted), _single(pose)
+        return expcode, jaw, eyes, lid_opening(lifted), pose
 
     def lifted(self, points: np.ndarray, transform: np.ndarray) -> np.ndarray:
         """The points themselves (478, 3) in head space, (478, 3), under a known pose (3, 4)."""

@@ -29,6 +29,7 @@ _RIGID = 0.01  # head units that expressions may move a point before it counts h
 # Below these the pictures have too little in common: trusted points in all, and of those that could be trusted. A grey
 # picture is trusted to 0.2, frames of real clips to 0.24 and more.
 _ENOUGH, _ALIKE = 2.0, 0.22
+_NEIGHBOURHOOD = 25.0  # pixels of the crop over which lids and lips share the skin's correction
 _BLUR = 9  # pixels over which agreement is judged
 
 
@@ -85,7 +86,11 @@ class PictureRefiner:
         keeps = np.zeros(topo.N_POINTS, bool)
         for group in (topo.RIGHT_EYE, topo.LEFT_EYE, topo.INNER_LIPS, topo.OUTER_LIPS, topo.RIGHT_IRIS, topo.LEFT_IRIS):
             keeps[list(group)] = True
-        self._gain = np.where(keeps, 0.0, 1.0) * (small_matte[: topo.N_POINTS] > 0.5)
+        skin = ~keeps * (small_matte[: topo.N_POINTS] > 0.5)
+        self._gain = skin.astype(np.float64)
+        self._keeps = np.flatnonzero(keeps)
+        apart = np.linalg.norm(sheet.pixels[self._keeps, None] - sheet.pixels[None, : topo.N_POINTS], axis=-1)
+        self._around = np.exp(-0.5 * (apart / _NEIGHBOURHOOD) ** 2) * skin
         grey = self._reference.astype(np.float32)
         self._fine = grey - _mean(grey)
         self._energy = _mean(self._fine**2)
@@ -129,8 +134,15 @@ class PictureRefiner:
             pose[None, :, :3], pose[None, :, 3], at_rest, to_rays(found[chosen])[None], relief, weights, 0.02, 5
         )
         pose = np.concatenate([rotation[0], shift[0][:, None]], 1)
-        gain = (self._gain * trust[: topo.N_POINTS])[:, None]
-        return Refined(pose, points + gain * (found[: topo.N_POINTS] - points), True)
+        trust = trust[: topo.N_POINTS]
+        gain = (self._gain * trust)[:, None]
+        move = found[: topo.N_POINTS] - points
+        # Lids and lips keep their tracked shape but go along with the skin around them.
+        around = self._around * trust
+        total = around.sum(1, keepdims=True)
+        shift = gain * move
+        shift[self._keeps] = around @ move / (total + 1.0) * np.minimum(1, total)
+        return Refined(pose, points + shift, True)
 
     def _agreement(self, unwarped: np.ndarray, flow: np.ndarray) -> np.ndarray:
         """How well the flow explains the frame's fine structure: (S, S) in 0..1."""

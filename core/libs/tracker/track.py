@@ -27,18 +27,19 @@ from core.data.video import VideoReader
 from core.errors import UserError
 from core.libs.flame_model import OPEN_HEAD, FLAMEModel
 from core.libs.motion_transfer import neutral_frame
-from core.libs.tracker.base import FaceTracker
+from core.libs.tracker.base import FaceTracker, Observation
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.crop import crop_around, crop_image, face_box, steady_crops, to_crop
 from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.spool import PointSpool, chunks
 
-VERSION = "5"  # of everything here that changes what comes out
+VERSION = "7"  # of everything here that changes what comes out
 MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
 _BRIDGE_SECONDS = Fraction(1, 2)  # gaps up to this long are interpolated, longer ones held
 _LOG = logging.getLogger(__name__)
 _IMAGE_FPS = Fraction(25)
+_SETTLE = 5  # frames after which the points of a still picture stand still
 Progress = Callable[[int, int | None], None]
 
 
@@ -67,7 +68,7 @@ def track_source_image(
 
     `crop` (x, y, side): what to show of the picture, where it is not to be set around the face.
     """
-    found = tracker.detect(image)
+    found = _settle(image, tracker)
     if found is None:
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
     crop = crop_around(found.box) if crop is None else crop
@@ -89,6 +90,20 @@ def track_source_image(
         residual=fit.residual,
     )
     return TrackedSource(frame, pixels, matte.astype(np.float32), MARGIN, inside)
+
+
+def _settle(image: np.ndarray, tracker: FaceTracker) -> Observation | None:
+    """The face in a picture as the tracker would see it in a video that shows nothing else.
+
+    A mesh looked at once and one followed over a video lie up to two pixels apart on the very same picture, which
+    would be an offset between photo and driver.
+    """
+    if tracker.detect(image) is None:
+        return None
+    tracker.reset()
+    found = [tracker.follow(image) for _ in range(_SETTLE)]
+    tracker.reset()
+    return found[-1]
 
 
 def track_driver(
@@ -223,6 +238,9 @@ def _look_again(
     unlike = 0
     with VideoReader(path) as reader:
         picture = next(frame.image for frame in reader if frame.index == reference)
+        still = _settle(picture, tracker)  # the reference's own points, without the lag of a moving face
+        if still is not None:
+            points[reference] = to_crop(still.points, sequence.crops[reference])
         picture = crop_image(picture, sequence.crops[reference])
         lifted = fitter.lifted(points[reference], transform[reference])
         refiner = PictureRefiner(head, picture, tracker.matte(picture), lifted, transform[reference])
