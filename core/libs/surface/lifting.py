@@ -19,7 +19,7 @@ from core.libs.geometry import to_camera, to_pixels
 
 GRID = 20  # pixels between the points of the surroundings
 # The head's ellipsoid in the head frame: radii in widths, heights and widths of the face's box, and its centre.
-_RADII = np.array([0.54, 0.62, 0.74])
+_RADII = np.array([0.58, 0.67, 0.60])
 _CENTRE = np.array([0.0, 0.04, -0.18])
 
 

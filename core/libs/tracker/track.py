@@ -34,7 +34,7 @@ from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.spool import PointSpool, chunks
 
-VERSION = "7"  # of everything here that changes what comes out
+VERSION = "8"  # of everything here that changes what comes out
 MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
 _BRIDGE_SECONDS = Fraction(1, 2)  # gaps up to this long are interpolated, longer ones held
 _LOG = logging.getLogger(__name__)
@@ -133,11 +133,19 @@ def track_driver(
     return sequence
 
 
-def _track(path: Path, kind: str, tracker: FaceTracker, progress: Progress | None) -> TrackedSequence:
+def track_points(path: Path, tracker: FaceTracker) -> tuple[TrackedSequence, np.ndarray]:
+    """As `track_driver`, and the points (T, 478, 3) it was fitted to, pixels of the crop; for short clips."""
+    kept: list[np.ndarray] = []
+    return _track(path, kind_of(path), tracker, None, kept), np.concatenate(kept)
+
+
+def _track(
+    path: Path, kind: str, tracker: FaceTracker, progress: Progress | None, kept: list[np.ndarray] | None = None
+) -> TrackedSequence:
     tracker.reset()
     with PointSpool() as points:
         if kind == "image":
-            found = tracker.detect(read_image(path))
+            found = _settle(read_image(path), tracker)
             points.append(None if found is None else found.points)
             seen, times, fps = np.array([found is not None]), [Fraction(0)], _IMAGE_FPS
         else:
@@ -155,6 +163,8 @@ def _track(path: Path, kind: str, tracker: FaceTracker, progress: Progress | Non
         if len(sequence) == 1:
             return sequence
         transform = _look_again(path, tracker, sequence, points, progress)
+        if kept is not None:
+            kept += [points[part] for part in chunks(len(points))]
         return sequence_from_points(points, times, fps, status, crops, transform)
 
 

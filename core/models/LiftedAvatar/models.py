@@ -21,6 +21,7 @@ from core.libs.surface import Sheet, cover, lift
 from core.models.LiftedAvatar.binding import carry, compose, pixel_spread
 from core.models.LiftedAvatar.eyes import Iris, draw_iris, lid_gap, shut_lids, split_eyes
 from core.models.LiftedAvatar.filling import fill
+from core.models.LiftedAvatar.fringe import without_fringe
 from core.models.LiftedAvatar.mouth import Mouth, build_mouth, draw_mouth
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface, warm_up
 
@@ -116,7 +117,7 @@ class LiftedAvatar:
         kept &= ~(_turned_away(sheet)[np.maximum(owner, 0)] & (cv2.erode(source.matte, np.ones((5, 5))) < 0.9))
         rotation, shift = frame.transform_matrix[:, :3].astype(np.float64), frame.transform_matrix[:, 3]
         in_head = (sheet.points - shift) @ rotation.T
-        image = source.image.astype(np.float32) / 255
+        image = without_fringe(source.image.astype(np.float32) / 255, source.matte)
         at_rest = replace(frame, expcode=0 * frame.expcode, posecode=0 * frame.posecode, eyecode=0 * frame.eyecode)
         mouth = build_mouth(
             self._head.evaluate(at_rest)[: topo.N_POINTS],
