@@ -16,6 +16,7 @@ from core.models.LiftedAvatar.contour import contour_mask, window
 
 _EYES = ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS))
 _SOLID, _GONE = 1.04, 1.22  # of the iris radius: where the disc begins to fade, and where it ends
+_LEAST_INSIDE = 0.7  # of the radius, that an iris stays inside the corners: a gaze carried over must not lose it
 _LEAST_SEEN = 0.25  # share of the disc that the photo must show
 
 
@@ -95,7 +96,8 @@ def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray) -> None:
     x0, y0, x1, y1 = box = window(ring, image.shape[:2], 2)
     if x1 <= x0 or y1 <= y0:
         return
-    centre, radius = pixels[list(iris.points)].mean(0), _radius(pixels[list(iris.points)])
+    radius = _radius(pixels[list(iris.points)])
+    centre = _between_corners(pixels[list(iris.points)].mean(0), ring[0], ring[8], _LEAST_INSIDE * radius)
     scale, middle = iris.radius / max(radius, 1e-3), (len(iris.texture) - 1) / 2
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     there = np.stack([(x - centre[0]) * scale + middle, (y - centre[1]) * scale + middle], -1).astype(np.float32)
@@ -107,6 +109,16 @@ def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray) -> None:
 
 def _radius(points: np.ndarray) -> float:
     return float(np.linalg.norm(points[1:] - points.mean(0), axis=1).mean())
+
+
+def _between_corners(centre: np.ndarray, a: np.ndarray, b: np.ndarray, margin: float) -> np.ndarray:
+    """A point (2,) moved along the line of an eye's corners until it is `margin` pixels inside them."""
+    width = float(np.linalg.norm(b - a))
+    if width < 2 * margin + 1e-6:
+        return centre
+    axis = (b - a) / width
+    along = float((centre - a) @ axis)
+    return centre + (np.clip(along, margin, width - margin) - along) * axis
 
 
 def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:

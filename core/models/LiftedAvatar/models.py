@@ -125,6 +125,8 @@ class LiftedAvatar:
             vertices[: topo.N_POINTS],
             image,
             sheet.pixels[: topo.N_POINTS],
+            frame.transform_matrix,
+            source.margin,
         )
         image, irises = split_eyes(image, sheet.pixels[: topo.N_POINTS])
         image = np.concatenate([image, source.matte[..., None]], -1)

@@ -23,8 +23,9 @@ _MM = 0.005  # head units
 # Widths from the midline outwards, millimetres: two incisors, canine, two premolars (mean adult values).
 _UPPER, _LOWER = (8.5, 6.5, 7.5, 7.0, 7.0), (5.3, 5.9, 6.8, 7.0, 7.0)
 _HALF_WIDTH = 27 * _MM
-_CROWN, _GUM = 10.5 * _MM, 4 * _MM
+_CROWN, _GUM = 11.5 * _MM, 4 * _MM
 _OVERBITE = 1.5 * _MM
+_LOWER_SHOWS = 2.5 * _MM
 _COLUMNS, _ROWS = 13, 3
 _TEXTURE = (192, 72)  # width, height of a row's texture
 _SHADOW = np.float32([0.66, 0.48, 0.46])  # what lips and gums leave of the light
@@ -58,6 +59,8 @@ def build_mouth(
     vertices: np.ndarray,  # (478, 3) as in the photo
     image: np.ndarray,  # (S, S, 3) float32 in 0..1
     pixels: np.ndarray,  # (478, 2)
+    transform: np.ndarray,  # (3, 4)
+    margin: int,  # pixels of the photo beyond each side of the shown crop
 ) -> Mouth:
     """The mouth of the person in a photo."""
     middle = (rest[13] + rest[14]) / 2
@@ -76,11 +79,14 @@ def build_mouth(
     skin = np.mean([image[_clip(pixels[p][1], image), _clip(pixels[p][0], image)] for p in _SKIN], axis=0)
     teeth = _tooth_color(skin, image, pixels)
     light = float(skin.mean())
+    upper = row(bite - _OVERBITE / 2, _CROWN + _GUM)
+    texture = np.stack([_paint(_UPPER, teeth, light), _paint(_LOWER, teeth * 0.8, light)]).astype(np.float32)
+    texture[0] = _from_photo(texture[0], upper, transform, margin, teeth, image, pixels)
     return Mouth(
-        row(bite - _OVERBITE / 2, _CROWN + _GUM),
+        upper,
         row(bite - 2.0 * _MM, -(_CROWN + _GUM)),
         triangles,
-        np.stack([_paint(_UPPER, teeth, light), _paint(_LOWER, teeth * 0.72, light)]).astype(np.float32),
+        texture,
         (np.array([0.38, 0.15, 0.14]) * min(1.0, 0.3 + light)).astype(np.float32),
         joint,
         rest,
@@ -128,6 +134,9 @@ def _view(mouth: Mouth, vertices: np.ndarray, transform: np.ndarray, box: tuple[
     x0, y0, x1, y1 = box
     angle = np.array(jaw_angle(vertices, mouth.rest, mouth.joint))
     lower = rotate_about_x(mouth.lower - mouth.joint, angle) + mouth.joint
+    # The chin's skin lags behind the jaw: at most so much of the lower row stands above the lower lip.
+    edge = lower[_COLUMNS // 2]
+    lower = lower + [0, min(vertices[14, 1] + _LOWER_SHOWS - edge[1], 0), 0]
     camera = to_camera(np.concatenate([mouth.upper, lower]), transform)
     side = max(x1 - x0, y1 - y0)
     n = len(mouth.upper)
@@ -143,6 +152,27 @@ def _view(mouth: Mouth, vertices: np.ndarray, transform: np.ndarray, box: tuple[
     dark = np.broadcast_to(mouth.dark.astype(np.float32), teeth.shape)
     covered = cv2.blur((owner >= 0).astype(np.float32), (3, 3), borderType=cv2.BORDER_REPLICATE)[..., None]
     return np.where((owner >= 0)[..., None], teeth * covered + dark * (1 - covered), dark).astype(np.float32)
+
+
+def _from_photo(
+    painted: np.ndarray,  # (h, w, 3)
+    row: np.ndarray,  # (G, 3)
+    transform: np.ndarray,
+    margin: int,
+    teeth: np.ndarray,
+    image: np.ndarray,
+    pixels: np.ndarray,
+) -> np.ndarray:
+    """A row's texture with the teeth that the photo shows in place of painted ones."""
+    grid = (to_pixels(to_camera(row, transform)) + margin).reshape(_ROWS, _COLUMNS, 2).astype(np.float32)
+    there = cv2.resize(grid, _TEXTURE, interpolation=cv2.INTER_LINEAR)
+    seen = cv2.remap(image, there, None, cv2.INTER_LINEAR)
+    lips = contour_mask(pixels[list(topo.INNER_LIPS)], 0, 0, image.shape[1], image.shape[0])
+    inside = cv2.remap(cv2.erode(lips, np.ones((5, 5))), there, None, cv2.INTER_LINEAR)
+    bright = np.clip((seen.mean(-1) / teeth.mean() - 0.6) / 0.2, 0, 1)
+    pale = np.clip((0.5 - np.ptp(seen, axis=-1) / np.maximum(seen.max(-1), 1e-3)) / 0.1, 0, 1)
+    share = cv2.GaussianBlur(inside * bright * pale, (0, 0), 1.5)[..., None]
+    return (painted * (1 - share) + seen * share).astype(np.float32)
 
 
 def _opening(vertices: np.ndarray) -> float:
@@ -176,7 +206,7 @@ def _paint(widths: tuple[float, ...], teeth: np.ndarray, light: float) -> np.nda
     shade = 1 - 0.10 * np.exp(-((gap / (0.35 * _MM)) ** 2))  # between two teeth
     shade = shade * (0.90 + 0.10 * np.clip(y / (1.5 * _MM), 0, 1))  # the thin biting edge lets light through
     shade = shade * (0.45 + 0.55 * np.exp(-0.5 * (x / (19 * _MM)) ** 2))  # the arch falls back into the dark
-    gum = np.clip((y - _CROWN + 2 * _MM * np.cos(np.pi * np.clip(gap / (4 * _MM), 0, 1))) / (1.5 * _MM), 0, 1)
-    pink = np.array([0.62, 0.32, 0.32]) * (0.4 + light)
+    gum = np.clip((y - _CROWN + 1.0 * _MM * np.cos(np.pi * np.clip(gap / (4 * _MM), 0, 1))) / (1.5 * _MM), 0, 1)
+    pink = np.array([0.74, 0.45, 0.44]) * (0.4 + light)
     color = teeth * (1 - gum[..., None]) + pink * gum[..., None]
     return np.clip(color * shade[..., None], 0, 1)
