@@ -21,14 +21,17 @@ _LEAST_SEEN = 0.25  # share of the disc that the photo must show
 
 
 def lid_gap(face: np.ndarray) -> np.ndarray:
-    """How far each eye is open, right then left (2,): lid distance over eye width, of points (478, 3)."""
-    return np.array(
-        [
-            np.mean([np.linalg.norm(face[a] - face[b]) for a, b in topo.EYE_PAIRS[side]])
-            / np.linalg.norm(face[topo.EYE_CORNERS[side][0]] - face[topo.EYE_CORNERS[side][1]])
-            for side in ("right", "left")
-        ]
-    )
+    """How far each eye is open, right then left (2,): lid distance over eye width, of points (478, 3) in head space.
+
+    Negative where the lids have gone through one another.
+    """
+    out = []
+    for side in ("right", "left"):
+        corner, other = (face[i] for i in topo.EYE_CORNERS[side])
+        upper, lower = (face[list(lid)] for lid in zip(*topo.EYE_PAIRS[side], strict=True))
+        distance = np.linalg.norm(upper - lower, axis=1) * np.sign(upper[:, 1] - lower[:, 1])
+        out.append(distance.mean() / np.linalg.norm(corner - other))
+    return np.array(out)
 
 
 def shut_lids(face: np.ndarray, usual: np.ndarray) -> np.ndarray:
