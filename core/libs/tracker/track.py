@@ -34,11 +34,12 @@ from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.spool import PointSpool, chunks
 
-VERSION = "8"  # of everything here that changes what comes out
+VERSION = "9"  # of everything here that changes what comes out
 MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
 _BRIDGE_SECONDS = Fraction(1, 2)  # gaps up to this long are interpolated, longer ones held
 _LOG = logging.getLogger(__name__)
 _IMAGE_FPS = Fraction(25)
+_SEAM = 16  # pixels over which the matte of the shown part runs into that of the wide crop
 _SETTLE = 5  # frames after which the points of a still picture stand still
 Progress = Callable[[int, int | None], None]
 
@@ -79,7 +80,7 @@ def track_source_image(
     wide_crop = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part])
     pixels = crop_image(image, wide_crop, wide)
     inside = crop_image(np.full(image.shape[:2], 255, np.uint8), wide_crop, wide) > 127
-    matte = tracker.matte(pixels) * inside
+    matte = _matte(pixels, tracker) * inside
     frame = TrackedFrame(
         fit.shapecode,
         fit.expcode[0],
@@ -104,6 +105,17 @@ def _settle(image: np.ndarray, tracker: FaceTracker) -> Observation | None:
     found = [tracker.follow(image) for _ in range(_SETTLE)]
     tracker.reset()
     return found[-1]
+
+
+def _matte(pixels: np.ndarray, tracker: FaceTracker) -> np.ndarray:
+    """The matte of a wide crop (S, S): what is shown is looked at on its own, where the segmenter sees it larger."""
+    matte = tracker.matte(pixels)
+    shown = slice(MARGIN, MARGIN + IMAGE_SIZE)
+    part = np.ascontiguousarray(pixels[shown, shown])
+    edge = np.minimum(np.arange(IMAGE_SIZE), np.arange(IMAGE_SIZE)[::-1])
+    share = np.clip(np.minimum.outer(edge, edge) / _SEAM, 0, 1)
+    matte[shown, shown] += share * (tracker.matte(part) - matte[shown, shown])
+    return matte
 
 
 def track_driver(
