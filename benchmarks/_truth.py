@@ -18,7 +18,7 @@ from core.data.video import VideoReader
 from core.libs.tracker.base import N_POINTS
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.libs.tracker.track import MARGIN
+from core.libs.tracker.track import MARGIN, person_matte
 
 BUILD = Path("build/benchmark")
 _SETTLE = 5  # frames after which the tracker's points stand still
@@ -132,7 +132,7 @@ class Truth:
     def _write(self, index: int, image: np.ndarray) -> None:
         pixels, inside = wide_crop(image, self._track.crops[index])
         shown = slice(MARGIN, MARGIN + IMAGE_SIZE)
-        truth = on_black(pixels, self._tracker.matte(pixels) * inside)[shown, shown]
+        truth = on_black(pixels, person_matte(pixels, self._tracker) * inside)[shown, shown]
         beside = self._file(index).with_suffix(".part.png")  # a killed run must not leave half a picture
         cv2.imwrite(str(beside), truth[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
         beside.replace(self._file(index))

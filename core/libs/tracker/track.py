@@ -80,7 +80,7 @@ def track_source_image(
     wide_crop = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part])
     pixels = crop_image(image, wide_crop, wide)
     inside = crop_image(np.full(image.shape[:2], 255, np.uint8), wide_crop, wide) > 127
-    matte = _matte(pixels, tracker) * inside
+    matte = person_matte(pixels, tracker) * inside
     frame = TrackedFrame(
         fit.shapecode,
         fit.expcode[0],
@@ -107,7 +107,7 @@ def _settle(image: np.ndarray, tracker: FaceTracker) -> Observation | None:
     return found[-1]
 
 
-def _matte(pixels: np.ndarray, tracker: FaceTracker) -> np.ndarray:
+def person_matte(pixels: np.ndarray, tracker: FaceTracker) -> np.ndarray:
     """The matte of a wide crop (S, S): what is shown is looked at on its own, where the segmenter sees it larger."""
     matte = tracker.matte(pixels)
     shown = slice(MARGIN, MARGIN + IMAGE_SIZE)
