@@ -12,18 +12,13 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from core.data.media import MEDIA_OPTIONS
 from core.errors import UserError
 
 MAX_PIXELS = 100_000_000
 # An allow-list: some of Pillow's other formats start outside programs (EPS) or have no signature to go by (TGA).
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 _EXIF_DESCRIPTION = 0x010E
-# For `av.open`. Without it FFmpeg takes text, single pictures and lists that name other files or addresses for videos.
-MEDIA_OPTIONS = {
-    "protocol_whitelist": "file",
-    "format_whitelist": "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,av1,obu,"
-    "ivf,mxf,dv,nut,rm,yuv4mpegpipe,mjpeg,h263,vc1,mp3,wav,w64,flac,aac,ac3,eac3,aiff,caf",
-}
 
 
 def check_file(path: Path, what: str) -> Path:
