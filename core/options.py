@@ -22,8 +22,15 @@ IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_cor
 DEFAULT_CHECKPOINT = Path("./assets/GAGAvatar.pt")
 
 
-def _about(text: str, *, group: str, short: str | None = None, metavar: str | None = None) -> dict[str, str | None]:
-    return {"help": text, "group": group, "short": short, "metavar": metavar}
+def _about(
+    text: str,
+    *,
+    group: str,
+    short: str | None = None,
+    metavar: str | None = None,
+    limits: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    return {"help": text, "group": group, "short": short, "metavar": metavar, "limits": limits}
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,10 @@ class Options:
         default="auto",
         metadata=_about("the avatar: the network where its files are, else the built-in one", group="avatar"),
     )
+    accept_flame_license: bool = field(
+        default=False,
+        metadata=_about("fetch the network's files without asking: you accept the licence of FLAME", group="avatar"),
+    )
     device: Literal["auto", "cpu", "cuda"] = field(
         default="auto", metadata=_about("where the avatar is computed", group="avatar")
     )
@@ -75,6 +86,57 @@ class Options:
     )
     gaze_correct: bool | None = field(
         default=None, metadata=_about("make the eyes look where the driver looks", group="improvements")
+    )
+    smooth_strength: float = field(
+        default=1.0,
+        metadata=_about(
+            "how much is smoothed: 0 nothing, 1 as much as the driver's noise asks for",
+            group="improvements",
+            metavar="X",
+            limits=(0, 4),
+        ),
+    )
+    smooth_filter: Literal["kalman", "ema"] = field(
+        default="kalman",
+        metadata=_about(
+            "kalman: forwards and backwards, no lag; ema: the plain moving average, which lags", group="improvements"
+        ),
+    )
+    smooth_alpha: float = field(
+        default=0.5,
+        metadata=_about(
+            "of the moving average: the share of the new value", group="improvements", metavar="X", limits=(0.01, 1)
+        ),
+    )
+    detail_strength: float = field(
+        default=1.0,
+        metadata=_about("how much detail is brought back: 0 none", group="improvements", metavar="X", limits=(0, 4)),
+    )
+    no_source_detail: bool = field(
+        default=False,
+        metadata=_about("sharpen only; without the detail of the photo that the avatar has lost", group="improvements"),
+    )
+    expression_gain: float = field(
+        default=1.0,
+        metadata=_about(
+            "how strong expressions are: 1 as the driver's, 0 none", group="improvements", metavar="X", limits=(0, 3)
+        ),
+    )
+    gaze_strength: float = field(
+        default=0.7,
+        metadata=_about(
+            "how far the eyes are turned to where they should look: 1 all the way",
+            group="improvements",
+            metavar="X",
+            limits=(0, 1),
+        ),
+    )
+    gaze_target: Literal["driver", "camera"] = field(
+        default="driver",
+        metadata=_about("look where the driver looks, or at the viewer", group="improvements"),
+    )
+    no_eye_enhance: bool = field(
+        default=False, metadata=_about("turn the eyes only; leave their picture as it is", group="improvements")
     )
     output: Path | None = field(
         default=None,
@@ -103,6 +165,11 @@ class Options:
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
             object.__setattr__(self, name, _checked(name, getattr(self, name), hint))
+        for option in fields(self):
+            if option.metadata["limits"] is not None:
+                low, high = option.metadata["limits"]
+                if not low <= getattr(self, option.name) <= high:
+                    raise UserError(f"{option.name} must be between {low} and {high}, got {getattr(self, option.name)}")
         _ = self.background_rgb
 
     @property

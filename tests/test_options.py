@@ -9,6 +9,17 @@ from core.errors import UserError
 from core.options import IMPROVEMENTS, Options, build_parser, load_options
 
 
+OTHER_VALUES = {
+    "smooth_strength": ["0.5"],
+    "smooth_filter": ["ema"],
+    "smooth_alpha": ["0.3"],
+    "detail_strength": ["2"],
+    "expression_gain": ["0"],
+    "gaze_strength": ["1"],
+    "gaze_target": ["camera"],
+}
+
+
 def write(folder: Path, text: str) -> str:
     path = folder / "options.yaml"
     path.write_text(text, encoding="utf-8")
@@ -27,7 +38,7 @@ def test_short_flags_are_upstreams():
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Options) if "_" in f.name])
 def test_hyphen_and_underscore_are_one(name):
-    value = ["x"] if name.endswith("_path") else []
+    value = OTHER_VALUES.get(name, ["x"] if name.endswith("_path") else [])
     hyphen, underscore = (load_options([f"--{text}", *value]) for text in (name.replace("_", "-"), name))
     assert hyphen == underscore != Options()
 
@@ -107,3 +118,9 @@ def test_help_and_readme_name_every_option():
         assert flag in text
         assert flag in readme
         assert option.name == flag[2:] or f"--{option.name}" not in text  # one spelling is enough to read
+
+
+@pytest.mark.parametrize("flag", ["--gaze-strength=1.1", "--smooth-strength=-1", "--detail-strength=nan"])
+def test_a_strength_out_of_its_limits_is_refused(flag):
+    with pytest.raises(UserError, match="must be between 0 and"):
+        load_options([flag])
