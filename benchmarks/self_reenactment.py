@@ -38,7 +38,10 @@ METHODS = ("avatar", "warp", "static")
 MOST_DB = 60.0  # of a frame that equals the truth
 MIN_FRAMES = 5  # of a clip in a bin, to count in the mean over clips
 SHORT = 120  # frames of the clip that the prototype was measured on
-_BASELINE_CODE = ("core/evaluation/metrics.py", "core/evaluation/warp_baseline.py", "benchmarks/self_reenactment.py")
+_BASELINE_CODE = (
+    *("core/evaluation/pictures.py", "core/evaluation/points.py", "core/evaluation/warp_baseline.py"),
+    "benchmarks/self_reenactment.py",
+)
 
 
 @dataclass(frozen=True)

@@ -78,10 +78,10 @@ def _stages(performance: Performance, clip: Path, limit: int) -> None:
     times = []
     for index in [*indices[:WARM_UP], *indices]:
         start = time.perf_counter()
-        frame = replace(performance.motion[index], residual=source.frame.residual)
+        frame = performance.motion[index]
         vertices = parts.head.evaluate(frame)
         evaluated = time.perf_counter()
-        parts.model.render(performance.avatar, vertices, frame.transform_matrix)
+        parts.model.render(performance.avatar, vertices, frame.transform_matrix, torso=frame.torso)
         rendered = time.perf_counter()
         image, matte = warp(points[index])
         cv2.multiply(image, cv2.merge([matte] * 3), dtype=cv2.CV_8U)  # on black

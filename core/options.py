@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,6 +21,8 @@ from core.errors import UserError
 
 IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_correct")
 DEFAULT_CHECKPOINT = Path("./assets/GAGAvatar.pt")
+_MAX_CONFIG = 100_000  # characters
+FLAME_FILE = "FLAME_with_eye.pt"  # beside the checkpoint, or beside the default one
 
 
 def _about(
@@ -156,6 +159,13 @@ class Options:
         default="black",
         metadata=_about("behind the person: a colour by name or as #rrggbb", group="output", metavar="COLOUR"),
     )
+    keep_partial: bool = field(
+        default=False,
+        metadata=_about(
+            "when a run ends early, keep the video that there is as <name>-partial.mp4; else nothing is left",
+            group="output",
+        ),
+    )
     no_watermark: bool = field(
         default=False,
         metadata=_about("leave out the visible mark; the file's metadata says what it is in any case", group="output"),
@@ -231,7 +241,13 @@ def read_config(path: Path) -> dict[str, Any]:
         UserError: the file cannot be read, is not yaml, or holds something that is not an option.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MAX_CONFIG + 1)
+        if len(text) > _MAX_CONFIG:
+            raise UserError(f"{path} is too large for a file of options")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise UserError(f"{path} holds aliases (*name), which may unfold to any size: write the values themselves")
+        content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not a text file'})") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -246,7 +262,8 @@ def read_config(path: Path) -> dict[str, Any]:
         name = str(key).replace("-", "_")
         if name not in hints:
             near = difflib.get_close_matches(name, hints, 1, 0.5)
-            raise UserError(f"{path}: unknown option {str(key)!r}" + (f", did you mean {near[0]!r}?" if near else ""))
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"{path}: unknown option {reprlib.repr(str(key))}{hint}")
         try:
             values[name] = _checked(name, value, hints[name])
         except UserError as error:
@@ -269,12 +286,12 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     if float in kinds and type(value) is int:
         value = float(value)
     if choices and value not in choices:
-        raise UserError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        raise UserError(f"{name} must be one of {', '.join(choices)}, got {reprlib.repr(value)}")
     # bool is an int to isinstance, not to a person
     if not choices and not any(isinstance(value, kind) and (type(value) is not bool or kind is bool) for kind in kinds):
         words = {bool: "true or false", Path: "a path", str: "a text (in quotes)", float: "a number"}
         wanted = next(words[kind] for kind in kinds if kind in words)
-        raise UserError(f"{name} must be {wanted}, got {'nothing' if value is None else repr(value)}")
+        raise UserError(f"{name} must be {wanted}, got {'nothing' if value is None else reprlib.repr(value)}")
     return value
 
 

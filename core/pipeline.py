@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,49 +29,16 @@ from core.data.loader_track import DriverData
 from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
 from core.errors import UserError
+from core.improvements import Improvements
 from core.mark import Mark, metadata
-from core.options import IMPROVEMENTS, Options
+from core.options import Options
 from core.overlap import WriteBehind, read_ahead
+from core.parts import Parts, default_parts
 from core.preflight import choose_model, find_inputs, find_output
-from core.progress import Advance, Progress
+from core.progress import Progress
 
 if TYPE_CHECKING:
     import torch
-
-MotionTool = Callable[[TrackedSequence], TrackedSequence]
-ImageTool = Callable[["torch.Tensor", TrackedFrame], "torch.Tensor"]  # (3, H, W) in 0..1 and the frame it shows
-
-
-class Head(Protocol):
-    """A head model: `core.libs.flame_model.FLAMEModel`."""
-
-    faces: Any  # (F, 3)
-
-    def evaluate(self, frame: TrackedFrame) -> np.ndarray: ...  # (V, 3)
-
-
-class Avatar(Protocol):
-    """A way to turn a photo into something that can be rendered: `core.models.LiftedAvatar`."""
-
-    name: str
-
-    def warm_up(self) -> float: ...
-
-    def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> Any: ...
-
-    def render(self, avatar: Any, vertices: np.ndarray, transform_matrix: np.ndarray) -> torch.Tensor: ...
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a pipeline is put together from. `default_parts` gives the usual ones; a program may give its own."""
-
-    track_source: Callable[[Path, bool], TrackedSource]
-    track_driver: Callable[[Path, bool, Advance], TrackedSequence]
-    crop: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    transfer: Callable[[TrackedFrame, TrackedSequence], TrackedSequence]
-    head: Head
-    model: Avatar
 
 
 @dataclass(frozen=True)
@@ -120,27 +87,6 @@ def animate(options: Options, parts: Parts | None = None) -> Report:
     return Pipeline(options, parts).run()
 
 
-def motion_tools(options: Options) -> list[MotionTool]:
-    """The improvements in parameter space that are on, in the order of the flow: smooth, expression, gaze.
-
-    They work on the driver's track, each on what the last one made of it.
-    """
-    _refuse_missing_improvements(options)
-    return []
-
-
-def image_tools(options: Options) -> list[ImageTool]:
-    """The improvements in image space that are on, in the order of the flow: detail, eyes."""
-    _refuse_missing_improvements(options)
-    return []
-
-
-def _refuse_missing_improvements(options: Options) -> None:
-    wanted = [f"--{name.replace('_', '-')}" for name in IMPROVEMENTS if options.wants(name)]
-    if wanted:
-        raise UserError(f"{', '.join(wanted)}: this version does not have the improvements yet; run without")
-
-
 class Pipeline:
     """A run, from its options. What can be refused without looking into the pictures is refused at once."""
 
@@ -148,11 +94,10 @@ class Pipeline:
         self.options = options
         self.progress = progress or Progress(options.quiet)
         self._given_parts = parts
-        self._motion_tools = motion_tools(options)
-        self._image_tools = image_tools(options)
         self.inputs = find_inputs(options)
         self.model_name, self.model_reason = choose_model(options)
         self.output = find_output(options, self.inputs, self.model_name)
+        self.improvements = Improvements(options)
 
     @cached_property
     def parts(self) -> Parts:
@@ -160,7 +105,7 @@ class Pipeline:
         if self._given_parts is not None:
             return self._given_parts
         with self.progress.stage("load", "loading the models"):
-            return default_parts(self.options)
+            return default_parts(self.options, self.model_name)
 
     @cached_property
     def source(self) -> TrackedSource:
@@ -179,6 +124,9 @@ class Pipeline:
             with self.progress.stage("track driver", "tracking the driver") as advance:
                 track = parts.track_driver(inputs.driver, self.options.force_retrack, advance)
                 driver = DriverData(inputs.driver, inputs.kind, track)
+        driver = self._for_the_head(driver)
+        if driver.track.lost:
+            self.progress.say(f"{driver.track.lost} frames of the driver are damaged and left out")
         interpolated, held = _gaps(driver.track)
         if interpolated or held:
             self.progress.say(
@@ -187,38 +135,57 @@ class Pipeline:
             )
         return driver
 
+    def _for_the_head(self, driver: DriverData) -> DriverData:
+        """The driver in the codes of the head that is rendered."""
+        track, wanted = driver.track, self.parts.head.kind
+        if track.head == wanted:
+            return driver
+        if track.head == "open" and self.parts.to_flame is not None:
+            self.progress.say(f"{driver.path} was tracked for the open head: FLAME is fitted to its points")
+            return replace(driver, track=self.parts.to_flame(track))
+        raise UserError(
+            f"{driver.path} was tracked for the {track.head} head, {self.model_name} moves the {wanted} head: give the "
+            f"video itself, or track it with `python -m core.libs.tracker --save FOLDER VIDEO`"
+        )
+
     @cached_property
     def motion(self) -> TrackedSequence:
-        """The parameters that are rendered: the driver's motion on the photo's person."""
+        """The parameters that are rendered: the driver's motion on the photo's person, frame after frame."""
         source, track = self.source.frame, self.driver.track
-        if track.head != source.head:
-            raise UserError(
-                f"{self.inputs.driver} was tracked for the {track.head} head, the avatar needs the {source.head} head: "
-                f"give the video itself"
-            )
-        for tool in self._motion_tools:
-            track = tool(track)
-        return self.parts.transfer(source, track)
+        track = self.improvements.smooth(track)
+        motion = self.parts.transfer(source, track)
+        motion = self.improvements.retarget(source, track, motion, self.parts.head)
+        return replace(motion, residual=source.residual)
 
-    def frames(self) -> Iterator[RenderedFrame]:
-        """The result, picture after picture."""
-        source, motion, parts = self.source, self.motion, self.parts
+    @cached_property
+    def avatar(self) -> Any:
+        """The photo as something that can be moved."""
         with self.progress.stage("compile", "preparing the renderer (slow only the first time)"):
-            parts.model.warm_up()
+            self.parts.model.warm_up()
         with self.progress.stage("encode avatar", "building the avatar"):
             from core.libs.motion_transfer import resting_transform  # it loads torch
 
-            avatar = parts.model.encode(source, resting_transform(source.frame, motion))
+            source = self.source
+            self.improvements.show(source, self.parts.head)
+            return self.parts.model.encode(source, resting_transform(source.frame, self.motion))
+
+    def draw(self, frame: TrackedFrame) -> torch.Tensor:
+        """The picture (3, 512, 512) in 0..1 of one frame of the motion."""
+        model, head, improvements = self.parts.model, self.parts.head, self.improvements
+        vertices, transform = head.evaluate(frame), frame.transform_matrix
+        detail = improvements.detail(transform)
+        picture = model.render(self.avatar, vertices, transform, detail=detail, torso=frame.torso)
+        return improvements.finish(picture, vertices, transform, head)
+
+    def frames(self) -> Iterator[RenderedFrame]:
+        """The result, picture after picture."""
+        motion, _ = self.motion, self.avatar
         mark = None if self.options.no_watermark else Mark(IMAGE_SIZE, IMAGE_SIZE)
         self.progress.seconds["render"] = 0.0
         with _one_torch_thread(), self.progress.stage("video", "rendering", len(motion)) as advance:
             for index, (now, frame) in enumerate(zip(motion.times, motion, strict=True)):
                 start = time.perf_counter()
-                frame = replace(frame, residual=source.frame.residual)
-                picture = parts.model.render(avatar, parts.head.evaluate(frame), frame.transform_matrix)
-                for tool in self._image_tools:
-                    picture = tool(picture, frame)
-                image = _to_image(picture)
+                image = to_image(self.draw(frame))
                 if mark is not None:
                     mark.put(image)
                 self.progress.seconds["render"] += time.perf_counter() - start
@@ -264,13 +231,19 @@ class Pipeline:
         def consume(rendered: Iterator[RenderedFrame]) -> None:
             nonlocal busy
             settings = {"audio_from": self.driver.audio, "metadata": metadata(self.model_name)}
-            with VideoWriter(self.output, track.fps, (width, IMAGE_SIZE), **settings) as writer:
-                panels = self._panels()
-                for frame in rendered:
+            settings["keep_partial"] = self.options.keep_partial
+            writer = VideoWriter(self.output, track.fps, (width, IMAGE_SIZE), **settings)
+            try:
+                with writer:
+                    panels = self._panels()
+                    for frame in rendered:
+                        start = time.perf_counter()
+                        writer.write(panels(frame), frame.time)
+                        busy += time.perf_counter() - start
                     start = time.perf_counter()
-                    writer.write(panels(frame), frame.time)
-                    busy += time.perf_counter() - start
-                start = time.perf_counter()
+            finally:
+                if writer.kept is not None:
+                    self.progress.say(f"kept: {writer.kept}, the first {writer.frames} of {len(track)} frames")
             busy += time.perf_counter() - start
 
         with WriteBehind(consume) as behind:
@@ -304,27 +277,6 @@ class Pipeline:
                 yield last
 
 
-def default_parts(options: Options) -> Parts:
-    """The tracker, head and avatar of this version. Imports here, because they take seconds."""
-    from core.libs.flame_model import FLAMEModel
-    from core.libs.motion_transfer import MotionTransfer
-    from core.libs.tracker.cache import TrackCache
-    from core.libs.tracker.crop import crop_image
-    from core.libs.tracker.track import track_driver, track_source
-    from core.models.LiftedAvatar.models import LiftedAvatar
-
-    cache = TrackCache()
-    red, green, blue = options.background_rgb
-    return Parts(
-        track_source=lambda path, force: track_source(path, cache=cache, force=force),
-        track_driver=lambda path, force, advance: track_driver(path, cache=cache, force=force, progress=advance),
-        crop=crop_image,
-        transfer=MotionTransfer(options.motion).run,
-        head=FLAMEModel(),
-        model=LiftedAvatar(background=(red / 255, green / 255, blue / 255)),
-    )
-
-
 def _gaps(track: TrackedSequence) -> tuple[int, int]:
     """How many frames had no face, by what stands in for it: interpolated, held."""
     return int((track.status == INTERPOLATED).sum()), int((track.status == HELD).sum())
@@ -352,7 +304,7 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _to_image(picture: torch.Tensor) -> np.ndarray:
+def to_image(picture: torch.Tensor) -> np.ndarray:
     """(3, H, W) in 0..1 to (H, W, 3) uint8, in memory of its own."""
     values = picture.clamp(0, 1).mul(255).round_().byte()
     return values.permute(1, 2, 0).contiguous().numpy()

@@ -9,8 +9,9 @@ from typing import Literal
 
 from core.data.image import kind_of
 from core.data.loader_track import DriverData
+from core.data.video import partial_of
 from core.errors import UserError
-from core.options import DEFAULT_CHECKPOINT, Options
+from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options
 
 RESULTS = Path("render_results")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov")
@@ -43,25 +44,36 @@ def find_inputs(options: Options) -> Inputs:
 
 def choose_model(options: Options) -> tuple[str, str]:
     """The avatar of a run and why it was taken; UserError where the wanted one cannot be had."""
-    missing = not options.resume_path.is_file()
-    if options.model == "gagavatar":
-        if missing:
-            raise UserError(
-                f"{options.resume_path} does not exist: --model gagavatar needs the published checkpoint; "
-                f"take --model lifted, which needs no file"
-            )
-        raise UserError("--model gagavatar: this version does not have the network yet; take --model lifted")
-    if options.model == "lifted" and options.resume_path != DEFAULT_CHECKPOINT:
+    checkpoint = options.resume_path
+    try:
+        there, usual = checkpoint.is_file(), checkpoint == DEFAULT_CHECKPOINT
+    except OSError as error:
+        raise UserError(f"{checkpoint} cannot be read ({error.strerror}): check its name with -r") from error
+    if options.model == "lifted" and not usual:
         raise UserError("--model lifted reads no checkpoint: leave out -r, or take --model gagavatar")
+    if options.model != "lifted" and not usual and not there:
+        raise UserError(f"{checkpoint} does not exist: give the network's checkpoint with -r, or leave the option out")
+    both = there and any((folder / FLAME_FILE).is_file() for folder in (checkpoint.parent, DEFAULT_CHECKPOINT.parent))
+    if options.model == "gagavatar" or (options.model == "auto" and (both or not usual)):
+        if options.background_rgb != (0, 0, 0):
+            raise UserError("--background: the network draws on black; leave it out, or take --model lifted")
+        return "gagavatar", "as asked" if options.model == "gagavatar" else "its files are there"
     if options.device == "cuda":
         raise UserError("--device cuda: the lifted avatar runs on the CPU; leave the option out")
     if options.model == "lifted":
         return "lifted", "as asked"
-    return "lifted", f"{options.resume_path} is not there" if missing else "the network is not in this version yet"
+    return "lifted", f"{FLAME_FILE} is not there" if there else f"{checkpoint} is not there"
 
 
 def find_output(options: Options, inputs: Inputs, model: str) -> Path:
     """The file to write; UserError where that cannot be."""
+    try:
+        return _find_output(options, inputs, model)
+    except OSError as error:  # of looking at it: a name that is too long, a link to itself
+        raise UserError(f"the output cannot be written ({error.strerror}): write to another file with -o") from error
+
+
+def _find_output(options: Options, inputs: Inputs, model: str) -> Path:
     endings = PICTURE_ENDINGS if inputs.kind == "image" else VIDEO_ENDINGS
     driver, photo = inputs.driver, inputs.photo
     # resolve: `-d .` has a name too. Names are cut because file systems end at 255 bytes.
@@ -73,9 +85,9 @@ def find_output(options: Options, inputs: Inputs, model: str) -> Path:
     if target.suffix.lower() not in endings:
         what = "a picture" if inputs.kind == "image" else "a video"
         raise UserError(f"{target} must end in one of {', '.join(endings)}: {what} as driver gives {what}")
-    for given in (photo, driver):
-        if target.exists() and target.samefile(given):
-            raise UserError(f"{target} is an input of this run: write to another file")
+    for written in (target, partial_of(target)) if options.keep_partial else (target,):
+        if written.exists() and any(written.samefile(given) for given in (photo, driver)):
+            raise UserError(f"{written} is an input of this run: write to another file")
     folder = target.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -73,6 +73,7 @@ def crop(image: np.ndarray, square: np.ndarray) -> np.ndarray:
 class PyramidHead:
     """Five points."""
 
+    kind = "open"
     faces = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 1]])
 
     def evaluate(self, frame: TrackedFrame) -> np.ndarray:
@@ -93,7 +94,7 @@ class FlatAvatar:
     def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> float:
         return 0.5
 
-    def render(self, avatar: float, vertices: np.ndarray, transform_matrix: np.ndarray) -> torch.Tensor:
+    def render(self, avatar: float, vertices, transform_matrix, detail: float = 0.0, torso=None) -> torch.Tensor:
         if self.rendered == self.fail_at:
             raise self.error
         self.rendered += 1

@@ -1,9 +1,9 @@
 """Pictures in and out: every way of storing one becomes uint8 RGB, upright, in sRGB."""
 
 import io
-import uuid
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from core.data.media import MEDIA_OPTIONS
+from core.data.part_file import PartFile
 from core.errors import UserError
 
 MAX_PIXELS = 100_000_000
@@ -25,7 +26,7 @@ def check_file(path: Path, what: str) -> Path:
     """Return `path` if it is a non-empty, readable file; `what` names it in the message ("picture", "video").
 
     Raises:
-        UserError: nothing there, a folder, not readable or empty.
+        UserError: nothing there, a folder, a device or pipe, not readable or empty.
     """
     path = Path(path)
     try:
@@ -33,6 +34,8 @@ def check_file(path: Path, what: str) -> Path:
             raise UserError(f"{path} does not exist: give the path of a {what} file")
         if path.is_dir():
             raise UserError(f"{path} is a folder: give the path of a {what} file")
+        if not path.is_file():  # a pipe would be waited for, a device has no end
+            raise UserError(f"{path} is a device or a pipe: give the path of a {what} file")
         with path.open("rb") as stream:
             first = stream.read(1)
     except OSError as error:
@@ -56,11 +59,6 @@ def check_target(path: Path, endings: tuple[str, ...]) -> Path:
     if not path.parent.is_dir():
         raise UserError(f"the folder {path.parent} does not exist: create it or write somewhere else")
     return path
-
-
-def part_of(path: Path) -> Path:
-    """The name of the unfinished file beside `path`: on the same disk, so that the rename at the end is atomic."""
-    return path.with_name(f".{path.stem[:80]}-{uuid.uuid4().hex[:12]}.part")
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -121,14 +119,12 @@ def write_image(path: Path, image: np.ndarray, metadata: Mapping[str, str] | Non
             exif = Image.Exif()
             exif[_EXIF_DESCRIPTION] = line.encode("ascii", "replace").decode("ascii")  # the tag's type is ASCII
             options |= {"exif": exif.tobytes(), "comment": line.encode("utf-8")}
-    part = part_of(path)
     try:
-        picture.save(part, **options)
-        part.replace(path)
+        with PartFile(path) as part:
+            picture.save(part.path, **options)
+            part.finish()
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or _one_line(error)}): check the disk") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def kind_of(path: Path) -> Literal["image", "video", "folder"]:
@@ -140,8 +136,9 @@ def kind_of(path: Path) -> Literal["image", "video", "folder"]:
         UserError: nothing there, unreadable, empty, or neither a picture nor a video.
     """
     path = Path(path)
-    if path.is_dir():
-        return "folder"
+    with suppress(OSError):  # a name that is too long; check_file says so
+        if path.is_dir():
+            return "folder"
     check_file(path, "picture or video")
     try:
         with _open(path) as image:

@@ -11,10 +11,9 @@ import numpy as np
 
 from core.data.image import read_image
 from core.data.records import TRACK_FILE, TrackedSequence
+from core.data.upstream_folder import inside, is_upstream, read_pictures, read_track
 from core.data.video import VideoReader
 from core.errors import UserError
-
-_UPSTREAM_FILES = ("img_lmdb", "smoothed.pkl", "optim.pkl")
 
 
 @dataclass(frozen=True)
@@ -25,20 +24,20 @@ class DriverData:
         path: where it comes from.
         kind: what is there.
         track: its parameters.
+        keys: of the frames' pictures, in a folder of GAGAvatar_track.
     """
 
     path: Path
     kind: Literal["video", "image", "folder"]
     track: TrackedSequence
+    keys: tuple[str, ...] = ()
 
     @classmethod
     def from_folder(cls, folder: Path) -> DriverData:
-        """A folder that the tracker saved; UserError where it is none."""
-        if not (folder / TRACK_FILE).is_file():
-            if any((folder / name).exists() for name in _UPSTREAM_FILES):
-                raise UserError(
-                    f"{folder} is a folder of GAGAvatar_track, which this version cannot read: give the video itself"
-                )
+        """A folder that the tracker saved, ours or GAGAvatar_track's; UserError where it is none."""
+        if inside(folder, TRACK_FILE) is None:
+            if is_upstream(folder):
+                return cls(folder, "folder", *read_track(folder))
             raise UserError(f"{folder} is no tracked driver: it holds no {TRACK_FILE}; give a video")
         track = TrackedSequence.load(folder)
         if not len(track):
@@ -54,10 +53,11 @@ class DriverData:
         """The pictures, one for each tracked frame and decoded as they are asked for; None where there are none.
 
         Args:
-            crop: cuts what is shown out of a picture (H, W, 3), given x, y and side (3,).
+            crop: cuts what is shown out of a picture (H, W, 3), given x, y and side (3,). Pictures of
+                GAGAvatar_track are cut already.
         """
         if self.kind == "folder":
-            return None
+            return read_pictures(self.path, self.keys) if self.keys else None
         return self._decode(crop)
 
     def _decode(self, crop: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:

@@ -7,14 +7,16 @@ length 12 in normalised units.
 
 from __future__ import annotations
 
-import os
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from core.data.part_file import PartFile
 from core.errors import UserError
 
 HEADS = ("open", "flame")
@@ -24,6 +26,9 @@ TRACK_FILE = "track.npz"
 SEEN, INTERPOLATED, HELD = 0, 1, 2  # where a frame's parameters come from
 PARAMETERS = {"shapecode": (300,), "expcode": (100,), "posecode": (6,), "eyecode": (6,), "transform_matrix": (3, 4)}
 _FORMAT = 1
+_MAX_BYTES = 1 << 30  # of the arrays in a file; half an hour takes 30 MB
+_LARGEST = 1e4  # of any parameter: far above what a face does, far below where float32 ends
+_MAX_FPS = 1000
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class TrackedFrame:
             right eye. transform_matrix: (3, 4). bbox: (4,) head box x0 y0 x1 y1 in 0..1 of the crop.
         head: whose codes these are, `open` or `flame`.
         residual: (V, 3) in head units, what the codes leave of this very face at rest, or None.
+        torso: (4,) how the shoulders moved, shift left and up at the neck in head units, roll, logarithm of the growth;
+            None where they were not followed.
     """
 
     shapecode: np.ndarray
@@ -45,6 +52,7 @@ class TrackedFrame:
     bbox: np.ndarray
     head: str = "open"
     residual: np.ndarray | None = None
+    torso: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,8 @@ class TrackedSequence:
         head: `open` or `flame`.
         smoothed: whether the parameters were smoothed over time already.
         residual: (V, 3) in head units, what the codes leave of this very face at rest, or None.
+        torso: (T, 4) how the shoulders moved since some frame of the driver, or None; see `TrackedFrame`.
+        lost: pieces of the driver's file, of about a frame each, that could not be decoded.
     """
 
     shapecode: np.ndarray
@@ -77,6 +87,8 @@ class TrackedSequence:
     head: str = "open"
     smoothed: bool = False
     residual: np.ndarray | None = None
+    torso: np.ndarray | None = None
+    lost: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.times)
@@ -85,6 +97,12 @@ class TrackedSequence:
             if got != (n, *shape) and not (name == "shapecode" and got == (1, *shape)):
                 raise UserError(
                     f"tracked driver: {name} has shape {got}, expected {(n, *shape)}; track it again with -f"
+                )
+        for name, shape in {"crops": (n, 3), "torso": (n, 4)}.items():
+            value = getattr(self, name)
+            if value is not None and np.shape(value) != shape:
+                raise UserError(
+                    f"tracked driver: {name} has shape {np.shape(value)}, expected {shape}; track it again with -f"
                 )
         if self.head not in HEADS:
             raise UserError(f"tracked driver: unknown head {self.head!r}, expected one of {', '.join(HEADS)}")
@@ -102,6 +120,7 @@ class TrackedSequence:
             self.bbox[index],
             self.head,
             self.residual,
+            None if self.torso is None else self.torso[index],
         )
 
     def __iter__(self) -> Iterator[TrackedFrame]:
@@ -116,15 +135,32 @@ class TrackedSequence:
         """This sequence with some of its parameters changed."""
         return replace(self, **parameters)
 
+    def check(self, path: Path) -> None:
+        """Look at the numbers, which may come from anywhere; UserError where they cannot be a face's motion."""
+        for name in (*PARAMETERS, "bbox", "crops", "torso", "residual"):
+            if (value := getattr(self, name)) is not None:
+                check_numbers(value, f"{path}: {name}")
+        if self.status.dtype.kind not in "iu":
+            raise UserError(f"{path}: status is {self.status.dtype}, expected whole numbers; track it again")
+        if self.residual is not None and (self.residual.ndim != 2 or self.residual.shape[1] != 3):
+            raise UserError(f"{path}: residual has shape {self.residual.shape}, expected (V, 3); track it again")
+        check_rotations(self.transform_matrix, f"{path}: transform_matrix")
+        if not 0 < self.fps <= _MAX_FPS:
+            raise UserError(f"{path}: {float(self.fps):g} frames per second cannot be; track it again")
+        if any(b <= a for a, b in pairwise(self.times)):
+            raise UserError(f"{path}: the frames are not in the order of their times; track it again")
+
     def save(self, folder: Path) -> Path:
-        """Write `track.npz` into a folder, whole or not at all; returns the file."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write `track.npz` into a folder, whole or not at all; returns the file. UserError where that fails."""
         target = folder / TRACK_FILE
         values: dict[str, object] = {name: getattr(self, name) for name in (*PARAMETERS, "bbox", "status")}
-        values |= {name: getattr(self, name) for name in ("crops", "residual") if getattr(self, name) is not None}
+        values |= {
+            name: getattr(self, name) for name in ("crops", "residual", "torso") if getattr(self, name) is not None
+        }
         values["times"] = np.array([(t.numerator, t.denominator) for t in self.times], np.int64).reshape(-1, 2)
         values["fps"] = np.array([self.fps.numerator, self.fps.denominator], np.int64)
-        values["head"], values["smoothed"], values["format"] = self.head, self.smoothed, _FORMAT
+        values["head"], values["smoothed"], values["lost"] = self.head, self.smoothed, self.lost
+        values["format"] = _FORMAT
         save_arrays(target, values)
         return target
 
@@ -139,9 +175,12 @@ class TrackedSequence:
             values["times"] = tuple(Fraction(int(a), int(b)) for a, b in values["times"])
             values["fps"] = Fraction(int(values["fps"][0]), int(values["fps"][1]))
             values["head"], values["smoothed"] = str(values["head"]), bool(values["smoothed"])
+            values["lost"] = int(values.get("lost", 0))
             values = {name: values[name] for name in (f.name for f in fields(cls)) if name in values}
-            return cls(**values)
-        except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+            track = cls(**values)
+            track.check(path)
+            return track
+        except (KeyError, TypeError, ValueError, IndexError, ArithmeticError) as error:
             raise UserError(
                 f"{path}: not a tracked driver ({type(error).__name__}: {error}); track it again"
             ) from error
@@ -166,6 +205,17 @@ class TrackedSource:
     margin: int
     inside: np.ndarray = field(repr=False)
 
+    def check(self) -> None:
+        """UserError where the parts do not fit one another or hold what cannot be, as a damaged file's might."""
+        side = IMAGE_SIZE + 2 * self.margin
+        for name, shape in {"image": (side, side, 3), "matte": (side, side), "inside": (side, side)}.items():
+            if (got := np.shape(getattr(self, name))) != shape:
+                raise UserError(f"tracked photo: {name} has shape {got}, expected {shape}; track it again with -f")
+        for name, shape in PARAMETERS.items():
+            if (got := np.shape(getattr(self.frame, name))) != shape:
+                raise UserError(f"tracked photo: {name} has shape {got}, expected {shape}; track it again with -f")
+            check_numbers(getattr(self.frame, name), f"tracked photo: {name}")
+
     def shown(self) -> tuple[np.ndarray, np.ndarray]:
         """The shown part: image (512, 512, 3) uint8 and matte (512, 512)."""
         part = slice(self.margin, self.margin + IMAGE_SIZE)
@@ -173,24 +223,52 @@ class TrackedSource:
 
 
 def save_arrays(path: Path, values: dict[str, object]) -> None:
-    """Write a compressed npz beside its place, then rename it: readers see the old file or the whole new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write a compressed npz beside its place, then rename it: readers see the old file or the whole new one.
+
+    UserError where the disk does not take it.
+    """
     try:
-        with beside.open("wb") as file:
-            np.savez_compressed(file, **values)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with PartFile(path) as part:
+            with part.path.open("wb") as file:
+                np.savez_compressed(file, **values)
+            part.finish()
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error}): check the disk") from error
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read an npz as data: nothing in it can run. UserError where it is missing or damaged."""
     try:
+        with zipfile.ZipFile(path) as archive:  # no more is ever read than is said here
+            size = sum(member.file_size for member in archive.infolist())
+        if size > _MAX_BYTES:
+            raise UserError(f"{path}: holds {size >> 20} MiB, which no tracked driver does; track it again")
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise UserError(f"{path}: not found") from None
+    except UserError:
+        raise
     except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged file
         raise UserError(
             f"{path}: damaged or not an npz file ({type(error).__name__}); delete it and track again"
         ) from None
+
+
+def check_numbers(values: np.ndarray, what: str) -> None:
+    """UserError where these are not finite numbers of a size that parameters have; `what` begins its message."""
+    if values.dtype.kind not in "fiu":
+        raise UserError(f"{what} is {values.dtype}, expected numbers; track it again")
+    if not np.isfinite(values).all():
+        raise UserError(f"{what} holds values that are not finite; track it again")
+    if values.size and max(abs(float(values.max())), abs(float(values.min()))) > _LARGEST:
+        raise UserError(f"{what} holds values above {_LARGEST:g}, which no face has; track it again")
+
+
+def check_rotations(transforms: np.ndarray, what: str) -> None:
+    """UserError where the left part of the transforms (T, 3, 4) does not turn but stretches, flips or flattens."""
+    R = transforms[:, :, :3].astype(np.float64)
+    off = np.abs(R @ R.transpose(0, 2, 1) - np.eye(3)).max(initial=0)
+    if off > 0.05 or (np.linalg.det(R) < 0).any():
+        raise UserError(f"{what} holds what is no rotation; track it again")

@@ -21,8 +21,9 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from core.data.audio import Sound
-from core.data.image import check_file, check_target, part_of
+from core.data.image import check_file, check_target
 from core.data.media import open_media, video_stream
+from core.data.part_file import PartFile
 from core.errors import UserError
 
 TICKS = 90_000  # ticks per second that a written file can tell apart at least (the clock of MPEG systems)
@@ -192,9 +193,12 @@ class VideoWriter:
         crf: x264's constant rate factor; smaller is better and larger.
         preset: x264's preset.
         metadata: texts for the container, keys of `METADATA_KEYS`.
+        keep_partial: what was written when an exception ends the block is finished as a file of its own, `partial`.
 
     Attributes:
         frames: number of frames written.
+        partial: the file beside `path` that takes what was written before an exception.
+        kept: `partial` where it was written, else None.
         audio: "copied", "transcoded", "none" (no audio given or found) or "unreadable" (no decoder for it).
 
     Raises:
@@ -212,8 +216,12 @@ class VideoWriter:
         crf: int = 17,
         preset: str = "superfast",
         metadata: Mapping[str, str] | None = None,
+        keep_partial: bool = False,
     ) -> None:
         self.path = check_target(path, (".mp4", ".m4v", ".mov"))
+        self.partial = partial_of(self.path)
+        self.kept: Path | None = None
+        self._keep_partial = keep_partial
         self.fps = Fraction(fps)
         self.size = size
         self.frames = 0
@@ -233,13 +241,16 @@ class VideoWriter:
         self._reformatter = VideoReformatter()
         self._done = False
         self._audio: Sound | None = None
-        self._part = part_of(self.path)
         try:
-            self._part.touch()  # FFmpeg creates the file with its first packet: too late to hear of a missing right
-            flags = {"movflags": "+faststart"}
-            self._container = av.open(str(self._part.absolute()), "w", format="mp4", container_options=flags)
+            # Made here: FFmpeg creates the file with its first packet, too late to hear of a missing right.
+            self._part = PartFile(self.path)
         except OSError as error:
-            self._part.unlink(missing_ok=True)
+            raise UserError(f"{self.path} cannot be written ({error.strerror}): check the folder") from error
+        try:
+            flags = {"movflags": "+faststart"}
+            self._container = av.open(str(self._part.path.absolute()), "w", format="mp4", container_options=flags)
+        except OSError as error:
+            self._part.discard()
             raise UserError(f"{self.path} cannot be written ({error.strerror}): check the folder") from error
         try:
             self._container.metadata.update({key: str(value) for key, value in (metadata or {}).items()})
@@ -260,8 +271,12 @@ class VideoWriter:
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         if kind is None:
             self.close()
-        else:
-            self._discard()
+            return
+        if self._keep_partial and self._last is not None and not self._done:
+            with suppress(Exception):  # it would hide the one that led here
+                self._finish(self.partial)
+                self.kept = self.partial
+        self._discard()
 
     def write(self, image: np.ndarray, time: Fraction | None = None) -> None:
         """Add a frame.
@@ -303,17 +318,20 @@ class VideoWriter:
             self._discard()
             return
         try:
-            self._mux(None, self._last + 1 / self.fps)
-            if self._audio:
-                self._audio.close()
-            self._container.close()
-            self._part.replace(self.path)
+            self._finish(self.path)
         except OSError as error:
             self._discard()
             raise UserError(f"{self.path} cannot be written ({error.strerror}): check the disk") from error
         except BaseException:
             self._discard()
             raise
+
+    def _finish(self, target: Path) -> None:
+        self._mux(None, self._last + 1 / self.fps)
+        if self._audio:
+            self._audio.close()
+        self._container.close()
+        self._part.finish(target)
         self._done = True
 
     def _add_video(self, crf: int, preset: str) -> av.VideoStream:
@@ -367,7 +385,12 @@ class VideoWriter:
                 self._audio.close()
         with suppress(Exception):
             self._container.close()
-        self._part.unlink(missing_ok=True)
+        self._part.discard()
+
+
+def partial_of(path: Path) -> Path:
+    """Where what there is of a video goes when its run ends early: `clip.mp4` to `clip-partial.mp4`."""
+    return path.with_stem(f"{path.stem}-partial")
 
 
 def _rate(stream: av.VideoStream) -> Fraction:

@@ -1,259 +1,84 @@
-"""What is measured about a picture of a face and about its motion: plain functions, each with definition and source.
-
-Pictures are (H, W, 3), uint8 in 0..255 or float in 0..1, black where the matte is zero. Points are the face tracker's
-(..., 478, 3): x to the right and y down in pixels, z away from the camera at the scale of x. Angles are in degrees.
-Everything about motion is measured on points that were turned back by the head's own rotation, so that turning the head
-opens no mouth and moves no gaze. Nothing here uses the head model or its fit.
-"""
+"""All metrics under one roof: of `pictures` and their `detail`, of `points` and `motion`, and `perceptual` ones."""
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-
-N_POINTS = 478
-
-# The mesh vertices that lie nearest to the 68 points of the Multi-PIE/iBUG annotation (Sagonas et al., 300-W, 2013), in
-# its order: 17 jaw, 10 brows, 9 nose, 12 eyes, 20 mouth.
-LANDMARKS_68 = (
-    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
-    *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),
-    *(168, 197, 5, 4, 75, 97, 2, 326, 305),
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87),
+from core.evaluation.detail import Detail, detail, face_mask, gradient_energies
+from core.evaluation.motion import (
+    backward_flow,
+    expression_error,
+    gaze_error,
+    jitter,
+    pose_error,
+    squared_jitter,
+    temporal_stability,
+    warped,
+)
+from core.evaluation.perceptual import FaceMetric, PictureMetric, face_row, identity_metric, lpips_metric
+from core.evaluation.pictures import eye_boxes, eye_psnr, face_psnr, gmsd, hull_mask, luminance, ms_ssim, psnr, ssim
+from core.evaluation.points import (
+    LANDMARKS_68,
+    N_POINTS,
+    STABLE_POINTS,
+    STABLE_TEMPLATE,
+    akd,
+    angle_between_gazes,
+    brow_height,
+    correlation,
+    expression,
+    eye_opening,
+    gaze,
+    gaze_angles,
+    head_angles,
+    head_rotation,
+    mouth_opening,
+    mouth_width,
+    procrustes,
+    rotation_between,
 )
 
-# Points that expression hardly moves, with their place on a mean face in thousandths of its radius: the generalised
-# Procrustes mean of the tracker's points on 40 people (the crops in ../shared/data/vfhq_demo) and their mirror images.
-_STABLE = {
-    10: (0, -929, -351),
-    151: (0, -655, -384),
-    9: (0, -368, -396),
-    8: (0, -226, -359),
-    168: (0, -95, -335),
-    6: (0, 50, -395),
-    197: (0, 183, -466),
-    195: (0, 307, -543),
-    5: (0, 440, -624),
-    4: (0, 590, -655),
-    1: (0, 699, -611),
-    2: (0, 781, -335),
-    **{33: (-767, -81, 52), 263: (767, -81, 52)},
-    **{133: (-305, -41, -47), 362: (305, -41, -47)},
-    **{98: (-287, 730, -195), 327: (287, 730, -195)},
-    **{54: (-1040, -699, 247), 284: (1040, -699, 247)},
-    **{162: (-1217, -343, 720), 389: (1217, -343, 720)},
-    **{127: (-1235, -100, 922), 356: (1235, -100, 922)},
-    **{234: (-1222, 144, 1027), 454: (1222, 144, 1027)},
-}
-STABLE_POINTS = tuple(_STABLE)
-STABLE_TEMPLATE = np.array(list(_STABLE.values()), np.float64) / 1000  # (26, 3)
-
-# Right and left eye of the person: the corner towards the picture's left, towards its right, the iris centre, and the
-# upper and lower points of two lid pairs.
-_EYES = (((33, 133), 468, ((160, 144), (158, 153))), ((362, 263), 473, ((385, 380), (387, 373))))
-_LIPS = ((82, 87), (13, 14), (312, 317))  # upper and lower point of the inner lip line
-_SSIM_SIGMA, _SSIM_SIZE = 1.5, 11
-
-
-# ---------------------------------------------------------------------------------------------------------- pictures
-
-
-def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Peak signal-to-noise ratio in dB, 10 log10(1 / mean squared error) of values in 0..1; infinite where equal.
-
-    Args:
-        image, truth: (H, W, 3). mask: (H, W) bool, the pixels that count; None for all.
-    """
-    image, truth = _pair(image, truth)
-    if mask is not None:
-        mask = _checked_mask(mask, truth)
-        image, truth = image[mask], truth[mask]
-    difference = (image - truth).ravel()
-    error = float(np.dot(difference, difference)) / difference.size
-    return float("inf") if error == 0 else float(-10 * np.log10(error))
-
-
-def face_psnr(image: np.ndarray, truth: np.ndarray, truth_points: np.ndarray) -> float:
-    """`psnr` inside the convex hull of the truth's 468 surface points, (478, 2 or 3) in pixels of the picture."""
-    return psnr(image, truth, hull_mask(truth_points, truth.shape[:2]))
-
-
-def hull_mask(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool: the pixels inside the convex hull of the face surface. `points` (478, 2 or 3), `size` (H, W)."""
-    hull = cv2.convexHull(np.ascontiguousarray(points[:468, :2], np.float32)).round().astype(np.int32)
-    mask = np.zeros(size, np.uint8)
-    cv2.fillConvexPoly(mask, hull, 1)
-    return mask.astype(bool)
-
-
-def ssim(image: np.ndarray, truth: np.ndarray) -> float:
-    """Structural similarity, mean over pixels and colour channels (Wang, Bovik, Sheikh, Simoncelli 2004).
-
-    Their settings: Gaussian window of 11x11 pixels and sigma 1.5, population covariance, K1 .01, K2 .03, range 1, the
-    5 border pixels left out of the mean. The same number as scikit-image's `structural_similarity(..., sigma=1.5,
-    gaussian_weights=True, use_sample_covariance=False, data_range=1)`, which the tests hold it to, many times faster.
-
-    Args:
-        image, truth: (H, W, 3), at least 11 pixels on each side.
-    """
-    x, y = _pair(image, truth)
-    if min(x.shape[:2]) < _SSIM_SIZE:
-        raise ValueError(f"pictures must be at least {_SSIM_SIZE} pixels wide and high, got {x.shape}")
-    mean_x, mean_y = _window(x), _window(y)
-    var_x, var_y = _window(x * x) - mean_x**2, _window(y * y) - mean_y**2
-    covariance = _window(x * y) - mean_x * mean_y
-    c1, c2 = 0.01**2, 0.03**2
-    value = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    value /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    pad = _SSIM_SIZE // 2
-    return float(value[pad:-pad, pad:-pad].mean(dtype=np.float64))
-
-
-def _window(values: np.ndarray) -> np.ndarray:
-    size = (_SSIM_SIZE, _SSIM_SIZE)
-    return cv2.GaussianBlur(values, size, _SSIM_SIGMA, borderType=cv2.BORDER_REFLECT)
-
-
-def _pair(image: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if image.shape != truth.shape or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"expected two pictures (H, W, 3) of one size, got {image.shape} and {truth.shape}")
-    return _unit(image), _unit(truth)
-
-
-def _unit(image: np.ndarray) -> np.ndarray:
-    image = np.asarray(image)
-    if image.dtype == np.uint8:
-        return image.astype(np.float32) / np.float32(255)
-    if not np.issubdtype(image.dtype, np.floating):
-        raise ValueError(f"expected uint8 or floating point values in 0..1, got {image.dtype}")
-    return image.astype(np.float32)
-
-
-def _checked_mask(mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    if mask.shape != truth.shape[:2] or mask.dtype != bool or not mask.any():
-        raise ValueError(f"expected a bool mask {truth.shape[:2]} with pixels in it, got {mask.shape} {mask.dtype}")
-    return mask
-
-
-# ------------------------------------------------------------------------------------------------------------ points
-
-
-def akd(points: np.ndarray, truth: np.ndarray) -> float:
-    """Average keypoint distance in pixels: the mean distance in the picture plane over `LANDMARKS_68`.
-
-    As in Siarohin et al. (First Order Motion Model, 2019), with the mesh tracker's points instead of a 68-point
-    detector's. `points`, `truth`: (478, 2 or 3).
-    """
-    index = np.array(LANDMARKS_68)
-    return float(np.linalg.norm(points[index, :2] - truth[index, :2], axis=1).mean(dtype=np.float64))
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's correlation of two series (T,), or of two series of vectors (T, D), the covariances summed over D.
-
-    NaN where one of them does not change.
-    """
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if a.shape != b.shape or len(a) < 2:
-        raise ValueError(f"expected two series of one shape and at least two values, got {a.shape} and {b.shape}")
-    a, b = a - a.mean(0), b - b.mean(0)
-    power = np.sqrt((a * a).sum() * (b * b).sum())
-    return float((a * b).sum() / power) if power > 0 else float("nan")
-
-
-def procrustes(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The similarity that maps points onto a target with least squared error (Umeyama 1991).
-
-    Args:
-        points: (..., N, 3). target: (..., N, 3).
-    Returns:
-        scale (...,), rotation (..., 3, 3), translation (..., 3): target ~ scale * points @ rotation.T + translation.
-    """
-    points, target = np.asarray(points, np.float64), np.asarray(target, np.float64)
-    centre, goal = points.mean(-2), target.mean(-2)
-    a, b = points - centre[..., None, :], target - goal[..., None, :]
-    u, s, vt = np.linalg.svd(np.swapaxes(b, -1, -2) @ a)
-    sign = np.stack([np.ones_like(s[..., 0]), np.ones_like(s[..., 0]), np.sign(np.linalg.det(u @ vt))], -1)
-    rotation = (u * sign[..., None, :]) @ vt
-    scale = (s * sign).sum(-1) / np.square(a).sum((-1, -2))
-    return scale, rotation, goal - scale[..., None] * np.einsum("...ij,...j->...i", rotation, centre)
-
-
-def head_rotation(points: np.ndarray) -> np.ndarray:
-    """(..., 3, 3): the rotation of the head, from `STABLE_TEMPLATE` to the points (..., 478, 3)."""
-    stable = _checked_points(points)[..., list(STABLE_POINTS), :]
-    return procrustes(np.broadcast_to(STABLE_TEMPLATE, stable.shape), stable)[1]
-
-
-def head_angles(points: np.ndarray) -> np.ndarray:
-    """(..., 3) yaw, pitch, roll in degrees of the points (..., 478, 3).
-
-    Zero is the mean face seen from the front. Yaw grows as the nose turns to the picture's right, pitch as it rises,
-    roll as the head tilts clockwise in the picture. The rotation is roll after yaw after pitch.
-    """
-    r = head_rotation(points)
-    pitch = -np.arctan2(r[..., 2, 1], r[..., 2, 2])
-    yaw = -np.arcsin(np.clip(-r[..., 2, 0], -1, 1))
-    roll = np.arctan2(r[..., 1, 0], r[..., 0, 0])
-    return np.degrees(np.stack([yaw, pitch, roll], -1))
-
-
-def rotation_between(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """(...,) degrees: how far the heads (..., 478, 3) of one person are turned against each other, about any axis.
-
-    The angle of the similarity that maps the reference's stable points onto the other's: the person's own face is the
-    template, so that no mean face stands between.
-    """
-    index = list(STABLE_POINTS)
-    target = _checked_points(points)[..., index, :]
-    start = np.broadcast_to(_checked_points(reference)[..., index, :], target.shape)
-    rotation = procrustes(start, target)[1]
-    cosine = (np.trace(rotation, axis1=-2, axis2=-1) - 1) / 2
-    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-
-
-def mouth_opening(points: np.ndarray) -> np.ndarray:
-    """(...,): the mean 3D distance of the inner lips at three places, over the distance of the outer eye corners."""
-    points = _checked_points(points)
-    opening = np.mean([_distance(points, upper, lower) for upper, lower in _LIPS], axis=0)
-    return opening / _distance(points, 33, 263)
-
-
-def eye_opening(points: np.ndarray) -> np.ndarray:
-    """(..., 2): the eye aspect ratio of the right and the left eye, in 3D.
-
-    The mean distance of two pairs of lid points over the distance of the eye's corners (Soukupova and Cech 2016).
-    """
-    points = _checked_points(points)
-    return np.stack([np.mean([_distance(points, *pair) for pair in lids], 0) / _distance(points, *corners)
-                     for corners, _, lids in _EYES], -1)  # fmt: skip
-
-
-def gaze(points: np.ndarray) -> np.ndarray:
-    """(..., 2): where the irises stand between the corners of their eyes, mean of both eyes.
-
-    The iris centre's offset from the middle between the corners over the distance of the corners, after the head's
-    rotation is undone: first along the line of the corners, growing to the picture's right, then across it, growing
-    downwards. About +-.2.
-    """
-    points = _checked_points(points) @ head_rotation(points)  # rows times R undo p = R q
-    values = []
-    for (start, end), iris, _ in _EYES:
-        line = points[..., end, :2] - points[..., start, :2]
-        offset = points[..., iris, :2] - (points[..., end, :2] + points[..., start, :2]) / 2
-        along = (offset * line).sum(-1)
-        across = line[..., 0] * offset[..., 1] - line[..., 1] * offset[..., 0]
-        values.append(np.stack([along, across], -1) / np.square(line).sum(-1)[..., None])
-    return np.mean(values, axis=0)
-
-
-def _distance(points: np.ndarray, a: int, b: int) -> np.ndarray:
-    return np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1)
-
-
-def _checked_points(points: np.ndarray) -> np.ndarray:
-    points = np.asarray(points, np.float64)
-    if points.shape[-2:] != (N_POINTS, 3):
-        raise ValueError(f"expected points (..., {N_POINTS}, 3), got {points.shape}")
-    return points
+__all__ = [
+    "LANDMARKS_68",
+    "N_POINTS",
+    "STABLE_POINTS",
+    "STABLE_TEMPLATE",
+    "Detail",
+    "FaceMetric",
+    "PictureMetric",
+    "akd",
+    "angle_between_gazes",
+    "backward_flow",
+    "brow_height",
+    "correlation",
+    "detail",
+    "expression",
+    "expression_error",
+    "eye_boxes",
+    "eye_opening",
+    "eye_psnr",
+    "face_mask",
+    "face_psnr",
+    "face_row",
+    "gaze",
+    "gaze_angles",
+    "gaze_error",
+    "gmsd",
+    "gradient_energies",
+    "head_angles",
+    "head_rotation",
+    "hull_mask",
+    "identity_metric",
+    "jitter",
+    "lpips_metric",
+    "luminance",
+    "mouth_opening",
+    "mouth_width",
+    "ms_ssim",
+    "pose_error",
+    "procrustes",
+    "psnr",
+    "rotation_between",
+    "squared_jitter",
+    "ssim",
+    "temporal_stability",
+    "warped",
+]

@@ -11,8 +11,8 @@ from core.data.records import FOCAL, IMAGE_SIZE, TrackedSequence
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.topology import N_POINTS, STABLE
-from core.libs.geometry import to_camera, to_pixels
 from core.libs.tracker.fit import HeadFitter
+from core.libs.tracker.refit import tracked_points
 
 
 def add_tracking_noise(
@@ -43,7 +43,7 @@ def add_tracking_noise(
     vertices = np.stack([head.evaluate(frame)[:N_POINTS] for frame in track]).astype(np.float64)
     transform = track.transform_matrix.astype(np.float64)
     fitter = HeadFitter(head)
-    points = _points(vertices, transform)
+    points = tracked_points(vertices, transform)
     clean = fitter.fit(points, transform)
     noisy = fitter.fit(points + random.normal(0, landmark, points.shape), transform)
     codes = {
@@ -53,14 +53,6 @@ def add_tracking_noise(
     middle = vertices[:, list(STABLE)].mean(1)
     turned = _shaken(transform, middle, random, np.radians(rotation), translation)
     return replace(track, **codes, transform_matrix=turned.astype(np.float32))
-
-
-def _points(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
-    """What a perfect tracker sees of head vertices (T, 478, 3): pixels, and depth at the scale of x."""
-    camera = to_camera(vertices, transform)
-    distance = transform[:, None, 2:, 3]
-    depth = (camera[..., 2:] - distance) * FOCAL * IMAGE_SIZE / 2 / distance
-    return np.concatenate([to_pixels(camera), depth], -1)
 
 
 def _shaken(

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE
 
+NECK = np.array([0.0, -0.55, -0.25])  # where a head turns on the shoulders, head units
 FLIP = np.array([-1.0, 1.0, -1.0])  # upright (x right, y up, z to the viewer) to the camera's axes
 
 
@@ -57,3 +58,18 @@ def to_camera(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
 def to_rays(pixels: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
     """x / z and y / z in the camera frame (..., 2) under pixels (..., 2): the inverse of `to_pixels`."""
     return (1 - (2 * pixels + 1) / size) / FOCAL
+
+
+def sway(points: np.ndarray, pivot: np.ndarray, torso: np.ndarray) -> np.ndarray:
+    """Shoulders after a motion as `core.libs.tracker.torso` finds it: (N, 3) in the camera frame.
+
+    Args:
+        points: (N, 3) in the camera frame. pivot: (3,), where the neck was.
+        torso: (4,) shift left and up at the pivot in head units, roll, logarithm of the growth.
+    """
+    growth = np.exp(float(torso[3]))
+    c, s = growth * np.cos(float(torso[2])), growth * np.sin(float(torso[2]))
+    middle = pivot[:2] / pivot[2]
+    rays = (points[:, :2] / points[:, 2:] - middle) @ np.array([[c, s], [-s, c]]) + middle + torso[:2] / pivot[2]
+    depth = points[:, 2:] / growth
+    return np.concatenate([rays * depth, depth], 1)

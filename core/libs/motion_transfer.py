@@ -26,7 +26,7 @@ class MotionTransfer:
     """Carries a driver's motion over to a source.
 
     Attributes:
-        mode: `relative`, `absolute`, or `auto`, which is relative.
+        mode: `relative`, `absolute`, or `auto`: relative for the open head, absolute for FLAME.
         turn_limit: degrees towards which relative turns are bent, by tanh: pitch and roll from the source's own pose;
             yaw from the front, where the source's own pose leaves at least half of it for turns further away.
         shift_limit: head units towards which relative shifts are bent.
@@ -48,7 +48,12 @@ class MotionTransfer:
                 f"the driver's codes are of the {driver.head!r} head, the source's of the {source.head!r} head: "
                 "they cannot be mixed; track the driver again with -f"
             )
-        moved = self._absolute(source, driver) if self.mode == "absolute" else self._relative(source, driver)
+        # The published network was trained on, and upstream plays, the driver's parameters as they are.
+        usual = "absolute" if source.head == "flame" else "relative"
+        mode = usual if self.mode == "auto" else self.mode
+        moved = self._absolute(source, driver) if mode == "absolute" else self._relative(source, driver)
+        if moved.torso is not None:  # the photo's shoulders are where they are when the head is where the photo has it
+            moved = replace(moved, torso=moved.torso - moved.torso[_resting_index(source, moved)])
         return replace(moved, shapecode=source.shapecode[None], residual=source.residual)
 
     def _absolute(self, source: TrackedFrame, driver: TrackedSequence) -> TrackedSequence:
@@ -87,7 +92,8 @@ class MotionTransfer:
 
     def _relative(self, source: TrackedFrame, driver: TrackedSequence) -> TrackedSequence:
         # One picture has no resting state to count from: the source takes over what it shows.
-        rest = driver[neutral_frame(driver)] if len(driver) > 1 else source
+        neutral = neutral_frame(driver) if len(driver) > 1 else 0
+        rest = driver[neutral] if len(driver) > 1 else source
         # Angle by angle: a delta composed about the camera's axes would nod a turned head to the side.
         angles = head_angles(driver.transform_matrix[..., :3].astype(np.float64))
         delta = angles - head_angles(rest.transform_matrix[:, :3].astype(np.float64))
@@ -97,6 +103,10 @@ class MotionTransfer:
         places = source.transform_matrix[:, 3] + _soft(shift * [1, 1, 0.5], self.shift_limit)
         transform = np.concatenate([turns, places[..., None]], -1).astype(np.float32)
         moved = replace(_counted_from(source, driver, rest), transform_matrix=transform)
+        if driver.torso is not None:
+            sway = driver.torso - driver.torso[neutral]
+            sway = np.concatenate([_soft(sway[:, :2], self.shift_limit), sway[:, 2:] * [1, 0.5]], 1)
+            moved = replace(moved, torso=sway.astype(np.float32))
         return _uncrossed(source, moved) if source.head == "open" else moved
 
     def _limited(self, delta: np.ndarray, own_yaw: float) -> np.ndarray:
@@ -162,10 +172,14 @@ def _gap(
 
 def resting_transform(source: TrackedFrame, motion: TrackedSequence) -> np.ndarray:  # (3, 4)
     """The transform of a motion at which the head is nearest its pose in the photo: where the shoulders belong to."""
+    return motion.transform_matrix[_resting_index(source, motion)]
+
+
+def _resting_index(source: TrackedFrame, motion: TrackedSequence) -> int:
     turns = np.swapaxes(source.transform_matrix[None, :, :3], -1, -2) @ motion.transform_matrix[..., :3]
     angle = np.arccos(np.clip((np.trace(turns, axis1=1, axis2=2) - 1) / 2, -1, 1))
     away = np.linalg.norm(motion.transform_matrix[..., 3] - source.transform_matrix[:, 3], axis=1)
-    return motion.transform_matrix[int((angle + 0.2 * away).argmin())]
+    return int((angle + 0.2 * away).argmin())
 
 
 def _counted_from(source: TrackedFrame, driver: TrackedSequence, rest: TrackedFrame) -> TrackedSequence:
@@ -186,6 +200,6 @@ def _lay_onto(points: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarra
 
 
 def _soft(vectors: np.ndarray, limit: float) -> np.ndarray:
-    """Vectors (..., 3) bent so that their length stays under `limit`; short ones are left nearly as they are."""
+    """Vectors (..., D) bent so that their length stays under `limit`; short ones are left nearly as they are."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors * (limit * np.tanh(length / limit) / np.maximum(length, 1e-9))

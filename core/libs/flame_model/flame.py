@@ -16,6 +16,8 @@ from torch import Tensor
 
 from core.data.records import TrackedFrame
 from core.errors import UserError
+from core.libs.flame_model.landmarks import N_LANDMARKS, LandmarkEmbedding
+from core.libs.flame_model.topology import N_POINTS
 
 OPEN_HEAD = Path(__file__).with_name("open_head.npz")
 _ARRAYS = {
@@ -26,6 +28,10 @@ _ARRAYS = {
     "J_regressor": (5, None),
     "kintree_table": (2, 5),
     "weights": (None, 5),
+}
+_LANDMARKS = {
+    "full_lmk_faces_idx_with_eye": (1, N_LANDMARKS),
+    "full_lmk_bary_coords_with_eye": (1, N_LANDMARKS, 3),
 }
 
 
@@ -46,11 +52,12 @@ class FLAMEModel(torch.nn.Module):
     Args:
         n_shape, n_exp: how many shape and expression directions to keep; shorter codes are allowed.
         scale: head units per metre.
-        no_lmks: leave landmarks out; the open head has none of its own: its first 478 vertices are the tracker's.
+        no_lmks: leave landmarks out of what a call returns; the open head has none of its own.
         path: an asset in FLAME's layout: `.npz`, or FLAME's own `.pt`.
 
     Attributes:
         faces: (F, 3) int64. kind: `open` or `flame`.
+        embedding: where FLAME's 70 landmarks lie on its mesh; None where the file has none.
     """
 
     def __init__(
@@ -62,7 +69,7 @@ class FLAMEModel(torch.nn.Module):
         path: Path = OPEN_HEAD,
     ) -> None:
         super().__init__()
-        arrays = _read(Path(path))
+        arrays, landmarks = _read(Path(path))
         self.kind = "open" if "mirror" in arrays else "flame"
         self.n_shape, self.n_exp, self.scale, self.no_lmks = n_shape, n_exp, scale, no_lmks
         directions = arrays["shapedirs"]
@@ -82,6 +89,10 @@ class FLAMEModel(torch.nn.Module):
             self.joint_regressor.numpy(),
             self.weights.numpy(),
         )
+        self.embedding = None
+        if landmarks is not None:
+            self.embedding = LandmarkEmbedding.of(*landmarks, arrays["f"].numpy(), self._np.weights)
+        self._last_person: tuple[np.ndarray, np.ndarray] = np.full(n_shape, np.nan), self._np.template
         self._parents = (-1, *(int(p) for p in arrays["kintree_table"][0, 1:]))
 
     def forward(
@@ -91,15 +102,48 @@ class FLAMEModel(torch.nn.Module):
         pose_params: Tensor,  # (B, 6) root and jaw
         eye_pose_params: Tensor,  # (B, 6) left and right
         residual: Tensor | None = None,  # (V, 3) or (B, V, 3), added at rest
-    ) -> Tensor:  # (B, V, 3)
-        """Vertices in head units."""
+    ) -> Tensor | tuple[Tensor, Tensor]:  # (B, V, 3) and (B, 70, 3)
+        """Vertices in head units, and FLAME's landmarks where the head has them and `no_lmks` is not set.
+
+        The landmarks are the plain barycentric ones, as upstream's call returns them; see `landmarks_70`.
+        """
         rest = self.template + torch.einsum(
             "vck,bk->bvc", self.directions, torch.cat([shape_params, expression_params], -1)
         )
         joints = self.joint_regressor @ rest  # (B, 5, 3)
         if residual is not None:
             rest = rest + residual
-        return self._pose(rest, joints, pose_params, eye_pose_params)
+        vertices = self._pose(rest, joints, pose_params, eye_pose_params)
+        return vertices if self.no_lmks or self.embedding is None else (vertices, self.landmarks_70(vertices))
+
+    def landmarks_70(self, vertices: Tensor, lids: bool = False) -> Tensor:  # (..., V, 3) to (..., 70, 3)
+        """FLAME's 68 landmarks in iBUG's order and the two irises; with `lids`, eight of the lids' are taken from
+        vertices of the lids' edges, as upstream's tracker does. ValueError where the head has none.
+        """
+        embedding = self._landmarks()
+        corners = torch.from_numpy(embedding.lid_corners if lids else embedding.corners).to(vertices.device)
+        weights = torch.from_numpy(embedding.lid_weights if lids else embedding.weights).to(vertices)
+        return (vertices[..., corners, :] * weights[..., None]).sum(-2)
+
+    def landmarks(self, vertices: np.ndarray) -> np.ndarray:  # (V, 3) to (478, 3)
+        """The tracker's points on a head's vertices, float32, in the vertices' own space.
+
+        FLAME has the 70 of `embedding.tracker_points` (lids by the lids' edges), the others are NaN. ValueError where
+        the vertices are not this head's, or the head has no landmarks.
+        """
+        if vertices.shape != self.template.shape:
+            raise ValueError(f"expected vertices {tuple(self.template.shape)}, got {vertices.shape}")
+        if self.kind == "open":
+            return np.array(vertices[:N_POINTS], np.float32)
+        embedding = self._landmarks()
+        out = np.full((N_POINTS, 3), np.nan, np.float32)
+        out[embedding.tracker_points] = embedding.place(vertices)
+        return out
+
+    def _landmarks(self) -> LandmarkEmbedding:
+        if self.embedding is None:
+            raise ValueError("this head has no landmarks of FLAME's")
+        return self.embedding
 
     def evaluate(self, frame: TrackedFrame) -> np.ndarray:  # (V, 3)
         """Vertices of one tracked frame, its residual included, as float32."""
@@ -108,15 +152,15 @@ class FLAMEModel(torch.nn.Module):
                 f"codes of the {frame.head!r} head cannot move the {self.kind!r} head; track the file again with -f"
             )
         # In numpy: for one small head, dispatching tensor operations costs more than they do.
-        code = np.concatenate([frame.shapecode[: self.n_shape], frame.expcode[: self.n_exp]])
-        rest = self._np.template + (self._np.directions @ code).reshape(-1, 3)
+        rest = self._rest(frame)
         joints = self._np.regressor @ rest
         if frame.residual is not None:
             rest = rest + frame.residual
         turns = np.concatenate([frame.posecode[:3], np.zeros(3), frame.posecode[3:], frame.eyecode]).reshape(5, 3)
         rotations = Rotation.from_rotvec(turns).as_matrix().astype(np.float32)
         if self._corrects_pose:
-            rest = rest + (self._np.pose_directions @ (rotations[1:] - np.eye(3)).ravel()).reshape(-1, 3)
+            bent = rotations[1:] - np.eye(3, dtype=np.float32)
+            rest = rest + (self._np.pose_directions @ bent.ravel()).reshape(-1, 3)
         for joint in range(1, 5):
             parent = self._parents[joint]
             rotations[joint] = rotations[parent] @ rotations[joint]
@@ -128,6 +172,19 @@ class FLAMEModel(torch.nn.Module):
         blended = (self._np.weights @ rotations.reshape(5, 9)).reshape(-1, 3, 3)
         posed = np.einsum("vkl,vl->vk", blended, rest) + self._np.weights @ shift
         return posed.astype(np.float32)
+
+    def _rest(self, frame: TrackedFrame) -> np.ndarray:  # (V, 3)
+        """A frame's vertices before they are posed."""
+        shape, expression = frame.shapecode[: self.n_shape], frame.expcode[: self.n_exp]
+        if self.kind == "open":
+            code = np.concatenate([shape, expression])
+            return self._np.template + (self._np.directions @ code).reshape(-1, 3)
+        # FLAME's shape directions are 18 MB to read, and a clip's frames are of one person.
+        person, shaped = self._last_person
+        if not np.array_equal(person, shape):
+            shaped = self._np.template + (self._np.directions[:, : self.n_shape] @ shape).reshape(-1, 3)
+            self._last_person = shape.copy(), shaped
+        return shaped + (self._np.directions[:, self.n_shape :] @ expression).reshape(-1, 3)
 
     def joints(self, frame: TrackedFrame) -> np.ndarray:  # (5, 3)
         """Root, neck, jaw, left and right eye of a person at rest, head units."""
@@ -157,7 +214,7 @@ class FLAMEModel(torch.nn.Module):
 
 def head_mirror() -> np.ndarray:  # (478,)
     """For every point of the tracker's mesh, the one on the other side of the face."""
-    return _read(OPEN_HEAD)["mirror"].numpy().astype(np.int64)
+    return _read(OPEN_HEAD)[0]["mirror"].numpy().astype(np.int64)
 
 
 def _rodrigues(vectors: Tensor) -> Tensor:
@@ -170,19 +227,35 @@ def _rodrigues(vectors: Tensor) -> Tensor:
     return torch.eye(3, device=x.device, dtype=x.dtype) + sin * cross + (1 - cos) * (cross @ cross)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """The arrays of an asset, their shapes checked. UserError where it is not one."""
+def _read(path: Path) -> tuple[dict[str, Tensor], tuple[np.ndarray, np.ndarray] | None]:
+    """The arrays of an asset, their shapes checked, and the faces (70,) and weights (70, 3) of its landmarks.
+
+    UserError where it is not one.
+    """
+    landmarks: dict[str, Tensor] | None = None
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: torch.from_numpy(archive[name]) for name in archive.files}
         else:
-            arrays = torch.load(path, map_location="cpu", weights_only=True)["flame_model"]
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            arrays, landmarks = dict(content["flame_model"]), content.get("lmk_embeddings")
     except FileNotFoundError:
         raise UserError(f"{path}: head model not found") from None
     except Exception as error:  # each reader raises its own
         raise UserError(f"{path}: not a head model ({type(error).__name__})") from error
-    for name, shape in _ARRAYS.items():
+    _check(path, arrays, _ARRAYS)
+    if landmarks is None:
+        return arrays, None
+    _check(path, landmarks, _LANDMARKS)
+    faces, weights = (landmarks[name][0].numpy() for name in _LANDMARKS)
+    if faces.min() < 0 or faces.max() >= len(arrays["f"]):
+        raise UserError(f"{path}: not a head model: landmarks lie on faces that it does not have")
+    return arrays, (faces.astype(np.int64), weights.astype(np.float32))
+
+
+def _check(path: Path, arrays: dict[str, Tensor], expected: dict[str, tuple[int | None, ...]]) -> None:
+    for name, shape in expected.items():
         got = tuple(arrays[name].shape) if name in arrays else None
         if (
             got is None
@@ -190,4 +263,3 @@ def _read(path: Path) -> dict[str, Tensor]:
             or any(e is not None and e != g for e, g in zip(shape, got, strict=True))
         ):
             raise UserError(f"{path}: not a head model: {name} has shape {got}, expected {shape}")
-    return arrays

@@ -23,6 +23,27 @@ LEFT_BROW = (300, 293, 334, 296, 336, 276, 283, 282, 295, 285)
 NOSE = (1, 2, 4, 5, 19, 94, 98, 97, 326, 327, 48, 278, 64, 294, 129, 358, 195, 220, 440, 45, 275, 115, 344, 131, 360)
 CHIN = (152, 148, 377, 176, 400, 149, 378, 175, 199, 200)
 
+# The mesh vertices nearest to the 68 points of the Multi-PIE/iBUG annotation (Sagonas et al., 300-W, 2013), which are
+# FLAME's landmarks, in its order: 17 jaw, 10 brows, 9 nose, 12 eyes, 20 mouth, the person's right first. The table is
+# that of core.evaluation.metrics, which on purpose uses nothing of the libs; a test holds the two together.
+LANDMARKS_68 = (
+    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
+    *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),
+    *(168, 197, 5, 4, 75, 97, 2, 326, 305),
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87),
+)
+# The parts of those 68, half-open ranges.
+PARTS_68 = {
+    "jaw": (0, 17),
+    "right brow": (17, 22),
+    "left brow": (22, 27),
+    "nose": (27, 36),
+    "right eye": (36, 42),
+    "left eye": (42, 48),
+    "lips": (48, 68),
+}
+
 # Points that expressions hardly move: eye corners, nose bridge, temples and the middle of the forehead. A pose fitted
 # to them does not nod when the mouth opens.
 STABLE = (33, 133, 362, 263, 168, 6, 197, 195, 8, 9, 151, 10, 234, 454, 127, 356, 162, 389, 21, 251, 122, 351)

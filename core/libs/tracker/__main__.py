@@ -16,9 +16,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m core.libs.tracker", description=__doc__.splitlines()[0])
     parser.add_argument("video", type=Path)
     parser.add_argument("--save", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--head", type=Path, metavar="FILE", help="FLAME_with_eye.pt, for --model gagavatar")
     arguments = parser.parse_args()
     try:
-        sequence = replace(track_driver(arguments.video), crops=None)  # without the video its crops say nothing
+        sequence = track_driver(arguments.video, head=arguments.head)
+        sequence = replace(sequence, crops=None)  # without the video its crops say nothing
         file = sequence.save(arguments.save)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from core.errors import UserError
+
+_LOG = logging.getLogger(__name__)
 
 
 def default_folder() -> Path:
@@ -28,3 +34,10 @@ class TrackCache:
                 digest.update(block)
         digest.update("\0".join(depends_on).encode())
         return self.folder / digest.hexdigest()[:32]
+
+    def keep(self, save: Callable[[], object]) -> None:
+        """Save a result. A run does not fail for want of room in the cache: it goes on and says so."""
+        try:
+            save()
+        except (UserError, OSError) as error:
+            _LOG.warning("not kept for the next run: %s", error)

@@ -20,7 +20,7 @@ from core.libs.geometry import FLIP, fit_similarity, to_rays
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.spool import PointSpool, chunks
 
-_EYE_LIMIT = np.radians(45)
+EYE_LIMIT = np.radians(45)
 _SHUT, _OPEN = 0.35, 0.6  # of a clip's open eyes: lids at which an iris is not believed, and at which it is
 _SAMPLE = 300  # frames that say what a person looks like
 
@@ -34,7 +34,7 @@ class Fit:
     posecode: np.ndarray  # (T, 6)
     eyecode: np.ndarray  # (T, 6)
     transform: np.ndarray  # (T, 3, 4)
-    residual: np.ndarray  # (V, 3), what the codes leave of the mean face, at rest, in head units
+    residual: np.ndarray | None  # (V, 3), what the codes leave of the mean face, at rest, in head units
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,12 @@ class HeadFitter:
         head: the open head.
         noise: standard deviation of a point across the line of sight and along it, in head units. Depth from one view
             is the weaker measurement by far.
+
+    Attributes:
+        kind: whose codes come out, `open`.
     """
+
+    kind = "open"
 
     def __init__(self, head: FLAMEModel, noise: tuple[float, float] = (0.003, 0.012)) -> None:
         n = topo.N_POINTS
@@ -107,7 +112,7 @@ class HeadFitter:
         residual = np.zeros((self._n_vertices, 3))
         known = self._template + self._shape @ person.shapecode + self._expression @ person.expcode
         residual[: topo.N_FACE] = (person.mean - known)[: topo.N_FACE]
-        eyecode = _hold_behind_lids(eyes, opening)
+        eyecode = hold_behind_lids(eyes, opening)
         return Fit(*(_single(a) for a in (person.shapecode, expcode, posecode, eyecode, pose, residual)))
 
     def _person(self, points: np.ndarray, transform: np.ndarray | None) -> _Person:
@@ -204,8 +209,8 @@ class HeadFitter:
             beside = person.mean[corners].mean(0) + moved - lifted[:, corners].mean(1)
             centre = joints[joint] + expcode @ np.einsum("v,vck->kc", self._eye_regressor[joint - 3], self._expression)
             at_rest = neutral[list(iris)].mean(0) - centre
-            goal = _on_sphere(viewer, lifted[:, list(iris)].mean(1) + beside, centre, np.linalg.norm(at_rest, axis=1))
-            out[:, column : column + 2] = np.clip(_turn_onto(at_rest, goal - centre), -_EYE_LIMIT, _EYE_LIMIT)
+            goal = on_sphere(viewer, lifted[:, list(iris)].mean(1) + beside, centre, np.linalg.norm(at_rest, axis=1))
+            out[:, column : column + 2] = np.clip(turn_onto(at_rest, goal - centre), -EYE_LIMIT, EYE_LIMIT)
         return out
 
 
@@ -220,7 +225,7 @@ def lid_opening(points: np.ndarray) -> np.ndarray:
     return np.stack(out, -1)
 
 
-def _hold_behind_lids(eyes: np.ndarray, opening: np.ndarray) -> np.ndarray:
+def hold_behind_lids(eyes: np.ndarray, opening: np.ndarray) -> np.ndarray:
     """Eye codes (T, 6), those of closing eyes replaced by what lies between the open ones before and after.
 
     What a tracker says of an iris behind a lid is invented. `opening` (T, 2) is that of the left and the right eye.
@@ -236,7 +241,7 @@ def _hold_behind_lids(eyes: np.ndarray, opening: np.ndarray) -> np.ndarray:
     return out
 
 
-def _on_sphere(viewer: np.ndarray, point: np.ndarray, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
+def on_sphere(viewer: np.ndarray, point: np.ndarray, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Where the lines of sight (T, 3) through points first meet spheres, or pass nearest by them."""
     along = point - viewer
     along = along / np.linalg.norm(along, axis=1, keepdims=True)
@@ -245,7 +250,7 @@ def _on_sphere(viewer: np.ndarray, point: np.ndarray, centre: np.ndarray, radius
     return nearest - along * np.sqrt(np.maximum(inside, 0))[:, None]
 
 
-def _turn_onto(start: np.ndarray, goal: np.ndarray) -> np.ndarray:
+def turn_onto(start: np.ndarray, goal: np.ndarray) -> np.ndarray:
     """Axis-angles (T, 2), the third component zero, that turn directions `start` onto `goal`, both (T, 3)."""
 
     def angles(v: np.ndarray) -> np.ndarray:

@@ -54,12 +54,15 @@ class PictureRefiner:
         head: the head model.
         picture: (512, 512, 3) uint8 RGB, the reference frame's crop. matte: (512, 512).
         vertices: (V, 3) of the reference frame in head space, exact (residual included). transform: (3, 4).
+
+    Attributes:
+        sheet: the surface of the reference frame.
     """
 
     def __init__(
         self, head: FLAMEModel, picture: np.ndarray, matte: np.ndarray, vertices: np.ndarray, transform: np.ndarray
     ) -> None:
-        sheet = lift(vertices, transform, head.faces.numpy(), IMAGE_SIZE, 0)
+        self.sheet = sheet = lift(vertices, transform, head.faces.numpy(), IMAGE_SIZE, 0)
         self._reference = _shrink(picture)
         self._oval_rest = vertices[list(topo.FACE_OVAL)].astype(np.float64)
         self._follow = sheet.follow

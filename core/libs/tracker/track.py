@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -31,10 +32,12 @@ from core.libs.tracker.base import FaceTracker, Observation
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.crop import crop_around, crop_image, face_box, steady_crops, to_crop
 from core.libs.tracker.fit import Fit, HeadFitter
+from core.libs.tracker.fit_flame import FLAME_VERSION, FlameFitter
 from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.spool import PointSpool, chunks
+from core.libs.tracker.torso import TorsoTracker
 
-VERSION = "9"  # of everything here that changes what comes out
+VERSION = "10"  # of everything here that changes what comes out
 MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
 _BRIDGE_SECONDS = Fraction(1, 2)  # gaps up to this long are interpolated, longer ones held
 _LOG = logging.getLogger(__name__)
@@ -50,20 +53,29 @@ def track_source(
     tracker: FaceTracker | None = None,
     cache: TrackCache | None = None,
     force: bool = False,
+    head: Path | None = None,
 ) -> TrackedSource:
-    """The person in a picture. UserError where there is no face."""
+    """The person in a picture, in codes of the open head, or of FLAME where `head` is its file.
+
+    UserError where there is no face.
+    """
     image = read_image(path)
-    entry = (cache or TrackCache()).entry(path, "source", *_versions(tracker)) / "source.npz"
+    cache = cache or TrackCache()
+    entry = cache.entry(path, "source", *_versions(tracker, head)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
         return known
     with _Tracker(tracker) as tracker:
-        source = track_source_image(image, tracker, name=str(path))
-    _save_source(entry, source)
+        source = track_source_image(image, tracker, name=str(path), head=head)
+    cache.keep(lambda: _save_source(entry, source))
     return source
 
 
 def track_source_image(
-    image: np.ndarray, tracker: FaceTracker, name: str = "the picture", crop: np.ndarray | None = None
+    image: np.ndarray,
+    tracker: FaceTracker,
+    name: str = "the picture",
+    crop: np.ndarray | None = None,
+    head: Path | None = None,
 ) -> TrackedSource:
     """As `track_source`, for a picture (H, W, 3) uint8 RGB in memory; nothing is cached.
 
@@ -74,7 +86,8 @@ def track_source_image(
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
     crop = crop_around(found.box) if crop is None else crop
     points = to_crop(found.points, crop)
-    fit = HeadFitter(FLAMEModel()).fit(points[None])
+    fitter = HeadFitter(FLAMEModel()) if head is None else flame_fitter(head)
+    fit = fitter.fit(points[None])
     wide = IMAGE_SIZE + 2 * MARGIN
     part = crop[2] * MARGIN / IMAGE_SIZE
     wide_crop = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part])
@@ -88,6 +101,7 @@ def track_source_image(
         fit.eyecode[0],
         fit.transform[0],
         _head_box(points),
+        head=fitter.kind,
         residual=fit.residual,
     )
     return TrackedSource(frame, pixels, matte.astype(np.float32), MARGIN, inside)
@@ -125,23 +139,26 @@ def track_driver(
     cache: TrackCache | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    head: Path | None = None,
 ) -> TrackedSequence:
-    """The motion of the face in a video or picture. UserError where no frame has a face.
+    """The motion of the face in a video or picture, in codes of the open head, or of FLAME where `head` is its file.
 
-    `progress` is called with the frames done and their number where that is known.
+    A folder that holds numbers is read as it is. UserError where no frame has a face. `progress` is called with the
+    frames done and their number where that is known.
     """
     kind = kind_of(path)
     if kind == "folder":
         return TrackedSequence.load(path)
-    entry = (cache or TrackCache()).entry(path, "driver", *_versions(tracker))
+    cache = cache or TrackCache()
+    entry = cache.entry(path, "driver", *_versions(tracker, head))
     if not force:
         try:
             return TrackedSequence.load(entry)
         except UserError:
             pass  # not tracked yet, or damaged: tracked again below
     with _Tracker(tracker) as tracker:
-        sequence = _track(path, kind, tracker, progress)
-    sequence.save(entry)
+        sequence = _track(path, kind, tracker, progress, head=head)
+    cache.keep(lambda: sequence.save(entry))
     return sequence
 
 
@@ -152,16 +169,22 @@ def track_points(path: Path, tracker: FaceTracker) -> tuple[TrackedSequence, np.
 
 
 def _track(
-    path: Path, kind: str, tracker: FaceTracker, progress: Progress | None, kept: list[np.ndarray] | None = None
+    path: Path,
+    kind: str,
+    tracker: FaceTracker,
+    progress: Progress | None,
+    kept: list[np.ndarray] | None = None,
+    head: Path | None = None,
 ) -> TrackedSequence:
+    flame = None if head is None else flame_fitter(head)  # before the video: a wrong file is known at once
     tracker.reset()
     with PointSpool() as points:
         if kind == "image":
             found = _settle(read_image(path), tracker)
             points.append(None if found is None else found.points)
-            seen, times, fps = np.array([found is not None]), [Fraction(0)], _IMAGE_FPS
+            seen, times, fps, lost = np.array([found is not None]), [Fraction(0)], _IMAGE_FPS, 0
         else:
-            seen, times, fps = _observe(path, tracker, points, progress)
+            seen, times, fps, lost = _observe(path, tracker, points, progress)
         if not seen.any():
             what = "picture" if kind == "image" else "video"
             raise UserError(
@@ -171,13 +194,18 @@ def _track(
         crops = steady_crops(np.concatenate([face_box(points[part]) for part in chunks(len(points))]))
         for part in chunks(len(points)):
             points[part] = to_crop(points[part], crops[part])
-        sequence = sequence_from_points(points, times, fps, status, crops)
-        if len(sequence) == 1:
-            return sequence
-        transform = _look_again(path, tracker, sequence, points, progress)
-        if kept is not None:
-            kept += [points[part] for part in chunks(len(points))]
-        return sequence_from_points(points, times, fps, status, crops, transform)
+        # Whatever head the codes are to be of: the picture mends the points on the open one, which has all of them.
+        sequence, transform, torso = sequence_from_points(points, times, fps, status, crops), None, None
+        if len(sequence) > 1:
+            transform, torso = _look_again(path, tracker, sequence, points, progress)
+            if kept is not None:
+                kept += [points[part] for part in chunks(len(points))]
+            sequence = sequence_from_points(points, times, fps, status, crops, transform)
+        if flame is not None:
+            if transform is not None:
+                transform = flame.poses_from(points, transform, status == SEEN)
+            sequence = sequence_from_points(points, times, fps, status, crops, transform, flame)
+        return replace(sequence, torso=torso, lost=lost)
 
 
 def sequence_from_points(
@@ -187,9 +215,11 @@ def sequence_from_points(
     status: np.ndarray,
     crops: np.ndarray | None = None,
     transform: np.ndarray | None = None,  # (T, 3, 4) where the poses are known
+    fitter: HeadFitter | FlameFitter | None = None,  # of the open head where it is not given
 ) -> TrackedSequence:
     """The head's parameters for the points of a clip."""
-    fit: Fit = HeadFitter(FLAMEModel()).fit(points, transform, status == SEEN)
+    fitter = HeadFitter(FLAMEModel()) if fitter is None else fitter
+    fit: Fit = fitter.fit(points, transform, status == SEEN)
     return TrackedSequence(
         shapecode=fit.shapecode[None],
         expcode=fit.expcode,
@@ -201,6 +231,7 @@ def sequence_from_points(
         fps=fps,
         status=status,
         crops=crops,
+        head=fitter.kind,
         residual=fit.residual,
     )
 
@@ -231,8 +262,10 @@ def bridge(
 
 def _observe(
     path: Path, tracker: FaceTracker, points: PointSpool, progress: Progress | None
-) -> tuple[np.ndarray, list[Fraction], Fraction]:
-    """Tracks a video into `points`; returns which frames have a face (T,), their times, and the frame rate."""
+) -> tuple[np.ndarray, list[Fraction], Fraction, int]:
+    """Tracks a video into `points`; returns which frames have a face (T,), their times, the frame rate and how many
+    pieces of the file could not be decoded.
+    """
     seen, times = [], []
     with VideoReader(path) as reader:
         for frame in reader:
@@ -242,7 +275,7 @@ def _observe(
             times.append(frame.time)
             if progress is not None:
                 progress(len(times), 2 * reader.frame_estimate if reader.frame_estimate else None)
-        return np.array(seen), times, reader.fps
+        return np.array(seen), times, reader.fps, reader.lost
 
 
 def _look_again(
@@ -251,8 +284,11 @@ def _look_again(
     sequence: TrackedSequence,
     points: PointSpool,  # (T, 478, 3) pixels of the crop, mended in place
     progress: Progress | None,
-) -> np.ndarray:  # (T, 3, 4)
-    """Points and transforms mended by the pictures themselves: see `refine`."""
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Points and transforms (T, 3, 4) mended by the pictures themselves: see `refine`.
+
+    And how the shoulders moved, (T, 4), where they could be followed: see `torso`.
+    """
     head = FLAMEModel()
     fitter = HeadFitter(head)
     reference = neutral_frame(sequence)
@@ -265,7 +301,10 @@ def _look_again(
             points[reference] = to_crop(still.points, sequence.crops[reference])
         picture = crop_image(picture, sequence.crops[reference])
         lifted = fitter.lifted(points[reference], transform[reference])
-        refiner = PictureRefiner(head, picture, tracker.matte(picture), lifted, transform[reference])
+        matte = tracker.matte(picture)
+        refiner = PictureRefiner(head, picture, matte, lifted, transform[reference])
+        shoulders = TorsoTracker(picture, matte, refiner.sheet.pixels, refiner.sheet.torso, transform[reference])
+        torso = np.full((len(sequence), 4), np.nan, np.float32)
         mend = np.eye(3)
         for frame in reader:
             t = frame.index
@@ -279,13 +318,31 @@ def _look_again(
                 tracked[:, :2], transform[t] = mended.points, mended.transform
                 points[t] = tracked
                 unlike += not mended.alike
+                torso[t] = shoulders.follow(picture)
             if progress is not None:
                 progress(len(sequence) + t + 1, 2 * len(sequence))
     if unlike:
         _LOG.info(
             "%s: %d of %d frames keep their tracked pose: too unlike frame %d", path, unlike, len(points), reference
         )
-    return transform
+    return transform, _bridged(torso)
+
+
+def _bridged(torso: np.ndarray) -> np.ndarray | None:
+    """Motions (T, 4) with what is NaN interpolated; None where more than half is."""
+    known = np.flatnonzero(np.isfinite(torso[:, 0]))
+    if len(known) < len(torso) / 2:
+        return None
+    frames = np.arange(len(torso))
+    return np.stack([np.interp(frames, known, column) for column in torso[known].T], 1).astype(np.float32)
+
+
+def flame_fitter(head: Path) -> FlameFitter:
+    """What fits FLAME, from its file; UserError where it is another one."""
+    model = FLAMEModel(path=head)
+    if model.embedding is None:
+        raise UserError(f"{head}: not FLAME with its landmarks; give FLAME_with_eye.pt as upstream publishes it")
+    return FlameFitter(model)
 
 
 def _head_box(points: np.ndarray) -> np.ndarray:
@@ -293,10 +350,20 @@ def _head_box(points: np.ndarray) -> np.ndarray:
     return np.clip(face_box(points) / IMAGE_SIZE, 0, 1).astype(np.float32)
 
 
-def _versions(tracker: FaceTracker | None) -> tuple[str, ...]:
+def _versions(tracker: FaceTracker | None, head: Path | None) -> tuple[str, ...]:
+    """What a result depends on besides the file: codes of FLAME also on the open head, which mends their poses."""
     if tracker is None:
         from core.libs.tracker.mediapipe_tracker import MediaPipeTracker as tracker  # noqa: N813 only its name is read
-    return VERSION, tracker.name, tracker.version, hashlib.sha256(OPEN_HEAD.read_bytes()).hexdigest()
+    common = VERSION, tracker.name, tracker.version, hashlib.sha256(OPEN_HEAD.read_bytes()).hexdigest()
+    return common if head is None else (*common, FLAME_VERSION, _digest(head))
+
+
+def _digest(head: Path) -> str:
+    try:
+        with head.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{head}: head model cannot be read ({error.strerror})") from None
 
 
 class _Tracker:
@@ -319,9 +386,8 @@ class _Tracker:
 
 
 def _save_source(path: Path, source: TrackedSource) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     values = {name: getattr(source, name) for name in ("image", "matte", "margin", "inside")}
-    save_arrays(path, values | {f"frame_{k}": v for k, v in vars(source.frame).items()})
+    save_arrays(path, values | {f"frame_{k}": v for k, v in vars(source.frame).items() if v is not None})
 
 
 def _load_source(path: Path) -> TrackedSource | None:
@@ -329,8 +395,9 @@ def _load_source(path: Path) -> TrackedSource | None:
         values = load_arrays(path)
         frame = {k.removeprefix("frame_"): v for k, v in values.items() if k.startswith("frame_")}
         frame["head"] = str(frame["head"])
-        return TrackedSource(
-            TrackedFrame(**frame), values["image"], values["matte"], int(values["margin"]), values["inside"]
-        )
-    except (UserError, KeyError, TypeError):
+        parts = (values[name] for name in ("image", "matte"))
+        source = TrackedSource(TrackedFrame(**frame), *parts, int(values["margin"]), values["inside"])
+        source.check()
+        return source
+    except (UserError, KeyError, TypeError, ValueError):
         return None  # not there, or damaged: tracked again

@@ -15,8 +15,13 @@ from core.libs.flame_model import topology as topo
 from core.models.LiftedAvatar.contour import contour_mask, window
 
 _EYES = ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS))
-_SOLID, _GONE = 1.04, 1.22  # of the iris radius: where the disc begins to fade, and where it ends
-_LEAST_INSIDE = 0.7  # of the radius, that an iris stays inside the corners: a gaze carried over must not lose it
+_SOLID, _GONE = 1.18, 1.32  # of the iris radius: where the disc begins to fade, and where it ends
+_WHITE = (1.1, 1.25)  # where the painted white does: inside the disc, which at its place in the photo must cover it
+_LEAST_INSIDE = 0.5  # of the radius, that an iris stays inside the corners: a gaze carried over must not lose it
+_LEAST_CONTRAST = 0.12  # in colour, between an eye and the skin below, by which the lower lid can be told
+_RIM = 0.75  # pixels that an iris is drawn beyond the lids' contour: the sheet's splats carry the white so far
+_LEAST_RISE = 0.05  # of brightness across a tenth of an iris's radius, that makes its border clear
+_MOST_DROP = 0.14  # of the eye's width
 _LEAST_SEEN = 0.25  # share of the disc that the photo must show
 
 
@@ -57,12 +62,20 @@ class Iris:
     Attributes:
         ring: points of the lids' contour. points: of the iris, its centre first.
         texture: (n, n, 4) float32 RGB and coverage, centred. radius: pixels of the photo.
+        grown: the radius over that of the tracker's points. beside: (2,) the centre from theirs, along and across the
+            line of the eye's corners, over their radius.
+        drop: (16,) how far the photo's lower lid lies below the contour, over the width of the eye; 0 for the upper.
+        opening: how far the lids are apart in the photo, over the width of the eye.
     """
 
     ring: tuple[int, ...]
     points: tuple[int, ...]
     texture: np.ndarray
     radius: float
+    grown: float
+    beside: np.ndarray
+    drop: np.ndarray
+    opening: float
 
 
 def split_eyes(image: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, list[Iris]]:
@@ -74,38 +87,50 @@ def split_eyes(image: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, list[
     original = image.copy()
     for ring, points in _EYES:
         centre, radius = pixels[list(points)].mean(0), _radius(pixels[list(points)])
-        lids = contour_mask(pixels[list(ring)], *window(pixels[list(ring)], image.shape[:2], 4))
-        x0, y0, x1, y1 = window(pixels[list(ring)], image.shape[:2], 4)
+        contour = pixels[list(ring)]
+        if np.linalg.norm(contour[0] - contour[8]) < 6:
+            continue
+        drop, opening = _lower_lid(original, contour), _opening(contour)
+        contour = _lowered(contour, drop, opening)
+        x0, y0, x1, y1 = box = window(contour, image.shape[:2], 4)
         if radius < 2 or x1 - x0 < 6 or y1 - y0 < 4:
             continue
+        lids = contour_mask(contour, *box)
+        grown, shift = _limbus(original, lids, box, centre, radius)
+        beside = _axes(contour) @ shift
+        centre, radius = centre + radius * shift, radius * grown
         y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
         away = np.hypot(x - centre[0], y - centre[1]) / radius
         seen = lids[(away < 1)].sum() / max(np.pi * radius**2, 1)
         if seen < _LEAST_SEEN:
             continue
         part = original[y0:y1, x0:x1]
-        white = _white(part, lids, away, x - centre[0])
+        white = _white(part, lids, away, x - centre[0], y - centre[1], radius)
         if white is None:
             continue
-        cover = lids * (1 - _ramp(away, _GONE, _GONE + 0.15))
+        cover = lids * (1 - _ramp(away, *_WHITE))
         image[y0:y1, x0:x1] = part * (1 - cover[..., None]) + white * cover[..., None]
-        irises.append(Iris(ring, points, _texture(original, pixels[list(ring)], centre, radius), radius))
+        texture = _texture(original, contour, centre, radius)
+        irises.append(Iris(ring, points, texture, radius, grown, beside, drop, opening))
     return image, irises
 
 
 def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray) -> None:
     """Put an iris into a picture (H, W, C >= 3) in place, where `pixels` (478, 2) have it."""
     ring = pixels[list(iris.ring)]
-    x0, y0, x1, y1 = box = window(ring, image.shape[:2], 2)
+    contour = _lowered(ring, iris.drop, iris.opening)
+    x0, y0, x1, y1 = box = window(contour, image.shape[:2], 2)
     if x1 <= x0 or y1 <= y0:
         return
-    radius = _radius(pixels[list(iris.points)])
-    centre = _between_corners(pixels[list(iris.points)].mean(0), ring[0], ring[8], _LEAST_INSIDE * radius)
+    tracked = _radius(pixels[list(iris.points)])
+    radius = tracked * iris.grown
+    centre = pixels[list(iris.points)].mean(0) + tracked * (iris.beside @ _axes(ring))
+    centre = _between_corners(centre, ring[0], ring[8], _LEAST_INSIDE * radius)
     scale, middle = iris.radius / max(radius, 1e-3), (len(iris.texture) - 1) / 2
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     there = np.stack([(x - centre[0]) * scale + middle, (y - centre[1]) * scale + middle], -1).astype(np.float32)
     disc = cv2.remap(iris.texture, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    cover = disc[..., 3:] * contour_mask(ring, *box)[..., None]
+    cover = disc[..., 3:] * contour_mask(contour, *box, grow=_RIM)[..., None]
     part = image[y0:y1, x0:x1, :3]
     part += cover * (disc[..., :3] - part)
 
@@ -129,23 +154,107 @@ def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def _white(part: np.ndarray, lids: np.ndarray, away: np.ndarray, side: np.ndarray) -> np.ndarray | None:
-    """The white of an eye behind its iris: what is seen left and right of it, run together."""
+def _down(ring: np.ndarray) -> tuple[np.ndarray, float]:
+    """Where an eye's contour (16, 2) has its lower lid, as a unit vector across the corners; and the corners' distance.
+
+    Of the contour's order alone, so that shut lids have a below too.
+    """
+    axis = ring[8] - ring[0]
+    width = float(np.linalg.norm(axis))
+    sign = 1.0 if axis[0] > 0 else -1.0  # contours begin at the outer corner: the left eye's runs to the left
+    return sign * np.array([-axis[1], axis[0]]) / max(width, 1e-6), width
+
+
+def _opening(ring: np.ndarray) -> float:
+    """How far the lids of a contour (16, 2) are apart over its width, negative where they went through one another."""
+    down, width = _down(ring)
+    return float((ring[9:].mean(0) - ring[1:8].mean(0)) @ down) / max(width, 1e-6)
+
+
+def _axes(ring: np.ndarray) -> np.ndarray:
+    """(2, 2) unit vectors along and across the corners of a contour (16, 2)."""
+    down, _ = _down(ring)
+    return np.array([[down[1], -down[0]], down])
+
+
+def _limbus(
+    image: np.ndarray, lids: np.ndarray, box: tuple[int, int, int, int], centre: np.ndarray, radius: float
+) -> tuple[float, np.ndarray]:
+    """The iris's true radius and the shift of its centre (2,), over the tracker's radius.
+
+    The circle across which the picture brightens most (the integro-differential operator of Daugman, PAMI 1993), of
+    circles near the tracker's, on the arcs left and right that lids do not hide; the tracker's own where none is clear.
+    """
+    angles = np.radians(np.concatenate([np.arange(-40, 41, 8), np.arange(140, 221, 8)]))
+    radii = np.arange(0.7, 2.05, 0.05)
+    around = np.stack([np.cos(angles), np.sin(angles)], -1)  # (A, 2)
+    shifts = np.array([(0.12 * i, 0.12 * j) for i in range(-3, 4) for j in range(-1, 2)])
+    places = centre + radius * (shifts[:, None, None] + radii[:, None, None] * around)  # (S, R, A, 2)
+    grey = image.mean(2)
+    flat = places.reshape(len(shifts), -1, 2).astype(np.float32)
+    values = cv2.remap(grey, flat, None, cv2.INTER_LINEAR).reshape(places.shape[:-1])
+    inside = cv2.remap(lids, flat - np.float32(box[:2]), None, cv2.INTER_LINEAR).reshape(places.shape[:-1])
+    weight = np.minimum(inside[:, 2:], inside[:, :-2])
+    rise = ((values[:, 2:] - values[:, :-2]) * weight).sum(-1) / np.maximum(weight.sum(-1), 1e-6)
+    rise[weight.sum(-1) < 0.3 * len(angles)] = 0
+    far = np.linalg.norm(shifts, axis=1)[:, None] + np.abs(radii[1:-1] - 1.1)
+    score = cv2.GaussianBlur(rise, (3, 1), 0) * (1 - 0.3 * far)  # of two clear circles the nearer
+    best, at = np.unravel_index(score.argmax(), score.shape)
+    if score[best, at] < _LEAST_RISE:
+        return 1.0, np.zeros(2)
+    return float(radii[1 + at]), shifts[best]
+
+
+def _lowered(ring: np.ndarray, drop: np.ndarray, opening: float) -> np.ndarray:
+    """The contour (16, 2) with its lower lid where the photo has it; as far as the eye is as open as there."""
+    down, width = _down(ring)
+    share = np.clip(_opening(ring) / max(opening, 1e-6), 0, 1)
+    return ring + (drop * width * share)[:, None] * down
+
+
+def _lower_lid(image: np.ndarray, ring: np.ndarray) -> np.ndarray:
+    """How far below a contour (16, 2) the lower lid is seen, over the eye's width (16,); 0 where it cannot be told.
+
+    The tracker's lids lie up to a tenth of the width inside the eye. Downwards from each of their points colours go
+    from the eye's to the skin's; the lid is where they are half way.
+    """
+    down, width = _down(ring)
+    steps = np.linspace(-0.08, 0.24, 65)
+    places = ring[9:, None] + steps[:, None] * width * down  # (7, 65, 2)
+    colours = cv2.remap(image, places.astype(np.float32), None, cv2.INTER_LINEAR)
+    eye, skin = colours[:, steps < -0.03].mean(1), colours[:, steps > 0.18].mean(1)
+    contrast = np.square(eye - skin).sum(-1)
+    part = ((colours - skin[:, None]) * (eye - skin)[:, None]).sum(-1) / np.maximum(contrast, 1e-6)[:, None]
+    past = (part < 0.5) & (steps >= 0)
+    found = np.where(past.any(1), steps[past.argmax(1)], 0)
+    found[(contrast < _LEAST_CONTRAST**2) | (found > _MOST_DROP)] = 0
+    padded = np.pad(found, 2)  # the corners stay
+    smooth = np.median([padded[k : k + 9] for k in range(3)], 0)
+    smooth = (smooth[:-2] + 2 * smooth[1:-1] + smooth[2:]) / 4
+    return np.concatenate([np.zeros(9), smooth])
+
+
+def _white(
+    part: np.ndarray, lids: np.ndarray, away: np.ndarray, side: np.ndarray, below: np.ndarray, radius: float
+) -> np.ndarray | None:
+    """The white of an eye behind its iris: what is seen beside it, run together (normalised convolution)."""
     white = (lids > 0.9) & (away > 1.2)
-    sides = [part[white & (side * sign > 0)] for sign in (-1, 1)]
-    sides = [s for s in sides if len(s) >= 6]
-    if not sides:
+    bright, sure = part.mean(2), np.zeros(lids.shape, np.float32)
+    for sign in (-1, 1):
+        here = white & (side * sign > 0)
+        if here.sum() >= 6:  # the brighter half of a side is the white, the rest are lashes and corners
+            sure[here & (bright >= np.median(bright[here]))] = 1
+    if not sure.any():
         return None
-    # The brighter half of a side is the white, the rest are lashes and corners.
-    means = [s[s.mean(1) >= np.median(s.mean(1))].mean(0) for s in sides]
-    left, right = means[0], means[-1]
-    reach = np.abs(side[lids > 0.5]).max() + 1e-6
-    mix = (0.5 + 0.5 * np.clip(side / reach, -1, 1))[..., None]
-    out = left * (1 - mix) + right * mix
-    # The lids' shadow: darker towards the upper contour.
+    total, weight = np.zeros_like(part), np.zeros((*lids.shape, 1), np.float32)
+    for sigma, share in ((0.5, 1.0), (1.5, 1e-2), (6.0, 1e-4)):  # the wide ones where the narrow ones see nothing
+        total += share * cv2.GaussianBlur(part * sure[..., None], (0, 0), sigma * radius)
+        weight += share * cv2.GaussianBlur(sure, (0, 0), sigma * radius)[..., None]
+    # The upper lid's shadow.
     inner = cv2.distanceTransform((lids > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     depth = np.clip(inner / max(0.35 * inner.max(), 1), 0, 1)
-    return (out * (0.72 + 0.28 * depth[..., None])).astype(np.float32)
+    shadow = 1 - 0.2 * (1 - depth) * _ramp(-below / radius, -0.3, 0.5)
+    return (total / np.maximum(weight, 1e-12) * shadow[..., None]).astype(np.float32)
 
 
 def _texture(image: np.ndarray, ring: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:

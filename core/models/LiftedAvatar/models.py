@@ -16,16 +16,15 @@ import torch
 from core.data.records import FOCAL, IMAGE_SIZE, TrackedSource
 from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
-from core.libs.geometry import to_camera, to_pixels
+from core.libs.geometry import NECK, sway, to_camera, to_pixels
 from core.libs.surface import Sheet, cover, lift
 from core.models.LiftedAvatar.binding import carry, compose, pixel_spread
+from core.models.LiftedAvatar.detail import detail_weight, missing_detail
 from core.models.LiftedAvatar.eyes import Iris, draw_iris, lid_gap, shut_lids, split_eyes
 from core.models.LiftedAvatar.filling import fill
 from core.models.LiftedAvatar.fringe import without_fringe
 from core.models.LiftedAvatar.mouth import Mouth, build_mouth, draw_mouth
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface, warm_up
-
-_NECK = np.array([0.0, -0.55, -0.25])  # where the head turns on the shoulders, head units
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,8 @@ class LiftedSettings:
         sigma: of a Gaussian. blur: added to the projected covariance, px^2.
         sharpen: rounds of making the picture at the source pose equal the photo. More give back more of what the splats
             blur, and show more of where the motion is wrong.
-        neck_reach: head units that the neck moves before the shoulders follow.
+        neck_reach: head units that the neck moves before the shoulders follow, where theirs is a guess.
+        followed_neck_reach: the same, where the driver's shoulders were followed.
         matte_floor: pixels fainter than this are not lifted.
         z_window: head units; see `SurfaceSettings`.
         fill_weight: weight of a filling's Gaussians, against 1 of the photo's.
@@ -46,6 +46,7 @@ class LiftedSettings:
     blur: float = 0.05
     sharpen: int = 1
     neck_reach: float = 0.3
+    followed_neck_reach: float = 1.0
     matte_floor: float = 0.02
     z_window: float = 0.05
     fill_weight: float = 0.12
@@ -64,6 +65,7 @@ class Avatar:
     owner: np.ndarray  # (N,)
     weights: np.ndarray  # (N, 3)
     colors: np.ndarray  # (N, 4) RGB in 0..1, then the matte
+    detail: np.ndarray  # (N, 4) added to the colours where the photo's own detail is asked for; the matte has none
     share: np.ndarray  # (F + G,) weight of a triangle's Gaussians; negative where a filling takes over as it opens
     buffers: dict[str, np.ndarray] = field(repr=False)
     workspace: RasterWorkspace = field(repr=False)
@@ -152,28 +154,47 @@ class LiftedAvatar:
             np.concatenate([owner[kept], len(sheet.triangles) + filling.owner]).astype(np.int32),
             np.concatenate([weights[kept], filling.weights]).astype(np.float32),
             np.concatenate([photo, filling.colors]).astype(np.float32),
+            np.zeros((n, photo.shape[1]), np.float32),
             _share(len(sheet.triangles), filling.triangles, settings.fill_weight),
             {
                 name: np.empty((n, *shape), np.float32)
-                for name, shape in (("xyz", (3,)), ("cov", (6,)), ("opacity", ()))
+                for name, shape in (("xyz", (3,)), ("cov", (6,)), ("opacity", ()), ("colors", (photo.shape[1],)))
             },
             RasterWorkspace(),
             mouth,
             irises,
             lid_gap(vertices),
         )
-        wide = (side, side)
+
+        def draw(colors: np.ndarray) -> np.ndarray:
+            return self._splat(avatar, sheet.points, (side, side), FOCAL * IMAGE_SIZE / side, colors)[0][kept]
+
         for _ in range(settings.sharpen):
             # At the source pose every Gaussian sits on its own pixel: what the splats blur is put back beforehand.
-            drawn, _ = self._splat(avatar, sheet.points, wide, FOCAL * IMAGE_SIZE / side)
-            avatar.colors[:n_photo] += photo - drawn[kept]
+            avatar.colors[:n_photo] += photo - draw(avatar.colors)
+        weight = detail_weight(source.matte, np.where(kept, owner, -1), sheet)[kept]
+        avatar.detail[:] = missing_detail(photo, avatar.colors, draw, weight)
         return avatar
 
-    def render(self, avatar: Avatar, vertices: np.ndarray, transform_matrix: np.ndarray) -> torch.Tensor:
-        """The picture (3, 512, 512) in 0..1 of the head's vertices (V, 3) under a transform (3, 4)."""
+    def render(
+        self,
+        avatar: Avatar,
+        vertices: np.ndarray,
+        transform_matrix: np.ndarray,
+        detail: float = 0.0,
+        torso: np.ndarray | None = None,
+    ) -> torch.Tensor:
+        """The picture (3, 512, 512) in 0..1 of the head's vertices (V, 3) under a transform (3, 4).
+
+        `torso` (4,): how the shoulders moved since the avatar's anchor, see `TrackedFrame`; None: only as the neck
+        takes them along. `detail`: how much of the photo's own detail is added, 0 to 1; see `source_detail_fade`.
+        """
+        colors = avatar.colors
+        if detail:  # the splat is linear in the colours: one pass draws both
+            colors = cv2.scaleAdd(avatar.detail, float(detail), colors, dst=avatar.buffers["colors"])
         vertices = np.concatenate([shut_lids(vertices[: topo.N_POINTS], avatar.lids), vertices[topo.N_POINTS :]])
-        points = self.move(avatar, vertices, transform_matrix)
-        image, _ = self._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL)
+        points = self.move(avatar, vertices, transform_matrix, torso)
+        image, _ = self._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL, colors)
         face = vertices[: topo.N_POINTS].astype(np.float64)
         pixels = to_pixels(to_camera(face, transform_matrix))
         draw_mouth(image, avatar.mouth, face, pixels, transform_matrix)
@@ -183,23 +204,30 @@ class LiftedAvatar:
         compose(image, self.background, rgb)
         return torch.from_numpy(rgb).permute(2, 0, 1)
 
-    def move(self, avatar: Avatar, vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    def move(
+        self, avatar: Avatar, vertices: np.ndarray, transform: np.ndarray, torso: np.ndarray | None = None
+    ) -> np.ndarray:
         """The sheet's points in the camera frame (M, 3) for the head's vertices under a transform."""
         transform = transform.astype(np.float64)
         face = _still_eyes(vertices[: topo.N_POINTS].astype(np.float64))
         moved = (face - avatar.at_source)[list(topo.FACE_OVAL)]
         around = avatar.around + avatar.sheet.follow @ moved
         head = to_camera(np.concatenate([face, around]), transform)
-        still = to_camera(avatar.around, avatar.anchor)
-        neck = to_camera(_NECK[None], transform) - to_camera(_NECK[None], avatar.anchor)
+        still = to_camera(np.concatenate([avatar.around, NECK[None]]), avatar.anchor)
+        if torso is not None:
+            still = sway(still, still[-1], torso)
+        neck, still = to_camera(NECK[None], transform) - still[-1], still[:-1]
         # A neck reaches only so far: the shoulders stand still for small moves and go along with large ones.
-        length, reach = np.linalg.norm(neck), self.settings.neck_reach
+        length = np.linalg.norm(neck)
+        reach = self.settings.neck_reach if torso is None else self.settings.followed_neck_reach
         still = still + neck * (1 - reach * np.tanh(length / reach) / max(length, 1e-9))
-        torso = avatar.sheet.torso[topo.N_POINTS :, None]
-        head[topo.N_POINTS :] = head[topo.N_POINTS :] * (1 - torso) + still * torso
+        share = avatar.sheet.torso[topo.N_POINTS :, None]
+        head[topo.N_POINTS :] = head[topo.N_POINTS :] * (1 - share) + still * share
         return head
 
-    def _splat(self, avatar: Avatar, points: np.ndarray, size: tuple[int, int], focal: float):
+    def _splat(
+        self, avatar: Avatar, points: np.ndarray, size: tuple[int, int], focal: float, colors: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         carry(
             points.astype(np.float32),
             avatar.triangles,
@@ -215,7 +243,7 @@ class LiftedAvatar:
         return splat_surface(
             avatar.buffers["xyz"],
             avatar.buffers["cov"],
-            avatar.colors,
+            colors,
             avatar.buffers["opacity"],
             size,
             focal,

@@ -75,6 +75,7 @@ def render_gaussian(
     settings: SurfaceSettings | None = None,
     workspace: RasterWorkspace | None = None,
     with_maps: bool = False,
+    channels_last: bool = False,
 ) -> dict[str, Tensor]:
     """Pictures of Gaussians under one camera each.
 
@@ -90,6 +91,8 @@ def render_gaussian(
     :param settings: of the surface rule
     :param workspace: buffers of the numba engine to reuse from call to call
     :param with_maps: surface rule: also `weights` (B, 1, H, W) and `depths` (B, 1, H, W; 1e30 where nothing is)
+    :param channels_last: `images` with the channels of a pixel side by side in memory, as convolutions like them; the
+        shape is the same
     :return: `images` (B, C, H, W) and `alphas` (B, 1, H, W), float32, on the device of `xyz`
     """
     xyz = _batched(gs_params["xyz"], "xyz", (None, 3))
@@ -124,7 +127,7 @@ def render_gaussian(
 
     settings = settings or SurfaceSettings()
     workspace = workspace or RasterWorkspace()
-    maps: list[list[Tensor]] = []
+    maps: list[Tensor] = []
     for b in range(B):
         scene = [a[b if len(a) > 1 else 0].cpu() for a in (xyz, cov, colors, opacities[..., 0], cams)]
         if chosen == "torch" and rule == "surface":
@@ -141,11 +144,15 @@ def render_gaussian(
             else:
                 arrays = alpha.splat_alpha(p, s, c, o, (H, W), focal, workspace, blur=ALPHA_BLUR, **keywords)
             drawn = tuple(torch.from_numpy(array) for array in arrays)
-        # Cloned, because the next call reuses the workspace.
-        planes = (a.float().reshape(H, W, -1).permute(2, 0, 1) for a in drawn)
-        maps.append([a.clone(memory_format=torch.contiguous_format) for a in planes])
+        # Copied, because the next call reuses the workspace.
+        for k, array in enumerate(drawn):
+            plane = array.reshape(H, W, -1).permute(2, 0, 1)
+            if b == 0:
+                layout = torch.channels_last if channels_last and k == 0 else torch.contiguous_format
+                maps.append(torch.empty(B, *plane.shape, memory_format=layout))
+            maps[k][b] = plane
     names = ("images", "alphas", "weights", "depths") if with_maps and rule == "surface" else ("images", "alphas")
-    return {name: torch.stack([m[k] for m in maps]).to(device) for k, name in enumerate(names)}
+    return {name: maps[k].to(device) for k, name in enumerate(names)}
 
 
 def is_compiled(rule: str = "surface") -> bool:

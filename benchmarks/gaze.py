@@ -1,0 +1,263 @@
+"""What `--gaze-correct` does to where the eyes look: `python -m benchmarks.gaze`.
+
+    python -m benchmarks.gaze [--clips obama ...] [--sources A.jpg ... | self] [--stride K] [--strength S] [--no-noise]
+
+Every driver gets tracking noise (`core.evaluation.tracking_noise`), moves every photo and, with the default `self`, the
+first frame of its own clip, once without the flag and once with it. The gaze error is measured twice:
+
+* `seen`: the rendered frames are tracked afresh, as a video, and a head is fitted to what is found, as to any clip. On
+  both sides, this and the driver's track without noise, gaze is where the irises stand around the eyeballs of the
+  fitted person (`core.libs.gaze_corrector.read_irises`), both eyes together. The error is the angle between the two
+  directions, mean over the frames in which driver and result have open eyes.
+* `codes`: the same angle between the driver's track without noise and the parameters that are rendered, as the tracker
+  would see them (`RESPONSE`); no picture is looked at.
+
+`follows` is the correlation of the two, and `slope` how many degrees the result's gaze turns for one of the driver's,
+both from the frames of `seen`.
+
+The issue allows at most half of the error without the flag.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import _report as report
+from benchmarks._performance import frame_indices, lossless_first_frame, source_in_crop, to_image
+from benchmarks._truth import track_faces
+from core.data.records import SEEN, TrackedFrame, TrackedSequence, TrackedSource
+from core.data.video import VideoReader
+from core.errors import UserError
+from core.evaluation import metrics
+from core.evaluation.tracking_noise import add_tracking_noise
+from core.libs.gaze_corrector import RESPONSE, EyeGeometry, GazeCorrector, Head, read_irises, transfer_gaze
+from core.libs.geometry import to_camera, to_pixels
+from core.libs.motion_transfer import resting_transform
+from core.libs.tracker.crop import crop_image, to_crop
+from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+from core.libs.tracker.track import sequence_from_points
+from core.options import load_options
+from core.pipeline import Parts, default_parts
+
+DATA = Path("../shared/data")
+CLIPS = ("obama", "d0", "d10", "d13", "d19", "s18")
+OPEN = 0.15  # eye aspect ratio from which an iris is believed
+HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Gaze errors in degrees, without the flag and with it."""
+
+    seen: tuple[float, float]
+    codes: tuple[float, float]
+    follows: tuple[float, float]
+    slope: tuple[float, float]
+    frames: int
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Pair]:
+    """Run the benchmark and print its tables."""
+    args = _parser().parse_args(arguments)
+    tracker, results, rows = MediaPipeTracker(), {}, []
+    sources = args.sources or [
+        "self",
+        *(p for p in sorted((args.data / "sources").glob("*.jpg")) if "not_" not in p.stem),
+    ]
+    parts, clock = None, _Clock()
+    for clip in (args.data / "drivers" / f"{name}.mp4" for name in args.clips):
+        options = load_options(["-i", str(lossless_first_frame(clip)), "-d", str(clip), "--model", "lifted", "--quiet"])
+        parts = parts or default_parts(options)
+        track = parts.track_driver(clip, False, lambda *_: None)
+        driver = to_crop(track_faces((f.image for f in VideoReader(clip)), tracker), track.crops)
+        noisy = track if args.no_noise else add_tracking_noise(track)
+        for photo in sources:
+            own = str(photo) == "self"
+            source = (
+                source_in_crop(options.image_path, track.crops[0], tracker)
+                if own
+                else parts.track_source(Path(photo), False)
+            )
+            name = f"{'self' if own else Path(photo).stem} by {clip.stem}"
+            pair, images = _measure(parts, source, (track, noisy), driver, tracker, args, clock)
+            results[name] = pair
+            rows.append([name, str(pair.frames), *_columns(pair), *_motion(pair)])
+            print(f"{name}: seen {pair.seen[0]:.2f} -> {pair.seen[1]:.2f}", flush=True)
+            if args.dump:
+                _dump(args.dump / f"gaze_{clip.stem}_{name.split()[0]}.png", clip, track, images)
+    tracker.close()
+    header = ["gaze error, degrees", "frames", "seen off", "on", "on/off", "codes off", "on", "on/off"]
+    header += ["follows off", "on", "slope off", "on"]
+    print("\n" + report.table(header, rows) + "\n")
+    print(report.requirements(_requirements(results)))
+    print(f"\nenhancing the eyes: {clock.milliseconds:.2f} ms a frame, turning them: {clock.transfer:.2f} ms a frame")
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({name: vars(pair) for name, pair in results.items()}, indent=1))
+    return results
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gaze", description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ and sources/ ({DATA})")
+    parser.add_argument("--clips", nargs="+", default=list(CLIPS), metavar="CLIP")
+    parser.add_argument("--sources", nargs="+", metavar="PHOTO", help="files, or self; default: self and all photos")
+    parser.add_argument("--stride", type=int, default=1, metavar="K", help="render only every K-th frame")
+    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames")
+    parser.add_argument("--strength", type=float, default=0.7)
+    parser.add_argument("--no-noise", action="store_true")
+    parser.add_argument("--no-enhance", action="store_true", help="turn the eyes, but leave the picture as it is")
+    parser.add_argument("--dump", type=Path, metavar="DIR", help="write contact sheets")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    return parser
+
+
+class _Clock:
+    """Seconds spent on the two halves of the improvement."""
+
+    def __init__(self) -> None:
+        self.enhance, self.enhanced, self.turn, self.turned = 0.0, 0, 0.0, 0
+
+    @property
+    def milliseconds(self) -> float:
+        return 1000 * self.enhance / max(self.enhanced, 1)
+
+    @property
+    def transfer(self) -> float:
+        return 1000 * self.turn / max(self.turned, 1)
+
+
+def angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Degrees (T,) between unit directions (T, 3)."""
+    return np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), (a * b).sum(-1)))
+
+
+def _columns(pair: Pair) -> list[str]:
+    return [report.number(v) for off, on in (pair.seen, pair.codes) for v in (off, on, on / off)]
+
+
+def _motion(pair: Pair) -> list[str]:
+    return [report.number(v) for v in (*pair.follows, *pair.slope)]
+
+
+def _measure(
+    parts: Parts,
+    source: TrackedSource,
+    tracks: tuple[TrackedSequence, TrackedSequence],  # as tracked, and with noise
+    driver: np.ndarray,  # (T, 478, 3) the driver's points in pixels of its crops
+    tracker: MediaPipeTracker,
+    args: argparse.Namespace,
+    clock: _Clock,
+) -> tuple[Pair, list[dict[int, np.ndarray]]]:
+    track, noisy = tracks
+    corrector = GazeCorrector(args.strength)
+    motion = parts.transfer(source.frame, noisy)
+    start = time.perf_counter()
+    corrected = transfer_gaze(source.frame, noisy, motion, parts.head, corrector)
+    clock.turn, clock.turned = clock.turn + time.perf_counter() - start, clock.turned + len(motion)
+    avatar = parts.model.encode(source, resting_transform(source.frame, motion))
+    indices = frame_indices(len(track), args.frames, args.stride)
+    shown = set(np.array(indices)[np.linspace(0, len(indices) - 1, 8).round().astype(int)].tolist())
+    image, _ = source.shown()
+    photo = torch.from_numpy(image).permute(2, 0, 1) / 255
+    corrector.enhancer.set_source(photo, _pixels(parts, source.frame))
+    images: list[dict[int, np.ndarray]] = []
+    found = []
+    for way, moved in enumerate((motion, corrected)):
+        kept: dict[int, np.ndarray] = {}
+
+        def rendered(moved: TrackedSequence = moved, way: int = way, kept: dict[int, np.ndarray] = kept):
+            for index in indices:
+                frame = replace(moved[index], residual=source.frame.residual)
+                picture = parts.model.render(avatar, parts.head.evaluate(frame), frame.transform_matrix)
+                if way and not args.no_enhance:
+                    start = time.perf_counter()
+                    picture = corrector.enhance_eye_region(picture[None], _pixels(parts, frame)[None])[0]
+                    clock.enhance += time.perf_counter() - start
+                    clock.enhanced += 1
+                out = to_image(picture)
+                if index in shown:
+                    kept[index] = out
+                yield out
+
+        found.append(track_faces(rendered(), tracker))
+        images.append(kept)
+    index = np.array(indices)
+    good = _open(driver[index]) & _open(found[0]) & _open(found[1])
+    if good.sum() < 2:
+        raise UserError(f"driver and result have open eyes in {good.sum()} frames: give more frames")
+    clean = looks(parts.head, track, track[0])
+    truth = clean[index][good]
+    fitted = [_fitted(points[good]) for points in found]
+    results = [looks(parts.head, result, result[0]) for result in fitted]
+    seen = tuple(float(angle_between(result, truth).mean()) for result in results)
+    follows = tuple(metrics.correlation(result, truth) for result in results)
+    spread = truth - truth.mean(0)
+    slopes = tuple(float((spread * result).sum() / (spread**2).sum()) for result in results)
+    own = looks(parts.head, [source.frame], source.frame)
+    moved = (_as_shown(looks(parts.head, m, source.frame), own) for m in (motion, corrected))
+    codes = tuple(float(angle_between(result, clean).mean()) for result in moved)
+    return Pair(seen, codes, follows, slopes, int(good.sum())), images
+
+
+def _open(points: np.ndarray) -> np.ndarray:
+    """(T,) whether a face is found and both of its eyes are open."""
+    out = np.isfinite(points[:, 0, 0])
+    out[out] = metrics.eye_opening(points[out]).min(-1) > OPEN
+    return out
+
+
+def looks(head: Head, sequence: TrackedSequence, person: TrackedFrame) -> np.ndarray:
+    """Directions (T, 3) in which a sequence has the irises of the head model stand, both eyes together."""
+    points = np.stack([head.landmarks(head.evaluate(frame)) for frame in sequence])
+    pitch, yaw = read_irises(points, EyeGeometry.of(head, person)).mean(1).T
+    return np.stack([np.cos(pitch) * np.sin(yaw), np.sin(pitch), np.cos(pitch) * np.cos(yaw)], -1)
+
+
+def _as_shown(directions: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """What a tracker would see of directions (T, 3) in which the irises of a photo, (1, 3), are drawn."""
+    apart = (directions - photo) * [RESPONSE[1], RESPONSE[0], 1]
+    seen = photo + apart
+    return seen / np.linalg.norm(seen, axis=-1, keepdims=True)
+
+
+def _fitted(points: np.ndarray) -> TrackedSequence:
+    """The head fitted to points (T, 478, 3) of a clip."""
+    times = [Fraction(i, 25) for i in range(len(points))]
+    return sequence_from_points(points, times, Fraction(25), np.full(len(points), SEEN, np.int8))
+
+
+def _pixels(parts: Parts, frame: TrackedFrame) -> np.ndarray:
+    return to_pixels(to_camera(parts.head.landmarks(parts.head.evaluate(frame)), frame.transform_matrix))
+
+
+def _requirements(results: dict[str, Pair]) -> list[list[str]]:
+    rows = []
+    for label, pick in (("self-reenactment", True), ("cross-identity", False)):
+        pairs = [pair for name, pair in results.items() if name.startswith("self ") == pick]
+        for kind in ("seen", "codes"):
+            errors = np.array([getattr(pair, kind) for pair in pairs]).reshape(-1, 2)
+            value = float(errors[:, 1].mean() / errors[:, 0].mean()) if len(errors) else float("nan")
+            rows.append(report.requirement(f"{label}, {kind}: error with the flag over without", value, HALF, False))
+    return rows
+
+
+def _dump(path: Path, clip: Path, track: TrackedSequence, images: list[dict[int, np.ndarray]]) -> None:
+    """A contact sheet: the driver, without the flag, with it."""
+    order = sorted(images[0])
+    driver = {f.index: crop_image(f.image, track.crops[f.index]) for f in VideoReader(clip) if f.index in order}
+    rows = [(label, [p[i] for i in order]) for label, p in zip(("driver", "off", "on"), (driver, *images), strict=True)]
+    report.contact_sheet(path, rows, [f"frame {i}" for i in order])
+
+
+if __name__ == "__main__":
+    main()

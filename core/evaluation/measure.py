@@ -1,0 +1,279 @@
+"""One pair, many variants: renders each as the pipeline does and measures every frame against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource, save_arrays
+from core.errors import UserError
+from core.evaluation import metrics
+from core.evaluation.setting import Setting, first_frames, head_file, usual_parts
+from core.evaluation.timing import Clock, Video, peak_memory, reset_peak_memory
+from core.evaluation.tracking_noise import add_tracking_noise
+from core.evaluation.truth import Truth, lossless_first_frame, source_in_crop
+from core.evaluation.variants import ALL, OFF, Variant
+from core.libs.tracker.base import FaceTracker
+from core.options import IMPROVEMENTS, Options
+from core.parts import Parts
+from core.pipeline import Pipeline
+
+COLUMNS_FILE = "columns.npz"
+VIDEO_FILE = "video.mp4"
+PICTURE, DRIVER_PICTURE = "{:05d}.png", "driver-{:05d}.png"
+SHOWN = 5  # frames of a contact sheet
+TIMED = 32  # frames on which a variant and off take turns
+_MS_SSIM_STRIDE = 2  # it costs more than all others together: on every second of the frames that are compared
+_MOST_DB = 60.0  # of a picture that equals the truth
+
+Advance = Callable[[int], None]  # frames measured since the last call
+
+
+class Bench:
+    """What all variants of a setting share: the track, the photo, the truth and its optical flow.
+
+    Args:
+        setting: what is measured. tracker: finds the faces in the results.
+        make_parts: the parts of a pipeline for options.
+        crop_source: the photo of self-reenactment in a given crop, with FLAME's file where the avatar has that head.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        tracker: FaceTracker,
+        make_parts: Callable[[Options], Parts] = usual_parts,
+        crop_source: Callable[[Path, np.ndarray, FaceTracker, Path | None], TrackedSource] = source_in_crop,
+    ) -> None:
+        self.setting, self._tracker, self._make_parts = setting, tracker, make_parts
+        pair = setting.pair
+        self.photo = pair.source or lossless_first_frame(pair.driver)
+        self._options = setting.options(self.photo)
+        self._parts = parts = make_parts(self._options)
+        track = parts.track_driver(pair.driver, False, lambda done, total: None)
+        self._length = min(len(track), setting.frames or len(track))
+        if self._length < 3:
+            raise UserError(f"{pair.driver}: the ablation needs at least three frames, there are {self._length}")
+        self.clean = first_frames(track, self._length)
+        if pair.same_person:
+            self.source = crop_source(self.photo, track.crops[0], tracker, head_file(self._options, track.head))
+        else:
+            self.source = parts.track_source(self.photo, False)
+        self.track = self.clean if setting.noise is None else self._noisy(setting.noise)
+        self.truth = Truth(pair.driver, track, range(self._length), tracker)
+        self.points = np.full((self._length, metrics.N_POINTS, 3), np.nan)
+        self.points[self.truth.indices] = self.truth.points
+        if not len(self.truth.indices):
+            raise UserError(f"{pair.driver}: no face was found in its frames")
+        seen = self.truth.indices
+        even = np.linspace(0, len(seen) - 1, SHOWN + 1)[1:].round().astype(int)
+        self.shown = sorted({int(seen[k]) for k in even})
+
+    def pipeline(self, variant: Variant) -> Pipeline:
+        """The pipeline of a variant, on the shared track and photo."""
+        options = variant.applied(self._options)
+        same_parts = set(variant.changes) <= set(IMPROVEMENTS)  # loading the network takes long
+        parts = replace(
+            self._parts if same_parts else self._make_parts(options),
+            track_source=lambda path, force: self.source,
+            track_driver=lambda path, force, advance: self.track,
+        )
+        return Pipeline(options, parts)
+
+    def _noisy(self, seed: int) -> TrackedSequence:
+        """The track with noise, which is made in the open head's codes whatever head is rendered."""
+        if self._parts.to_flame is None:
+            return add_tracking_noise(self.clean, seed)
+        from core.libs.tracker.cache import TrackCache
+        from core.libs.tracker.track import track_driver
+
+        opened = first_frames(track_driver(self.setting.pair.driver, cache=TrackCache()), self._length)
+        return self._parts.to_flame(add_tracking_noise(opened, seed))
+
+    def run(self, variant: Variant, folder: Path, advance: Advance = lambda frames: None) -> None:
+        """Render and measure a variant; leaves its columns, the frames of the sheet and, of off and all, a video."""
+        folder.mkdir(parents=True, exist_ok=True)
+        reset_peak_memory()
+        columns = self._empty()
+        rendered = Clock(self.pipeline(variant))
+        reference = None if variant.name == OFF else Clock(self.pipeline(Variant(OFF)))
+        points = self._follow(self._frames(rendered, reference, columns, folder, variant, advance), columns)
+        columns |= self._motion_columns(points)
+        columns["peak_memory_mib"] = np.array(peak_memory())
+        columns["fps"] = np.array(float(self.track.fps))
+        columns["shown"], columns["shown_points"] = np.array(self.shown), self._zoomed(points)
+        columns["stages"] = np.array([[name, repr(value)] for name, value in rendered.seconds.items()])
+        save_arrays(folder / COLUMNS_FILE, columns)
+
+    def _empty(self) -> dict[str, np.ndarray]:
+        names = ["ms", "ms_off", "found"]
+        if self.setting.pair.same_person:
+            names += ["psnr", "face_psnr", "eye_psnr", "ssim", "ms_ssim", "gmsd", "stability", "detail"]
+            names += ["detail_energy", "detail_correlation", "gradient", "gradient_truth"]
+            names += ["lpips"] if self._lpips else []
+        names += ["identity"] if self._identity else []
+        return {name: np.full(self._length, np.nan) for name in names}
+
+    def _frames(
+        self,
+        rendered: Clock,
+        reference: Clock | None,
+        columns: dict[str, np.ndarray],
+        folder: Path,
+        variant: Variant,
+        advance: Advance,
+    ) -> Iterator[np.ndarray]:
+        """The pictures of the result; what compares them with the truth's is filled in on the way."""
+        video = Video(folder / VIDEO_FILE, self.track, variant.name == OFF) if variant.name in (OFF, ALL) else None
+        before = None
+        with closing(rendered), closing(reference or rendered), closing(video or rendered):
+            for index in range(self._length):
+                both = reference is not None and index <= TIMED
+                if both and index % 2:  # by turns first: who comes second finds the caches warm
+                    columns["ms_off"][index] = reference()[1]
+                image, milliseconds = rendered()
+                if both and not index % 2:
+                    columns["ms_off"][index] = reference()[1]
+                if reference is None or both:
+                    columns["ms"][index] = milliseconds
+                if self._is_sampled(index):
+                    self._compare(index, image, before, columns)
+                self._keep(index, image, folder, video, variant.name == OFF)
+                before = image
+                yield image
+                advance(1)
+        if reference is None:
+            columns["ms_off"] = columns["ms"].copy()
+
+    def _keep(self, index: int, image: np.ndarray, folder: Path, video: Video | None, with_truth: bool) -> None:
+        """What sheet and video are made of later; the run without improvements keeps the driver's pictures as well."""
+        beside = [image]
+        if with_truth and np.isfinite(self.points[index, 0, 0]):
+            beside = [self.truth.image(index), image]
+        elif with_truth:
+            beside = [np.zeros_like(image), image]
+        if index in self.shown:
+            for name, picture in zip((DRIVER_PICTURE, PICTURE)[-len(beside) :], beside, strict=True):
+                cv2.imwrite(str(folder / name.format(index)), picture[..., ::-1])
+        if video is not None:
+            video.write(np.concatenate(beside, 1), index)
+
+    def _is_sampled(self, index: int) -> bool:
+        """Every stride-th frame with a face; not the first, which may be the photo itself."""
+        return index > 0 and index % self.setting.stride == 0 and bool(np.isfinite(self.points[index, 0, 0]))
+
+    def _compare(self, index: int, image: np.ndarray, before: np.ndarray, columns: dict[str, np.ndarray]) -> None:
+        """The columns that need the true picture, for one frame."""
+        if not self.setting.pair.same_person:
+            return
+        truth, points, size = self._true_image(index), self.points[index], (IMAGE_SIZE, IMAGE_SIZE)
+        mask = metrics.face_mask(points, size)
+        agreement = metrics.detail(image, truth, mask)
+        values = {
+            "psnr": min(metrics.psnr(image, truth), _MOST_DB),
+            "face_psnr": min(metrics.face_psnr(image, truth, points), _MOST_DB),
+            "eye_psnr": min(metrics.eye_psnr(image, truth, points), _MOST_DB),
+            "ssim": metrics.ssim(image, truth),
+            "gmsd": metrics.gmsd(image, truth),
+            "stability": metrics.temporal_stability(image, before, self._flow(index)),
+            "detail": agreement.fidelity,
+            "detail_energy": agreement.energy,
+            "detail_correlation": agreement.correlation,
+            "gradient": metrics.gradient_energies(image, mask),
+            "gradient_truth": metrics.gradient_energies(truth, mask),
+        }
+        if index % (_MS_SSIM_STRIDE * self.setting.stride) == 0:
+            values["ms_ssim"] = metrics.ms_ssim(image, truth)
+        if self._lpips:
+            values["lpips"] = self._lpips(image, truth)
+        for name, value in values.items():
+            columns[name][index] = value
+
+    def _follow(self, images: Iterator[np.ndarray], columns: dict[str, np.ndarray]) -> np.ndarray:
+        """(T, 478, 3): the face followed through the result."""
+        points = np.full((self._length, metrics.N_POINTS, 3), np.nan)
+        self._tracker.reset()
+        for index, image in enumerate(images):
+            if (found := self._tracker.follow(image)) is not None:
+                points[index] = found.points
+                if self._identity and self._is_sampled(index):
+                    columns["identity"][index] = self._identity(image, found.points, *self._photo_face)
+            columns["found"][index] = found is not None
+        self._tracker.reset()
+        columns["found"][~np.isfinite(self.points[:, 0, 0])] = np.nan
+        return points
+
+    def _motion_columns(self, points: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns that are made of the points of all frames (T, 478, 3)."""
+        truth, same = self.points, self.setting.pair.same_person
+        both = np.isfinite(points[:, 0, 0]) & np.isfinite(truth[:, 0, 0])
+        both[0] &= not same  # the first frame is the photo
+        jitter = metrics.squared_jitter(points), metrics.squared_jitter(truth)
+        columns = {"jitter2": jitter[0], "jitter2_truth": jitter[1]}
+        mine, theirs = points[both], truth[both]
+        values = {
+            "gaze_error": metrics.gaze_error(mine, theirs, same),
+            "pose_error": metrics.pose_error(mine, theirs, same),
+            "expression_error": metrics.expression_error(mine, theirs, same),
+        }
+        if same:
+            values["akd"] = np.array([metrics.akd(a, b) for a, b in zip(mine, theirs, strict=True)])
+        measures = {
+            "mouth": metrics.mouth_opening,
+            "lids": metrics.eye_opening,
+            "brows": metrics.brow_height,
+            "gaze": metrics.gaze_angles,
+        }
+        for name, measure in measures.items():
+            values[name], values[f"{name}_truth"] = measure(mine), measure(theirs)
+        for name, value in values.items():
+            columns[name] = np.full((self._length, *value.shape[1:]), np.nan)
+            columns[name][both] = value
+        return columns
+
+    def _zoomed(self, points: np.ndarray) -> np.ndarray:
+        """(K, 2, 478, 2) float32: where the driver's face is in the frames of the sheet, and where the result's is."""
+        theirs, mine = (x[self.shown, :, :2].astype(np.float32) for x in (self.points, points))
+        return np.stack([theirs, np.where(np.isfinite(mine), mine, theirs)], 1)
+
+    def _true_image(self, index: int) -> np.ndarray:
+        if index not in self._images:
+            self._images[index] = self.truth.image(index)
+        return self._images[index]
+
+    def _flow(self, index: int) -> np.ndarray:
+        """The truth's flow into a frame; kept, at half precision, because every variant needs it."""
+        if index not in self._flows:
+            flow = metrics.backward_flow(self._true_image(index), self.truth.image(index - 1))
+            self._flows[index] = flow.astype(np.float16)
+        return self._flows[index].astype(np.float32)
+
+    @cached_property
+    def _images(self) -> dict[int, np.ndarray]:
+        return {}
+
+    @cached_property
+    def _flows(self) -> dict[int, np.ndarray]:
+        return {}
+
+    @cached_property
+    def _lpips(self) -> metrics.PictureMetric | None:
+        return metrics.lpips_metric()
+
+    @cached_property
+    def _identity(self) -> metrics.FaceMetric | None:
+        return metrics.identity_metric()
+
+    @cached_property
+    def _photo_face(self) -> tuple[np.ndarray, np.ndarray]:
+        image = self.source.shown()[0]
+        found = self._tracker.detect(image)
+        if found is None:
+            raise UserError(f"{self.photo}: no face was found in it")
+        return image, found.points

@@ -1,0 +1,67 @@
+"""A pair under one condition, and what a run of it starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from core.data.records import TrackedSequence
+from core.evaluation.variants import Pair
+from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options, load_options
+from core.parts import Parts, default_parts
+from core.preflight import choose_model
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A pair under one condition, and how thoroughly it is measured.
+
+    Attributes:
+        pair: what is rendered. noise: seed of the tracking noise, or None for the driver's track as it is.
+        stride: what compares pictures looks at every stride-th frame; what is measured on points at every frame.
+        frames: only the first so many of the driver; None for all.
+        arguments: options of the command line that every variant gets, such as `--model lifted`.
+    """
+
+    pair: Pair
+    noise: int | None = None
+    stride: int = 4
+    frames: int | None = None
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of the pair, and of the noise where there is some."""
+        return self.pair.name + ("" if self.noise is None else f"-noise{self.noise}")
+
+    def options(self, photo: Path) -> Options:
+        """The options of a run that changes nothing."""
+        given = ["-i", str(photo), "-d", str(self.pair.driver), "--layout", "result", "--no-watermark", "--quiet"]
+        motion = ["--motion", "absolute"] if self.pair.same_person else []
+        return load_options([*given, *motion, *self.arguments])
+
+
+def usual_parts(options: Options) -> Parts:
+    """The parts of the avatar that the options lead to."""
+    return default_parts(options, choose_model(options)[0])
+
+
+def head_file(options: Options, head: str) -> Path | None:
+    """FLAME's file where a run of that head takes it from; None for the open head."""
+    if head == "open":
+        return None
+    beside = options.resume_path.with_name(FLAME_FILE)
+    return beside if beside.is_file() else DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
+
+
+def first_frames(track: TrackedSequence, n: int) -> TrackedSequence:
+    """The first n frames of a sequence: of all its fields that are as long as it is."""
+    whole = ("residual",)
+    cut = {}
+    for name in (f.name for f in fields(track) if f.name not in whole):
+        value = getattr(track, name)
+        if isinstance(value, np.ndarray | tuple) and len(value) == len(track):
+            cut[name] = value[:n]
+    return replace(track, **cut) if n < len(track) else track

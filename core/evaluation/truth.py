@@ -1,0 +1,164 @@
+"""What a clip really shows: its frames cropped as its track says, on black, with the face found afresh in each crop.
+
+All of it is kept in `build/benchmark`, in a folder named after what it was made from, so that a change of the avatar
+costs rendering and scoring alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from core.data.image import read_image, write_image
+from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource, load_arrays, save_arrays
+from core.data.video import VideoReader
+from core.libs.tracker.base import N_POINTS
+from core.libs.tracker.crop import crop_image, to_crop
+from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+from core.libs.tracker.track import MARGIN, person_matte, track_source_image
+
+BUILD = Path("build/benchmark")
+_SETTLE = 5  # frames after which the tracker's points stand still
+_ROOT = Path(__file__).parents[2]
+
+
+def digest(*parts: bytes | str | np.ndarray) -> str:
+    """12 hex digits of texts, bytes and arrays."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).tobytes()
+                   if isinstance(part, np.ndarray) else part)  # fmt: skip
+        sha.update(b"\0")
+    return sha.hexdigest()[:12]
+
+
+def code_of(*files: str) -> str:
+    """The text of files of this repository: part of a key, so that what they compute is not kept when they change."""
+    return "".join((_ROOT / file).read_text(encoding="utf-8") for file in files)
+
+
+def on_black(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 times its matte (H, W)."""
+    return (image * matte[..., None] + np.float32(0.5)).astype(np.uint8)
+
+
+def wide_crop(image: np.ndarray, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A crop with the margin that the tracker gives a source: the picture, and where it lies inside the full one."""
+    part = crop[2] * MARGIN / IMAGE_SIZE
+    wide, size = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part]), IMAGE_SIZE + 2 * MARGIN
+    inside = crop_image(np.full(image.shape[:2], 255, np.uint8), wide, size) > 127
+    return crop_image(image, wide, size), inside
+
+
+def lossless_first_frame(clip: Path) -> Path:
+    """The first frame of a video as a PNG: the photo of self-reenactment."""
+    path = BUILD / f"{clip.stem}-{digest(clip.read_bytes())}-source.png"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, next(iter(VideoReader(clip))).image)
+    return path
+
+
+def source_in_crop(photo: Path, crop: np.ndarray, tracker: MediaPipeTracker, head: Path | None = None) -> TrackedSource:
+    """As `track_source`, but in a given crop (x, y, side): that of the driver's first frame, which the photo is.
+
+    `head`: FLAME's file, for codes of that head.
+
+    With its own crop, set around its own face, the photo would be shown at another size and place than the clip, and
+    what is not the head - the shoulders - could not be where the clip has it.
+    """
+    return track_source_image(read_image(photo), tracker, str(photo), crop, head)
+
+
+def settled_points(image: np.ndarray, tracker: MediaPipeTracker) -> np.ndarray | None:
+    """The points (478, 3) that the tracker settles on when a video shows nothing but this picture.
+
+    A picture looked at once and the same picture as a video give points that differ throughout; a source whose points
+    are measured as the driver's are makes the stronger baseline.
+    """
+    tracker.reset()
+    found = [tracker.follow(image) for _ in range(_SETTLE)]
+    tracker.reset()
+    return None if found[-1] is None else found[-1].points
+
+
+def track_faces(images: Iterable[np.ndarray], tracker: MediaPipeTracker) -> np.ndarray:
+    """(T, 478, 3): the face followed through pictures from nothing, NaN where there is none."""
+    tracker.reset()
+    nothing = np.full((N_POINTS, 3), np.nan, np.float32)
+    points = [nothing if found is None else found.points for found in map(tracker.follow, images)]
+    tracker.reset()
+    return np.stack(points)
+
+
+class Truth:
+    """The truth of some frames of a clip.
+
+    Args:
+        path: the video.
+        track: its track; `crops` says what is shown.
+        indices: the frames.
+        tracker: finds the faces and the mattes.
+
+    Attributes:
+        key: of all that it was made from. folder: where it is kept, with what belongs to it.
+        driver: (T, 478, 3) the face followed through the full pictures of the whole clip, in pixels of the crops; NaN
+            where there is none. What the warp is driven by.
+        indices: the frames that have a face, in the driver and in the truth.
+        points: (N, 478, 3) the face followed through the truth of `indices` alone. What the metrics compare with.
+    """
+
+    def __init__(self, path: Path, track: TrackedSequence, indices: Sequence[int], tracker: MediaPipeTracker) -> None:
+        self._path, self._track, self._tracker = path, track, tracker
+        content = hashlib.sha256(path.read_bytes()).digest()
+        code = code_of("core/libs/tracker/mediapipe_tracker.py", "core/data/video.py")
+        key = digest(content, track.crops, code, code_of("core/evaluation/truth.py", "core/libs/tracker/crop.py"))
+        self.folder = BUILD / f"{path.stem}-{key}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._decode(indices, BUILD / f"{path.stem}-{digest(content, code)}.npz")
+        self.key = digest(key, np.array(indices))
+        file = self.folder / f"points-{self.key}.npz"
+        if not file.is_file():
+            save_arrays(file, {"points": track_faces(map(self.image, indices), tracker)})
+        points = load_arrays(file)["points"]
+        usable = np.isfinite(points[:, 0, 0]) & np.isfinite(self.driver[indices, 0, 0])
+        self.indices, self.points = np.asarray(indices)[usable], points[usable]
+
+    def image(self, index: int) -> np.ndarray:
+        """(512, 512, 3) uint8: a frame of the clip, on black."""
+        return np.ascontiguousarray(cv2.imread(str(self._file(index)))[..., ::-1])
+
+    def _decode(self, indices: Sequence[int], driver_file: Path) -> None:
+        """Write the truth of these frames and follow the face through all of them, as far as neither is there yet."""
+        wanted = {i for i in indices if not self._file(i).is_file()}
+        follow = not driver_file.is_file()
+        if follow or wanted:
+            self._tracker.reset()
+            full = np.full((len(self._track), N_POINTS, 3), np.nan, np.float32)
+            for frame in VideoReader(self._path):
+                if frame.index >= len(self._track):
+                    break
+                if follow and (found := self._tracker.follow(frame.image)) is not None:
+                    full[frame.index] = found.points
+                if frame.index in wanted:
+                    self._write(frame.index, frame.image)
+            if follow:
+                save_arrays(driver_file, {"points": full})
+        self.driver = to_crop(load_arrays(driver_file)["points"], self._track.crops)
+
+    def _write(self, index: int, image: np.ndarray) -> None:
+        pixels, inside = wide_crop(image, self._track.crops[index])
+        shown = slice(MARGIN, MARGIN + IMAGE_SIZE)
+        truth = on_black(pixels, person_matte(pixels, self._tracker) * inside)[shown, shown]
+        # A killed run must not leave half a picture, nor two at once get into each other's way
+        beside = self._file(index).with_suffix(f".{os.getpid()}.part.png")
+        cv2.imwrite(str(beside), truth[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        beside.replace(self._file(index))
+
+    def _file(self, index: int) -> Path:
+        return self.folder / f"{index:05d}.png"

@@ -1,0 +1,112 @@
+"""What an ablation runs: pairs of a photo and a driver, and variants of the options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core.data.image import kind_of
+from core.errors import UserError
+from core.options import IMPROVEMENTS, Options
+
+FIRST_FRAME = "first-frame"  # instead of a photo: the driver's own first frame
+OFF, ALL = "off", "all"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photo and the clip that moves it.
+
+    Attributes:
+        name: of its files. driver: a video.
+        source: a photo; None for the driver's own first frame, which makes it self-reenactment.
+    """
+
+    name: str
+    driver: Path
+    source: Path | None = None
+
+    @property
+    def same_person(self) -> bool:
+        """Whether the clip itself is the truth that the result is compared with."""
+        return self.source is None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Options that are changed, under a name. `changes`: values of `Options` by name."""
+
+    name: str
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def applied(self, options: Options) -> Options:
+        """The options of this variant: all improvements off but for what it changes."""
+        everything_off = dict.fromkeys(IMPROVEMENTS, False)
+        return replace(options, enhanced=False, **{**everything_off, **self.changes})
+
+
+def standard_variants() -> tuple[Variant, ...]:
+    """Off, each improvement alone, all but each, all."""
+    alone = [Variant(short(flag), {flag: True}) for flag in IMPROVEMENTS]
+    without = [
+        Variant(f"without {short(flag)}", {other: other != flag for other in IMPROVEMENTS}) for flag in IMPROVEMENTS
+    ]
+    return Variant(OFF), *alone, *without, Variant(ALL, dict.fromkeys(IMPROVEMENTS, True))
+
+
+def short(flag: str) -> str:
+    """`temporal` of `temporal_smooth`."""
+    return flag.partition("_")[0]
+
+
+def comparisons(names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """(label, base, variant) of the differences worth showing among these variants.
+
+    All against off, every other against off; and for each variant `without x`, what x adds when it comes last: all
+    against it. Without the variant off there is none.
+    """
+    pairs = [(ALL, OFF, ALL)] if ALL in names else []
+    pairs += [(name, OFF, name) for name in names if name not in (OFF, ALL) and not name.startswith("without ")]
+    if ALL in names:
+        last = [name for name in names if name.startswith("without ")]
+        pairs += [(f"{name.removeprefix('without ')} last", name, ALL) for name in last]
+    return [pair for pair in pairs if pair[1] in names]
+
+
+def make_pair(source: Path | str | None, driver: Path, name: str | None = None) -> Pair:
+    """A pair as a user names it; self-reenactment without a photo or with `first-frame`. UserError for wrong files."""
+    if kind_of(driver) != "video":
+        raise UserError(f"{driver}: the ablation needs a video as driver, to compare with")
+    if source is None or str(source) == FIRST_FRAME:
+        return Pair(name or driver.stem, driver)
+    source = Path(source)
+    if kind_of(source) != "image":
+        raise UserError(f"{source}: give a picture, or {FIRST_FRAME}")
+    return Pair(name or f"{source.stem}-{driver.stem}", driver, source)
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Pairs of a yaml file: a list of `{driver: clip.mp4, source: photo.jpg, name: word}`, only the driver needed.
+
+    Paths in it count from the current folder. UserError where the file cannot be read or is something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read as yaml ({' '.join(str(error).split())})") from error
+    if not isinstance(content, list) or not content:
+        raise UserError(f"{path}: write a list with one '- driver: clip.mp4' for every pair")
+    pairs = []
+    for entry in content:
+        if not isinstance(entry, dict) or "driver" not in entry or set(entry) - {"driver", "source", "name"}:
+            raise UserError(f"{path}: {entry!r} is no pair: it takes driver and, if wanted, source and name")
+        name = None if entry.get("name") is None else str(entry["name"])
+        pairs.append(make_pair(entry.get("source"), Path(str(entry["driver"])), name))
+    names = [pair.name for pair in pairs]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"{path}: two pairs are called {doubled[0]}: give them a name each")
+    return pairs

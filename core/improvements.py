@@ -1,0 +1,128 @@
+"""The four improvements of a run, as its options ask for them, at the places where the pipeline calls them.
+
+Each is a class of its own that knows nothing of the others; here they get their settings and what they work on. One
+that is off leaves what it is given exactly as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence, TrackedSource
+from core.options import IMPROVEMENTS, Options
+
+if TYPE_CHECKING:
+    import torch
+
+_SMOOTHED_UPSTREAM = ("transform_matrix", "eyecode")  # what a `smoothed.pkl` has been through
+
+
+class Improvements:
+    """What is on in a run.
+
+    Args:
+        options: of the run.
+
+    Attributes:
+        wanted: names of those that are on, in the order of the flow.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.wanted = tuple(name for name in IMPROVEMENTS if options.wants(name))
+        self._options = options
+        self._source: TrackedFrame | None = None
+        # Imports here, because they take seconds that a refused run need not wait.
+        if self._has("detail_enhance"):
+            from core.models.modules.detail_enhancer import DetailEnhancer
+
+            self._enhancer = DetailEnhancer()
+        if self._has("gaze_correct"):
+            from core.libs.gaze_corrector import GazeCorrector
+
+            self._corrector = GazeCorrector(options.gaze_strength, not options.no_eye_enhance)
+
+    def smooth(self, track: TrackedSequence) -> TrackedSequence:
+        """The driver's parameters without the tracker's tremble."""
+        if not self._has("temporal_smooth") or len(track) < 2:
+            return track
+        from core.libs.temporal_smoother import TemporalSmoother
+
+        options = self._options
+        smoother = TemporalSmoother(
+            alpha=options.smooth_alpha,
+            use_kalman=options.smooth_filter == "kalman",
+            strength=options.smooth_strength,
+            fps=float(track.fps),
+        )
+        given = track.parameters
+        if track.smoothed:
+            given = {name: value for name, value in given.items() if name not in _SMOOTHED_UPSTREAM}
+        return track.with_parameters(smoother.smooth_sequence(given))
+
+    def retarget(
+        self, source: TrackedFrame, track: TrackedSequence, motion: TrackedSequence, head: Any
+    ) -> TrackedSequence:
+        """The motion with this face's expressions, then with the eyes where they should look.
+
+        Args:
+            source: the photo. track: the driver's own parameters. motion: what the transfer made of them, as long.
+            head: the head model of all three.
+        """
+        if self._has("expression_opt"):
+            from core.libs.expression_optimizer import ExpressionOptimizer
+
+            optimizer = ExpressionOptimizer(gain=self._options.expression_gain, head=head)
+            motion = optimizer.transfer(source, track, motion, head)
+        if self._has("gaze_correct"):
+            from core.libs.gaze_corrector import transfer_gaze
+
+            motion = transfer_gaze(source, track, motion, head, self._corrector, self._options.gaze_target)
+        return motion
+
+    def show(self, source: TrackedSource, head: Any) -> None:
+        """Let the image tools see the photo; to be called once, before the first picture."""
+        self._source = source.frame
+        if self._has("gaze_correct"):
+            import torch
+
+            image = torch.from_numpy(source.shown()[0].astype(np.float32) / 255).permute(2, 0, 1)
+            points = _pixels(head, head.evaluate(source.frame), source.frame.transform_matrix)
+            self._corrector.enhancer.set_source(image, points)
+
+    def detail(self, transform: np.ndarray) -> float:
+        """How much of the photo's own detail the avatar is to show under a transform (3, 4), 0 to 1."""
+        if not self._has("detail_enhance") or self._options.no_source_detail or self._source is None:
+            return 0.0
+        from core.models.modules.detail_enhancer import source_detail_fade
+
+        strength = min(self._options.detail_strength, 1.0)
+        return strength * source_detail_fade(self._source.transform_matrix, transform)
+
+    def finish(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
+        """The picture (3, 512, 512) with its detail, then with its eyes, clearer.
+
+        `vertices` (V, 3) and `transform` (3, 4) say what it shows.
+        """
+        if not (self._has("detail_enhance") or self._has("gaze_correct")):
+            return picture
+        points = _pixels(head, vertices, transform)
+        if self._has("detail_enhance") and self._options.detail_strength > 0:
+            from core.models.modules.detail_enhancer import face_matte
+
+            matte = face_matte(points[np.isfinite(points).all(1)], (IMAGE_SIZE, IMAGE_SIZE))
+            picture = self._enhancer(picture[None], self._options.detail_strength, matte.to(picture.device))[0]
+        if self._has("gaze_correct"):
+            picture = self._corrector.enhance_eye_region(picture[None], points[None])[0]
+        return picture
+
+    def _has(self, name: str) -> bool:
+        return name in self.wanted
+
+
+def _pixels(head: Any, vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    """(478, 2) the tracker's points in a picture, NaN where the head does not know them."""
+    from core.libs.geometry import to_camera, to_pixels
+
+    return to_pixels(to_camera(head.landmarks(vertices), transform))

@@ -1,0 +1,237 @@
+"""A driver's expression codes, made those of another person: what moved is taken over, what is the driver's own is not.
+
+An expression code says two things at once: how a face moves, and how this person's face looks when it does not. The
+driver's resting code (its neutral) is estimated from the clip and taken off, and the source's own put in its place, as
+in the relative motion transfer of the first-order motion model (Siarohin et al., NeurIPS 2019), there of key points.
+What an opening of lips and lids needs beyond that is in `expression_transfer.py`, which knows the head.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from core.errors import UserError
+from core.libs.flame_model.topology import REGIONS
+
+if TYPE_CHECKING:
+    import torch
+    from sklearn.decomposition import PCA
+
+    from core.data.records import TrackedFrame, TrackedSequence
+    from core.libs.flame_model import FLAMEModel
+
+    Array = TypeVar("Array", np.ndarray, torch.Tensor)
+
+SENSITIVITY = {"eyes": 0.9, "nose": 0.95, "mouth": 0.7, "brows": 0.85, "cheeks": 0.8}
+# How much of a code seen once is expression and how much the person's own: variance within clips, over that plus the
+# variance of neutral codes between people. `python -m benchmarks.expression --codes` prints it for its clips.
+MOTION_SHARE = 0.82
+_SAMPLE = 600  # frames that are compared with one another
+_CALM = 0.35  # how far a frame's distance from the mean face counts against it, beside its distance from its like
+
+
+class ExpressionOptimizer:
+    """Carries expression codes from a driver over to a source. In plain numpy; no gradients flow through it.
+
+    Args:
+        n_exp: N, the length of a code.
+        n_pca_components: of the driver's motion that are kept, with `use_pca`; at most what the clip's length allows.
+        global_weight, local_weight: how the source's share of the resting face is blended: over the whole face it is
+            all the source's, region by region as much as the region tells of who someone is (`SENSITIVITY`). Only
+            their ratio counts. They touch the resting face; motion keeps its amplitude.
+        gain: of the motion.
+        limit: standard deviations that no code goes beyond; codes are bent towards it from two thirds of it on.
+        use_pca: keep the strongest components of the driver's motion and drop what lies beside them, unless it is too
+            large to be noise, as a blink is. Needs scikit-learn.
+        head: whose codes these are. For the open head, and with None, codes belong to regions by their index; for
+            FLAME, whose directions move the whole face, by where each one moves vertices.
+        regions: name -> (V,) weights in 0..1, with `head`; None takes the head's own.
+
+    Attributes:
+        neutral: (N,) the driver's resting code, from `fit_neutral`, or None.
+        identity_share: (N,) how much of each code of the resting face is the source's.
+    """
+
+    def __init__(
+        self,
+        n_exp: int = 100,
+        n_pca_components: int = 50,
+        global_weight: float = 0.8,
+        local_weight: float = 0.2,
+        *,
+        gain: float = 1.0,
+        limit: float = 20.0,
+        use_pca: bool = False,
+        head: FLAMEModel | None = None,
+        regions: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        if n_exp < 1 or n_pca_components < 1:
+            raise ValueError(f"n_exp and n_pca_components must be positive, got {n_exp} and {n_pca_components}")
+        if min(global_weight, local_weight) < 0 or global_weight + local_weight <= 0:
+            raise ValueError(f"weights must not be negative nor both zero, got {global_weight} and {local_weight}")
+        if not 0 <= gain < np.inf or not limit > 0:
+            raise ValueError(f"gain must be at least 0 and limit above 0, got {gain} and {limit}")
+        self.n_exp, self.n_pca_components = n_exp, n_pca_components
+        self.global_weight, self.local_weight = global_weight, local_weight
+        self.gain, self.limit, self.use_pca = float(gain), float(limit), use_pca
+        sensitivity = region_shares(n_exp, head, regions) @ np.array([*SENSITIVITY.values(), 1.0])
+        self.identity_share = (global_weight + local_weight * sensitivity) / (global_weight + local_weight)
+        self.neutral: np.ndarray | None = None
+        self._pca: PCA | None = None
+        self._noise = 0.0
+
+    def fit_neutral(self, expcodes: Array, share: float = 0.15) -> Array:  # (T, N) -> (N,)
+        """The driver's resting code, and remembers it for `optimize_expression`.
+
+        The mean of the frames that are most alike: at rest a face keeps still, while it laughs or talks it does not.
+        Of two states held equally still the calmer one is taken, by the distance from the mean face. No frame counts
+        for its place in the clip. `share` of the frames is taken; more where others were sorted out before, as
+        `expression_transfer` does by lips and lids, which codes alone do not show. Rows that are not finite are left
+        out. ValueError with fewer than two frames.
+        """
+        codes = self._checked(expcodes, (2,), finite=False)
+        codes = codes[np.isfinite(codes).all(1)]
+        if len(codes) < 2:
+            raise ValueError(f"a neutral needs at least 2 frames with finite codes, got {len(codes)}")
+        self.neutral = codes[resting_frames(codes, share)].mean(0)
+        if self.use_pca:
+            self._fit_pca(codes - self.neutral)
+        return _like(self.neutral, expcodes)
+
+    def optimize_expression(
+        self,
+        expcode: Array,  # (N,) or (B, N)
+        identity_features: Array | None = None,  # (N,) or (B, N)
+        preserve_identity: bool = True,
+    ) -> Array:
+        """The codes that let the source do what the driver does; shape, dtype and device as `expcode` has them.
+
+        Args:
+            expcode: the driver's.
+            identity_features: the source's own expression code, as its photo was tracked: the resting face that the
+                driver's motion is added to. None: the driver's own resting face stays.
+            preserve_identity: False ignores `identity_features`.
+
+        With a neutral fitted, motion is how the driver differs from it. Without (a single picture) nobody's neutral is
+        known, neither the driver's nor the source's, and each code is split into its likely parts: `MOTION_SHARE` of
+        it is expression, the rest the person. A smile is taken over then, and a smile on a smile is not two.
+        """
+        code = self._checked(expcode, (1, 2))
+        if identity_features is None or not preserve_identity:
+            own, share = code, np.zeros(self.n_exp)
+        else:
+            own, share = self._checked(identity_features, (1, 2)), self.identity_share
+            if own.ndim == 2 and own.shape[0] not in (1, len(code) if code.ndim == 2 else 1):
+                raise ValueError(f"identity_features {own.shape} do not go with expcode {code.shape}")
+            own = own[0] if own.ndim == 2 and code.ndim == 1 else own
+        known = self.neutral is not None
+        theirs = self.neutral if known else (1 - MOTION_SHARE) * code
+        mine = own if known else (1 - MOTION_SHARE) * own
+        base = share * mine + (1 - share) * theirs
+        return _like(_bent(base + self.gain * self._cleaned(code - theirs), self.limit), expcode)
+
+    def transfer(
+        self, source: TrackedFrame, driver: TrackedSequence, motion: TrackedSequence, head: FLAMEModel
+    ) -> TrackedSequence:
+        """`core.libs.expression_transfer.transfer_expression` with these settings: what the pipeline calls."""
+        from core.libs.expression_transfer import transfer_expression  # it knows the head; this class need not
+
+        return transfer_expression(self, source, driver, motion, head)
+
+    def _fit_pca(self, moves: np.ndarray) -> None:
+        try:
+            from sklearn.decomposition import PCA
+        except ImportError:
+            raise UserError("the expression's PCA needs scikit-learn: pip install scikit-learn") from None
+        count = min(self.n_pca_components, *moves.shape)
+        self._pca = PCA(count, svd_solver="full").fit(moves)
+        self._noise = float(np.median(np.linalg.norm(self._beside(moves), axis=-1)))
+
+    def _beside(self, moves: np.ndarray) -> np.ndarray:
+        """What the kept components leave of motion (..., N)."""
+        axes = self._pca.components_
+        away = moves - self._pca.mean_
+        return away - away @ axes.T @ axes
+
+    def _cleaned(self, moves: np.ndarray) -> np.ndarray:
+        if self._pca is None:
+            return moves
+        beside = self._beside(moves)
+        size = np.linalg.norm(beside, axis=-1, keepdims=True) / max(self._noise, 1e-9)
+        keep = np.clip(size - 1.5, 0, 1)  # from 1.5 to 2.5 times what is usual
+        return moves - (1 - keep) * beside
+
+    def _checked(self, values: Array, dimensions: tuple[int, ...], finite: bool = True) -> np.ndarray:
+        array = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+        if array.ndim not in dimensions or array.shape[-1] != self.n_exp:
+            raise ValueError(f"expected codes (..., {self.n_exp}) of {dimensions} dimensions, got {array.shape}")
+        if finite and not np.isfinite(array).all():
+            raise ValueError(f"{int((~np.isfinite(array)).sum())} values of the codes are not finite")
+        return array.astype(np.float64)
+
+
+def resting_frames(expcodes: np.ndarray, share: float = 0.15) -> np.ndarray:  # (T, N) -> (K,) indices
+    """The frames of a clip that are most like one another: `ExpressionOptimizer.fit_neutral` says why these.
+
+    The middle is the frame with the smallest mean distance to the nearest `share` of all frames, plus `_CALM` times its
+    distance from the mean face.
+    """
+    sample = expcodes[np.linspace(0, len(expcodes) - 1, min(len(expcodes), _SAMPLE)).round().astype(int)]
+    square = (sample**2).sum(1)
+    distance = np.sqrt(np.maximum(square[:, None] + square - 2 * sample @ sample.T, 0))
+    near = max(round(share * len(sample)), min(2, len(sample)))
+    spread = np.partition(distance, near - 1, axis=1)[:, :near].mean(1)
+    middle = sample[np.argmin(spread + _CALM * np.sqrt(square))]
+    away = np.linalg.norm(expcodes - middle, axis=1)
+    return np.argsort(away, kind="stable")[: max(round(share * len(expcodes)), min(2, len(expcodes)))]
+
+
+def region_shares(
+    n_exp: int, head: FLAMEModel | None = None, regions: dict[str, np.ndarray] | None = None
+) -> np.ndarray:  # (N, 6)
+    """How much of each code acts on each region: the columns are those of `SENSITIVITY`, then the whole face.
+
+    For FLAME the share of a direction's squared displacement that lies under a region's weights; what lies under none
+    is the whole face's.
+    """
+    if regions is None and (head is None or head.kind == "open"):
+        shares = np.zeros((n_exp, len(SENSITIVITY) + 1))
+        shares[:, -1] = 1
+        for column, name in enumerate(SENSITIVITY):
+            part = slice(*REGIONS[name])
+            shares[part, column], shares[part, -1] = 1, 0
+        return shares
+    if head is None:
+        raise ValueError("weights of regions need the head whose vertices they belong to")
+    if regions is None:
+        from core.libs.flame_model.regions import face_regions
+
+        regions = face_regions(head)
+    directions = head.directions[..., head.n_shape : head.n_shape + n_exp].detach().cpu().numpy().astype(np.float64)
+    power = (directions**2).sum(1)  # (V, N)
+    weights = np.stack([np.asarray(regions[name], np.float64) for name in SENSITIVITY], 1)
+    if weights.shape != (len(power), len(SENSITIVITY)):
+        raise ValueError(f"weights of regions must be ({len(power)},) each, got {weights.shape[:1]}")
+    weights = weights / np.maximum(weights.sum(1, keepdims=True), 1)  # a vertex in two regions counts once
+    shares = power.T @ weights / np.maximum(power.sum(0), 1e-12)[:, None]
+    return np.concatenate([shares, 1 - shares.sum(1, keepdims=True)], 1)
+
+
+def _bent(codes: np.ndarray, limit: float) -> np.ndarray:
+    """Codes bent by tanh so that they stay within a limit; those within two thirds of it are left alone."""
+    knee = 2 / 3 * limit
+    over = np.maximum(np.abs(codes) - knee, 0)
+    return np.clip(codes, -knee, knee) + np.sign(codes) * (limit - knee) * np.tanh(over / (limit - knee))
+
+
+def _like(values: np.ndarray, example: Array) -> Array:
+    """Values as a tensor or array of the example's kind, floating type and device."""
+    if hasattr(example, "detach"):
+        import torch
+
+        dtype = example.dtype if example.dtype.is_floating_point else torch.get_default_dtype()
+        return torch.from_numpy(np.ascontiguousarray(values)).to(example.device, dtype)
+    dtype = np.asarray(example).dtype
+    return values.astype(dtype if np.issubdtype(dtype, np.floating) else np.float64)

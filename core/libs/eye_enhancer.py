@@ -1,0 +1,240 @@
+"""Clear eyes in a rendered picture: local contrast, and the photo's own iris and lid edges. Nothing here is learned.
+
+Everything is measured in the eye at hand: its place, tilt, width and opening come from this frame's landmarks, and only
+a box around it is touched. What is added is luminance alone, so that no colour fringes appear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = np.ndarray | Tensor
+
+# Right, then left eye: points that iBUG's 68 have too, in order around the eye from corner to corner; then the iris.
+_RINGS = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
+_IRISES = (tuple(range(468, 473)), tuple(range(473, 478)))
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_SHUT, _OPEN = 0.10, 0.17  # lid distance over eye width at which an eye is left alone, and at which not
+_NARROW = (0.3, 0.5)  # eye width over the other eye's: turned out of sight, and in sight
+_SMALLEST = 8.0  # pixels of width under which there is nothing to make clear
+_IRIS = 0.187  # iris radius over eye width, where only the centre is known: that of the open head's template
+_ALIKE = (0.3, 0.7)  # correlation of the photo's edges with the frame's: not the same thing, and surely the same
+_CORE, _MOST = 0.008, 0.12  # luminance steps taken for noise, and the most that is added
+
+
+@dataclass(frozen=True)
+class _Eye:
+    """One eye in a picture, pixels.
+
+    Attributes:
+        ring: (6, 2). iris: (2,) its centre. radius: of the iris. width: corner to corner. opening: lid distance.
+        tilt: radians of the line of the corners. amount: 0 where shut or turned away, else up to 1.
+    """
+
+    ring: np.ndarray
+    iris: np.ndarray
+    radius: float
+    width: float
+    opening: float
+    tilt: float
+    amount: float
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """An eye of the photo: its luminance around it and the edges in it.
+
+    Attributes:
+        eye: where it is in `edges`. edges: (h, w) luminance less what is broader than an edge.
+    """
+
+    eye: _Eye
+    edges: np.ndarray
+
+
+class EyeEnhancer:
+    """Makes eyes clearer where a picture shows them; the identity, to the bit, where they are shut or hidden.
+
+    Args:
+        contrast: how much of the local contrast is added again.
+        detail: how much of what edges the photo has more than the frame is added, where both show the same.
+    """
+
+    def __init__(self, contrast: float = 0.35, detail: float = 0.6) -> None:
+        self.contrast, self.detail = contrast, detail
+        self._photo: tuple[_Photo | None, _Photo | None] = (None, None)
+
+    def set_source(self, image: Tensor, landmarks_2d: Array) -> None:
+        """The photo (3, H, W) in 0..1 and its points (478, 2) in pixels; only boxes around the eyes are kept."""
+        eyes = _eyes(_points(landmarks_2d)[0])
+        self._photo = tuple(None if eye is None or eye.amount == 0 else _photo(image, eye) for eye in eyes)
+
+    def __call__(self, image: Tensor, landmarks_2d: Array) -> Tensor:
+        """Pictures (B, 3, H, W) in 0..1 as they are but for the eyes, of the same dtype and on the same device.
+
+        `landmarks_2d` (B, 478, 2) in pixels, centres at integers. On other devices than the CPU, the boxes around the
+        eyes make the way there and back. ValueError where the shapes do not fit.
+        """
+        points = _points(landmarks_2d)
+        if image.ndim != 4 or image.shape[1] != 3 or len(points) != len(image):
+            raise ValueError(
+                f"expected pictures (B, 3, H, W) and points (B, 478, 2), got {tuple(image.shape)} and {points.shape}"
+            )
+        out = None
+        for b, frame in enumerate(points):
+            for eye, photo in zip(_eyes(frame), self._photo, strict=True):
+                if eye is None or eye.amount == 0:
+                    continue
+                x0, y0, x1, y1 = _box(eye, tuple(image.shape[2:]))
+                if x1 - x0 < 5 or y1 - y0 < 5:
+                    continue
+                part = image[b, :, y0:y1, x0:x1].detach().float().cpu().numpy()
+                added = self._added(_luminance(part), _shifted(eye, x0, y0), photo)
+                out = image.clone() if out is None else out
+                clear = torch.from_numpy(np.clip(part + added, 0, 1))
+                out[b, :, y0:y1, x0:x1] = clear.to(image)
+        return image if out is None else out
+
+    def _added(self, luminance: np.ndarray, eye: _Eye, photo: _Photo | None) -> np.ndarray:
+        """What is added to the luminance (h, w) of a box."""
+        mask = _mask(eye, luminance.shape)
+        detail = luminance - _broad(luminance, 0.06 * eye.width)
+        square = detail * detail
+        added = self.contrast * detail * (square / (square + np.float32(_CORE**2)))
+        if photo is not None:
+            added += self.detail * _from_photo(luminance, mask, eye, photo)
+        return eye.amount * mask * added / (1 + np.abs(added) * np.float32(1 / _MOST))
+
+
+def _from_photo(luminance: np.ndarray, mask: np.ndarray, eye: _Eye, photo: _Photo) -> np.ndarray:
+    """How the photo's edges differ from a frame's (h, w): the iris's where the iris is now, the lids' by the lids."""
+    y, x = np.ogrid[: luminance.shape[0], : luminance.shape[1]]
+    across = np.float32(1 / eye.radius**2)
+    away = (x - np.float32(eye.iris[0])) ** 2 * across + (y - np.float32(eye.iris[1])) ** 2 * across
+    disc = np.clip((1.5 - away) * 2, 0, 1)
+    edges = luminance - _broad(luminance, 0.35 * eye.radius)
+    # The iris turns with the gaze and keeps its size; the lids go where their points go.
+    scale = photo.eye.radius / eye.radius
+    c, s = scale * np.cos(photo.eye.tilt - eye.tilt), scale * np.sin(photo.eye.tilt - eye.tilt)
+    turn = np.array([[c, -s], [s, c]])
+    to_iris = np.concatenate([turn, (photo.eye.iris - turn @ eye.iris)[:, None]], 1)
+    ring = np.concatenate([eye.ring, np.ones((6, 1))], 1)
+    to_lids = np.linalg.lstsq(ring, photo.eye.ring, rcond=None)[0].T
+    iris = _difference(edges, photo.edges, to_iris, disc * _lids(eye, luminance.shape))
+    return iris + _difference(edges, photo.edges, to_lids, (1 - disc) * mask)
+
+
+def _difference(edges: np.ndarray, photo: np.ndarray, there: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Photo less frame (h, w), by `weight`, as far as the two correlate; `there` (2, 3) leads into the photo's box."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    carried = cv2.warpAffine(photo, there, edges.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    mine, theirs = weight * edges, weight * carried
+    power = float(np.vdot(theirs, carried)) * float(np.vdot(mine, edges))
+    alike = float(np.vdot(theirs, edges)) / np.sqrt(power) if power > 0 else 0.0
+    return np.float32(_ramp(alike, *_ALIKE)) * (theirs - mine)
+
+
+def _luminance(part: np.ndarray) -> np.ndarray:
+    """Of a picture (3, h, w), BT.601: (h, w) float32."""
+    return _LUMA[0] * part[0] + _LUMA[1] * part[1] + _LUMA[2] * part[2]
+
+
+def _broad(luminance: np.ndarray, sigma: float) -> np.ndarray:
+    """What is broader than `sigma` pixels, by a box that is run twice: its cost does not grow with the sigma."""
+    side = 2 * max(round(1.22 * max(sigma, 0.8)), 1) + 1  # two boxes of this side have about the Gaussian's variance
+    return cv2.blur(cv2.blur(luminance, (side, side)), (side, side))
+
+
+def _photo(image: Tensor, eye: _Eye) -> _Photo | None:
+    x0, y0, x1, y1 = _box(eye, tuple(image.shape[1:]), grow=1.5)
+    if x1 - x0 < 5 or y1 - y0 < 5:
+        return None
+    part = image[:, y0:y1, x0:x1].detach().float().cpu().numpy()
+    luminance = _luminance(part)
+    edges = luminance - _broad(luminance, 0.35 * eye.radius)
+    return _Photo(_shifted(eye, x0, y0), edges)
+
+
+def _eyes(points: np.ndarray) -> tuple[_Eye | None, _Eye | None]:
+    """The right and the left eye of points (478, 2); None where they are not known or too small."""
+    rings = [points[list(ring)] for ring in _RINGS]
+    widths = [float(np.linalg.norm(ring[0] - ring[3])) for ring in rings]
+    return tuple(
+        _eye(points, side, rings[side], widths[side], widths[1 - side]) if widths[side] >= _SMALLEST else None
+        for side in (0, 1)
+    )
+
+
+def _eye(points: np.ndarray, side: int, ring: np.ndarray, width: float, other: float) -> _Eye | None:
+    centre, *border = points[list(_IRISES[side])]
+    border = np.array(border)
+    if not (np.isfinite(ring).all() and np.isfinite(centre).all()):
+        return None
+    radius = _IRIS * width
+    if np.isfinite(border).all():
+        centre = (centre + border.sum(0)) / 5
+        radius = float(np.linalg.norm(border - centre, axis=1).mean())
+    along = (ring[3] - ring[0]) / width
+    down = np.array([-along[1], along[0]])
+    # Signed: lids that have gone through one another are shut.
+    opening = float((ring[[5, 4]].mean(0) - ring[[1, 2]].mean(0)) @ down)
+    seen = 1.0 if not np.isfinite(other) else _ramp(width / max(other, 1e-6), *_NARROW)
+    amount = seen * _ramp(opening / width, _SHUT, _OPEN)
+    return _Eye(ring, centre, max(radius, 1.0), width, opening, float(np.arctan2(along[1], along[0])), amount)
+
+
+def _spread(eye: _Eye) -> tuple[float, float]:
+    """Standard deviations of the mask along and across the eye."""
+    return 0.4 * eye.width, 0.6 * eye.opening + 0.1 * eye.width
+
+
+def _mask(eye: _Eye, shape: tuple[int, int]) -> np.ndarray:
+    """A Gaussian over the eye (h, w) that ends at zero, by the eye's own size."""
+    along, across = _spread(eye)
+    middle, c, s = eye.ring.mean(0), np.cos(eye.tilt), np.sin(eye.tilt)
+    x, y = np.arange(shape[1]) - middle[0], np.arange(shape[0])[:, None] - middle[1]
+    u = (x * (c / along)).astype(np.float32) + (y * (s / along)).astype(np.float32)
+    v = (y * (c / across)).astype(np.float32) - (x * (s / across)).astype(np.float32)
+    end = np.float32(np.exp(-2.0))
+    values = cv2.exp((u * u + v * v) * np.float32(-0.5))
+    return np.maximum(values - end, 0) * (1 / (1 - end))
+
+
+def _lids(eye: _Eye, shape: tuple[int, int]) -> np.ndarray:
+    """What lies between the lids (h, w), its edge softened towards the inside."""
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [np.round(eye.ring * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    return np.minimum(_broad(mask, 0.03 * eye.width), mask).astype(np.float32) * np.float32(1 / 255)
+
+
+def _box(eye: _Eye, shape: tuple[int, int], grow: float = 1.0) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of the pixels of a picture (H, W) that the mask reaches."""
+    along, across = (2 * grow * s for s in _spread(eye))
+    c, s = abs(np.cos(eye.tilt)), abs(np.sin(eye.tilt))
+    half = np.array([np.hypot(along * c, across * s), np.hypot(along * s, across * c)]) + 1
+    low, high = np.floor(eye.ring.mean(0) - half).astype(int), np.ceil(eye.ring.mean(0) + half).astype(int) + 1
+    x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
+    return x0, y0, max(min(int(high[0]), shape[1]), x0), max(min(int(high[1]), shape[0]), y0)
+
+
+def _shifted(eye: _Eye, x0: int, y0: int) -> _Eye:
+    corner = np.array([x0, y0])
+    return _Eye(eye.ring - corner, eye.iris - corner, eye.radius, eye.width, eye.opening, eye.tilt, eye.amount)
+
+
+def _points(values: Array) -> np.ndarray:
+    """(B, 478, 2) float64 of points (478, K) or (B, 478, K), K at least 2."""
+    out = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    out = out[None] if out.ndim == 2 else out
+    if out.ndim != 3 or out.shape[1] != 478 or out.shape[2] < 2:
+        raise ValueError(f"expected points (B, 478, 2), got {out.shape}")
+    return out[..., :2].astype(np.float64)
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    return float(np.clip((value - low) / (high - low), 0, 1))

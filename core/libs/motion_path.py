@@ -1,0 +1,133 @@
+"""A face's parameters over time as columns of plain numbers that a filter may change, and the way back.
+
+A path of rotations is unrolled: its small turns from frame to frame, each about the head's own axes, are added up (Jupp
+and Kent, Fitting smooth paths to spherical data, 1987). What a filter adds to the unrolled path turns the rotation of
+that frame, so neither large turns nor the wrap at half a turn matter.
+
+A transform becomes the rotation's path, where the middle of the face is seen (x / z and y / z) and the logarithm of its
+distance. A tracker's errors in these hardly depend on one another. Those of the translation contain the rotation's,
+times the way from the head's origin to the face, and the distance's, times the place beside the optical axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from core.errors import UserError
+
+TURNS = ("posecode", "eyecode")  # axis-angles, three values each
+TRANSFORM = "transform_matrix"
+_MIDDLE = np.array([0.0, -0.1, 0.33])  # of a face in head space, in head units
+_NEAREST = 0.5  # head units: a face nearer to the camera, or behind it, is none that was tracked in perspective
+
+
+@dataclass(frozen=True)
+class MotionPath:
+    """A parameter over T frames, without gaps.
+
+    Attributes:
+        columns: (T, D); where not seen, what lies between the frames that are.
+        seen: (T, D) bool.
+        restore: from changes of the columns (T, D) to the parameter (T, ...).
+    """
+
+    columns: np.ndarray
+    seen: np.ndarray
+    restore: Callable[[np.ndarray], np.ndarray]
+
+
+def motion_path(name: str, values: np.ndarray) -> MotionPath:
+    """The path of a parameter (T, N), or (T, 3, 4) for a transform, as float64.
+
+    Raises:
+        UserError: nothing in it is finite.
+    """
+    if name == TRANSFORM:
+        return _transforms(values)
+    if name in TURNS:
+        return _axis_angles(name, values)
+    seen = np.isfinite(values)
+    columns = values.copy()
+    for d in np.flatnonzero(~seen.all(0)):
+        columns[:, d] = _fill(name, values[:, d : d + 1], seen[:, d])[:, 0]
+    return MotionPath(columns, seen, lambda change: columns + change)
+
+
+def slerp(start: np.ndarray, goal: np.ndarray, part: float) -> np.ndarray:
+    """The rotation `part` of the way from one to another (..., 3, 3) on the shorter arc (Shoemake 1985)."""
+    first = Rotation.from_matrix(start)
+    way = (first.inv() * Rotation.from_matrix(goal)).as_rotvec()
+    return (first * Rotation.from_rotvec(part * way)).as_matrix()
+
+
+def _axis_angles(name: str, values: np.ndarray) -> MotionPath:
+    turns = values.reshape(len(values), -1, 3)
+    known = np.isfinite(turns).all(-1)
+    paths = [
+        _rotations(name, Rotation.from_rotvec(np.where(known[:, k, None], turns[:, k], 0)), known[:, k])
+        for k in range(turns.shape[1])
+    ]
+
+    def restore(change: np.ndarray) -> np.ndarray:
+        changes = np.split(change, len(paths), 1)
+        turned = [path[0] * Rotation.from_rotvec(turn) for path, turn in zip(paths, changes, strict=True)]
+        return np.concatenate([rotation.as_rotvec() for rotation in turned], 1)
+
+    return MotionPath(np.concatenate([columns for _, columns in paths], 1), np.repeat(known, 3, 1), restore)
+
+
+def _transforms(values: np.ndarray) -> MotionPath:
+    known = np.isfinite(values).all((1, 2))
+    matrices = np.where(known[:, None, None], values, np.eye(3, 4))
+    known = known & (np.linalg.det(matrices[..., :3]) > 1e-6)
+    matrices = np.where(known[:, None, None], matrices, np.eye(3, 4))
+    rotations, turned = _rotations(TRANSFORM, Rotation.from_matrix(matrices[..., :3]), known)
+    place = _fill(TRANSFORM, _MIDDLE @ matrices[..., :3] + matrices[..., 3], known)
+    perspective = bool((place[:, 2] > _NEAREST).all())
+    columns = np.concatenate([turned, _rays(place) if perspective else place], 1)
+
+    def restore(change: np.ndarray) -> np.ndarray:
+        rotation = (rotations * Rotation.from_rotvec(change[:, :3])).as_matrix()
+        middle = columns[:, 3:] + change[:, 3:]
+        if perspective:
+            distance = np.exp(middle[:, 2:])
+            middle = np.concatenate([middle[:, :2] * distance, distance], 1)
+        return np.concatenate([rotation, (middle - _MIDDLE @ rotation)[..., None]], -1)
+
+    return MotionPath(columns, np.repeat(known[:, None], 6, 1), restore)
+
+
+def _rays(place: np.ndarray) -> np.ndarray:
+    return np.concatenate([place[:, :2] / place[:, 2:], np.log(place[:, 2:])], 1)
+
+
+def _rotations(name: str, rotations: Rotation, known: np.ndarray) -> tuple[Rotation, np.ndarray]:
+    """The rotations with gaps filled, and the unrolled path (T, 3)."""
+    frames = np.arange(len(known))
+    at = np.flatnonzero(known)
+    if not len(at):
+        raise UserError(_NOTHING.format(name))
+    if len(at) == 1:
+        rotations = rotations[np.repeat(at, len(frames))]
+    elif len(at) < len(frames):
+        between = Slerp(at, rotations[at])(np.clip(frames, at[0], at[-1]))
+        rotations = Rotation.from_quat(np.where(known[:, None], rotations.as_quat(), between.as_quat()))
+    steps = (rotations[:-1].inv() * rotations[1:]).as_rotvec() if len(frames) > 1 else np.zeros((0, 3))
+    return rotations, np.concatenate([np.zeros((1, 3)), np.cumsum(steps, 0)])
+
+
+def _fill(name: str, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Columns (T, D) with straight lines across the frames that are not known, held at the ends."""
+    at = np.flatnonzero(known)
+    if not len(at):
+        raise UserError(_NOTHING.format(name))
+    if len(at) == len(values):
+        return values
+    return np.stack([np.interp(np.arange(len(values)), at, column[at]) for column in values.T], 1)
+
+
+_NOTHING = "{}: no frame has finite values; track the driver again"

@@ -1,0 +1,387 @@
+"""From the tracker's points to FLAME's codes, through FLAME's 68 landmarks and two irises.
+
+FLAME has no point for most of the tracker's 478; what the two have in common are the points of the iBUG annotation
+(`topology.LANDMARKS_68`). So few of them do not give the pose apart from the face. Pose, jaw, expression and, over a
+clip, one shape are found together: the maximum a posteriori of codes with unit variance by damped Gauss-Newton
+(Levenberg 1944, Marquardt 1963) on where the landmarks are seen, the clip's frames eliminated by their Schur complement
+while the shape is sought. The eyes follow from the irises in closed form.
+
+The jaw line is FLAME's static one. FLAME's dynamic one slides along the silhouette as a detector of 2D outlines does;
+the tracker's points stay where they are on the skin. They lie beside the annotation's along the line, though, so that
+they count for a sixteenth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from core.data.records import FOCAL, IMAGE_SIZE
+from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model.moving_landmarks import MovingLandmarks, turn_matrices
+from core.libs.flame_model.topology import LEFT_IRIS, PARTS_68, RIGHT_IRIS
+from core.libs.geometry import FLIP, fit_similarity, to_camera, to_pixels, to_rays
+from core.libs.tracker.fit import EYE_LIMIT, Fit, hold_behind_lids, lid_opening, on_sphere, turn_onto
+from core.libs.tracker.spool import PointSpool, chunks
+
+FLAME_VERSION = "1"  # of everything here that changes what comes out
+_SAMPLE = 32  # frames that say what a person looks like
+_CHUNK = 64  # frames solved together: their Jacobians are what takes memory
+_PERSON_ROUNDS, _FRAME_ROUNDS, _LAST_ROUNDS = 20, 12, 4
+_EYE_ROUNDS = 4  # a turned eye may move its own iris otherwise than by turning, by the pose correctives
+_SETTLED = 1e-4  # part of the cost by which a round must at least lower it
+_STUCK = 1e6  # damping beyond which a frame is left as it is
+_JAW_OPEN, _JAW_OTHER = 0.15, 0.03  # radians: deviations of an opening jaw, and of turns that jaws hardly make
+_NEAREST = 2.0  # head units from the camera that a head may come
+_SHIFT_NOISE = 0.01  # head units across the line of sight, of one frame's pose
+_SCALE = FOCAL * IMAGE_SIZE / 2  # pixels of one head unit at a distance of one
+
+
+@dataclass(frozen=True)
+class _State:
+    """Parameters of T frames of one person."""
+
+    rotation: np.ndarray  # (T, 3, 3)
+    shift: np.ndarray  # (T, 3)
+    jaw: np.ndarray  # (T, 3)
+    eyes: np.ndarray  # (T, 6)
+    expression: np.ndarray  # (T, E)
+    shape: np.ndarray  # (S,)
+
+    @property
+    def codes(self) -> np.ndarray:  # (T, S + E)
+        shape = np.broadcast_to(self.shape, (len(self.jaw), len(self.shape)))
+        return np.concatenate([shape, self.expression], 1)
+
+    @property
+    def transform(self) -> np.ndarray:  # (T, 3, 4)
+        return np.concatenate([self.rotation, self.shift[..., None]], -1)
+
+
+class FlameFitter:
+    """Fits FLAME to the tracker's points.
+
+    Args:
+        head: FLAME.
+        noise: standard deviations in pixels of the crop: of a landmark in the picture, of one of the jaw line, and of a
+            depth. Depth comes with the tracker's own idea of pose and face, and only breaks ties.
+
+    Attributes:
+        kind: whose codes come out, `flame`.
+    """
+
+    kind = "flame"
+
+    def __init__(self, head: FLAMEModel, noise: tuple[float, float, float] = (1.0, 4.0, 8.0)) -> None:
+        self._landmarks = MovingLandmarks(head)
+        self._index = self._landmarks.tracker_points
+        self._irises = [int(np.flatnonzero(self._index == iris)[0]) for iris in (LEFT_IRIS[0], RIGHT_IRIS[0])]
+        self._n_shape, self._n_expression = head.n_shape, head.n_exp
+        sigma = np.full((70, 3), [noise[0], noise[0], noise[2]])
+        jaw = slice(*PARTS_68["jaw"])
+        sigma[jaw, :2] = noise[1]
+        sigma[jaw, 2] *= noise[1] / noise[0]
+        self._trust = 1 / sigma
+        self._trust[68:] = 0  # the irises move with the eyes alone
+        depth = self._trust[:, 2] ** 2
+        self._depth_share = depth / depth.sum()
+
+    def fit(
+        self,
+        points: np.ndarray | PointSpool,  # (T, 478, 3)
+        transform: np.ndarray | None = None,  # (T, 3, 4)
+        seen: np.ndarray | None = None,  # (T,) bool
+    ) -> Fit:
+        """Codes for points in pixels of the 512-pixel crop (x right, y down, z away, centres at integers).
+
+        With `transform` (of FLAME's own space) the poses are known and only the codes are fitted. The person is taken
+        from frames that are `seen`, evenly spread. There is no residual: it would be a mesh from a few points.
+        """
+        sample = _spread(np.arange(len(points)) if seen is None else np.flatnonzero(seen))
+        person = self._person(points[sample], None if transform is None else transform[sample])
+        parts = []
+        for part in chunks(len(points), _CHUNK):
+            pose = None if transform is None else transform[part]
+            parts.append(self._frames(points[part].astype(np.float64), pose, person))
+        jaw, eyes, expression, pose, opening = (np.concatenate(column) for column in zip(*parts, strict=True))
+        posecode = np.concatenate([np.zeros_like(jaw), jaw], 1)
+        eyes = hold_behind_lids(eyes, opening)
+        codes = (_padded(person.shape, 300), _padded(expression, 100), posecode, eyes)
+        return Fit(
+            *(np.ascontiguousarray(a, np.float32) for a in (*codes, pose if transform is None else transform)), None
+        )
+
+    def poses_from(
+        self,
+        points: np.ndarray | PointSpool,  # (T, 478, 3)
+        steady: np.ndarray,  # (T, 3, 4) of another head on the same points
+        seen: np.ndarray,  # (T,) bool
+    ) -> np.ndarray:  # (T, 3, 4)
+        """Poses of FLAME that move exactly as those of another head, which were found from more than a few points."""
+        sample = _spread(np.flatnonzero(seen))
+        own = self.fit(points[sample]).transform
+        return carry_poses(steady, *follow_poses(own, steady[sample]))
+
+    def _person(self, points: np.ndarray, transform: np.ndarray | None) -> _State:
+        """The frames that say what a person looks like, and their shape."""
+        seen = self._seen(points)
+        state = self._start(seen, transform, None)
+        pose_known = transform is not None
+        state = self._with_eyes(self._descend_together(state, seen, pose_known), seen)
+        return self._descend_together(state, seen, pose_known)
+
+    def _frames(self, points: np.ndarray, transform: np.ndarray | None, person: _State) -> tuple[np.ndarray, ...]:
+        """Jaw (T, 3), eyes (T, 6), expression (T, E), pose (T, 3, 4) and opening of the lids (T, 2) of frames."""
+        seen = self._seen(points)
+        state = self._start(seen, transform, person)
+        pose_known = transform is not None
+        state = self._with_eyes(self._descend(state, seen, pose_known, _FRAME_ROUNDS), seen)
+        # Turned eyes pull at the lids, where the head has it so.
+        state = self._with_eyes(self._descend(state, seen, pose_known, _LAST_ROUNDS), seen)
+        return state.jaw, state.eyes, state.expression, state.transform, lid_opening(points)
+
+    def _seen(self, points: np.ndarray) -> np.ndarray:
+        """The landmarks (T, 70, 3) among points (T, 478, 3)."""
+        return points[:, self._index].astype(np.float64)
+
+    def _start(self, seen: np.ndarray, transform: np.ndarray | None, person: _State | None) -> _State:
+        """Mean expression, and poses by a similarity between the face and the points with their depths."""
+        n = len(seen)
+        shape = np.zeros(self._n_shape) if person is None else person.shape
+        expression = np.zeros(self._n_expression) if person is None else person.expression.mean(0)
+        jaw = np.zeros(3) if person is None else person.jaw.mean(0)
+        state = _State(
+            rotation=np.broadcast_to(np.eye(3), (n, 3, 3)),
+            shift=np.zeros((n, 3)),
+            jaw=np.tile(jaw, (n, 1)),
+            eyes=np.zeros((n, 6)),
+            expression=np.tile(expression, (n, 1)),
+            shape=shape,
+        )
+        if transform is not None:
+            pose = transform.astype(np.float64)
+            return replace(state, rotation=pose[..., :3], shift=pose[..., 3])
+        upright = seen * [1, -1, -1] - [(IMAGE_SIZE - 1) / 2, -(IMAGE_SIZE - 1) / 2, 0]
+        scale, rotation, shift = fit_similarity(self._place(state), upright, self._trust[:, 0] ** 2)
+        shift = np.concatenate([shift[:, :2] * FLIP[:2], np.full((n, 1), _SCALE)], 1) / scale[:, None]
+        return replace(state, rotation=rotation * FLIP, shift=shift)
+
+    def _place(self, state: _State) -> np.ndarray:
+        """The landmarks (T, 70, 3) in head space."""
+        return self._landmarks.turned(self._landmarks.unturned(state.codes), turn_matrices(state.jaw, state.eyes))
+
+    def _error(self, state: _State, seen: np.ndarray) -> np.ndarray:
+        """By how many standard deviations landmarks lie off, (T, 70, 3): right, down, away."""
+        camera = to_camera(self._place(state), state.transform)
+        depth = _SCALE / state.shift[:, 2:] * camera[..., 2] - seen[..., 2]
+        depth = depth - (depth @ self._depth_share)[:, None]
+        return np.concatenate([to_pixels(camera) - seen[..., :2], depth[..., None]], -1) * self._trust
+
+    def _cost(self, state: _State, seen: np.ndarray) -> np.ndarray:
+        """Of each frame, (T,); infinite where the head comes too near to the camera."""
+        error = (self._error(state, seen) ** 2).sum((1, 2))
+        error += (state.expression**2).sum(1) + (_jaw_precision(state.jaw) * state.jaw**2).sum(1)
+        return np.where(np.isfinite(error) & (state.shift[:, 2] > _NEAREST), error, np.inf)
+
+    def _jacobian(self, state: _State, first: int) -> np.ndarray:
+        """How errors change with turn (3), shift (3), jaw (3) and the codes from `first` on: (T, 210, 9 + K)."""
+        n = len(state.jaw)
+        turns = turn_matrices(state.jaw, state.eyes)
+        parts = self._landmarks.unturned(state.codes)
+        points = self._landmarks.turned(parts, turns)
+        spun = points @ state.rotation
+        camera = spun + state.shift[:, None]
+        into_camera = np.swapaxes(state.rotation, 1, 2)
+        moved = np.empty((n, 70, 3, 9 + self._landmarks.directions.shape[-1] - first))  # of points in the camera frame
+        x, y, z = spun[..., 0], spun[..., 1], spun[..., 2]
+        zero = np.zeros_like(x)
+        # A turn w about the camera's axes moves q by w x q.
+        moved[..., :3] = np.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1).reshape(n, 70, 3, 3)
+        moved[..., 3:6] = np.eye(3)
+        step = 1e-5
+        for axis in range(3):
+            beside = state.jaw + step * np.eye(3)[axis]
+            rate = (self._landmarks.turned(parts, turn_matrices(beside, state.eyes)) - points) / step
+            moved[..., 6 + axis] = rate @ state.rotation
+        joints = np.concatenate([into_camera[:, None], into_camera[:, None] @ turns], 1)  # (T, 4, 3, 3)
+        joints = joints.transpose(0, 2, 1, 3).reshape(3 * n, 12)
+        directions = self._landmarks.directions[..., first:].transpose(0, 2, 1, 3).reshape(12, -1)
+        moved[..., 9:] = (joints @ directions).reshape(n, 3, 70, -1).transpose(0, 2, 1, 3)
+        out = np.empty_like(moved)
+        slope = camera[..., :2] / camera[..., 2:]
+        out[..., :2, :] = -_SCALE * (moved[..., :2, :] - slope[..., None] * moved[..., 2:, :]) / camera[..., 2:, None]
+        away = moved[..., 2, :] * (_SCALE / state.shift[:, 2])[:, None, None]
+        out[..., 2, :] = away - np.einsum("l,tlk->tk", self._depth_share, away)[:, None]
+        out *= self._trust[..., None]
+        return out.reshape(n, 210, -1)
+
+    def _equations(
+        self, state: _State, seen: np.ndarray, pose_known: bool, first: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of each frame: its Jacobian (T, 210, F) and that of the shape (T, 210, S), normal matrix (T, F, F) and right
+        side (T, F) of its own parameters: pose unless it is known, jaw, expression.
+        """
+        jacobian = self._jacobian(state, first)
+        n_shape = self._n_shape - first
+        shared = jacobian[..., 9 : 9 + n_shape]
+        own = np.concatenate([jacobian[..., 6 if pose_known else 0 : 9], jacobian[..., 9 + n_shape :]], -1)
+        error = self._error(state, seen).reshape(len(own), 210)
+        free = np.zeros((len(own), 0 if pose_known else 6))
+        at = np.concatenate([free, state.jaw, state.expression], 1)
+        precision = np.concatenate([free, _jaw_precision(state.jaw), np.ones_like(state.expression)], 1)
+        normal = np.swapaxes(own, 1, 2) @ own
+        diagonal = np.arange(normal.shape[1])
+        normal[:, diagonal, diagonal] += precision
+        right = -np.einsum("tmf,tm->tf", own, error) - precision * at
+        return own, shared, normal, right
+
+    def _descend(self, state: _State, seen: np.ndarray, pose_known: bool, rounds: int) -> _State:
+        """Poses, jaws and expressions of frames whose person's shape is known, each frame on its own."""
+        cost = self._cost(state, seen)
+        damping = np.full(len(seen), 1e-3)
+        for _ in range(rounds):
+            _, _, normal, right = self._equations(state, seen, pose_known, self._n_shape)
+            step = np.linalg.solve(_damped(normal, damping), right[..., None])[..., 0]
+            moved = _moved(state, step, pose_known)
+            after = self._cost(moved, seen)
+            better = after < cost
+            state = _choose(better, moved, state)
+            damping = np.where(better, np.maximum(damping / 5, 1e-9), damping * 10)
+            settled = np.where(better, cost - after <= _SETTLED * cost, damping > _STUCK)
+            cost = np.where(better, after, cost)
+            if settled.all():
+                break
+        return state
+
+    def _descend_together(self, state: _State, seen: np.ndarray, pose_known: bool) -> _State:
+        """Poses, jaws, expressions of frames and the one shape that they share."""
+        damping = 1e-3
+        cost = self._cost(state, seen).sum() + state.shape @ state.shape
+        for _ in range(_PERSON_ROUNDS):
+            own, shared, normal, right = self._equations(state, seen, pose_known, 0)
+            error = self._error(state, seen).reshape(-1)
+            flat = shared.reshape(-1, shared.shape[-1])
+            cross = np.swapaxes(own, 1, 2) @ shared  # (T, F, S)
+            solved = np.linalg.solve(_damped(normal, damping), np.concatenate([cross, right[..., None]], -1))
+            matrix = _damped(flat.T @ flat + np.eye(flat.shape[1]), damping)
+            matrix = matrix - np.tensordot(cross, solved[..., :-1], ([0, 1], [0, 1]))
+            goal = -flat.T @ error - state.shape - np.tensordot(cross, solved[..., -1], ([0, 1], [0, 1]))
+            shape_step = np.linalg.solve(matrix, goal)
+            moved = _moved(state, solved[..., -1] - solved[..., :-1] @ shape_step, pose_known)
+            moved = replace(moved, shape=state.shape + shape_step)
+            after = self._cost(moved, seen).sum() + moved.shape @ moved.shape
+            if not after < cost:
+                damping *= 10
+                if damping > _STUCK:
+                    break
+                continue
+            settled = cost - after <= _SETTLED * cost
+            state, cost, damping = moved, after, max(damping / 5, 1e-9)
+            if settled:
+                break
+        return state
+
+    def _with_eyes(self, state: _State, seen: np.ndarray) -> _State:
+        """The eyes turned so that the irises stand between the eye's corners where they are seen to.
+
+        Where the codes have the corners beside where they are seen, the iris goes with them: a gaze is read off where
+        the iris stands in its eye.
+        """
+        drawn = to_pixels(to_camera(self._place(state), state.transform))
+        centres = self._landmarks.eye_joints(state.codes)
+        viewer = -np.einsum("tl,tkl->tk", state.shift, state.rotation)
+        goals = []
+        for side, part in enumerate(("left eye", "right eye")):
+            first, _ = PARTS_68[part]
+            corners = [first, first + 3]
+            beside = (drawn[:, corners] - seen[:, corners, :2]).mean(1)
+            rays = to_rays(seen[:, self._irises[side], :2] + beside)
+            rays = np.concatenate([rays, np.ones((len(rays), 1))], 1)
+            goals.append(viewer + np.einsum("tl,tkl->tk", rays, state.rotation))
+        for _ in range(_EYE_ROUNDS):
+            looks = self._place(state)[:, self._irises] - centres  # (T, 2, 3)
+            back = turn_matrices(state.jaw, state.eyes)[:, 1:]
+            at_rest = np.einsum("tsba,tsb->tsa", back, looks)
+            eyes = np.zeros_like(state.eyes)
+            for side, goal in enumerate(goals):
+                radius = np.linalg.norm(at_rest[:, side], axis=1)
+                goal = on_sphere(viewer, goal, centres[:, side], radius) - centres[:, side]
+                turn = np.clip(turn_onto(at_rest[:, side], goal), -EYE_LIMIT, EYE_LIMIT)
+                eyes[:, 3 * side : 3 * side + 2] = turn
+            state = replace(state, eyes=eyes)
+        return state
+
+
+def _spread(frames: np.ndarray) -> np.ndarray:
+    """At most `_SAMPLE` of some frames, evenly spread."""
+    return frames[np.linspace(0, len(frames) - 1, min(len(frames), _SAMPLE)).round().astype(int)]
+
+
+def follow_poses(
+    own: np.ndarray,  # (T, 3, 4) of this head
+    steady: np.ndarray,  # (T, 3, 4) of another head on the same person
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """How poses of one head become poses of another, (3, 3), (3,) and a scale for `carry_poses`.
+
+    The other head differs by a similarity that is the same in all frames. Its turn is the mean of what is seen; its
+    shift and scale are a least squares problem, held by what is usual where the head hardly moves.
+    """
+    turns = own[..., :3].astype(np.float64) @ np.swapaxes(steady[..., :3].astype(np.float64), -1, -2)
+    turn = Rotation.from_matrix(turns).mean().as_matrix()
+    # own shift = origin @ steady turn + scale * steady shift
+    rows = np.concatenate([np.swapaxes(steady[..., :3], -1, -2), steady[..., 3:]], -1).astype(np.float64)
+    weight = np.array([1.0, 1.0, 0.1])[:, None] / _SHIFT_NOISE  # depths are found from sizes
+    rows, goal = rows * weight, own[..., 3:].astype(np.float64) * weight
+    usual = np.array([0.0, 0.0, 0.0, 1.0])
+    precision = np.array([1.0, 1.0, 1.0, 1.0]) / 0.2**2
+    normal = np.einsum("tai,taj->ij", rows, rows) + np.diag(precision)
+    solved = np.linalg.solve(normal, np.einsum("tai,ta->i", rows, goal[..., 0]) + precision * usual)
+    return turn, solved[:3], float(solved[3])
+
+
+def carry_poses(steady: np.ndarray, turn: np.ndarray, origin: np.ndarray, scale: float) -> np.ndarray:  # (T, 3, 4)
+    """Poses (T, 3, 4) of one head as those of another; see `follow_poses`."""
+    rotation = steady[..., :3].astype(np.float64)
+    shift = origin @ rotation + scale * steady[..., 3]
+    return np.concatenate([turn @ rotation, shift[..., None]], -1).astype(np.float32)
+
+
+def _jaw_precision(jaw: np.ndarray) -> np.ndarray:
+    """Of the prior of jaws (T, 3): they open, but from closed they hardly close further."""
+    deviation = np.full_like(jaw, _JAW_OTHER)
+    deviation[:, 0] = np.where(jaw[:, 0] > 0, _JAW_OPEN, _JAW_OTHER)
+    return deviation**-2
+
+
+def _damped(normal: np.ndarray, damping: np.ndarray | float) -> np.ndarray:
+    """Matrices (..., N, N) with their diagonals raised by a part of (...,)."""
+    out = normal.copy()
+    diagonal = np.arange(normal.shape[-1])
+    out[..., diagonal, diagonal] *= 1 + np.asarray(damping)[..., None]
+    return out
+
+
+def _moved(state: _State, step: np.ndarray, pose_known: bool) -> _State:
+    """A state after steps (T, F) of its frames."""
+    if not pose_known:
+        turn = Rotation.from_rotvec(step[:, :3]).as_matrix()
+        rotation = state.rotation @ np.swapaxes(turn, 1, 2)
+        state = replace(state, rotation=rotation, shift=state.shift + step[:, 3:6])
+        step = step[:, 6:]
+    return replace(state, jaw=state.jaw + step[:, :3], expression=state.expression + step[:, 3:])
+
+
+def _choose(which: np.ndarray, a: _State, b: _State) -> _State:
+    """Frames of `a` where `which` (T,), of `b` elsewhere."""
+    names = ("rotation", "shift", "jaw", "eyes", "expression")
+    chosen = {
+        n: np.where(which.reshape(-1, *[1] * (getattr(a, n).ndim - 1)), getattr(a, n), getattr(b, n)) for n in names
+    }
+    return replace(b, **chosen)
+
+
+def _padded(codes: np.ndarray, length: int) -> np.ndarray:
+    """Codes (..., K) with zeros for the directions that the head was cut to do without."""
+    return np.concatenate([codes, np.zeros((*codes.shape[:-1], length - codes.shape[-1]))], -1)

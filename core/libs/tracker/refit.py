@@ -1,0 +1,46 @@
+"""A driver of the open head, for FLAME: its codes stand for the tracker's points, and FLAME is fitted to those."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from core.data.records import FOCAL, IMAGE_SIZE, SEEN, TrackedSequence
+from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model.topology import N_POINTS
+from core.libs.geometry import to_camera, to_pixels
+from core.libs.tracker.spool import PointSpool
+from core.libs.tracker.track import flame_fitter, sequence_from_points
+
+
+def to_flame(track: TrackedSequence, head: Path) -> TrackedSequence:
+    """The same motion in FLAME's codes.
+
+    Args:
+        track: of the open head. head: FLAME's file.
+    Raises:
+        UserError: the file is not FLAME's.
+    """
+    fitter, model = flame_fitter(head), FLAMEModel()
+    seen = track.status == SEEN
+    seen = seen if seen.any() else np.ones(len(track), bool)
+    with PointSpool() as points:
+        for frame in track:
+            points.append(tracked_points(model.evaluate(frame)[None], frame.transform_matrix[None])[0])
+        steady = track.transform_matrix.astype(np.float64)
+        transform = fitter.poses_from(points, steady, seen) if len(track) > 1 else None
+        args = (points, list(track.times), track.fps, track.status, track.crops, transform, fitter)
+        return replace(sequence_from_points(*args), smoothed=track.smoothed, torso=track.torso)
+
+
+def tracked_points(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    """What a perfect tracker sees of the open head: (T, 478, 3), pixels of the crop, and depth at the scale of x.
+
+    `vertices` (T, V, 3) in head space, `transform` (T, 3, 4).
+    """
+    camera = to_camera(vertices[:, :N_POINTS].astype(np.float64), transform.astype(np.float64))
+    distance = transform[:, None, 2:, 3]
+    depth = (camera[..., 2:] - distance) * FOCAL * IMAGE_SIZE / 2 / distance
+    return np.concatenate([to_pixels(camera), depth], -1).astype(np.float32)

@@ -1,0 +1,102 @@
+"""Where the shoulders of a driver go: they sway, breathe and lean on their own, whatever the head does.
+
+The shoulders of a reference frame are laid onto every frame by a similarity of the picture that makes the grey levels
+agree: inverse compositional image alignment (Baker and Matthews, IJCV 2004) with robust weights. Clothes often have no
+corner to follow, only a lapel's edge; an alignment of all pixels makes the most of that.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy.interpolate import griddata
+
+from core.data.records import FOCAL, IMAGE_SIZE
+from core.libs.geometry import NECK, to_camera, to_pixels
+
+_SIZE = 256  # pixels of the pictures compared
+_SCALE = _SIZE / IMAGE_SIZE
+_BLUR = 1.5  # pixels of the small picture: how far an alignment may be off and still be pulled in
+_ROUNDS = 12
+_FEWEST = 400  # pixels
+_STEEP = 4.0  # grey levels a pixel: where an edge is worth comparing
+_OFF = 12.0  # grey levels at which a pixel counts half
+_ALIKE = 0.35  # share of the weight that has to remain
+# Standard deviations of what shoulders do: head units, radians, logarithm of the growth; and of a pixel's grey level,
+# large because neighbours err together.
+_USUAL = np.array([0.15, 0.15, 0.1, 0.02])
+_NOISE = 200.0
+
+
+class TorsoTracker:
+    """Follows the shoulders through the frames of one driver.
+
+    Args:
+        picture: (512, 512, 3) uint8 RGB, the reference frame's crop. matte: (512, 512) of the person in it.
+        pixels: (M, 2) points in it. torso: (M,) in 0..1, how much each belongs to the shoulders.
+        transform: (3, 4) of the head in it.
+    """
+
+    def __init__(
+        self, picture: np.ndarray, matte: np.ndarray, pixels: np.ndarray, torso: np.ndarray, transform: np.ndarray
+    ) -> None:
+        grey = _shrink(picture)
+        neck = to_camera(NECK[None], transform.astype(np.float64))
+        self._neck = (to_pixels(neck)[0] + 0.5) * _SCALE - 0.5
+        self._unit = FOCAL * _SIZE / 2 / neck[0, 2]  # pixels of the small picture of a head unit there
+        gx, gy = cv2.Sobel(grey, -1, 1, 0, scale=1 / 8), cv2.Sobel(grey, -1, 0, 1, scale=1 / 8)
+        body = _torso_mask(pixels, torso) & (cv2.resize(matte, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA) > 0.5)
+        body[:, [0, 1, -2, -1]] = body[[0, 1, -2, -1]] = False
+        y, x = np.nonzero(body & (gx**2 + gy**2 > _STEEP**2))
+        at = np.stack([x, y], 1).astype(np.float32)
+        u, v = ((at - self._neck) / self._unit).T  # right and down from the neck, head units
+        gx, gy = gx[y, x] * self._unit, gy[y, x] * self._unit
+        self._at, self._values = at, grey[y, x]
+        # How the grey levels under the points change with shift to the right and down, roll and growth.
+        self._slopes = np.stack([gx, gy, gy * u - gx * v, gx * u + gy * v], 1).astype(np.float64)
+        self._motion = np.zeros(4)
+
+    def follow(self, picture: np.ndarray) -> np.ndarray:
+        """The motion (4,) since the reference frame, NaN where too little is seen of the shoulders.
+
+        Left and up at the neck in head units (the camera's axes), roll in radians (clockwise in the picture), and the
+        logarithm of the growth.
+        """
+        if len(self._at) < _FEWEST:
+            return np.full(4, np.nan)
+        grey = _shrink(picture)
+        motion, offset = self._motion, 0.0
+        for _ in range(_ROUNDS):
+            seen = cv2.remap(grey, self._moved(motion), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+            error = seen - self._values - offset
+            weight = 1 / (1 + (error / _OFF) ** 2)
+            offset += float(np.average(error, weights=weight))  # exposure
+            weighted = self._slopes * weight[:, None] / _NOISE**2
+            normal = weighted.T @ self._slopes + np.diag(1 / _USUAL**2)
+            step = np.linalg.solve(normal, weighted.T @ error + motion / _USUAL**2)
+            motion = motion - step
+            if np.abs(step).max() < 2e-4:
+                break
+        if weight.mean() < _ALIKE or (np.abs(motion) > 4 * _USUAL).any():
+            self._motion = np.zeros(4)
+            return np.full(4, np.nan)
+        self._motion = motion
+        return (motion * [-1, -1, 1, 1]).astype(np.float32)
+
+    def _moved(self, motion: np.ndarray) -> np.ndarray:
+        """Where a motion takes the points: (1, N, 2) in the small picture."""
+        c, s = np.exp(motion[3]) * np.array([np.cos(motion[2]), np.sin(motion[2])])
+        turned = (self._at - self._neck) @ np.array([[c, s], [-s, c]])
+        return (turned + self._neck + motion[:2] * self._unit)[None].astype(np.float32)
+
+
+def _shrink(picture: np.ndarray) -> np.ndarray:
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cv2.GaussianBlur(small, (0, 0), _BLUR)
+
+
+def _torso_mask(pixels: np.ndarray, torso: np.ndarray) -> np.ndarray:
+    """(S, S) bool: where the points around are surely shoulders."""
+    axis = (np.arange(_SIZE) + 0.5) / _SCALE - 0.5
+    return griddata(pixels, torso, tuple(np.meshgrid(axis, axis)), fill_value=0.0) > 0.97

@@ -1,0 +1,1 @@
+"""The published network: `models.GAGAvatar` itself, `adapter.PublishedAvatar` what the pipeline drives."""

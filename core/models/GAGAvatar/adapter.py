@@ -1,0 +1,116 @@
+"""The published network as the pipeline drives it: a tracked photo in, pictures out, and the photo's own detail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.data.records import TrackedFrame, TrackedSource
+from core.errors import UserError
+from core.models.rasterizer import warm_up
+
+from .detail import source_detail, with_detail
+from .models import COLORS, GAGAvatar, NetworkAvatar
+
+
+class Head(Protocol):
+    """A head model: `core.libs.flame_model.FLAMEModel` with FLAME's own file."""
+
+    def evaluate(self, frame: TrackedFrame) -> np.ndarray: ...  # (5023, 3)
+
+
+@dataclass
+class SourceAvatar:
+    """A photo as the network's Gaussians.
+
+    Attributes:
+        network: the Gaussians. picture: (3, 512, 512) the photo on black. vertices: (5023, 3) and transform: (3, 4) of
+        the photo. detailed: (N, 40) the Gaussians' 32 channels, 3 of detail and 5 that are empty, so that the
+        rasterizer need not pad them in every frame; None until a frame asks for detail.
+    """
+
+    network: NetworkAvatar
+    picture: Tensor
+    vertices: Tensor
+    transform: Tensor
+    detailed: Tensor | None = None
+
+
+class PublishedAvatar:
+    """The published network behind the pipeline's protocol.
+
+    It draws on black, as it was trained, and gives no matte: another background is not to be had from it.
+
+    Args:
+        network: with its weights.
+        head: FLAME, to place the photo's own vertices for its detail.
+    """
+
+    name = "gagavatar"
+
+    def __init__(self, network: GAGAvatar, head: Head) -> None:
+        self.network = network
+        self._head = head
+        # The pipeline keeps torch to one thread, which suits its small steps; a frame here is 137 GFLOP.
+        self._threads = torch.get_num_threads()
+
+    @classmethod
+    def load(cls, checkpoint: Path, head: Head, device: torch.device | str = "cpu") -> Self:
+        """From the released checkpoint. UserError with one line where it does not fit."""
+        return cls(GAGAvatar.from_checkpoint(checkpoint, device), head)
+
+    def warm_up(self) -> float:
+        """Compiles the rasterizer; returns the seconds that took."""
+        return warm_up(("alpha",), (COLORS,)) if self.network.device.type == "cpu" else 0.0
+
+    def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> SourceAvatar:
+        """The avatar of a tracked photo; `anchor` is for avatars with shoulders and is not read."""
+        if source.frame.head != "flame":
+            came = source.frame.head
+            raise UserError(f"the photo was tracked for the {came} head, this network needs flame: track it with -f")
+        image, matte = source.shown()
+        picture = torch.from_numpy(image.astype(np.float32) / 255 * matte[..., None]).permute(2, 0, 1)
+        picture = picture.to(self.network.device)
+        transform = _tensor(source.frame.transform_matrix, picture)
+        vertices = _tensor(self._head.evaluate(source.frame), picture)
+        with _torch_threads(self._threads):
+            return SourceAvatar(self.network.encode(picture, transform), picture, vertices, transform)
+
+    def render(
+        self, avatar: SourceAvatar, vertices: np.ndarray, transform_matrix: np.ndarray, detail: float = 0.0
+    ) -> Tensor:
+        """The picture (3, 512, 512) in 0..1, on the CPU, of FLAME's vertices (5023, 3) under a transform (3, 4).
+
+        `detail` (0..1): how much of what the photo shows and the network does not is added.
+        """
+        assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
+        moved, transform = _tensor(vertices, avatar.picture), _tensor(transform_matrix, avatar.picture)
+        with _torch_threads(self._threads):
+            if detail == 0:
+                return self.network.render(avatar.network, moved, transform).cpu()
+            if avatar.detailed is None:
+                avatar.detailed = source_detail(
+                    self.network, avatar.network, avatar.picture, avatar.vertices, avatar.transform
+                )
+            return with_detail(self.network, avatar.network, avatar.detailed, moved, transform, detail).cpu()
+
+
+def _tensor(values: np.ndarray, like: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(like.device)
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,69 @@
+"""The photo's own detail: what it shows and the network does not, carried on the Gaussians into every frame.
+
+At the photo's own pose the network's picture is subtracted from the photo. Each Gaussian that is seen there takes the
+difference at its place as three more colours, and a frame's raster of these is added to the network's picture. A
+Gaussian draws over many pixels, so that one pass gives the difference blurred; what is still missing is given to the
+Gaussians again a few times (Irani and Peleg, Improving resolution by image registration, CVGIP 1991).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from core.data.records import FOCAL, IMAGE_SIZE
+
+from .models import COLORS, N_VERTICES, GAGAvatar, NetworkAvatar
+
+PASSES = 4
+BEHIND = 0.1  # head units: a Gaussian this far behind the mean depth of its pixel still counts as seen
+WIDTH = 40  # channels: 32, 3 of detail, and what fills up the rasterizer's vectors of eight
+LIMIT = 1.0  # of a colour's detail: no picture differs by more
+
+
+@torch.inference_mode()
+def source_detail(
+    network: GAGAvatar, avatar: NetworkAvatar, picture: Tensor, vertices: Tensor, transform: Tensor
+) -> Tensor:  # (N, 40)
+    """The Gaussians' colours with the detail of the photo (3, 512, 512) that the avatar was made of."""
+    missing = picture - network.render(avatar, vertices, transform)
+    gaussians = avatar.gaussians
+    xyz = gaussians["xyz"].clone()
+    xyz[:N_VERTICES] = vertices
+    camera = xyz @ transform[:, :3] + transform[:, 3]
+    depth = camera[:, 2:]
+    # In units of grid_sample: -1 and 1 are the picture's edges.
+    place = (-FOCAL * camera[:, :2] / depth.clamp_min(1e-6))[None, None]
+
+    depths = network.rasterize(avatar, vertices, transform, torch.cat([depth, torch.ones_like(depth)], 1))
+    mean_depth = depths[:, :1] / depths[:, 1:].clamp_min(1e-6)
+    seen = (depth > 0) & (depth <= _sample(mean_depth, place) + BEHIND) & (place[0, 0].abs().amax(1, True) < 1)
+
+    out = torch.zeros(len(xyz), WIDTH, device=xyz.device)
+    out[:, :COLORS] = gaussians["colors"]
+    detail = torch.zeros(len(xyz), 3, device=xyz.device)
+    left = missing[None]
+    for _ in range(PASSES):
+        more = (detail + seen * _sample(left, place)).clamp_(-LIMIT, LIMIT)
+        still = missing - network.rasterize(avatar, vertices, transform, more)
+        if still.square().sum() >= left.square().sum():  # what is left is finer than the Gaussians can draw
+            break
+        detail, left = more, still
+    out[:, COLORS : COLORS + 3] = detail
+    return out
+
+
+@torch.inference_mode()
+def with_detail(
+    network: GAGAvatar, avatar: NetworkAvatar, detailed: Tensor, vertices: Tensor, transform: Tensor, strength: float
+) -> Tensor:
+    """The picture (3, 512, 512) in 0..1 of a frame with detail."""
+    raster = network.rasterize(avatar, vertices, transform, detailed)
+    picture = network.upsample(raster[:, :COLORS])[0]
+    return picture.add_(raster[0, COLORS : COLORS + 3], alpha=strength).clamp_(0, 1)
+
+
+def _sample(image: Tensor, place: Tensor) -> Tensor:  # (1, C, H, W), (1, 1, N, 2) -> (N, C)
+    assert image.shape[-2:] == (IMAGE_SIZE, IMAGE_SIZE), f"picture must be 512 x 512, got {tuple(image.shape)}"
+    return functional.grid_sample(image, place, align_corners=False, padding_mode="border")[0, :, 0].T

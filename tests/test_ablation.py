@@ -1,0 +1,482 @@
+"""The ablation: its statistics against closed forms, and a whole run on a clip of plain greys with known scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.image import write_image
+from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
+from core.data.video import VideoReader, VideoWriter
+from core.errors import UserError
+from core.evaluation import ablation, metrics, runner, sheets, statistics
+from core.evaluation.measure import Bench
+from core.evaluation.setting import Setting
+from core.evaluation.statistics import METRICS, Gain, Metric, block_resamples, compare, gain, statistic
+from core.evaluation.tables import Group, compare_all, markdown
+from core.evaluation.variants import Pair, Variant, comparisons, make_pair, read_pairs, standard_variants
+from core.libs.tracker.base import Observation
+from core.options import IMPROVEMENTS, Options
+from core.parts import Parts
+
+FPS, FRAMES = Fraction(25), 9
+MEAN = Metric("m", "m", "", 3, "up", "mean", ("x",))
+
+
+# ----------------------------------------------------------------------------------------------------- statistics
+
+
+@pytest.fixture
+def series() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    a = random.normal(size=(60, 2))
+    return a, 0.5 * a + random.normal(size=(60, 2))
+
+
+def metric_of(kind: str, goal: str = "up") -> Metric:
+    return Metric("m", "m", "", 3, goal, kind, ("x", "y"))
+
+
+def test_each_statistic_is_what_it_says(series):
+    x, y = series
+    columns = {"x": x, "y": y}
+    expected = metrics.correlation(x, y)
+    assert statistic(metric_of("correlation"), columns) == pytest.approx(expected)
+    amplitude = np.sqrt(x.var(0).sum() / y.var(0).sum())
+    assert statistic(metric_of("amplitude"), columns) == pytest.approx(amplitude)
+    columns = {"x": x[:, 0] ** 2, "y": y[:, 0] ** 2}
+    rms = np.sqrt((x[:, 0] ** 2).mean()) - np.sqrt((y[:, 0] ** 2).mean())
+    assert statistic(metric_of("rms"), columns) == pytest.approx(rms)
+    assert statistic(metric_of("ratio"), columns) == pytest.approx((x[:, 0] ** 2).sum() / (y[:, 0] ** 2).sum())
+    medians = np.median(x[:, 0] ** 2) / np.median(y[:, 0] ** 2)
+    assert statistic(metric_of("median ratio"), columns) == pytest.approx(medians)
+    assert statistic(MEAN, columns) == pytest.approx((x[:, 0] ** 2).mean())
+    assert np.isnan(statistic(MEAN, {"other": x}))
+
+
+@pytest.mark.parametrize("kind", ["mean", "rms", "ratio", "median ratio", "correlation", "amplitude"])
+def test_frames_without_a_value_do_not_count_and_drawn_frames_do(series, kind):
+    columns = {"x": series[0][:, 0] ** 2, "y": series[1][:, 0] ** 2}
+    metric = MEAN if kind == "mean" else metric_of(kind)
+    kept = np.arange(60) % 3 != 0
+    holes = {**columns, "y": np.where(kept, columns["y"], np.nan)}
+    holes["x"] = np.where(kept, columns["x"], np.nan if kind == "mean" else columns["x"])
+    without = {name: value[kept] for name, value in columns.items()}
+    assert statistic(metric, holes) == pytest.approx(statistic(metric, without))
+    index = np.random.default_rng(1).integers(0, 60, (4, 60))
+    drawn = statistic(metric, columns, index)
+    one_by_one = [statistic(metric, {k: v[i] for k, v in columns.items()}) for i in index]
+    np.testing.assert_allclose(drawn, one_by_one)
+
+
+def test_gains_point_the_right_way():
+    assert gain(metric_of("mean", "up"), np.array(1.0), np.array(3.0)) == 2
+    assert gain(metric_of("mean", "down"), np.array(1.0), np.array(3.0)) == -2
+    assert gain(metric_of("mean", "one"), np.array(0.7), np.array(1.1)) == pytest.approx(0.2)
+
+
+def test_blocks_are_runs_of_frames():
+    index = block_resamples(50, 10, 200, np.random.default_rng(0))
+    assert index.shape == (200, 50)
+    steps = np.diff(index, axis=1) % 50
+    inside = np.arange(1, 50) % 10 != 0
+    assert (steps[:, inside] == 1).all()
+    assert len(np.unique(steps[:, ~inside])) > 20
+    counts = np.bincount(index.ravel(), minlength=50)
+    assert counts.min() > 0.6 * counts.mean()  # the ends of the clip are drawn as often as its middle
+
+
+def test_the_interval_of_a_mean_is_that_of_theory():
+    random = np.random.default_rng(2)
+    x = random.normal(size=400)
+    result = compare(MEAN, [({"x": np.zeros(400)}, {"x": x})], [1], count=4000)
+    half = 1.96 * x.std() / 20
+    assert (result.low, result.high) == pytest.approx((x.mean() - half, x.mean() + half), abs=0.01)
+
+
+def test_differences_are_paired():
+    """Frames differ far more from one another than the variants do: only the same frames, compared, show the gain."""
+    random = np.random.default_rng(3)
+    base = 10 * random.normal(size=100)
+    result = compare(MEAN, [({"x": base}, {"x": base + 0.1 + 0.01 * random.normal(size=100)})], [5])
+    assert result.verdict == "better"
+    assert result.gain == pytest.approx(0.1, abs=0.01)
+    assert result.relative == pytest.approx(result.gain / abs(base.mean()))
+    assert result.high - result.low < 0.02
+
+
+def test_a_gain_within_its_interval_is_none():
+    random = np.random.default_rng(4)
+    base = {"x": random.normal(size=80)}
+    assert compare(MEAN, [(base, base)], [5]).verdict == "none"
+    noisy = {"x": base["x"] + 0.05 * random.normal(size=80)}
+    assert compare(MEAN, [(base, noisy)], [5]).verdict == "none"
+    assert compare(MEAN, [(base, {"x": np.full(80, np.nan)})], [5]).verdict == "not measured"
+    assert compare(MEAN, [(base, {})], [5]).verdict == "not measured"
+
+
+def test_neighbours_that_resemble_one_another_widen_the_interval():
+    slow = {"x": np.repeat(np.random.default_rng(5).normal(size=10), 25)}
+    zero = {"x": np.zeros(250)}
+    single, blocks = (compare(MEAN, [(zero, slow)], [block]) for block in (1, 25))
+    assert blocks.high - blocks.low > 3 * (single.high - single.low)
+
+
+def test_clips_are_drawn_too():
+    """Gains of exactly +1 and -1 in two clips: no frame says otherwise, yet the mean is as good as nothing."""
+    clips = [({"x": np.zeros(30)}, {"x": np.full(30, value)}) for value in (1.0, -1.0)]
+    result = compare(MEAN, clips, [5, 5])
+    assert (result.gain, result.low, result.high) == (0, -1, 1)
+    assert result.verdict == "none"
+    assert compare(MEAN, clips, [5, 5]) == result  # seeded
+    agreed = compare(MEAN, [clips[0]] * 3, [5] * 3)
+    assert (agreed.verdict, agreed.low, agreed.clips) == ("better", 1, 3)
+
+
+def test_frames_that_one_side_lacks_count_for_neither():
+    base, value = np.arange(20.0), np.arange(20.0) + 1
+    value[:10] = np.nan
+    result = compare(MEAN, [({"x": base}, {"x": value})], [1])
+    assert (result.base, result.gain) == pytest.approx((14.5, 1))
+
+
+# ------------------------------------------------------------------------------------------------ pairs and variants
+
+
+def test_standard_variants_switch_what_their_name_says():
+    options = Options()
+    on = {v.name: [name for name in IMPROVEMENTS if v.applied(options).wants(name)] for v in standard_variants()}
+    assert len(on) == 10
+    assert on["off"] == []
+    assert on["all"] == list(IMPROVEMENTS)
+    for name in IMPROVEMENTS:
+        short = name.split("_")[0]
+        assert on[short] == [name]
+        assert on[f"without {short}"] == [other for other in IMPROVEMENTS if other != name]
+    assert Variant("off").applied(Options(enhanced=True)).wants("gaze_correct") is False
+
+
+def test_comparisons():
+    found = comparisons([v.name for v in standard_variants()])
+    assert ("all", "off", "all") in found
+    assert ("gaze", "off", "gaze") in found
+    assert ("gaze last", "without gaze", "all") in found
+    assert len(found) == 9
+    assert comparisons(["off", "detail"]) == [("detail", "off", "detail")]
+    assert comparisons(["detail", "all"]) == []
+
+
+def test_pairs(clip, photo, tmp_path):
+    assert make_pair(None, clip).same_person
+    assert make_pair("first-frame", clip).name == "clip"
+    assert make_pair(photo, clip) == Pair("photo-clip", clip, photo)
+    file = tmp_path / "pairs.yaml"
+    file.write_text(f"- driver: {clip}\n- driver: {clip}\n  source: {photo}\n  name: cross\n")
+    assert read_pairs(file) == [Pair("clip", clip), Pair("cross", clip, photo)]
+    for text, said in [
+        ("driver: x", "write a list"),
+        (f"- {{driver: {clip}, sorce: x}}", "is no pair"),
+        (f"- driver: {clip}\n- driver: {clip}", "two pairs are called clip"),
+        (f"- driver: {photo}", "needs a video"),
+        ("- [", "cannot be read"),
+    ]:
+        file.write_text(text)
+        with pytest.raises(UserError, match=said):
+            read_pairs(file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give a driver"),
+        (["-d", "none.mp4"], "none.mp4"),
+        (["-d", "CLIP", "--pairs", "x.yaml"], "give a driver"),
+        (["-d", "CLIP", "--stride", "0"], "--stride"),
+        (["-d", "CLIP", "--variants", "all"], "keep 'off'"),
+        (["-d", "CLIP", "--modell", "lifted"], "--modell"),
+        (["-i", "CLIP", "-d", "CLIP"], "give a picture"),
+    ],
+)
+def test_wrong_arguments_are_one_line(clip, tmp_path, capsys, arguments, said):
+    arguments = [str(clip) if a == "CLIP" else a for a in arguments]
+    assert ablation.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+# ----------------------------------------------------------------------------- a whole run, with stand-ins for the slow
+
+
+def mean_face() -> np.ndarray:
+    points = np.random.default_rng(1).normal(0, 0.4, (metrics.N_POINTS, 3))
+    points[list(metrics.STABLE_POINTS)] = metrics.STABLE_TEMPLATE
+    points[:, :2] = points[:, :2].clip(-1.2, 1.2)
+    return points * 100 + [256, 256, 0]
+
+
+class GreyTracker:
+    """Sees the mean face in everything, moved to the right by as many pixels as the picture is bright."""
+
+    name, version = "grey", "1"
+
+    def follow(self, image: np.ndarray) -> Observation | None:
+        return Observation((mean_face() + [image.mean() / 10, 0, 0]).astype(np.float32))
+
+    detect = follow
+
+    def matte(self, image: np.ndarray) -> np.ndarray:
+        return np.ones(image.shape[:2], np.float32)
+
+    def reset(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def a_track(times: list[Fraction]) -> TrackedSequence:
+    n = len(times)
+    pose = np.concatenate([np.diag([-1, 1, -1]), [[0], [0], [30]]], 1).astype(np.float32)
+    return TrackedSequence(
+        shapecode=np.zeros((1, 300), np.float32),
+        expcode=np.zeros((n, 100), np.float32),
+        posecode=np.zeros((n, 6), np.float32),
+        eyecode=np.zeros((n, 6), np.float32),
+        transform_matrix=np.tile(pose, (n, 1, 1)),
+        bbox=np.tile(np.float32([0.2, 0.2, 0.8, 0.8]), (n, 1)),
+        times=tuple(times),
+        fps=FPS,
+        status=np.zeros(n, np.int8),
+        crops=np.tile(np.float32([0, 0, 512]), (n, 1)),
+    )
+
+
+def a_source(*_) -> TrackedSource:
+    codes = {"shapecode": 300, "expcode": 100, "posecode": 6, "eyecode": 6, "bbox": 4}
+    track = a_track([Fraction(0)])
+    frame = TrackedFrame(
+        **{name: np.zeros(n, np.float32) for name, n in codes.items()}, transform_matrix=track.transform_matrix[0]
+    )
+    image = np.full((704, 704, 3), 90, np.uint8)
+    return TrackedSource(frame, image, np.ones((704, 704), np.float32), 96, np.ones((704, 704), bool))
+
+
+class GreyAvatar:
+    """Grey pictures: 100 / 255, or 110 / 255 where the motion is absolute."""
+
+    name = "grey"
+
+    def __init__(self, grey: int, count: list[int]) -> None:
+        self.grey, self.count = grey, count
+
+    def warm_up(self) -> float:
+        return 0.0
+
+    def encode(self, source, anchor=None) -> int:
+        return self.grey
+
+    def render(self, avatar, vertices, transform_matrix, **_) -> torch.Tensor:
+        self.count.append(1)
+        return torch.full((3, 512, 512), avatar / 255)
+
+
+class PointHead:
+    kind = "open"
+    faces = np.array([[0, 1, 2]])
+
+    def evaluate(self, frame: TrackedFrame) -> np.ndarray:
+        return np.zeros((3, 3), np.float32)
+
+
+def grey_parts(options: Options, count: list[int]) -> Parts:
+    grey = 110 if options.background == "white" else 100
+    return Parts(
+        track_source=lambda path, force: a_source(),
+        track_driver=lambda path, force, advance: a_track([f.time for f in VideoReader(path)]),
+        crop=lambda image, square: image,
+        transfer=lambda source, driver: driver,
+        head=PointHead(),
+        model=GreyAvatar(grey, count),
+    )
+
+
+@contextmanager
+def grey_bench(setting: Setting, count: list[int]) -> Iterator[Bench]:
+    yield Bench(setting, GreyTracker(), partial(grey_parts, count=count), a_source)
+
+
+BRIGHTER = (Variant("off"), Variant("all", {"background": "white"}))  # 10 levels brighter, see `grey_parts`
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    write_image(tmp_path / "photo.png", np.full((64, 64, 3), 90, np.uint8))
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nine frames of the grey 120, each."""
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter(tmp_path / "clip.mp4", FPS, (512, 512)) as writer:
+        for _ in range(FRAMES):
+            writer.write(np.full((512, 512, 3), 120, np.uint8))
+    return tmp_path / "clip.mp4"
+
+
+def ablate(pairs: list[Pair], out: Path, count: list[int], **changes) -> list:
+    settings = {
+        "variants": BRIGHTER,
+        "stride": 2,
+        "workers": 1,
+        "quiet": True,
+        "opener": partial(grey_bench, count=count),
+    }
+    return ablation.ablate(pairs, out, **{**settings, **changes})
+
+
+def test_self_reenactment_has_the_scores_of_greys(clip, tmp_path):
+    count: list[int] = []
+    rows = ablate([make_pair(None, clip)], tmp_path / "out", count)
+    found = {row.metric.key: row.result for row in rows if row.label == "all"}
+    truth = next(iter(VideoReader(clip))).image[256, 256].astype(float)
+    expected = [20 * np.log10(255 / np.sqrt(np.square(truth - grey).mean())) for grey in (100, 110)]
+    assert found["psnr"].base == pytest.approx(expected[0], abs=1e-3)
+    assert found["psnr"].gain == pytest.approx(expected[1] - expected[0], abs=1e-3)
+    assert found["psnr"].verdict == "better"
+    assert found["stability"].value == pytest.approx(1, abs=1e-6)
+    assert found["stability"].verdict == "none"
+    # The tracker sees 1 px for 10 levels
+    assert found["akd"].value == pytest.approx((truth.mean() - 110) / 10, abs=0.02)
+    assert found["akd"].gain == pytest.approx(1, abs=0.02)
+    assert found["jitter"].value == pytest.approx(0, abs=1e-6)
+    assert found["lpips"].verdict == "not measured"
+    # 9 frames of each variant and 9 of off beside it, to time both by turns
+    assert len(count) == 3 * FRAMES
+
+
+def test_what_is_written(clip, photo, tmp_path):
+    out = tmp_path / "out"
+    ablate([make_pair(None, clip), make_pair(photo, clip)], out, [])
+    names = {path.name for path in out.iterdir()}
+    assert {"table.md", "table.csv", "metrics.json", "sheet_clip.png", "time_photo-clip.png"} <= names
+    assert {"gains_self-reenactment.png", "gains_cross-identity.png", "off_all_clip.mp4"} <= names
+    video = VideoReader(out / "off_all_clip.mp4")
+    frames = [frame.image for frame in video]
+    assert (len(frames), video.fps, video.size) == (FRAMES, FPS, (1536, 512))
+    panels = [frames[4][100:400, 512 * i + 100 : 512 * i + 400].mean() for i in range(3)]
+    assert panels == pytest.approx([120, 100, 110], abs=3)
+    content = json.loads((out / "metrics.json").read_text())
+    assert content["values"]["self-reenactment"]["clip"]["off"]["lpips"] is None
+    assert content["values"]["cross-identity"]["photo-clip"]["all"]["found"] == 1
+    rows = list(csv.DictReader((out / "table.csv").open()))
+    assert {row["group"] for row in rows} == {"self-reenactment", "cross-identity"}
+    assert not [row for row in rows if row["group"] == "cross-identity" and row["metric"] == "psnr"]
+    text = (out / "table.md").read_text()
+    assert "| LPIPS (lower is better)" in text
+    assert "not available" in text
+    assert "none" in text
+
+
+def test_a_finished_run_is_not_made_again(clip, tmp_path):
+    count: list[int] = []
+    pair, out = make_pair(None, clip), tmp_path / "out"
+    first = ablate([pair], out, count)
+    made, text = len(count), (out / "table.md").read_text()
+    assert repr(ablate([pair], out, count)) == repr(first)
+    assert len(count) == made
+    assert (out / "table.md").read_text() == text
+    columns = next((out / "runs" / "clip").glob("all-*")) / "columns.npz"
+    columns.unlink()  # as if it had been killed there
+    ablate([pair], out, count)
+    assert len(count) == made + 2 * FRAMES
+    ablate([pair], out, count, stride=3)  # measured otherwise: all anew
+    assert len(count) == 2 * made + 2 * FRAMES
+
+
+class BlindTracker(GreyTracker):
+    """Sees no face in what is darker than the clip, which the results are."""
+
+    def follow(self, image: np.ndarray) -> Observation | None:
+        return super().follow(image) if image.mean() > 115 else None
+
+
+def test_results_without_a_face_are_said_and_not_measured(clip, tmp_path):
+    @contextmanager
+    def blind(setting: Setting) -> Iterator[Bench]:
+        yield Bench(setting, BlindTracker(), partial(grey_parts, count=[]), a_source)
+
+    rows = ablate([make_pair(None, clip)], tmp_path / "out", [], opener=blind)
+    found = {row.metric.key: row.result for row in rows}
+    assert found["found"].value == 0
+    assert {found[key].verdict for key in ("akd", "gaze", "jitter", "mouth")} == {"not measured"}
+    assert found["psnr"].verdict == "better"
+
+
+def test_only_the_first_frames(clip, tmp_path):
+    count: list[int] = []
+    ablate([make_pair(None, clip)], tmp_path / "out", count, frames=5, variants=[Variant("off")])
+    assert len(count) == 5
+    with pytest.raises(UserError, match=r"clip: .*at least three frames"):
+        ablate([make_pair(None, clip)], tmp_path / "out", count, frames=2)
+
+
+def test_keys_follow_options_and_inputs(clip, photo, tmp_path):
+    def keys(pair: Pair, **changes) -> list[str]:
+        setting = Setting(pair, **changes)
+        return [run.folder.name for run in runner.plan([setting], [Variant("off")], tmp_path)]
+
+    pair = make_pair(photo, clip)
+    assert keys(pair) == keys(pair)
+    before = keys(pair)
+    assert keys(pair, arguments=("--background", "red")) != before
+    assert keys(pair, noise=1) != keys(pair, noise=2)
+    write_image(photo, np.full((64, 64, 3), 91, np.uint8))
+    assert keys(pair) != before
+
+
+def test_runs_are_shared_out_by_setting(clip, tmp_path):
+    setting = Setting(make_pair(None, clip))
+    runs = runner.plan([setting, replace(setting, noise=0)], standard_variants(), tmp_path)
+    assert [len(share.runs) for share in runner.share_out(runs, 2)] == [10, 10]
+    alone = runner.share_out(runs[:10], 2)
+    assert sorted(run.variant.name for share in alone for run in share.runs) == sorted(
+        r.variant.name for r in runs[:10]
+    )
+    assert [len(share.runs) for share in alone] == [5, 5]
+
+
+def test_the_zoom_stays_inside_and_holds_the_part():
+    points = mean_face()
+    points[[33, 263]] = [[5, 300, 0], [200, 310, 0]]
+    x0, y0, x1, y1 = sheets.zoom_box(points, "eyes")
+    assert min(x0, y0) >= 0
+    assert max(x1, y1) <= 512
+    assert x0 <= 5 < 200 <= x1
+    assert x1 - x0 == pytest.approx(2 * (y1 - y0), abs=1)
+
+
+def test_markdown_says_none_and_averages_clips():
+    columns = {"psnr": np.full(20, 30.0), "ms": np.ones(20), "ms_off": np.ones(20), "fps": np.array(25.0)}
+    better = {**columns, "psnr": columns["psnr"] + 2}
+    results = {"a": {"off": columns, "all": better}, "b": {"off": columns, "all": better}}
+    group = Group("self-reenactment", results, {"a": 5, "b": 5}, True)
+    text = markdown([group], compare_all(group), "about")
+    line = next(line for line in text.splitlines() if line.startswith("| PSNR, dB"))
+    assert [cell.strip() for cell in line.split("|")[2:4]] == ["30.00", "32.00"]
+    assert "+2.00 [+2.00, +2.00]" in text
+    speed = [line for line in text.splitlines() if line.startswith("| frames per second")]
+    assert "none" in speed[1]
+    assert isinstance(compare_all(group)[0].result, Gain)
+    assert {row.clip for row in compare_all(group)} == {"all", "a", "b"}
+    assert statistics.RESAMPLES >= 1000
+    assert len({metric.key for metric in METRICS}) == len(METRICS)

@@ -1,0 +1,328 @@
+"""Detail: the pyramid, the enhancer and its twin, and what the built-in avatar keeps of its photo."""
+
+import io
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.data.records import IMAGE_SIZE, TrackedSource
+from core.libs.flame_model import FLAMEModel
+from core.libs.geometry import head_rotation, to_camera, to_pixels
+from core.libs.tracker.base import N_POINTS
+from core.models.LiftedAvatar.models import LiftedAvatar
+from core.models.modules.detail_enhancer import (
+    DetailEnhancer,
+    LaplacianPyramid,
+    SobelEdgeDetector,
+    face_matte,
+    source_detail_fade,
+)
+from tests.synthetic_head import a_frame
+
+MARGIN = 96
+
+
+def batch(image: np.ndarray) -> torch.Tensor:
+    """(H, W) or (H, W, 3) to (1, 3, H, W) float32."""
+    image = np.stack([image] * 3, -1) if image.ndim == 2 else image
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]
+
+
+def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """(H, W, 3) in about 0.2 .. 0.8: structures of all sizes, no two channels alike."""
+    random = np.random.default_rng(seed)
+    sizes = ((1.0, 0.04), (2.5, 0.12), (8.0, 0.4))
+    noise = sum(a * s * cv2.GaussianBlur(random.normal(size=(height, width, 3)), (0, 0), s) for s, a in sizes)
+    return np.clip(0.5 + noise, 0, 1).astype(np.float32)
+
+
+def disc(height: int, width: int, radius: float) -> torch.Tensor:
+    """(1, 1, H, W): a soft disc in the middle."""
+    y, x = np.mgrid[:height, :width]
+    away = np.hypot(y - height / 2, x - width / 2)
+    return torch.from_numpy(np.clip(radius - away + 0.5, 0, 1).astype(np.float32))[None, None]
+
+
+# ----------------------------------------------------------------------------------------------------------- pyramid
+
+
+@pytest.mark.parametrize("size", [(64, 64), (63, 50), (17, 129), (5, 9), (3, 2), (1, 1)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_pyramid_gives_back_what_it_was_built_from(size, dtype):
+    image = torch.rand(2, 3, *size, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    pyramid = LaplacianPyramid(4)
+    levels = pyramid.build(image)
+    assert (pyramid.collapse(levels) - image).abs().max() < 1e-6
+    assert all(level.shape[2:] == tuple(-(-s // 2**i) for s in size) for i, level in enumerate(levels))
+
+
+def test_the_pyramid_has_the_levels_asked_for_and_no_detail_where_there_is_none():
+    levels = LaplacianPyramid(4).build(torch.full((1, 1, 64, 48), 0.3, dtype=torch.float64))
+    assert len(levels) == 4
+    assert all(band.abs().max() < 1e-12 for band in levels[:-1])
+    assert (levels[-1] - 0.3).abs().max() < 1e-12
+
+
+def test_reduce_is_the_binomial_filter_of_the_paper():
+    impulse = torch.zeros(1, 1, 17, 17, dtype=torch.float64)
+    impulse[..., 8, 8] = 1
+    reduced = LaplacianPyramid.reduce(impulse)[0, 0]
+    row = torch.tensor([1, 6, 1], dtype=torch.float64) / 16
+    assert torch.allclose(reduced[3:6, 3:6], torch.outer(row, row))
+    assert reduced.sum() == pytest.approx(0.25)
+
+
+# ----------------------------------------------------------------------------------------------------------- Sobel
+
+
+def test_the_edge_of_a_ramp_is_its_slope_on_a_fixed_scale():
+    slope, scale = 0.01, 0.03
+    ramp = torch.arange(20, dtype=torch.float64).mul(slope).expand(1, 3, 15, 20)
+    detector = SobelEdgeDetector(scale)
+    inside = detector(ramp)[..., 1:-1]
+    assert torch.allclose(inside, torch.full_like(inside, slope**2 / (slope**2 + scale**2)))
+    assert torch.allclose(detector(ramp.transpose(2, 3))[..., 1:-1, :], inside.transpose(2, 3))
+    assert list(detector.state_dict()) == []
+
+
+# -------------------------------------------------------------------------------------------------------- the enhancer
+
+
+def test_strength_zero_is_the_identity_to_the_bit_and_nothing_is_stored():
+    image = batch(texture(40, 50))
+    assert torch.equal(DetailEnhancer(enhancement_strength=0)(image), image)
+    assert torch.equal(DetailEnhancer()(image, strength_multiplier=0.0), image)
+    enhancer = DetailEnhancer()
+    assert not torch.equal(enhancer(image), image)
+    assert list(enhancer.state_dict()) == []
+    assert list(enhancer.parameters()) == []
+    enhancer.load_state_dict({}, strict=True)
+
+
+@pytest.mark.parametrize("size", [(96, 120), (65, 93), (33, 40), (9, 8), (7, 8)])
+@pytest.mark.parametrize("levels", [2, 4, 6])
+def test_the_fast_path_is_its_torch_twin(size, levels):
+    enhancer = DetailEnhancer(levels)
+    image = torch.cat([batch(texture(*size, seed)) for seed in range(2)])
+    matte = disc(*size, 0.45 * min(size)).expand(2, -1, -1, -1).contiguous()
+    for where in (None, matte):
+        for picture in (image, image.contiguous(memory_format=torch.channels_last)):
+            fast = enhancer(picture, 2.0, where)
+            assert fast.dtype == picture.dtype
+            assert fast.stride() == picture.stride()
+            assert (fast - enhancer._with_torch(picture, 0.6, where)).abs().max() < 2e-6
+    if min(size) > 60:
+        assert (enhancer(image, 2.0, matte) - image).abs().max() > 0.002  # there is something to compare
+
+
+def test_every_type_and_every_picture_of_a_batch_by_itself():
+    enhancer = DetailEnhancer()
+    images = torch.cat([batch(texture(48, 40, seed)) for seed in range(3)])
+    expected = enhancer(images)
+    assert torch.equal(torch.cat([enhancer(image[None]) for image in images]), expected)
+    double, half = enhancer(images.double()), enhancer(images.half())
+    assert (double.dtype, half.dtype) == (torch.float64, torch.float16)
+    assert (double - expected).abs().max() < 2e-6
+    assert (half.float() - expected).abs().max() < 2e-3
+    image = images.double().requires_grad_()
+    enhancer(image).sum().backward()
+    assert torch.isfinite(image.grad).all()
+
+
+def test_too_small_a_picture_comes_back_and_a_wrong_one_is_refused():
+    enhancer = DetailEnhancer()
+    tiny = torch.rand(1, 3, 3, 5)
+    assert torch.equal(enhancer(tiny), tiny)
+    with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
+        enhancer(torch.rand(3, 8, 8))
+    with pytest.raises(ValueError, match="matte"):
+        enhancer(torch.rand(1, 3, 8, 8), 1.0, torch.rand(1, 1, 4, 4))
+    with pytest.raises(ValueError, match="strength"):
+        enhancer(torch.rand(1, 3, 8, 8), float("nan"))
+    with pytest.raises(ValueError, match="strength"):
+        DetailEnhancer(enhancement_strength=-1)
+    with pytest.raises(ValueError, match="num_levels"):
+        DetailEnhancer(num_levels=1)
+
+
+@pytest.mark.parametrize("height", [0.05, 0.2, 0.8])
+@pytest.mark.parametrize("softness", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("multiplier", [1.0, 4.0])
+def test_a_step_gets_steeper_and_overshoots_by_at_most_a_tenth(height, softness, multiplier):
+    step = np.full((64, 96), 0.1, np.float32)
+    step[:, 48:] += height
+    if softness:
+        step = cv2.GaussianBlur(step, (0, 0), softness)
+    out = DetailEnhancer()(batch(step), multiplier)[0, 0].numpy()
+    assert out.max() <= 0.1 + 1.1001 * height
+    assert out.min() >= 0.1 - 0.1001 * height
+    energy = [np.square(np.diff(image, axis=1)).sum() for image in (step, out)]
+    assert energy[1] > 1.01 * energy[0]
+
+
+def test_noise_is_not_amplified():
+    noise = 0.5 + np.random.default_rng(0).normal(0, 2 / 255, (128, 128, 3)).astype(np.float32)
+    out = DetailEnhancer()(batch(noise))
+    assert out.std() < 1.01 * noise.std()
+    assert DetailEnhancer()(batch(noise), 3.0).std() < 1.03 * noise.std()
+
+
+def test_jpeg_blocks_are_not_amplified():
+    y, x = np.mgrid[:128, :128].astype(np.float32)
+    picture = 0.35 + 0.3 * x / 128 + 0.03 * np.sin(y / 5) + 0.02 * np.cos((x + 2 * y) / 7)
+    picture[40:90, 40:90] = texture(50, 50)[..., 0]
+    file = io.BytesIO()
+    Image.fromarray((np.stack([picture] * 3, -1) * 255 + 0.5).astype(np.uint8)).save(file, "JPEG", quality=40)
+    coded = np.asarray(Image.open(file)).astype(np.float32) / 255
+    out = DetailEnhancer()(batch(coded))[0].permute(1, 2, 0).numpy()
+    flat = np.ones((128, 128), bool)
+    flat[24:106, 24:106] = False  # the rest is smooth but for the blocks
+    boundary = np.arange(127) % 8 == 7
+
+    def energy(image: np.ndarray) -> tuple[float, float]:
+        steps, counted = np.square(np.diff(image[..., 1], axis=1)), flat[:, 1:]
+        both = (steps[:, where][counted[:, where]].mean() for where in (boundary, ~boundary))
+        return tuple(map(float, both))
+
+    (at_blocks, between), (out_at_blocks, out_between) = energy(coded), energy(out)
+    assert at_blocks > 1.5 * between  # there are blocks to amplify
+    assert out_at_blocks < 1.05 * at_blocks
+    assert out_at_blocks / out_between < 1.05 * at_blocks / between
+    assert np.abs(out - coded)[40:90, 40:90].max() > 0.02  # while detail is raised
+
+
+def test_the_edge_of_the_matte_is_left_alone():
+    matte = disc(160, 160, 60.0)
+    person = batch(texture(160, 160))
+    picture = person * matte  # on black, as rendered
+    out = DetailEnhancer()(picture, 3.0, matte)
+    y, x = np.mgrid[:160, :160]
+    away = 60 - np.hypot(y - 80, x - 80)  # pixels inside the matte
+    changed = (out != picture).any(1)[0].numpy()
+    assert not changed[away < 6].any()
+    assert changed[away > 25].mean() > 0.9
+    assert torch.equal(DetailEnhancer()(picture, 3.0, torch.zeros_like(matte)), picture)
+
+
+def test_a_gain_depends_on_its_place_and_not_on_the_frame_around_it():
+    image = texture(128, 160)
+    flash = image.copy()
+    flash[:, 130:] = np.float32([1, 0, 1])
+    flash[::2, 130:] = 0
+    plain, lit = (DetailEnhancer()(batch(i))[0].numpy() for i in (image, flash))
+    assert np.array_equal(plain[..., :90], lit[..., :90])
+
+
+def test_gains_are_continuous_in_brightness_and_place():
+    """No flicker: what is added follows the picture; a change of the light by 1 % changes it by about as little."""
+    enhancer, image = DetailEnhancer(), texture(128, 128) * 0.8
+    added = (enhancer(batch(image)) - batch(image))[0]
+    most, mean = added.abs().max(), added.std()
+    for share in (1e-3, 1e-2):
+        darker = batch(image * np.float32(1 - share))
+        assert ((enhancer(darker) - darker)[0] - added).abs().max() < 5 * share * most
+    for step in (1, 2, 3):
+        moved = batch(np.roll(image, step, 1))
+        difference = (enhancer(moved) - moved)[0] - torch.roll(added, step, 2)
+        assert difference[..., 24:-24].std() < 0.1 * mean
+    # Half a pixel: what is added to the picture in between lies between what is added to its neighbours.
+    between = batch((image + np.roll(image, 1, 1)) / 2)
+    halfway = (added + torch.roll(added, 1, 2)) / 2
+    assert ((enhancer(between) - between)[0] - halfway)[..., 24:-24].std() < 0.5 * mean
+
+
+def test_a_moving_matte_does_not_move_the_pyramid():
+    """The box that is worked on follows the matte; what is far inside must not feel where it begins."""
+    image, matte = batch(texture(160, 200)), disc(160, 200, 60.0)
+    first = DetailEnhancer()(image, 1.0, matte)
+    for step in (1, 2, 3, 5):
+        second = DetailEnhancer()(image, 1.0, torch.roll(matte, step, 3))
+        assert (first - second)[..., 60:100, 80:120].abs().max() < 1e-5
+
+
+# -------------------------------------------------------------------------------------------------- matte and fade
+
+
+def test_the_face_matte_is_the_hull_without_its_holes():
+    square = np.array([[10, 10], [50, 10], [50, 40], [10, 40], [30, 20]], float)
+    hole = np.array([[25, 20], [35, 20], [35, 30], [25, 30]], float)
+    matte = face_matte(square, (60, 70), [hole])[0, 0].numpy()
+    assert matte.shape == (60, 70)
+    assert matte[15, 15] == matte[38, 48] == 1
+    assert matte[25, 30] == matte[5, 30] == matte[25, 60] == 0
+    with pytest.raises(ValueError, match="finite"):
+        face_matte(np.full((4, 2), np.nan), (8, 8))
+
+
+def test_source_detail_fades_with_the_angle_about_any_axis():
+    def turned(*degrees: float) -> np.ndarray:
+        return np.concatenate([head_rotation(np.radians(degrees)), np.ones((3, 1))], 1)
+
+    source = turned(4, -7, 3)
+    assert source_detail_fade(source, source) == pytest.approx(1)
+    straight = turned(0, 0, 0)
+    for axis in np.eye(3):
+        fades = [source_detail_fade(straight, turned(*(axis * a))) for a in (0, 1, 7, 14, 21, 27, 28, 60, 179)]
+        assert fades == sorted(fades, reverse=True)
+        assert fades[1] > 0.99
+        assert fades[3] == pytest.approx(0.5)
+        assert max(fades[6:]) < 1e-12
+    assert source_detail_fade(straight, source) == pytest.approx(source_detail_fade(source, straight))
+    with pytest.raises(ValueError, match=r"\(3, 4\)"):
+        source_detail_fade(np.eye(3), straight)
+
+
+# ------------------------------------------------------------------------------------------------- the built-in avatar
+
+
+@pytest.fixture(scope="module")
+def person() -> TrackedSource:
+    """A head whose photo is a texture."""
+    frame = replace(a_frame(np.random.default_rng(3), expression=0.1, degrees=4.0), posecode=np.zeros(6, np.float32))
+    side = IMAGE_SIZE + 2 * MARGIN
+    image = (texture(side, side) * 255).astype(np.uint8)
+    matte = disc(side, side, 0.42 * side)[0, 0].numpy()
+    return TrackedSource(frame, image, matte, MARGIN, np.ones((side, side), bool))
+
+
+def test_detail_zero_is_as_if_there_were_none_and_one_is_nearer_to_the_photo(person):
+    model = LiftedAvatar()
+    avatar = model.encode(person)
+    vertices, transform = FLAMEModel().evaluate(person.frame), person.frame.transform_matrix
+    colors = avatar.colors.copy()
+    off, full, half, again = (model.render(avatar, vertices, transform, d).clone() for d in (0.0, 1.0, 0.5, 0.0))
+    assert torch.equal(off, again)
+    assert torch.equal(off, model.render(avatar, vertices, transform))
+    assert np.array_equal(avatar.colors, colors)
+    assert (half - (off + full) / 2).abs().max() < 1e-4  # drawing is linear in the detail
+
+    photo = torch.from_numpy(person.shown()[0].astype(np.float32) / 255).permute(2, 0, 1)
+    face = to_pixels(to_camera(vertices[:468].astype(np.float64), transform))
+    hull = cv2.convexHull(face.astype(np.float32)).round().astype(np.int32)
+    inside = cv2.fillConvexPoly(np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8), hull, 1)
+    inside = torch.from_numpy(cv2.erode(inside, np.ones((41, 41))).astype(bool))
+    for points in (range(33, 34), range(263, 264), (13, 14)):  # irises and mouth are drawn over
+        x, y = face[list(points)].mean(0).astype(int)
+        inside[max(y - 40, 0) : y + 40, max(x - 50, 0) : x + 50] = False
+    error = [(picture - photo).square()[:, inside].mean().sqrt() for picture in (off, full)]
+    assert error[1] < 0.7 * error[0]
+
+
+def test_detail_is_bounded_keeps_the_matte_and_stays_away_from_its_border(person):
+    avatar = LiftedAvatar().encode(person)
+    assert np.abs(avatar.detail).max() <= 0.1
+    assert not avatar.detail[:, 3].any()
+    model, frame = LiftedAvatar(), person.frame
+    vertices = FLAMEModel().evaluate(frame)
+    off, full = (model.render(avatar, vertices, frame.transform_matrix, d) for d in (0.0, 1.0))
+    # Within a few pixels of where the photo's matte ends, which is the circle's border here.
+    y, x = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE]
+    middle = (IMAGE_SIZE + 2 * MARGIN) / 2 - MARGIN
+    rim = np.abs(np.hypot(y - middle, x - middle) - 0.42 * (IMAGE_SIZE + 2 * MARGIN)) < 3
+    assert rim.sum() > 100
+    assert (full - off)[:, torch.from_numpy(rim)].abs().max() < 0.004
+    assert len(vertices) >= N_POINTS

@@ -1,0 +1,140 @@
+"""How the four improvements compose in a run: each in its place, on the last one's result, and nothing else changed."""
+
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.records import TrackedSequence
+from core.evaluation.tracking_noise import add_tracking_noise
+from core.libs.expression_optimizer import ExpressionOptimizer
+from core.libs.gaze_corrector import GazeCorrector, transfer_gaze
+from core.libs.geometry import to_camera, to_pixels
+from core.libs.temporal_smoother import TemporalSmoother
+from core.models.modules.detail_enhancer import DetailEnhancer, face_matte, source_detail_fade
+from core.options import IMPROVEMENTS, Options
+from core.parts import Parts, default_parts
+from core.pipeline import Pipeline
+
+ROOT = Path(__file__).parents[1]
+PHOTO = ROOT / "demos/examples/1.jpg"
+FRAMES = 24
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The first second of the demo's driver, tracked badly."""
+    track = TrackedSequence.load(ROOT / "demos/drivers/obama")
+    names = ("expcode", "posecode", "eyecode", "transform_matrix", "bbox", "status", "times", "torso")
+    cut = {name: value[:FRAMES] for name in names if (value := getattr(track, name)) is not None}
+    folder = tmp_path_factory.mktemp("driver")
+    add_tracking_noise(replace(track, **cut, shapecode=track.shapecode[:1], crops=None)).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(folder) -> Parts:
+    parts = default_parts(Options(PHOTO, folder))
+    source = parts.track_source(PHOTO, False)
+    return replace(parts, track_source=lambda path, force: source)
+
+
+@pytest.fixture(scope="module")
+def runs(folder, parts):
+    """Pipelines by the flags that are on, made once."""
+    made: dict[frozenset[str], Pipeline] = {}
+
+    def run(*flags: str) -> Pipeline:
+        key = frozenset(flags)
+        if key not in made:
+            made[key] = Pipeline(Options(PHOTO, folder, quiet=True, **dict.fromkeys(flags, True)), parts)
+        return made[key]
+
+    return run
+
+
+SMOOTH, DETAIL, EXPRESSION, GAZE = IMPROVEMENTS
+
+
+def test_nothing_on_is_the_bare_avatar(runs, parts):
+    run = runs()
+    frame = run.motion[5]
+    vertices = parts.head.evaluate(frame)
+    assert torch.equal(
+        run.draw(frame), parts.model.render(run.avatar, vertices, frame.transform_matrix, 0, frame.torso)
+    )
+    plain = parts.transfer(run.source.frame, run.driver.track)
+    for name, values in plain.parameters.items():
+        np.testing.assert_array_equal(getattr(run.motion, name), values, err_msg=name)
+
+
+def test_all_on_is_each_in_turn(runs, parts):
+    run = runs(*IMPROVEMENTS)
+    source, head = run.source, parts.head
+    track = run.driver.track
+    track = track.with_parameters(TemporalSmoother(fps=float(track.fps)).smooth_sequence(track.parameters))
+    motion = parts.transfer(source.frame, track)
+    motion = ExpressionOptimizer(head=head).transfer(source.frame, track, motion, head)
+    corrector = GazeCorrector()
+    motion = transfer_gaze(source.frame, track, motion, head, corrector)
+    for name, values in motion.parameters.items():
+        np.testing.assert_allclose(getattr(run.motion, name), values, atol=1e-6, err_msg=name)
+
+    def points(frame):
+        return to_pixels(to_camera(head.landmarks(head.evaluate(frame)), frame.transform_matrix))
+
+    photo = torch.from_numpy(source.shown()[0].astype(np.float32) / 255).permute(2, 0, 1)
+    corrector.enhancer.set_source(photo, points(source.frame))
+    frame = run.motion[7]
+    fade = source_detail_fade(source.frame.transform_matrix, frame.transform_matrix)
+    drawn = parts.model.render(run.avatar, head.evaluate(frame), frame.transform_matrix, fade, frame.torso)[None]
+    sharp = DetailEnhancer()(drawn, 1.0, face_matte(points(frame), (512, 512)))
+    clear = corrector.enhance_eye_region(sharp, points(frame)[None])
+    assert torch.equal(run.draw(frame), clear[0])
+    assert not torch.equal(sharp, drawn)
+
+
+@pytest.mark.parametrize("others", [c for n in range(4) for c in combinations((SMOOTH, DETAIL, GAZE), n)])
+def test_expression_does_the_same_whatever_else_is_on(runs, others):
+    """It alone sets expression and jaw; smoothing comes before it, gaze sets the eyes."""
+    before = [name for name in others if name == SMOOTH]
+    motion, alone = runs(EXPRESSION, *others).motion, runs(EXPRESSION, *before).motion
+    np.testing.assert_array_equal(motion.expcode, alone.expcode)
+    np.testing.assert_array_equal(motion.posecode, alone.posecode)
+    if GAZE not in others:
+        np.testing.assert_array_equal(motion.eyecode, runs(*before).motion.eyecode)
+    np.testing.assert_array_equal(motion.transform_matrix, runs(*before).motion.transform_matrix)
+
+
+def test_detail_touches_no_parameter(runs):
+    for name, values in runs(DETAIL).motion.parameters.items():
+        np.testing.assert_array_equal(getattr(runs().motion, name), values)
+
+
+def test_gaze_sets_the_eyes_alone(runs):
+    with_gaze, without = runs(GAZE).motion, runs().motion
+    for name, values in without.parameters.items():
+        same = np.array_equal(getattr(with_gaze, name), values)
+        assert same == (name != "eyecode"), name
+
+
+def test_a_strength_of_nothing_is_off(folder, parts, runs):
+    nothing = {"smooth_strength": 0, "detail_strength": 0, "gaze_strength": 0, "no_eye_enhance": True}
+    flags = dict.fromkeys((SMOOTH, DETAIL, GAZE), True)
+    run, plain = Pipeline(Options(PHOTO, folder, quiet=True, **flags, **nothing), parts), runs()
+    for name, values in plain.motion.parameters.items():
+        if name != "shapecode":
+            np.testing.assert_allclose(getattr(run.motion, name), values, atol=2e-6, err_msg=name)
+    assert float((run.draw(run.motion[3]) - plain.draw(plain.motion[3])).abs().max()) < 2e-3
+
+
+def test_a_track_that_came_smoothed_keeps_its_pose(folder, parts, tmp_path):
+    replace(TrackedSequence.load(folder), smoothed=True).save(tmp_path / "smoothed")
+    options = Options(PHOTO, tmp_path / "smoothed", quiet=True)
+    off, on = (Pipeline(o, parts) for o in (options, replace(options, temporal_smooth=True)))
+    np.testing.assert_array_equal(on.motion.transform_matrix, off.motion.transform_matrix)
+    np.testing.assert_array_equal(on.motion.eyecode, off.motion.eyecode)
+    assert not np.array_equal(on.motion.expcode, off.motion.expcode)
