@@ -337,13 +337,17 @@ def plot(path: Path, rows: Sequence[Row]) -> None:
             axis.set_xscale("log")
             axis.grid(axis="x", which="major", linewidth=0.4)
         for place, row in enumerate(own):
-            axis.annotate(f"  {row.ms:.3g} ms, {row.ratio:.2f}x", (row.ms, place), fontsize=7, va="center")
+            axis.annotate(f"  {_shown(row.ms)} ms, {row.ratio:.2f}x", (row.ms, place), fontsize=7, va="center")
         axis.set_yticks(range(len(own)), [row.name for row in own], fontsize=7)
         axis.margins(x=0.35)
         axis.set_title(f"{section}: ms" + (" a frame of the driver" if section == "length" else ""), fontsize=9)
     for axis in axes.ravel()[len(sections) :]:
         axis.set_visible(False)
     figure.savefig(path, dpi=110)
+
+
+def _shown(ms: float) -> str:
+    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}"
 
 
 if __name__ == "__main__":

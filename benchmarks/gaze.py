@@ -68,7 +68,7 @@ class Pair:
 def main(arguments: Sequence[str] | None = None) -> dict[str, Pair]:
     """Run the benchmark and print its tables."""
     args = _parser().parse_args(arguments)
-    tracker, results, rows = MediaPipeTracker(), {}, []
+    tracker, results, rows, responses = MediaPipeTracker(), {}, [], []
     sources = args.sources or [
         "self",
         *(p for p in sorted((args.data / "sources").glob("*.jpg")) if "not_" not in p.stem),
@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Pair]:
         track = parts.track_driver(clip, False, lambda *_: None)
         driver = to_crop(track_faces((f.image for f in VideoReader(clip)), tracker), track.crops)
         noisy = track if args.no_noise else add_tracking_noise(track)
+        responses.append([clip.stem, *_response(parts, track)])
         for photo in sources:
             own = str(photo) == "self"
             source = (
@@ -99,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Pair]:
     header += ["follows off", "on", "slope off", "on"]
     print("\n" + report.table(header, rows) + "\n")
     print(report.requirements(_requirements(results)))
+    print("\n" + report.table(["gaze on camera: slope (correlation)", "pitch", "yaw"], responses))
     print(f"\nenhancing the eyes: {clock.milliseconds:.2f} ms a frame, turning them: {clock.transfer:.2f} ms a frame")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -180,8 +182,9 @@ def _measure(
                 frame = replace(moved[index], residual=source.frame.residual)
                 picture = parts.model.render(avatar, parts.head.evaluate(frame), frame.transform_matrix)
                 if way and not args.no_enhance:
+                    points = _pixels(parts, frame)
                     start = time.perf_counter()
-                    picture = corrector.enhance_eye_region(picture[None], _pixels(parts, frame)[None])[0]
+                    picture = corrector.enhance_eye_region(picture[None], points[None])[0]
                     clock.enhance += time.perf_counter() - start
                     clock.enhanced += 1
                 out = to_image(picture)
@@ -228,6 +231,26 @@ def _as_shown(directions: np.ndarray, photo: np.ndarray) -> np.ndarray:
     apart = (directions - photo) * [RESPONSE[1], RESPONSE[0], 1]
     seen = photo + apart
     return seen / np.linalg.norm(seen, axis=-1, keepdims=True)
+
+
+def _response(parts: Parts, track: TrackedSequence) -> tuple[str, str]:
+    """Slope of the gaze read off a clip on the camera's direction in head space, in pitch and yaw, and correlation.
+
+    In someone who keeps looking at the camera the first turns as the second does; a tracker shows a part of it. In
+    anyone else it says nothing: the correlation shows who is meant.
+    """
+    gaze = _pitch_yaw(looks(parts.head, track, track[0]))
+    rotation, shift = track.transform_matrix[..., :3].astype(np.float64), track.transform_matrix[..., 3]
+    camera = _pitch_yaw(-np.einsum("tkl,tl->tk", rotation, shift))
+    return tuple(
+        f"{np.polyfit(camera[:, k], gaze[:, k], 1)[0]:.2f} ({metrics.correlation(camera[:, k], gaze[:, k]):.2f})"
+        for k in (0, 1)
+    )
+
+
+def _pitch_yaw(directions: np.ndarray) -> np.ndarray:
+    unit = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    return np.stack([np.arcsin(unit[:, 1]), np.arctan2(unit[:, 0], unit[:, 2])], -1)
 
 
 def _fitted(points: np.ndarray) -> TrackedSequence:

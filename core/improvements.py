@@ -76,9 +76,12 @@ class Improvements:
             optimizer = ExpressionOptimizer(gain=self._options.expression_gain, head=head)
             motion = optimizer.transfer(source, track, motion, head)
         if self._has("gaze_correct"):
-            from core.libs.gaze_corrector import transfer_gaze
+            from core.libs.gaze_corrector import RESPONSE, transfer_gaze
 
-            motion = transfer_gaze(source, track, motion, head, self._corrector, self._options.gaze_target)
+            # Of the mesh that the open head is made of; FLAME's eyes turn as far as they are told to.
+            response = RESPONSE if head.kind == "open" else (1.0, 1.0)
+            target = self._options.gaze_target
+            motion = transfer_gaze(source, track, motion, head, self._corrector, target, response=response)
         return motion
 
     def show(self, source: TrackedSource, head: Any) -> None:
@@ -109,9 +112,14 @@ class Improvements:
             return picture
         points = _pixels(head, vertices, transform)
         if self._has("detail_enhance") and self._options.detail_strength > 0:
+            from core.libs.flame_model.topology import INNER_LIPS
             from core.models.modules.detail_enhancer import face_matte
 
-            matte = face_matte(points[np.isfinite(points).all(1)], (IMAGE_SIZE, IMAGE_SIZE))
+            known = np.isfinite(points).all(1)
+            lips = points[list(INNER_LIPS)]
+            # The inside of a mouth is painted, not seen: there is nothing in it to bring out.
+            holes = [lips] if known[list(INNER_LIPS)].all() else []
+            matte = face_matte(points[known], (IMAGE_SIZE, IMAGE_SIZE), holes=holes)
             picture = self._enhancer(picture[None], self._options.detail_strength, matte.to(picture.device))[0]
         if self._has("gaze_correct"):
             picture = self._corrector.enhance_eye_region(picture[None], points[None])[0]

@@ -21,7 +21,8 @@ from core.errors import UserError
 
 IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_correct")
 DEFAULT_CHECKPOINT = Path("./assets/GAGAvatar.pt")
-_MAX_CONFIG = 100_000  # characters
+_MAX_CONFIG = 20_000  # characters
+_MAX_BRACKETS = 200
 FLAME_FILE = "FLAME_with_eye.pt"  # beside the checkpoint, or beside the default one
 
 
@@ -243,7 +244,8 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(_MAX_CONFIG + 1)
-        if len(text) > _MAX_CONFIG:
+        # The parser's time grows with the square of the depth: no option takes a list, let alone one in another.
+        if len(text) > _MAX_CONFIG or text.count("[") + text.count("{") > _MAX_BRACKETS:
             raise UserError(f"{path} is too large for a file of options")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise UserError(f"{path} holds aliases (*name), which may unfold to any size: write the values themselves")

@@ -152,6 +152,7 @@ class Pipeline:
     def motion(self) -> TrackedSequence:
         """The parameters that are rendered: the driver's motion on the photo's person, frame after frame."""
         source, track = self.source.frame, self.driver.track
+        _check_residual(self.inputs.driver, track, self.parts.head)
         track = self.improvements.smooth(track)
         motion = self.parts.transfer(source, track)
         motion = self.improvements.retarget(source, track, motion, self.parts.head)
@@ -275,6 +276,17 @@ class Pipeline:
             for _ in range(len(track)):
                 last = next(ahead, last)
                 yield last
+
+
+def _check_residual(driver: Path, track: TrackedSequence, head: Head) -> None:
+    """A tracked folder may come from anywhere: what its codes leave of the face must be of this head."""
+    if track.residual is None:
+        return
+    shape = head.evaluate(replace(track[0], residual=None)).shape
+    if track.residual.shape != shape:
+        raise UserError(
+            f"{driver}: residual has shape {track.residual.shape}, the {track.head} head's is {shape}; track it again"
+        )
 
 
 def _gaps(track: TrackedSequence) -> tuple[int, int]:

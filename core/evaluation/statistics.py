@@ -180,34 +180,46 @@ def block_resamples(frames: int, block: int, count: int, random: np.random.Gener
     return ((starts[..., None] + np.arange(block)) % frames).reshape(count, -1)[:, :frames]
 
 
-def compare(
-    metric: Metric,
-    clips: Sequence[tuple[Columns, Columns]],  # base and variant of each clip
-    blocks: Sequence[int],  # frames a run, for each clip
-    seed: int = 0,
-    count: int = RESAMPLES,
-) -> Gain:
-    """The gain of a variant, the mean over clips, with its bootstrap interval over frames and clips.
+@dataclass(frozen=True)
+class ClipGain:
+    """What a variant gains in one clip: the values, the gain, and the gains (B,) of the frames drawn again B times."""
 
-    The percentile interval of Efron (1979) at 95 %: clips are drawn with replacement, then frames within each, in runs
-    of about a second. A frame that one of both runs could not measure counts for neither.
+    base: float
+    value: float
+    gain: float
+    draws: np.ndarray
+
+
+def clip_gain(
+    metric: Metric, base: Columns, value: Columns, block: int, seed: Sequence[int] = (0,), count: int = RESAMPLES
+) -> ClipGain | None:
+    """The gain in one clip, frames drawn in runs of `block`; None where it was not measured.
+
+    A frame that one of both runs could not measure counts for neither.
     """
-    measured = []
-    for number, ((base, value), block) in enumerate(zip(clips, blocks, strict=True)):
-        base, value = _shared(metric, base, value)
-        numbers = statistic(metric, base), statistic(metric, value)
-        if not np.isfinite(numbers).all():
-            continue
-        frames = len(next(iter(base.values())))
-        index = block_resamples(frames, block, count, np.random.default_rng((seed, number)))
-        drawn = gain(metric, statistic(metric, base, index), statistic(metric, value, index))
-        measured.append((*numbers, float(gain(metric, *numbers)), drawn))
+    base, value = _shared(metric, base, value)
+    numbers = float(statistic(metric, base)), float(statistic(metric, value))
+    if not np.isfinite(numbers).all():
+        return None
+    frames = len(next(iter(base.values())))
+    index = block_resamples(frames, block, count, np.random.default_rng(tuple(seed)))
+    drawn = gain(metric, statistic(metric, base, index), statistic(metric, value, index))
+    return ClipGain(*numbers, float(gain(metric, *numbers)), drawn)
+
+
+def mean_gain(clips: Sequence[ClipGain | None], seed: int = 0) -> Gain:
+    """The mean over the clips that were measured, with its bootstrap interval over clips and frames.
+
+    The percentile interval of Efron (1979) at 95 %: clips are drawn with replacement, in each of them a draw of its
+    frames.
+    """
+    measured = [clip for clip in clips if clip is not None]
     if not measured:
         return Gain(*[float("nan")] * 5, clips=0)
-    base, value, mean = (float(np.mean(column)) for column in list(zip(*measured, strict=True))[:3])
-    draws = np.stack([drawn for *_, drawn in measured])  # (C, B)
-    low, high = _interval(draws, np.random.default_rng((seed, len(clips), 1)))
-    return Gain(base, value, mean, low, high, len(measured))
+    means = [float(np.mean([getattr(clip, name) for clip in measured])) for name in ("base", "value", "gain")]
+    draws = np.stack([clip.draws for clip in measured])  # (C, B)
+    low, high = _interval(draws, np.random.default_rng((seed, len(measured), 1)))
+    return Gain(*means, low, high, len(measured))
 
 
 def _shared(metric: Metric, base: Columns, value: Columns) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from core.evaluation.report import number, table
-from core.evaluation.statistics import CONFIDENCE, METRICS, RESAMPLES, Columns, Gain, Metric, compare, statistic
+from core.evaluation.statistics import (
+    CONFIDENCE,
+    METRICS,
+    RESAMPLES,
+    Columns,
+    Gain,
+    Metric,
+    clip_gain,
+    mean_gain,
+    statistic,
+)
 from core.evaluation.variants import comparisons
 
 Results = Mapping[str, Mapping[str, Columns]]  # by setting's name, by variant's name
@@ -54,17 +64,18 @@ class Row:
 
 def compare_all(group: Group, seed: int = 0) -> list[Row]:
     """Every metric of every comparison, of the mean over clips (`clip` is `all`) and, if there are more, of each."""
-    names = list(group.results)
-    sets = [("all", names)] + ([(name, [name]) for name in names] if len(names) > 1 else [])
     rows = []
-    for clip, members in sets:
-        for label, base, variant in comparisons(group.variants):
-            pairs = [(group.results[name][base], group.results[name][variant]) for name in members]
-            blocks = [group.blocks[name] for name in members]
-            for metric in METRICS:
-                if group.same_person or not metric.truth:
-                    result = compare(metric, pairs, blocks, seed)
-                    rows.append(Row(group.title, clip, metric, label, base, variant, result))
+    for label, base, variant in comparisons(group.variants):
+        for metric in _metrics(group):
+            clips = {
+                name: clip_gain(metric, runs[base], runs[variant], group.blocks[name], (seed, number))
+                for number, (name, runs) in enumerate(group.results.items())
+            }
+            sets = {"all": list(clips.values())}
+            if len(clips) > 1:
+                sets |= {name: [clip] for name, clip in clips.items()}
+            for clip, members in sets.items():
+                rows.append(Row(group.title, clip, metric, label, base, variant, mean_gain(members, seed)))
     return rows
 
 

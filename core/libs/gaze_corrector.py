@@ -11,7 +11,7 @@ photo go on doing so. What both eyes have in common is left alone: from one clip
 looks to the side cannot be told apart.
 
 A tracker's mesh sees less of a turn than there is: its corners of the eye go along with the iris. How much it sees is
-its `response`; `benchmarks.gaze --response` measures it on rendered eyes of known turns.
+its `response`.
 """
 
 from __future__ import annotations
@@ -34,12 +34,15 @@ from core.libs.fixations import steady_fixations
 __all__ = ["EyeEnhancer", "EyeGeometry", "Gaze", "GazeCorrector", "read_gaze", "read_irises", "transfer_gaze"]
 
 TARGETS = ("driver", "camera")
-RESPONSE = (0.4, 0.6)  # of MediaPipe's mesh: degrees of pitch and of yaw that it shows for one that an eye turns
+# Of MediaPipe's mesh: degrees of pitch and of yaw that it shows for one that an eye turns. Read off a speaker who keeps
+# his eyes on the camera while his head moves (`benchmarks.gaze` prints it), where the eyes turn as much as the head.
+RESPONSE = (0.4, 0.6)
 # Left, then right eye. Only points that iBUG's 68 have too, and the irises: FLAME knows no others.
 _CORNERS = ((362, 263), (33, 133))
 _LIDS = (((385, 380), (387, 373)), ((160, 144), (158, 153)))
 _IRISES = (tuple(range(473, 478)), tuple(range(468, 473)))
 _LIMIT = np.radians(35.0)  # how far eyes turn without the head
+_CODE_LIMIT = np.radians(45.0)  # of a code, where expressions move irises too; the tracker's own
 _CONVERGED = np.radians(20.0)  # the most that they do towards one another
 _LARGEST_OFFSET = np.radians(10.0)
 _OPEN = 0.28  # lid distance over eye width of usual open eyes
@@ -228,7 +231,8 @@ class GazeCorrector:
         own = seen - apart
         goal = _angles(_limited(there))[:, None]
         looks = _consistent(own + share[:, None, None] * (goal - own)) + apart
-        out = _aim(_direction(turn + _angles(_limited(_direction(looks))) - seen)).flatten(-2)
+        turn = turn + _angles(_limited(_direction(looks))) - seen
+        out = _aim(_limited(_direction(turn), _CODE_LIMIT)).flatten(-2)
         return torch.where(still[:, None] | ~torch.isfinite(out).all(-1, keepdim=True), code, out)
 
 
@@ -405,12 +409,12 @@ def _direction(angles: Tensor) -> Tensor:
     return torch.stack([pitch.cos() * yaw.sin(), pitch.sin(), pitch.cos() * yaw.cos()], -1)
 
 
-def _limited(direction: Tensor) -> Tensor:
-    """Unit directions (..., 3), those further than the eyes turn brought back to where that is."""
+def _limited(direction: Tensor, limit: float = _LIMIT) -> Tensor:
+    """Unit directions (..., 3), those further than `limit` from straight ahead brought back to where that is."""
     across = direction[..., :2].norm(dim=-1, keepdim=True)
     angle = torch.atan2(across, direction[..., 2:])
-    edge = torch.cat([direction[..., :2] / across.clamp_min(1e-9) * np.sin(_LIMIT), across * 0 + np.cos(_LIMIT)], -1)
-    return torch.where(angle > _LIMIT, edge, direction)
+    edge = torch.cat([direction[..., :2] / across.clamp_min(1e-9) * np.sin(limit), across * 0 + np.cos(limit)], -1)
+    return torch.where(angle > limit, edge, direction)
 
 
 def _ramp(values: Tensor, low: float, high: float) -> Tensor:

@@ -84,11 +84,17 @@ class PublishedAvatar:
             return SourceAvatar(self.network.encode(picture, transform), picture, vertices, transform)
 
     def render(
-        self, avatar: SourceAvatar, vertices: np.ndarray, transform_matrix: np.ndarray, detail: float = 0.0
+        self,
+        avatar: SourceAvatar,
+        vertices: np.ndarray,
+        transform_matrix: np.ndarray,
+        detail: float = 0.0,
+        torso: np.ndarray | None = None,
     ) -> Tensor:
         """The picture (3, 512, 512) in 0..1, on the CPU, of FLAME's vertices (5023, 3) under a transform (3, 4).
 
-        `detail` (0..1): how much of what the photo shows and the network does not is added.
+        `detail` (0..1): how much of what the photo shows and the network does not is added. `torso` is for avatars with
+        shoulders of their own and is not read.
         """
         assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
         moved, transform = _tensor(vertices, avatar.picture), _tensor(transform_matrix, avatar.picture)

@@ -33,8 +33,6 @@ class LiftedSettings:
 
     Attributes:
         sigma: of a Gaussian. blur: added to the projected covariance, px^2.
-        sharpen: rounds of making the picture at the source pose equal the photo. More give back more of what the splats
-            blur, and show more of where the motion is wrong.
         neck_reach: head units that the neck moves before the shoulders follow, where theirs is a guess.
         followed_neck_reach: the same, where the driver's shoulders were followed.
         matte_floor: pixels fainter than this are not lifted.
@@ -44,7 +42,6 @@ class LiftedSettings:
 
     sigma: float = 0.55
     blur: float = 0.05
-    sharpen: int = 1
     neck_reach: float = 0.3
     followed_neck_reach: float = 1.0
     matte_floor: float = 0.02
@@ -169,9 +166,6 @@ class LiftedAvatar:
         def draw(colors: np.ndarray) -> np.ndarray:
             return self._splat(avatar, sheet.points, (side, side), FOCAL * IMAGE_SIZE / side, colors)[0][kept]
 
-        for _ in range(settings.sharpen):
-            # At the source pose every Gaussian sits on its own pixel: what the splats blur is put back beforehand.
-            avatar.colors[:n_photo] += photo - draw(avatar.colors)
         weight = detail_weight(source.matte, np.where(kept, owner, -1), sheet)[kept]
         avatar.detail[:] = missing_detail(photo, avatar.colors, draw, weight)
         return avatar

@@ -1,0 +1,80 @@
+"""How a run ends when it is interrupted (SIGINT, Ctrl-C) or terminated (SIGTERM): soon, and without half a file.
+
+Both signals raise an exception in the main thread, so that everything that is open is closed and removed on its way
+out. Python raises it between two of its own instructions, though, which a long call into a library can put off, and a
+library may swallow it. So a thread watches too, and ends the process where that has not happened in time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from core.data.part_file import discard_all
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+_GRACE = 0.6  # seconds for the orderly way out
+
+
+class Interruption:
+    """The two signals while a command runs; made by `interruptible`."""
+
+    def __init__(self) -> None:
+        self.grace = _GRACE
+        self.code: int | None = None  # of the signal that came
+        self._ended = threading.Event()
+
+    def allow(self, seconds: float) -> None:
+        """Give the orderly way out that long."""
+        self.grace = seconds
+
+    def raise_in_main(self, number: int, _: object) -> None:
+        """The handler."""
+        self.code = CODES[number]
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(self.code)
+
+    def watch(self, wakes: socket.socket) -> None:
+        """The thread: waits for a signal, then for the end."""
+        while data := wakes.recv(1):
+            if data[0] in CODES and not self._ended.wait(self.grace):
+                leave(CODES[data[0]])
+
+    def end(self) -> None:
+        """The orderly way out was taken."""
+        self._ended.set()
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Handle both signals in the block; to be used in the main thread."""
+    interruption = Interruption()
+    wakes, woken = socket.socketpair()  # the C part of a signal's handling writes to it, whatever Python is doing
+    woken.setblocking(False)
+    before = {number: signal.signal(number, interruption.raise_in_main) for number in CODES}
+    wakeup = signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=interruption.watch, args=(wakes,), name="interruption", daemon=True)
+    watcher.start()
+    try:
+        yield interruption
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        interruption.end()
+        woken.close()
+        watcher.join()
+        wakes.close()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now: unfinished files go, libraries are not asked (their own ends can take a second)."""
+    discard_all()
+    os._exit(code)

@@ -1,0 +1,511 @@
+"""The published network: golden numbers of every stage with deterministic weights, its checkpoint, the pipeline's view.
+
+The numbers are described in `__meta__` of each file: which slice of which array was stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from core.data.records import IMAGE_SIZE, TrackedSource
+from core.errors import UserError
+from core.libs.flame_model import FLAMEModel
+from core.models.GAGAvatar.adapter import PublishedAvatar, SourceAvatar
+from core.models.GAGAvatar.checkpoint import fitting_weights, read_checkpoint
+from core.models.GAGAvatar.models import N_VERTICES, GAGAvatar, NetworkAvatar
+from core.models.GAGAvatar.planes import lifting_plane
+from core.models.modules.dino_base import normalize
+from core.models.modules.direction_code import direction_code
+from core.models.modules.gs_generators import ConvGSGenerator, LinearGSGenerator
+from core.models.modules.resize import resize_smooth
+from core.models.modules.style_unet import StyleUNet
+from core.models.modules.style_unet_engine import StyleUNetEngine, faithful_engine
+from tests.synthetic_checkpoint import LAYOUT, flame, layout, small_upsampler, tensors, write
+from tests.synthetic_head import a_frame
+
+GOLDEN = LAYOUT.parent
+SMALL = {  # name: side of the input, of the output, seed
+    "style_unet_64": (64, 64, 1022),
+    "style_unet_32to64": (32, 64, 1023),
+    "style_unet_128to64": (128, 64, 1024),
+}
+
+
+class Golden:
+    """A file of numbers, each with the slice of the full array that was stored."""
+
+    def __init__(self, name: str) -> None:
+        with np.load(GOLDEN / f"{name}.npz") as archive:
+            self.arrays = {key: archive[key] for key in archive.files}
+        self.meta = json.loads(str(self.arrays.pop("__meta__")))["arrays"]
+
+    def tensor(self, key: str) -> Tensor:
+        return torch.from_numpy(self.arrays[key])
+
+    def pair(self, key: str, full: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        assert list(full.shape) == self.meta[key]["shape"], f"{key}: {tuple(full.shape)}"
+        text = self.meta[key]["slice"]
+        got = full.numpy() if text == "full" else full.numpy()[_index(text)]
+        want = self.arrays[key]
+        assert got.shape == want.shape, f"{key}: {got.shape}, stored {want.shape}"
+        return got.astype(np.float64), want.astype(np.float64)
+
+    def relative(self, key: str, full: Tensor) -> float:
+        got, want = self.pair(key, full)
+        return float(np.linalg.norm(got - want) / np.linalg.norm(want))
+
+    def largest(self, key: str, full: Tensor) -> float:
+        got, want = self.pair(key, full)
+        return float(np.abs(got - want).max())
+
+
+def _index(text: str) -> tuple:
+    """numpy's index notation as an index."""
+
+    def part(piece: str) -> object:
+        if piece.startswith("["):
+            return [int(n) for n in piece[1:-1].split(",")]
+        numbers = [int(n) if n else None for n in piece.split(":")]
+        return numbers[0] if ":" not in piece else slice(*numbers)
+
+    return tuple(part(piece) for piece in re.findall(r"\[[^]]*]|[^,]+", text))
+
+
+def blocks(values: np.ndarray, size: int) -> np.ndarray:
+    """Every value as a block of size x size."""
+    return values.repeat(size, -2).repeat(size, -1)
+
+
+def smooth_image(seed: int, cells: int, side: int, batch: tuple[int, ...] = ()) -> Tensor:
+    """A picture of coarse blocks and noise, in 0..1."""
+    random = np.random.RandomState(seed)
+    coarse = random.random_sample((*batch, 3, cells, cells))
+    fine = random.random_sample((*batch, 3, side, side))
+    return torch.from_numpy((0.6 * blocks(coarse, side // cells) + 0.4 * fine).astype(np.float32))
+
+
+def raster_like(seed: int, side: int) -> Tensor:
+    random = np.random.RandomState(seed)
+    coarse = random.standard_normal((1, 32, 16, 16))
+    fine = random.standard_normal((1, 32, side, side))
+    return torch.from_numpy((blocks(coarse, side // 16) + 0.3 * fine).astype(np.float32))
+
+
+def normals(seed: int, *shape: int) -> Tensor:
+    return torch.from_numpy(np.random.RandomState(seed).standard_normal(shape).astype(np.float32))
+
+
+def watch(layers: dict, seen: dict) -> list:
+    """Hooks that put what each layer gives into `seen`, under its name."""
+    return [
+        layer.register_forward_hook(lambda _m, _i, out, key=key: seen.__setitem__(key, out))
+        for key, layer in layers.items()
+    ]
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    return -10 * torch.log10((a - b).square().mean()).item()
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_unet():
+    """The small upsampler with as many pixels in as out."""
+    unet = StyleUNet(64, 64, 32, 3)
+    unet.load_state_dict(small_upsampler("style_unet_64"), strict=True)
+    return unet
+
+
+@pytest.fixture(scope="module")
+def assets(tmp_path_factory):
+    """Both files in the released layout, with deterministic weights."""
+    return write(tmp_path_factory.mktemp("assets"))
+
+
+@pytest.fixture(scope="module")
+def network(assets):
+    return GAGAvatar.from_checkpoint(assets[0], dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def head(assets):
+    return FLAMEModel(path=assets[1], no_lmks=True)
+
+
+@pytest.fixture(scope="module")
+def chain():
+    return Golden("end_to_end")
+
+
+@pytest.fixture(scope="module")
+def vertices(head, chain):
+    codes = (chain.tensor(name) for name in ("shapecode", "expcode", "posecode", "eyecode"))
+    with torch.no_grad():
+        return head(*codes)[0]
+
+
+@pytest.fixture(scope="module")
+def avatar(network, chain) -> NetworkAvatar:
+    return network.encode(smooth_image(1071, 16, 512), chain.tensor("source_transform"))
+
+
+# The helper that makes the weights
+
+
+def test_weights_follow_the_recipe():
+    keys = layout()["keys"]
+    chosen = [name for name in keys if "blocks.3." in name or "gs_generator" in name or "noise" in name]
+    drawn = tensors({name: keys[name] for name in chosen})
+    for name in chosen:
+        assert hashlib.sha256(drawn[name].numpy().tobytes()).hexdigest()[:16] == keys[name]["sha256_16"], name
+    expected = json.loads((GOLDEN / "flame_file_layout.json").read_text())
+    for part, arrays in flame().items():
+        assert arrays.keys() == expected[part].keys()
+        for name, array in arrays.items():
+            digest = hashlib.sha256(array.numpy().tobytes()).hexdigest()[:16]
+            assert digest == expected[part][name]["sha256_16"], name
+
+
+# The stages against their numbers
+
+
+def test_resize():
+    golden, image = Golden("resize"), smooth_image(1002, 16, 512)
+    assert golden.largest("input512", image) == 0
+    large = resize_smooth(image[None], 518)
+    assert golden.largest("to518", large[0]) < 2e-6
+    assert golden.largest("to518_edge", large[0]) < 2e-6
+    for side in (148, 74, 37, 19):
+        assert golden.largest(f"to{side}", resize_smooth(large, side)[0]) < 2e-6
+
+
+@pytest.mark.parametrize("camera", [0, 1, 2])
+def test_planes(camera):
+    golden = Golden("geometry")
+    transform = golden.tensor(f"transform{camera}")
+    for size, name in ((296, "plane_points"), (5, "plane5_points")):
+        points, axis = lifting_plane(transform, size)
+        key = f"{name}{camera}"
+        assert golden.largest(key, points) <= 1e-6 * golden.meta[key]["absmax"]
+        assert golden.largest(f"plane_dirs{camera}", axis) <= 1e-6
+    assert golden.largest(f"plane_direnc{camera}", direction_code(axis[None])) <= 1e-6
+
+
+def test_generators():
+    golden, keys = Golden("gs_generators"), layout()["keys"]
+    directions = np.random.RandomState(1011).standard_normal((2, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    code = direction_code(torch.from_numpy(directions.astype(np.float32)))
+    assert golden.relative("direnc", code) < 1e-5
+    for k in (0, 1):
+        generator = ConvGSGenerator()
+        generator.load_state_dict(tensors(keys, f"gs_generator_l{k}."))
+        for name, value in generator(normals(1012, 2, 256, 12, 20), code).items():
+            assert golden.relative(f"conv_l{k}_{name}", value) < 1e-5, name
+    generator = LinearGSGenerator()
+    generator.load_state_dict(tensors(keys, "gs_generator_g."))
+    for name, value in generator(normals(1013, 2, 57, 1024), code).items():
+        assert golden.relative(f"linear_{name}", value) < 1e-5, name
+    base = tensors({"head_base": keys["head_base"]})["head_base"]
+    rows = torch.cat([base, normals(1014, 1, 768).expand(N_VERTICES, -1)], 1)
+    for name, value in generator(rows[None], code[:1]).items():
+        assert golden.relative(f"head_{name}", value) < 1e-5, name
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_upsampler_and_its_engine(name, small_unet):
+    in_side, out_side, seed = SMALL[name]
+    golden = Golden(name)
+    unet = StyleUNet(in_side, out_side, 32, 3)
+    unet.load_state_dict(small_upsampler(name) if in_side > 64 else small_unet.state_dict(), strict=True)
+    x = raster_like(seed, in_side)
+    assert golden.largest("input", x) == 0
+    assert golden.relative("output", unet(x)) < 1e-5
+    assert golden.relative("output", StyleUNetEngine(unet, torch.float32)(x)) < 1e-5
+
+
+@pytest.mark.parametrize(("dtype", "least"), [(torch.bfloat16, 45), (torch.float16, 60)])
+def test_half_precision_is_faithful(dtype, least, small_unet):
+    x = raster_like(1022, 64)
+    assert psnr(StyleUNetEngine(small_unet, dtype)(x), small_unet(x)) > least
+
+
+def test_upsampler_layer_by_layer(small_unet):
+    golden, unet = Golden("style_unet_64"), small_unet
+    decoder, seen = unet.stylegan_decoder, {}
+    watched = {"style_code": unet.final_linear, "latent": decoder.style_mlp["15"], "styleconv1": decoder.style_conv1}
+    watched |= {f"styleconv{k + 2}": layer for k, layer in enumerate(decoder.style_convs)}
+    for names, layers in (
+        ("down", unet.conv_body_down),
+        ("up", unet.conv_body_up),
+        ("scale", unet.condition_scale),
+        ("shift", unet.condition_shift),
+    ):
+        watched |= {f"{names}{k}": layer for k, layer in enumerate(layers)}
+    hooks = watch(watched, seen)
+    picture = unet(raster_like(1022, 64))
+    for hook in hooks:
+        hook.remove()
+    for key, value in seen.items():
+        if key == "latent":
+            value = torch.nn.functional.leaky_relu(value, 0.2)
+        assert golden.relative(key, value) < 1e-5, key
+    assert seen.keys() == watched.keys()
+    assert golden.relative("output_corner", picture) < 1e-5
+    assert golden.relative("output_end", picture) < 1e-5
+
+
+def test_noise_is_fixed_unless_asked_for(small_unet):
+    x = raster_like(1022, 64)
+    assert torch.equal(small_unet(x), small_unet(x))
+    assert not torch.equal(small_unet(x, randomize_noise=True), small_unet(x, randomize_noise=True))
+    engine = StyleUNetEngine(small_unet)
+    assert torch.equal(engine(x), engine(x))
+
+
+def test_half_precision_that_is_not_faithful_is_given_up(small_unet, monkeypatch, caplog):
+    monkeypatch.setattr("core.models.modules.style_unet_engine.fast_dtype", lambda device: torch.bfloat16)
+    assert faithful_engine(small_unet, raster_like(1022, 64)).dtype == torch.bfloat16
+    monkeypatch.setattr("core.models.modules.style_unet_engine.FAITHFUL", 90.0)
+    assert faithful_engine(small_unet, raster_like(1022, 64)).dtype == torch.float32
+    assert "float32, slower" in caplog.text
+
+
+def test_encoder(network):
+    golden, encoder, seen = Golden("dino_encoder"), network.base_model, {}
+    watched = {f"block{k}": layer for k, layer in enumerate(encoder.dino_model.blocks)}
+    for names, layers in (
+        ("project", encoder.projects),
+        ("resized", encoder.resize_layers),
+        ("level", encoder.layer_rn),
+        ("path", encoder.refinenet),
+    ):
+        watched |= {f"{names}{4 - k if names == 'path' else k}": layer for k, layer in enumerate(layers)}
+    hooks = watch(watched, seen)
+    image = smooth_image(1001, 14, 518, (1,))
+    assert golden.largest("input", image) == 0
+    features, global_feature = encoder(image)
+    for hook in hooks:
+        hook.remove()
+    assert seen.keys() == watched.keys()
+    seen |= {"normalized_input": normalize(image), "global_feature": global_feature}
+    seen |= dict.fromkeys(("features", "features_corner", "features_end"), features)
+    for key, value in seen.items():
+        assert golden.relative(key, value) < 1e-5, key
+
+
+def test_full_upsampler(network):
+    golden, x = Golden("style_unet_512"), raster_like(1021, 512)
+    engine = StyleUNetEngine(network.upsampler, torch.float32)
+    for picture in (network.upsampler(x), engine(x)):
+        for key in ("output", "output_corner", "output_end"):
+            assert golden.relative(key, picture) < 1e-5, key
+    for conv in engine._convs:
+        conv.noise.zero_()
+    assert golden.relative("output_zero_noise", engine(x)) < 1e-5
+
+
+def test_whole_chain(network, avatar, vertices, chain):
+    params, driver = Golden("end_to_end_params"), chain.tensor("driver_transform")
+    assert params.relative("t_points", vertices[None]) < 1e-5
+    raster = network.rasterize(avatar, vertices, driver)
+    for key in params.arrays:
+        if key != "t_points":
+            assert params.relative(key, avatar.gaussians[key.split("_")[0]][None]) < 1e-5, key
+    assert chain.relative("feature_image", raster[0]) <= 5e-4
+    assert chain.relative("feature_image_crop", raster[0]) <= 5e-4
+    picture = network.upsample(raster)
+    assert chain.relative("output", picture) <= 1e-4
+    assert chain.relative("output_crop", picture) <= 1e-4
+    assert psnr(StyleUNetEngine(network.upsampler, torch.bfloat16)(raster), picture) > 45
+
+    result = network.forward_expression(
+        {"avatar": avatar, "t_points": vertices[None], "t_transform": driver[None], "t_image": picture}
+    )
+    assert chain.relative("gen_image", result["gen_image"]) <= 5e-4
+    assert torch.equal(result["sr_gen_image"], picture)
+    assert result["t_image"] is picture
+
+
+# What a frame costs and what it leaves alone
+
+
+def test_a_frame_moves_only_the_vertices(network, avatar, vertices, chain, monkeypatch):
+    scenes = []
+
+    def catch(scene, *arguments, **keywords):
+        scenes.append(scene)
+        return {"images": torch.zeros(1, 32, 512, 512)}
+
+    monkeypatch.setattr("core.models.GAGAvatar.models.render_gaussian", catch)
+    before = {name: value.clone() for name, value in avatar.gaussians.items()}
+    network.rasterize(avatar, vertices + 1, chain.tensor("driver_transform"))
+    network.rasterize(avatar, vertices, chain.tensor("driver_transform"))
+    for name, value in avatar.gaussians.items():
+        assert value.shape[0] == 180255
+        still = value[N_VERTICES:] if name == "xyz" else value
+        assert torch.equal(still, before[name][N_VERTICES:] if name == "xyz" else before[name])
+    for name in ("xyz", "colors", "opacities", "covariances"):
+        assert scenes[0][name].data_ptr() == scenes[1][name].data_ptr(), f"{name} was copied"
+
+
+def test_source_is_encoded_once_and_anew_for_another(network, avatar, monkeypatch):
+    encoded = []
+    monkeypatch.setattr(network, "encode", lambda image, transform: encoded.append(image) or avatar)
+    monkeypatch.setattr(network, "rasterize", lambda *a: torch.zeros(1, 32, 8, 8))
+    monkeypatch.setattr(network, "upsample", lambda raster: torch.full((1, 3, 64, 64), 0.5))
+    monkeypatch.setattr(network, "_encoded", None)
+    batch = {"f_image": torch.zeros(1, 3, 512, 512), "f_transform": torch.zeros(1, 3, 4)}
+    frames = {"t_points": torch.zeros(2, N_VERTICES, 3), "t_transform": torch.zeros(2, 3, 4)}
+    for _ in range(2):
+        assert network.forward_expression(batch | frames)["sr_gen_image"].shape == (2, 3, 64, 64)
+    assert len(encoded) == 1
+    network.forward_expression(batch | frames | {"f_image": torch.ones(1, 3, 512, 512)})
+    network.forward_expression(batch | frames | {"f_transform": torch.ones(1, 3, 4)})
+    assert len(encoded) == 3
+
+
+def test_detail_enhancer_is_called_with_its_strength(network, avatar, monkeypatch):
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(network, "rasterize", lambda *a: torch.zeros(1, 32, 8, 8))
+    monkeypatch.setattr(network, "upsample", lambda raster: picture.clone())
+    batch = {"avatar": avatar, "t_points": torch.zeros(1, N_VERTICES, 3), "t_transform": torch.zeros(1, 3, 4)}
+    plain, none, full = (
+        network.forward_expression(batch, enable_detail_enhance=on, detail_strength=strength)["sr_gen_image"]
+        for on, strength in ((False, 1.0), (True, 0.0), (True, 1.0))
+    )
+    assert torch.equal(plain, none)
+    assert not torch.equal(plain, full)
+
+
+# The checkpoint
+
+
+def test_names_and_shapes_are_the_released_ones():
+    with torch.device("meta"):
+        state = GAGAvatar().state_dict()
+    assert {name: list(value.shape) for name, value in state.items()} == {
+        name: entry["shape"] for name, entry in layout()["keys"].items()
+    }
+
+
+def test_noise_strengths_are_told(assets, caplog):
+    with caplog.at_level(logging.INFO):
+        loaded = GAGAvatar.from_checkpoint(assets[0])
+    told = [float(n) for n in caplog.messages[-1].split(": ")[1].split()]
+    assert len(told) == 15
+    assert told[0] == pytest.approx(loaded.upsampler.stylegan_decoder.style_conv1.weight.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"head_base": None}, "1 missing (head_base)"),
+        ({"head_base": torch.empty(5023, 255, device="meta")}, "(5023, 255), expected (5023, 256)"),
+        ({"head_base": "text"}, "head_base: str"),
+        ({"extra.weight": torch.empty(1, device="meta")}, "1 unexpected (extra.weight)"),
+        ({"percep_loss.anything": "at all"}, None),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(change, message):
+    with torch.device("meta"):
+        expected = GAGAvatar().state_dict()
+    stored = {name: value for name, value in ({**expected, **change}).items() if value is not None}
+    if message is None:
+        assert fitting_weights(stored, expected, Path("a.pt")).keys() == expected.keys()
+        return
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        fitting_weights(stored, expected, Path("a.pt"))
+    assert "\n" not in str(caught.value)
+
+
+class _Hostile:
+    ran: list[str] = []  # noqa: RUF012  what a pickle would have done
+
+    def __reduce__(self):
+        return (_Hostile.ran.append, ("ran",))
+
+
+def test_files_that_are_no_checkpoint_are_refused_and_not_run(tmp_path):
+    path = tmp_path / "GAGAvatar.pt"
+    writers = {
+        "is not there": lambda: None,
+        "cannot be read|can be read": lambda: path.write_bytes(b"no checkpoint" * 100),
+        "no entry 'model'": lambda: torch.save({"weights": {}}, path),
+        "can be read": lambda: torch.save({"model": {}, "meta_cfg": _Hostile()}, path),
+        "561 missing": lambda: torch.save({"model": {}, "meta_cfg": {}}, path),
+        "POINT_PLANE_SIZE is 128": lambda: torch.save(
+            {"model": {}, "meta_cfg": {"DATASET": {"POINT_PLANE_SIZE": 128}}}, path
+        ),
+    }
+    for message, write_file in writers.items():
+        write_file()
+        with pytest.raises(UserError, match=message) as caught:
+            GAGAvatar.from_checkpoint(path)
+        assert "\n" not in str(caught.value)
+    assert not _Hostile.ran
+
+
+def test_the_older_file_format_is_read_too(tmp_path):
+    path = tmp_path / "old.pt"
+    torch.save({"model": {"a": torch.ones(2)}, "meta_cfg": {}}, path, _use_new_zipfile_serialization=False)
+    assert torch.equal(read_checkpoint(path)[0]["a"], torch.ones(2))
+
+
+# As the pipeline drives it
+
+
+def a_source(kind: str) -> TrackedSource:
+    random = np.random.default_rng(0)
+    side, margin = IMAGE_SIZE + 40, 20
+    image = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
+    frame = replace(a_frame(random), head=kind)
+    return TrackedSource(frame, image, random.random((side, side), np.float32), margin, np.ones((side, side), bool))
+
+
+def test_the_photo_is_encoded_on_black(network, head, monkeypatch):
+    given = []
+    monkeypatch.setattr(network, "encode", lambda image, transform: given.append((image, transform)))
+    model = PublishedAvatar(network, head)
+    assert model.name == "gagavatar"
+    source = a_source("flame")
+    encoded = model.encode(source)
+    image, matte = source.shown()
+    (picture, transform) = given[0]
+    np.testing.assert_allclose(picture.permute(1, 2, 0), image / 255 * matte[..., None], atol=1e-6)
+    np.testing.assert_array_equal(transform, source.frame.transform_matrix)
+    np.testing.assert_array_equal(encoded.vertices, head.evaluate(source.frame))
+    with pytest.raises(UserError, match="open head"):
+        model.encode(a_source("open"))
+
+
+def test_detail_brings_the_photo_back_at_its_own_pose(network, head, avatar, vertices, chain, monkeypatch):
+    monkeypatch.setattr(network, "upsample", lambda raster: raster[:, :3].sigmoid())  # in a tenth of the time
+    model = PublishedAvatar(network, head)
+    model.warm_up()
+    photo, transform = smooth_image(1071, 16, 512), chain.tensor("source_transform")
+    source = SourceAvatar(avatar, photo, vertices, transform)
+    threads = torch.get_num_threads()
+    plain = model.render(source, vertices.numpy(), transform.numpy())
+    assert source.detailed is None, "detail is made when it is first asked for"
+    full = model.render(source, vertices.numpy(), transform.numpy(), detail=1.0)
+    assert plain.shape == full.shape == (3, IMAGE_SIZE, IMAGE_SIZE)
+    assert 0 <= full.min() <= full.max() <= 1
+    assert psnr(full, photo) > psnr(plain, photo) + 2
+    assert torch.equal(source.detailed[:, :32], avatar.gaussians["colors"])
+    assert torch.get_num_threads() == threads
