@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import signal
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from core.errors import UserError
-from core.options import load_options
+from core.interrupt import Interruption, interruptible, leave
+
+_FINISHING = 30.0  # seconds that an interrupted run with --keep-partial has to finish its file
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, interruption: Interruption | None = None) -> int:
     """Run with the given arguments; returns the exit code.
 
     0: done. 2: something given is wrong, one line says what. 130, 143: interrupted, terminated; no half file is left.
     """
+    left = "nothing was written"
     try:
+        from core.options import load_options  # here, and not above: a signal is heeded from the first moment on
+
         options = load_options(arguments)
+        if options.keep_partial:
+            left = "what is kept is said above"
+            if interruption is not None:
+                interruption.allow(_FINISHING)
         from core.pipeline import animate  # after parsing: what it imports takes seconds
 
-        report = animate(options)
+        with _warnings_shown(not options.quiet):
+            report = animate(options)
         if not options.quiet:
             print(report)
         return 0
@@ -26,14 +38,34 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        print(f"interrupted; {left}", file=sys.stderr)
         return 130
 
 
-def _terminate(*_: object) -> None:
-    sys.exit(143)  # an exception, so that what is open is closed and removed
+@contextmanager
+def _warnings_shown(shown: bool) -> Iterator[None]:
+    """Whether the program's warnings reach stderr."""
+    logger = logging.getLogger("core")
+    before = logger.level
+    if not shown:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def run() -> int:
+    """`main` as a process of its own: with the signals' handlers, and gone at once after one."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
+    with interruptible() as interruption:
+        try:
+            return main(interruption=interruption)
+        finally:
+            if interruption.code is not None:
+                sys.stderr.flush()
+                leave(interruption.code)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(main())
+    sys.exit(run())

@@ -22,7 +22,17 @@ from core.errors import UserError
 from core.evaluation import ablation, metrics, runner, sheets, statistics
 from core.evaluation.measure import Bench
 from core.evaluation.setting import Setting
-from core.evaluation.statistics import METRICS, Gain, Metric, block_resamples, compare, gain, statistic
+from core.evaluation.statistics import (
+    METRICS,
+    Columns,
+    Gain,
+    Metric,
+    block_resamples,
+    clip_gain,
+    gain,
+    mean_gain,
+    statistic,
+)
 from core.evaluation.tables import Group, compare_all, markdown
 from core.evaluation.variants import Pair, Variant, comparisons, make_pair, read_pairs, standard_variants
 from core.libs.tracker.base import Observation
@@ -45,6 +55,11 @@ def series() -> tuple[np.ndarray, np.ndarray]:
 
 def metric_of(kind: str, goal: str = "up") -> Metric:
     return Metric("m", "m", "", 3, goal, kind, ("x", "y"))
+
+
+def compare(metric: Metric, clips: list[tuple[Columns, Columns]], blocks: list[int], count: int = 1000) -> Gain:
+    pairs = zip(clips, blocks, strict=True)
+    return mean_gain([clip_gain(metric, *pair, block, (0, i), count) for i, (pair, block) in enumerate(pairs)])
 
 
 def test_each_statistic_is_what_it_says(series):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks import cpu
 from core.evaluation.plots import plot_gains, plot_time
 from core.evaluation.tables import Group, compare_all
 
@@ -67,3 +68,19 @@ def test_lines_over_time(group, tmp_path: Path):
     gaze = {line.get_label(): line.get_ydata() for line in across.lines}
     np.testing.assert_allclose(gaze["driver"], 1.5 * gaze["off"])
     assert (tmp_path / "time.png").stat().st_size > 10_000
+
+
+def test_the_cpu_benchmark_takes_turns(tmp_path: Path):
+    """Each round begins with another task, the rounds before the first are not timed, and all see the same frames."""
+    calls: list[tuple[str, int]] = []
+    tasks = {name: lambda i, name=name: calls.append((name, i)) for name in "abc"}
+    times = cpu.in_turns(tasks, rounds=4, warm_up=1)
+    assert list(times) == ["a", "b", "c"]
+    assert all(value >= 0 for value in times.values())
+    rounds = [calls[i : i + 3] for i in range(0, len(calls), 3)]
+    assert [{index for _, index in names} for names in rounds] == [{0}, {0}, {1}, {2}, {3}]
+    assert [names[0][0] for names in rounds[1:]] == ["a", "b", "c", "a"]
+    rows = cpu._rows("flags", {"off": 10.0, "all": 12.5}, "off")
+    assert [(row.ratio, row.fps) for row in rows] == [(1, 100), (1.25, 80)]
+    cpu.plot(tmp_path / "cpu.png", rows + cpu._rows("lifted", {"frame": 1.0, "once": 1000.0}, "frame"))
+    assert cv2.imread(str(tmp_path / "cpu.png")) is not None
