@@ -70,7 +70,8 @@ class Improvements:
             source: the photo. track: the driver's own parameters. motion: what the transfer made of them, as long.
             head: the head model of all three.
         """
-        if self._has("expression_opt"):
+        # Asked for as they are, the driver's expressions are another matter: the same person's, mostly.
+        if self._has("expression_opt") and self._options.motion != "absolute":
             from core.libs.expression_optimizer import ExpressionOptimizer
 
             optimizer = ExpressionOptimizer(gain=self._options.expression_gain, head=head)

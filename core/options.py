@@ -86,7 +86,8 @@ class Options:
         default=None, metadata=_about("bring back the photo's fine detail", group="improvements")
     )
     expression_opt: bool | None = field(
-        default=None, metadata=_about("fit the driver's expression to this face", group="improvements")
+        default=None,
+        metadata=_about("fit the driver's expression to this face (not with --motion absolute)", group="improvements"),
     )
     gaze_correct: bool | None = field(
         default=None, metadata=_about("make the eyes look where the driver looks", group="improvements")

@@ -33,7 +33,7 @@ from core.improvements import Improvements
 from core.mark import Mark, metadata
 from core.options import Options
 from core.overlap import WriteBehind, read_ahead
-from core.parts import Parts, default_parts
+from core.parts import Head, Parts, default_parts
 from core.preflight import choose_model, find_inputs, find_output
 from core.progress import Progress
 
@@ -215,8 +215,8 @@ class Pipeline:
         )
 
     def _write_picture(self, frames: Iterator[RenderedFrame]) -> float:
-        panels = self._panels()
-        image = panels(next(frames))
+        with self._panels() as panels:
+            image = panels(next(frames))
         for _ in frames:  # to its end, so that the stage is closed
             pass
         start = time.perf_counter()
@@ -235,8 +235,7 @@ class Pipeline:
             settings["keep_partial"] = self.options.keep_partial
             writer = VideoWriter(self.output, track.fps, (width, IMAGE_SIZE), **settings)
             try:
-                with writer:
-                    panels = self._panels()
+                with writer, self._panels() as panels:
                     for frame in rendered:
                         start = time.perf_counter()
                         writer.write(panels(frame), frame.time)
@@ -252,13 +251,15 @@ class Pipeline:
                 behind.put(frame)
         return busy
 
-    def _panels(self) -> Callable[[RenderedFrame], np.ndarray]:
+    @contextmanager
+    def _panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
         """What makes the picture that is written out of a rendered one."""
         if self.options.layout == "result":
-            return lambda frame: frame.image
+            yield lambda frame: frame.image
+            return
         photo = self.source.shown()[0]
-        pictures = self._driver_pictures()
-        return lambda frame: np.concatenate([photo, next(pictures), frame.image], axis=1)
+        with closing(self._driver_pictures()) as pictures:
+            yield lambda frame: np.concatenate([photo, next(pictures), frame.image], axis=1)
 
     def _driver_pictures(self) -> Iterator[np.ndarray]:
         """What the driver's panel shows: its own pictures, the last one again should they end early, or its mesh."""

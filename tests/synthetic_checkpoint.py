@@ -1,7 +1,8 @@
 """Deterministic weights in the released layout: `python -m tests.synthetic_checkpoint FOLDER`.
 
-Writes `GAGAvatar.pt` and `FLAME_with_eye.pt`, from which the golden numbers were made. The rule for every tensor stands
-beside its shape in `tests/golden/checkpoint_keys.json`. The result is no face.
+Writes `GAGAvatar.pt`, from which the golden numbers were made, and a `FLAME_with_eye.pt` with a face in it, which the
+tracker can be fitted to. The rule for every tensor stands beside its shape in `tests/golden/checkpoint_keys.json`. What
+these weights draw is no face.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tests.synthetic_flame import face_like_flame, write_flame
+
 LAYOUT = Path(__file__).parent / "golden" / "checkpoint_keys.json"
 CHECKPOINT = "GAGAvatar.pt"
 FLAME = "FLAME_with_eye.pt"
-N_VERTICES, N_FACES = 5023, 9976
 
 
 def layout() -> dict:
@@ -38,37 +40,6 @@ def tensors(keys: dict[str, dict], prefix: str = "") -> dict[str, Tensor]:
     return {name.removeprefix(prefix): _draw(name, entry) for name, entry in keys.items() if name.startswith(prefix)}
 
 
-def flame() -> dict[str, dict[str, Tensor]]:
-    """A head in FLAME's layout: random points on an ellipsoid, with random faces, directions and landmarks."""
-
-    def source(key: str) -> np.random.RandomState:
-        return np.random.RandomState(zlib.crc32(f"flame.{key}".encode()))
-
-    def rows(values: np.ndarray) -> np.ndarray:
-        return values / values.sum(-1, keepdims=True)
-
-    template = source("v_template").standard_normal((N_VERTICES, 3))
-    regressor, random = np.zeros((5, N_VERTICES)), source("J_regressor")
-    for joint in range(5):
-        chosen = random.randint(0, N_VERTICES, 8)
-        np.add.at(regressor[joint], chosen, rows(random.random_sample(8)))
-    model = {
-        "f": source("f").randint(0, N_VERTICES, (N_FACES, 3)),
-        "v_template": template / np.linalg.norm(template, axis=1, keepdims=True) * (0.08, 0.12, 0.10),
-        "shapedirs": 0.0005 * source("shapedirs").standard_normal((N_VERTICES, 3, 400)),
-        "posedirs": 0.001 * source("posedirs").standard_normal((N_VERTICES, 3, 36)),
-        "J_regressor": regressor,
-        "kintree_table": np.array([[4294967295, 0, 1, 1, 1], [0, 1, 2, 3, 4]]),
-        "weights": rows(source("weights").random_sample((N_VERTICES, 5)) ** 4),
-    }
-    landmarks = {}
-    for kind, shape in (("static_lmk_*", (51,)), ("dynamic_lmk_*", (79, 17)), ("full_lmk_*_with_eye", (1, 70))):
-        faces, weights = kind.replace("*", "faces_idx"), kind.replace("*", "bary_coords")
-        landmarks[faces] = source(faces).randint(0, N_FACES, shape)
-        landmarks[weights] = rows(source(weights).random_sample((*shape, 3)))
-    return {"flame_model": _as_tensors(model), "lmk_embeddings": _as_tensors(landmarks)}
-
-
 def write_checkpoint(path: Path, state: dict[str, Tensor] | None = None) -> Path:
     """Write `GAGAvatar.pt`; `state` in place of the deterministic weights."""
     known = layout()
@@ -82,8 +53,7 @@ def write_checkpoint(path: Path, state: dict[str, Tensor] | None = None) -> Path
 def write(folder: Path) -> tuple[Path, Path]:
     """Write both files into a folder; returns them."""
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(flame(), folder / FLAME)
-    return write_checkpoint(folder / CHECKPOINT), folder / FLAME
+    return write_checkpoint(folder / CHECKPOINT), write_flame(folder / FLAME, face_like_flame())
 
 
 def _draw(name: str, entry: dict) -> Tensor:
@@ -92,13 +62,6 @@ def _draw(name: str, entry: dict) -> Tensor:
     values *= entry["scale"]
     values += entry["offset"]
     return torch.from_numpy(values.astype(np.float32))
-
-
-def _as_tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """Integers as int64, the rest as float32."""
-    return {
-        name: torch.from_numpy(a.astype(np.int64 if a.dtype.kind == "i" else np.float32)) for name, a in arrays.items()
-    }
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

@@ -507,6 +507,10 @@ def interlaced(frame: av.VideoFrame) -> None:
     frame.interlaced_frame = True
 
 
+def moving(path: Path, first: np.ndarray, *more: np.ndarray) -> None:
+    Image.fromarray(first).save(path, save_all=True, append_images=[*map(Image.fromarray, more)], duration=100)
+
+
 AWAY = [*face_clip(3), *[BLANK] * 20, *face_clip(3)]
 OTHER = np.ascontiguousarray(255 - (255 - portrait(192)[:, ::-1]) // 2)  # mirrored and paler
 VIDEOS: dict[str, tuple[str, Callable[[Path], object], int, str]] = {

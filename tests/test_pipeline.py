@@ -326,7 +326,8 @@ def short_demo(tmp_path_factory) -> Path:
     cut = {name: value[:n] for name, value in track.parameters.items()}
     cut |= {"bbox": track.bbox[:n], "status": track.status[:n], "times": track.times[:n]}
     folder = tmp_path_factory.mktemp("demo") / "obama"
-    replace(track, **cut, crops=None if track.crops is None else track.crops[:n]).save(folder)
+    cut |= {name: None if (v := getattr(track, name)) is None else v[:n] for name in ("crops", "torso")}
+    replace(track, **cut).save(folder)
     return folder
 
 

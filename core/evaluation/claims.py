@@ -1,0 +1,122 @@
+"""The eight gains that the project was specified with, beside what an ablation measured of them.
+
+    python -m core.evaluation.claims FOLDER [FOLDER ...] [--into IMPROVEMENTS_README.md]
+
+Reads the table.csv of one or more ablations: all four improvements against none, the mean over clips. `--into` puts the
+table between the marks `<!-- claims -->` and `<!-- end of claims -->` of a document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import UserError
+from core.evaluation.report import table
+
+BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What was specified: a gain of `metric` (a key of `statistics.METRICS`), in its unit or in percent of off.
+
+    A negative gain of the speed is a price: it is kept where it costs no more.
+    """
+
+    label: str
+    metric: str
+    gain: float
+    percent: bool
+
+    def shown(self, value: float) -> str:
+        """A gain in the claim's unit."""
+        return f"{value:+.1f} %" if self.percent else f"{value:+.2f} dB"
+
+
+CLAIMS = (
+    Claim("PSNR", "psnr", 1.5, False),
+    Claim("SSIM", "ssim", 3.5, True),
+    Claim("LPIPS, lower", "lpips", 17.9, True),
+    Claim("temporal stability", "stability", 9.1, True),
+    Claim("detail fidelity", "detail", 19.4, True),
+    Claim("expression accuracy (error, lower)", "expression", 15.1, True),
+    Claim("PSNR of the eyes", "eye_psnr", 2.7, False),
+    Claim("frames per second", "speed", -26.2, True),
+)
+
+
+def claims_table(*paths: Path) -> str:
+    """The table as Markdown, from the table.csv of ablations. UserError where one is none."""
+    rows = [row for path in paths for row in _read(path)]
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    found = {(row["group"], row["metric"]): row for row in rows if row["clip"] == "all" and row["comparison"] == "all"}
+    header = ["", "specified", *(part for group in groups for part in (_title(group), ""))]
+    lines = []
+    for claim in CLAIMS:
+        cells = [_measured(claim, found.get((group, claim.metric))) for group in groups]
+        lines.append([claim.label, claim.shown(claim.gain), *(part for cell in cells for part in cell)])
+    return table(header, lines)
+
+
+def put_into(document: Path, text: str) -> None:
+    """Replace what stands between the marks of a document."""
+    content = document.read_text(encoding="utf-8")
+    before, begin, rest = content.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"{document} has no place for the table: it needs a line {BEGIN} and a line {END}")
+    document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): run the ablation first") from error
+    if not rows or not {"group", "clip", "metric", "comparison", "gain", "low", "high", "base_value"} <= set(rows[0]):
+        raise UserError(f"{path} is no table of an ablation")
+    return rows
+
+
+def _title(group: str) -> str:
+    return group.replace("tracking noise 0", "with tracking noise")
+
+
+def _measured(claim: Claim, row: dict[str, str] | None) -> tuple[str, str]:
+    """A gain with its interval, and what that says of the claim."""
+    numbers = [np.nan] * 4 if row is None else [float(row[name]) for name in ("gain", "low", "high", "base_value")]
+    if not np.isfinite(numbers).all():
+        return "not available", "cannot be measured here"
+    gain, low, high, base = numbers
+    scale = 100 / abs(base) if claim.percent else 1.0
+    text = f"{claim.shown(scale * gain)} [{claim.shown(scale * low)}, {claim.shown(scale * high)}]"
+    return text, "reached" if scale * gain >= claim.gain else "not reached"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table, and put it into a document where one is named."""
+    parser = argparse.ArgumentParser(prog="python -m core.evaluation.claims", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, nargs="+", help="an ablation's folder")
+    parser.add_argument("--into", type=Path, metavar="DOCUMENT", help="a Markdown file that has the marks")
+    args = parser.parse_args(arguments)
+    try:
+        text = claims_table(*(folder / "table.csv" for folder in args.folder))
+        if args.into is not None:
+            put_into(args.into, text)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""The table of claims: the right row of the ablation beside each, and an honest verdict."""
+
+import pytest
+
+from core.errors import UserError
+from core.evaluation.claims import BEGIN, CLAIMS, END, claims_table, main, put_into
+from core.evaluation.statistics import METRICS
+
+HEADER = (
+    "group,clip,metric,unit,goal,comparison,base,variant,base_value,value,gain,low,high,relative_gain,verdict,clips"
+)
+ROWS = (
+    "self-reenactment,all,psnr,dB,up,all,off,all,25,27,2.0,1.0,3.0,0.08,better,6",
+    "self-reenactment,d0,psnr,dB,up,all,off,all,25,20,-5.0,-6.0,-4.0,-0.2,worse,1",
+    "self-reenactment,all,psnr,dB,up,temporal,off,temporal,25,26,9.0,8.0,10.0,0.04,better,6",
+    "self-reenactment,all,ssim,,up,all,off,all,0.8,0.808,0.008,-0.004,0.02,0.01,none,6",
+    "self-reenactment,all,lpips,,down,all,off,all,nan,nan,nan,nan,nan,nan,not measured,0",
+    "self-reenactment,all,speed,,up,all,off,all,1,0.8,-0.2,-0.25,-0.15,-0.2,worse,6",
+    '"self-reenactment, tracking noise 0",all,psnr,dB,up,all,off,all,20,21,1.0,0.5,1.5,0.05,better,6',
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "table.csv").write_text("\n".join([HEADER, *ROWS]) + "\n")
+    return tmp_path
+
+
+def row(text: str, label: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.startswith(f"| {label} "))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_each_claim_has_its_metric():
+    assert {claim.metric for claim in CLAIMS} <= {metric.key for metric in METRICS}
+    assert len(CLAIMS) == 8
+
+
+def test_gains_and_verdicts(folder):
+    text = claims_table(folder / "table.csv")
+    assert row(text, "PSNR")[1:] == [
+        *("+1.50 dB", "+2.00 dB [+1.00 dB, +3.00 dB]", "reached"),
+        *("+1.00 dB [+0.50 dB, +1.50 dB]", "not reached"),
+    ]
+    assert row(text, "SSIM")[1:4] == ["+3.5 %", "+1.0 % [-0.5 %, +2.5 %]", "not reached"]
+    assert row(text, "LPIPS, lower")[2:4] == ["not available", "cannot be measured here"]
+    assert row(text, "frames per second")[1:4] == ["-26.2 %", "-20.0 % [-25.0 %, -15.0 %]", "reached"]
+    assert row(text, "detail fidelity")[3] == "cannot be measured here"  # the row is not there
+
+
+def test_the_table_is_put_between_the_marks(folder, capsys):
+    document = folder / "doc.md"
+    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert main([str(folder), "--into", str(document)]) == 0
+    text = document.read_text()
+    assert text == f"before\n{BEGIN}\n\n{claims_table(folder / 'table.csv')}\n\n{END}\nafter\n"
+    assert "old" not in text
+    put_into(document, "again")
+    assert document.read_text().count(BEGIN) == 1
+
+
+def test_what_is_missing_is_said(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "run the ablation first" in capsys.readouterr().err
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    assert main([str(tmp_path)]) == 2
+    (tmp_path / "bare.md").write_text("nothing")
+    with pytest.raises(UserError, match="no place"):
+        put_into(tmp_path / "bare.md", "x")
