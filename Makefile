@@ -8,7 +8,11 @@ DEMO := render_results/demo/obama_1.mp4
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTHON ?=
 
-.PHONY: setup demo test lint format clean
+# `make lock` and `make audit` have their tools to themselves
+TOOLS := build/tools
+LOCK_FROM = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--extra-index-url $(TORCH_INDEX) --index-strategy unsafe-best-match)
+
+.PHONY: setup demo figures claims test lint format clean lock audit fuzz faults
 
 setup: $(STAMP)
 
@@ -36,6 +40,16 @@ demo: $(STAMP)
 	$(PY) inference.py -i ./demos/examples/1.jpg -d ./demos/drivers/obama -o $(DEMO)
 	$(PY) -m demos.contact_sheet $(DEMO)
 
+# The pictures of the README; the speed plot wants a quiet machine and ../shared/data
+figures: $(STAMP)
+	$(PY) -m benchmarks.figures
+
+# The table in IMPROVEMENTS_README.md, from clips that are not part of the repository: most of an hour on two cores
+claims: $(STAMP)
+	$(PY) -m core.evaluation.ablation --pairs benchmarks/pairs_self.yaml --tracking-noise --model lifted --out build/ablation/self
+	$(PY) -m core.evaluation.ablation --pairs benchmarks/pairs_cross.yaml --model lifted --out build/ablation/cross
+	$(PY) -m core.evaluation.claims build/ablation/self build/ablation/cross --into IMPROVEMENTS_README.md
+
 test: $(STAMP)
 	$(PY) -m pytest
 
@@ -46,6 +60,32 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+# What `make setup` installs on Linux x86_64 with Python 3.11, all of it, with hashes
+lock: $(TOOLS)/.set-up
+	$(TOOLS)/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--custom-compile-command "make lock" $(LOCK_FROM) --no-emit-find-links --no-emit-index-url \
+		--output-file requirements.lock requirements.txt requirements-dev.txt
+
+# Known vulnerabilities of what is locked; skipped, and said so, where PyPI cannot be reached
+audit: $(STAMP)
+	@if $(PY) -c 'import urllib.request as u; u.urlopen("https://pypi.org/pypi/pip/json", timeout=5)' 2>/dev/null; then \
+		$(MAKE) --no-print-directory $(TOOLS)/.set-up && sed 's/+cpu / /' requirements.lock > build/audit.txt && \
+		$(TOOLS)/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r build/audit.txt $(AUDIT); \
+	else echo "audit skipped: PyPI cannot be reached"; fi
+
+$(TOOLS)/.set-up: requirements-tools.txt $(STAMP)
+	@$(PY) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-tools.txt
+	@touch $@
+
+# The long forms of what `make test` does shortly: some minutes each
+fuzz: $(STAMP)
+	FUZZ=long $(PY) -m pytest tests/test_fuzz.py
+	$(PY) tests/fuzz_readers.py --files 5000 --seed $$RANDOM --keep build/fuzz
+
+faults: $(STAMP)
+	$(PY) -m benchmarks.faults
 
 clean:
 	rm -rf $(VENV) render_results .pytest_cache .ruff_cache build *.egg-info

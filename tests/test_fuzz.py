@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -20,17 +21,17 @@ from core.libs.geometry import head_rotation
 from core.libs.motion_transfer import MotionTransfer
 from core.libs.temporal_smoother import TemporalSmoother
 
-# The same examples on every machine; `--hypothesis-profile` and more examples: `make fuzz`.
+# The same examples on every machine; `make fuzz` draws others, and more of them.
 settings.register_profile(
     "short",
-    max_examples=15,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile("long", settings.get_profile("short"), max_examples=400, derandomize=False)
-settings.load_profile("short")
+settings.load_profile(os.environ.get("FUZZ", "short"))
 
 EXTREME = 300.0  # standard deviations, radians, head units: absurd for a face, legal for a file
 
@@ -138,7 +139,7 @@ def test_expression(head, clip, photo, gain):
     motion = MotionTransfer("relative").run(photo, clip)
     out = ExpressionOptimizer(gain=gain, head=head).transfer(photo, clip, motion, head)
     assert_legal(out, clip)
-    assert np.abs(out.expcode).max() <= 20.0
+    assert np.abs(out.expcode).max() <= 1.25 * 20.0  # what lips and lids need is added behind the limit
     np.testing.assert_array_equal(out.transform_matrix, motion.transform_matrix)
 
 

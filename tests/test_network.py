@@ -31,6 +31,7 @@ from core.models.modules.resize import resize_smooth
 from core.models.modules.style_unet import StyleUNet
 from core.models.modules.style_unet_engine import StyleUNetEngine, faithful_engine
 from tests.synthetic_checkpoint import LAYOUT, layout, small_upsampler, tensors, write
+from tests.synthetic_flame import random_flame, write_flame
 from tests.synthetic_head import a_frame
 
 GOLDEN = LAYOUT.parent
@@ -143,8 +144,9 @@ def network(assets):
 
 
 @pytest.fixture(scope="module")
-def head(assets):
-    return FLAMEModel(path=assets[1], no_lmks=True)
+def head(tmp_path_factory):
+    """The head of the golden numbers, which has no face."""
+    return FLAMEModel(path=write_flame(tmp_path_factory.mktemp("flame") / "flame.pt", random_flame()), no_lmks=True)
 
 
 @pytest.fixture(scope="module")

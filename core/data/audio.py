@@ -95,7 +95,12 @@ class _Copied(Sound):
             return  # the muxer takes increasing times only; a repeated packet is a fault of the source
         self._last_dts = packet.dts
         packet.stream = self._target
-        self._output.mux(packet)
+        try:
+            self._output.mux(packet)
+        except OSError:
+            raise  # the disk's
+        except av.FFmpegError:
+            pass  # a damaged packet, which decoders would pass over too
 
 
 class _Encoded(Sound):

@@ -1,6 +1,7 @@
 """Pictures in and out: every way of storing one becomes uint8 RGB, upright, in sRGB."""
 
 import io
+import struct
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ MAX_PIXELS = 100_000_000
 # An allow-list: some of Pillow's other formats start outside programs (EPS) or have no signature to go by (TGA).
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 _EXIF_DESCRIPTION = 0x010E
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error)  # Pillow's, on broken data
 
 
 def check_file(path: Path, what: str) -> Path:
@@ -86,7 +88,7 @@ def read_image(path: Path) -> np.ndarray:
         raise UserError(_not_a_picture(path)) from error
     except Image.DecompressionBombError as error:
         raise UserError(_too_large(path, "far more")) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on broken data
+    except _DECODER_ERRORS as error:
         raise UserError(f"{path} is a damaged picture ({_one_line(error)}): save it again as PNG or JPEG") from error
 
 
@@ -146,7 +148,7 @@ def kind_of(path: Path) -> Literal["image", "video", "folder"]:
             return "video" if image.format in ("GIF", "PNG") and getattr(image, "is_animated", False) else "image"
     except Image.DecompressionBombError:
         return "image"  # read_image says what is wrong with it
-    except (OSError, SyntaxError, ValueError, EOFError):  # UnidentifiedImageError is an OSError
+    except _DECODER_ERRORS:  # UnidentifiedImageError is an OSError
         pass
     try:
         with av.open(str(path.absolute()), options=MEDIA_OPTIONS) as container:

@@ -322,6 +322,9 @@ class VideoWriter:
         except OSError as error:
             self._discard()
             raise UserError(f"{self.path} cannot be written ({error.strerror}): check the disk") from error
+        except av.FFmpegError as error:
+            self._discard()
+            raise self._unwritable(error) from error
         except BaseException:
             self._discard()
             raise
@@ -374,6 +377,14 @@ class VideoWriter:
                 self._audio.advance(until, last=frame is None)
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error.strerror}): check the disk") from error
+        except av.FFmpegError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: av.FFmpegError) -> Exception:
+        """What the muxer does not take is the driver's sound, if there is one; the pictures are ours."""
+        if self.audio == "none":
+            return error
+        return UserError(f"the driver's sound cannot be carried over ({error.strerror}): give the driver without it")
 
     def _discard(self) -> None:
         """Remove the unfinished file. An error on this way would hide the one that led here."""

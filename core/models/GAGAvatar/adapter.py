@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from core.data.records import TrackedFrame, TrackedSource
+from core.device import upload
 from core.errors import UserError
 from core.models.rasterizer import warm_up
 
@@ -77,9 +78,10 @@ class PublishedAvatar:
             raise UserError(f"the photo was tracked for the {came} head, this network needs flame: track it with -f")
         image, matte = source.shown()
         picture = torch.from_numpy(image.astype(np.float32) / 255 * matte[..., None]).permute(2, 0, 1)
-        picture = picture.to(self.network.device)
-        transform = _tensor(source.frame.transform_matrix, picture)
-        vertices = _tensor(self._head.evaluate(source.frame), picture)
+        device = self.network.device
+        picture = picture.to(device)
+        transform = _tensor(source.frame.transform_matrix).to(device)
+        vertices = _tensor(self._head.evaluate(source.frame)).to(device)
         with _torch_threads(self._threads):
             return SourceAvatar(self.network.encode(picture, transform), picture, vertices, transform)
 
@@ -91,25 +93,28 @@ class PublishedAvatar:
         detail: float = 0.0,
         torso: np.ndarray | None = None,
     ) -> Tensor:
-        """The picture (3, 512, 512) in 0..1, on the CPU, of FLAME's vertices (5023, 3) under a transform (3, 4).
+        """The picture (3, 512, 512) in 0..1 of FLAME's vertices (5023, 3) under a transform (3, 4).
+
+        It is on the network's device and, on CUDA, may still be under way: `core.device.on_host` fetches pictures
+        while the next ones are drawn.
 
         `detail` (0..1): how much of what the photo shows and the network does not is added. `torso` is for avatars with
         shoulders of their own and is not read.
         """
         assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
-        moved, transform = _tensor(vertices, avatar.picture), _tensor(transform_matrix, avatar.picture)
+        moved, transform = upload(_tensor(vertices), self.network.device), _tensor(transform_matrix)
         with _torch_threads(self._threads):
             if detail == 0:
-                return self.network.render(avatar.network, moved, transform).cpu()
+                return self.network.render(avatar.network, moved, transform)
             if avatar.detailed is None:
                 avatar.detailed = source_detail(
                     self.network, avatar.network, avatar.picture, avatar.vertices, avatar.transform
                 )
-            return with_detail(self.network, avatar.network, avatar.detailed, moved, transform, detail).cpu()
+            return with_detail(self.network, avatar.network, avatar.detailed, moved, transform, detail)
 
 
-def _tensor(values: np.ndarray, like: Tensor) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(like.device)
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ camera, turned into a picture by a style U-Net. Positions and cameras are in hea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +22,7 @@ from core.models.modules.direction_code import direction_code
 from core.models.modules.gs_generators import COLORS, ConvGSGenerator, LinearGSGenerator
 from core.models.modules.resize import resize_smooth
 from core.models.modules.style_unet import StyleUNet
-from core.models.modules.style_unet_engine import StyleUNetEngine, faithful_engine
+from core.models.modules.style_unet_engine import exact_convolutions, frame_engine
 from core.models.rasterizer import RasterWorkspace, covariances, render_gaussian
 
 from .checkpoint import fitting_weights, log_noise_strengths, read_checkpoint
@@ -67,7 +67,7 @@ class GAGAvatar(nn.Module):
         self.gs_generator_l1 = ConvGSGenerator(in_dim=FEATURES)
         self.upsampler = StyleUNet(in_size=IMAGE_SIZE, out_size=IMAGE_SIZE, in_dim=COLORS, out_dim=3)
         self._dtype: torch.dtype | None = None
-        self._engine: StyleUNetEngine | None = None
+        self._engine: Callable[[Tensor], Tensor] | None = None
         self._encoded: tuple[Tensor, Tensor, NetworkAvatar] | None = None
 
     @classmethod
@@ -97,10 +97,11 @@ class GAGAvatar(nn.Module):
     def upsample(self, raster: Tensor) -> Tensor:  # (1, 32, 512, 512) -> (1, 3, 512, 512) in 0..1, float32
         """The picture of a raster. The first call lays out the weights, which must not change afterwards."""
         if self._engine is None:
-            self._engine = faithful_engine(self.upsampler, raster, self._dtype)
+            self._engine = frame_engine(self.upsampler, raster, self._dtype)
         return self._engine(raster)
 
     @torch.inference_mode()
+    @exact_convolutions()
     def encode(self, image: Tensor, transform_matrix: Tensor) -> NetworkAvatar:
         """The Gaussians of a picture (3, 512, 512) in 0..1, its head cropped and on black, and its transform (3, 4)."""
         assert image.ndim == 3, f"image must be (3, H, W), got {tuple(image.shape)}"
@@ -128,7 +129,10 @@ class GAGAvatar(nn.Module):
     def rasterize(
         self, avatar: NetworkAvatar, vertices: Tensor, transform_matrix: Tensor, colors: Tensor | None = None
     ) -> Tensor:
-        """The raster (1, C, 512, 512) of an avatar, with its own 32 channels or with those of `colors` (N, C)."""
+        """The raster (1, C, 512, 512) of an avatar, with its own 32 channels or with those of `colors` (N, C).
+
+        A transform on the CPU is best: it is checked, and what is on a GPU would have to be waited for.
+        """
         assert vertices.shape == (N_VERTICES, 3), f"vertices must be (5023, 3), got {tuple(vertices.shape)}"
         assert transform_matrix.shape == (3, 4), f"transform must be (3, 4), got {tuple(transform_matrix.shape)}"
         xyz = avatar.gaussians["xyz"]
@@ -139,8 +143,8 @@ class GAGAvatar(nn.Module):
             "opacities": avatar.gaussians["opacities"],
             "covariances": avatar.covariances,
         }
-        transform = transform_matrix.to(xyz.device)
-        return render_gaussian(scene, transform, CAMERA, workspace=avatar.workspace, channels_last=True)["images"]
+        camera = transform_matrix.cpu()
+        return render_gaussian(scene, camera, CAMERA, workspace=avatar.workspace, channels_last=True)["images"]
 
     @torch.inference_mode()
     def render(self, avatar: NetworkAvatar, vertices: Tensor, transform_matrix: Tensor) -> Tensor:
