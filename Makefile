@@ -67,12 +67,12 @@ lock: $(TOOLS)/.set-up
 		--custom-compile-command "make lock" $(LOCK_FROM) --no-emit-find-links --no-emit-index-url \
 		--output-file requirements.lock requirements.txt requirements-dev.txt
 
-# Known vulnerabilities of what is locked; skipped, and said so, where PyPI cannot be reached
+# Known vulnerabilities of what is locked; skipped, and said so, where their database cannot be reached
 audit: $(STAMP)
-	@if $(PY) -c 'import urllib.request as u; u.urlopen("https://pypi.org/pypi/pip/json", timeout=5)' 2>/dev/null; then \
+	@if $(PY) -c 'import urllib.request as u; u.urlopen("https://pypi.org/pypi/pip/25.0/json", timeout=5)' 2>/dev/null; then \
 		$(MAKE) --no-print-directory $(TOOLS)/.set-up && sed 's/+cpu / /' requirements.lock > build/audit.txt && \
 		$(TOOLS)/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r build/audit.txt $(AUDIT); \
-	else echo "audit skipped: PyPI cannot be reached"; fi
+	else echo "audit skipped: the database of vulnerabilities (pypi.org) cannot be reached"; fi
 
 $(TOOLS)/.set-up: requirements-tools.txt $(STAMP)
 	@$(PY) -m venv $(TOOLS)

@@ -1,51 +1,176 @@
 """Peak memory of a long driver against that of a short one.
 
-    python -m benchmarks.memory [--minutes 10] [--source A.jpg] [--clip obama]
+    python -m benchmarks.memory [--minutes 10] [--source A.jpg] [--clip obama] [--large] [--jobs 40]
 
 A clip is repeated to both lengths without encoding it again, and each file goes through `inference.py` in a process of
-its own, with an empty track cache. The kernel says how much memory the process held at most. The long run takes about
-as long as its driver lasts.
+its own, with an empty track cache. The kernel says how much memory the process held at most, and a plot what it held
+over time. The long run takes about as long as its driver lasts.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from benchmarks import _report as report
 from benchmarks._performance import lossless_first_frame
+from core.data.image import read_image, write_image
+from core.data.records import TrackedSequence
+from core.data.video import VideoWriter
 
 DATA = Path("../shared/data")
+DEMO_PHOTO, DEMO_DRIVER = Path("demos/examples/1.jpg"), Path("demos/drivers/obama")
 SHORT_SECONDS = 10
+_INTERVAL = 0.25  # seconds between two looks at what a run holds
 MOST_RATIO = 1.1
 
 
 def main(arguments: Sequence[str] | None = None) -> float:
-    """Run the benchmark, print its table and return the ratio."""
+    """Run the benchmark, print its tables and return the ratio of the long driver's peak to the short one's."""
     args = _parser().parse_args(arguments)
     clip = Path(args.clip) if Path(args.clip).suffix else args.data / "drivers" / f"{args.clip}.mp4"
     source = args.source or lossless_first_frame(clip)
-    rows, peaks = [], []
+    args.output.mkdir(parents=True, exist_ok=True)
+    rows, curves = [], []
     for seconds in (SHORT_SECONDS, 60 * args.minutes):
         with tempfile.TemporaryDirectory() as folder:
             driver = Path(folder) / "driver.mp4"
             frames = repeat(clip, driver, seconds)
-            start = time.perf_counter()
-            peaks.append(peak_memory(source, driver, Path(folder)))
-            rows.append([f"{seconds:g} s", f"{frames}", f"{peaks[-1]:.0f}", f"{time.perf_counter() - start:.0f}"])
-            print(f"driver of {seconds:g} s: {peaks[-1]:.0f} MiB", flush=True)
-    print("\n" + report.table(["driver", "frames", "peak MiB", "run, s"], rows) + "\n")
-    ratio = peaks[1] / peaks[0]
+            curves.append(curve := watched_run(source, driver, Path(folder), args.options.split()))
+        figures = (f"{curve.peak:.0f}", f"{curve.growth:+.2f}", f"{curve.times[-1]:.0f}")
+        rows.append([f"{seconds:g} s", f"{frames}", *figures])
+        print(f"driver of {seconds:g} s: {curve.peak:.0f} MiB", flush=True)
+    print("\n" + report.table(["driver", "frames", "peak MiB", "late MiB/min", "run, s"], rows) + "\n")
+    if args.large:
+        rows = [[name, f"{curve.peak:.0f}", f"{curve.times[-1]:.0f}"] for name, curve in large_runs(source)]
+        print(report.table(["inputs", "peak MiB", "run, s"], rows) + "\n")
+    if args.jobs:
+        held = many_jobs(args.jobs)
+        rows = [[f"{job}", f"{mib:.0f}"] for job, mib in held.items()]
+        print(report.table(["jobs in one process", "MiB"], rows) + "\n")
+    _plot(curves, args.output)
+    ratio = curves[1].peak / curves[0].peak
     print(report.requirements([report.requirement("peak memory, long over short", ratio, MOST_RATIO, False, 3)]))
     return ratio
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a run held over time.
+
+    Attributes:
+        times: (N,) seconds since its start. held: (N,) MiB. peak: MiB, as the kernel counted it.
+    """
+
+    times: np.ndarray
+    held: np.ndarray
+    peak: float
+
+    @property
+    def growth(self) -> float:
+        """MiB a minute over the second half of the run but its very end, by a straight line."""
+        late = (self.times > 0.5 * self.times[-1]) & (self.times < 0.95 * self.times[-1])
+        return float(60 * np.polyfit(self.times[late], self.held[late], 1)[0]) if late.sum() > 2 else 0.0
+
+
+def watched_run(source: Path, driver: Path, folder: Path, options: Sequence[str] = ()) -> Curve:
+    """A run of the command line in a process of its own, and what it held."""
+    command = [sys.executable, "inference.py", "-i", str(source), "-d", str(driver), "-o", str(folder / "result.mp4")]
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [*command, "--model", "lifted", "--quiet", *options],
+        env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
+    )
+    times, held = [], []
+    while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+        times.append(time.perf_counter() - start)
+        held.append(_held(process.pid))
+        time.sleep(_INTERVAL)
+    _, status, usage = ended
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"inference.py ended with {process.returncode}")
+    return Curve(np.array(times), np.array(held), usage.ru_maxrss / 1024)
+
+
+def large_runs(source: Path) -> list[tuple[str, Curve]]:
+    """A photo and a driver of 3840 x 2160, made of the source."""
+    runs = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        wide = np.zeros((2160, 3840, 3), np.uint8)
+        face = cv2.resize(read_image(source), (2000, 2000), interpolation=cv2.INTER_CUBIC)
+        wide[80:2080, 900:2900] = face
+        write_image(folder / "photo.jpg", wide)
+        with VideoWriter(folder / "driver.mp4", Fraction(25), (3840, 2160)) as writer:
+            for shift in range(20):
+                writer.write(np.roll(wide, 4 * shift, 1))
+        curve = watched_run(folder / "photo.jpg", folder / "driver.mp4", folder)
+        runs.append(("4K photo, 4K driver of 20 frames", curve))
+    return runs
+
+
+def many_jobs(jobs: int) -> dict[int, float]:
+    """MiB held after some of many runs in this process: the photo tracked or from the cache, the avatar, two frames."""
+    from core.options import Options
+    from core.pipeline import animate
+
+    held = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["XDG_CACHE_HOME"] = name
+        track = TrackedSequence.load(DEMO_DRIVER)
+        cut = {key: value[:2] for key, value in track.parameters.items() if len(value) > 1}
+        cut |= {key: getattr(track, key)[:2] for key in ("bbox", "status", "times")}
+        replace(track, **cut, crops=None, torso=None).save(folder / "driver")
+        for job in range(1, jobs + 1):
+            options = Options(DEMO_PHOTO, folder / "driver", output=folder / "out.mp4", quiet=True)
+            animate(replace(options, enhanced=job % 2 == 0, force_retrack=job % 5 == 0))
+            if job in (5, jobs // 2, jobs):
+                gc.collect()
+                held[job] = _held(os.getpid())
+    return held
+
+
+def _held(process: int) -> float:
+    """MiB of a process in memory, 0 once it has ended."""
+    try:
+        pages = Path(f"/proc/{process}/statm").read_text().split()[1]
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return 0.0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def _plot(curves: Sequence[Curve], folder: Path) -> None:
+    """`memory.json` and `memory.png`: what the runs held over time."""
+    rows = [{"seconds": c.times.round(2).tolist(), "MiB": c.held.round(1).tolist(), "peak": c.peak} for c in curves]
+    (folder / "memory.json").write_text(json.dumps(rows))
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for curve, name in zip(curves, ("short driver", "long driver"), strict=True):
+        axes.plot(curve.times / 60, curve.held, label=f"{name}: peak {curve.peak:.0f} MiB")
+    axes.set(xlabel="minutes of the run", ylabel="MiB held", ylim=(0, None))
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(folder / "memory.png", dpi=110)
+    print(f"{folder / 'memory.png'}, {folder / 'memory.json'}")
 
 
 def repeat(clip: Path, target: Path, seconds: float) -> int:
@@ -74,25 +199,16 @@ def repeat(clip: Path, target: Path, seconds: float) -> int:
     return written
 
 
-def peak_memory(source: Path, driver: Path, folder: Path) -> float:
-    """MiB that a run of the command line held at most."""
-    command = [sys.executable, "inference.py", "-i", str(source), "-d", str(driver), "-o", str(folder / "result.mp4")]
-    process = subprocess.Popen(
-        [*command, "--model", "lifted", "--quiet"], env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"inference.py ended with {process.returncode}")
-    return usage.ru_maxrss / 1024
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=10, help="length of the long driver (default: 10)")
     parser.add_argument("--source", type=Path, metavar="PHOTO", help="default: the clip's first frame")
     parser.add_argument("--clip", default="obama", metavar="CLIP", help="a name in the data, or a file")
     parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ in it (default: {DATA})")
+    parser.add_argument("--options", default="", metavar="TEXT", help="more options of the runs: '--enhanced'")
+    parser.add_argument("--large", action="store_true", help="a 4K photo and driver too")
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="that many runs in one process too")
+    parser.add_argument("--output", type=Path, default=Path("build/benchmark/memory"), help="for the plot and its data")
     return parser
 
 

@@ -104,27 +104,36 @@ class Improvements:
         strength = min(self._options.detail_strength, 1.0)
         return strength * source_detail_fade(self._source.transform_matrix, transform)
 
-    def finish(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
-        """The picture (3, 512, 512) with its detail, then with its eyes, clearer.
+    def sharpen(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
+        """The picture (3, 512, 512) with its detail, on its own device.
 
         `vertices` (V, 3) and `transform` (3, 4) say what it shows.
         """
-        if not (self._has("detail_enhance") or self._has("gaze_correct")):
+        if not self._has("detail_enhance") or self._options.detail_strength == 0:
+            return picture
+        from core.device import upload
+        from core.libs.flame_model.topology import INNER_LIPS
+        from core.models.modules.detail_enhancer import face_matte
+
+        points = _pixels(head, vertices, transform)
+        known = np.isfinite(points).all(1)
+        lips = points[list(INNER_LIPS)]
+        # The inside of a mouth is painted, not seen: there is nothing in it to bring out.
+        holes = [lips] if known[list(INNER_LIPS)].all() else []
+        matte = face_matte(points[known], (IMAGE_SIZE, IMAGE_SIZE), holes=holes)
+        return self._enhancer(picture[None], self._options.detail_strength, upload(matte, picture.device))[0]
+
+    def clear_eyes(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
+        """The same with its eyes clearer; best of a picture on the host, or it has to be waited for."""
+        if not self._has("gaze_correct"):
             return picture
         points = _pixels(head, vertices, transform)
-        if self._has("detail_enhance") and self._options.detail_strength > 0:
-            from core.libs.flame_model.topology import INNER_LIPS
-            from core.models.modules.detail_enhancer import face_matte
+        return self._corrector.enhance_eye_region(picture[None], points[None])[0]
 
-            known = np.isfinite(points).all(1)
-            lips = points[list(INNER_LIPS)]
-            # The inside of a mouth is painted, not seen: there is nothing in it to bring out.
-            holes = [lips] if known[list(INNER_LIPS)].all() else []
-            matte = face_matte(points[known], (IMAGE_SIZE, IMAGE_SIZE), holes=holes)
-            picture = self._enhancer(picture[None], self._options.detail_strength, matte.to(picture.device))[0]
-        if self._has("gaze_correct"):
-            picture = self._corrector.enhance_eye_region(picture[None], points[None])[0]
-        return picture
+    def finish(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
+        """The picture (3, 512, 512) with its detail, then with its eyes, clearer."""
+        picture = self.sharpen(picture, vertices, transform, head)
+        return self.clear_eyes(picture, vertices, transform, head)
 
     def _has(self, name: str) -> bool:
         return name in self.wanted

@@ -14,7 +14,8 @@ first, and its pictures are decoded a second time where they are shown.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -171,12 +172,26 @@ class Pipeline:
             return self.parts.model.encode(source, resting_transform(source.frame, self.motion))
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
-        """The picture (3, 512, 512) in 0..1 of one frame of the motion."""
-        model, head, improvements = self.parts.model, self.parts.head, self.improvements
-        vertices, transform = head.evaluate(frame), frame.transform_matrix
-        detail = improvements.detail(transform)
-        picture = model.render(self.avatar, vertices, transform, detail=detail, torso=frame.torso)
-        return improvements.finish(picture, vertices, transform, head)
+        """The picture (3, 512, 512) in 0..1 of one frame of the motion, in the host's memory."""
+        return next(self._draw([frame]))
+
+    def _draw(self, frames: Iterable[TrackedFrame]) -> Iterator[torch.Tensor]:
+        """The pictures of frames. A GPU draws the next one while the last one's eyes are seen to on the host."""
+        from core.device import on_host  # it loads torch
+
+        model, head, improvements, avatar = self.parts.model, self.parts.head, self.improvements, self.avatar
+        shown: deque[tuple[np.ndarray, np.ndarray]] = deque()
+
+        def begin() -> Iterator[torch.Tensor]:
+            for frame in frames:
+                vertices, transform = head.evaluate(frame), frame.transform_matrix
+                shown.append((vertices, transform))
+                detail = improvements.detail(transform)
+                picture = model.render(avatar, vertices, transform, detail=detail, torso=frame.torso)
+                yield improvements.sharpen(picture, vertices, transform, head)
+
+        for picture in on_host(begin()):
+            yield improvements.clear_eyes(picture, *shown.popleft(), head)
 
     def frames(self) -> Iterator[RenderedFrame]:
         """The result, picture after picture."""
@@ -184,9 +199,10 @@ class Pipeline:
         mark = None if self.options.no_watermark else Mark(IMAGE_SIZE, IMAGE_SIZE)
         self.progress.seconds["render"] = 0.0
         with _one_torch_thread(), self.progress.stage("video", "rendering", len(motion)) as advance:
-            for index, (now, frame) in enumerate(zip(motion.times, motion, strict=True)):
+            drawn = self._draw(motion)
+            for index, now in enumerate(motion.times):
                 start = time.perf_counter()
-                image = to_image(self.draw(frame))
+                image = to_image(next(drawn))
                 if mark is not None:
                     mark.put(image)
                 self.progress.seconds["render"] += time.perf_counter() - start

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,7 @@ def fuzz(files: int, seed: int, folder: Path) -> Found:
             kind, name, data = draw.choice(good)
             other = draw.choice([d for k, _, d in good if k == kind])
             path = folder / f"{number:06}-{kind}-{name}"
-            path.write_bytes(changed(data, other, draw))
+            path.write_bytes(changed_inside(data, draw) if kind == "record" else changed(data, other, draw))
             names.append(path.name)
         _read_all(folder, names, found)
     return found
@@ -87,6 +88,19 @@ def changed(data: bytes, other: bytes, draw: random.Random) -> bytes:
             case 7:
                 out[at : at + size] = b"\xff" * size
     return bytes(out)
+
+
+def changed_inside(data: bytes, draw: random.Random) -> bytes:
+    """A zip archive with one of its members changed, as its checksums would hide any other change; or as `changed`."""
+    if draw.random() < 0.2:
+        return changed(data, data, draw)
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        chosen = draw.choice(old.namelist())
+        for name in old.namelist():
+            member = old.read(name)
+            new.writestr(name, changed(member, member, draw) if name == chosen else member)
+    return out.getvalue()
 
 
 def _read_all(folder: Path, names: list[str], found: Found) -> None:

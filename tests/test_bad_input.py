@@ -364,6 +364,12 @@ REFUSED: dict[str, tuple[Build, str]] = {
         "not a checkpoint that can be read",
     ),
     "checkpoint: of something else": (checkpoint(lambda p: torch.save({"state": 1}, p)), "has no entry 'model'"),
+    "checkpoint: missing weights": (checkpoint(lambda p: torch.save({"model": {}}, p)), "missing"),
+    "checkpoint: weights of something else": (
+        checkpoint(lambda p: torch.save({"model": {"head.weight": torch.ones(3)}}, p)),
+        "1 unexpected (head.weight)",
+    ),
+    "checkpoint: a list of weights": (checkpoint(lambda p: torch.save([torch.ones(3)], p)), "has no entry 'model'"),
     "checkpoint: no FLAME file": (
         checkpoint(lambda p: torch.save({"model": {}}, p), lambda p: torch.save([1], p)),
         "FLAME_with_eye.pt",

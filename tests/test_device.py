@@ -163,3 +163,14 @@ def test_copies_on_cuda():
     assert all(picture.is_pinned() for picture in back)
     for got, want in zip(back, pictures(4), strict=True):
         assert torch.equal(got, want)
+
+
+def test_the_benchmark_says_that_there_is_no_cuda(monkeypatch, capsys, tmp_path):
+    from benchmarks import gpu
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main(["--json", str(tmp_path / "gpu.json")]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "no CUDA: torch sees no NVIDIA GPU here, nothing was measured",
+    ]
+    assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 from faces import save_clip
-from small_run import FRAMES, NoisyAvatar, small_run
+from small_run import FRAMES, NoisyAvatar, many_runs, small_run
 from test_pipeline import FlatAvatar, fakes, sequence, track_source
 
 from benchmarks.faults import survive_full_disks, survive_kills
@@ -206,6 +206,14 @@ def test_a_photo_in_the_cache_that_does_not_fit_is_not_taken(folder):
     object.__setattr__(source, "matte", source.matte[1:])
     _save_source(folder / "a" / "source.npz", source)
     assert _load_source(folder / "a" / "source.npz") is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the kernel does not say what a process holds")
+def test_many_runs_in_one_process_hold_no_more_than_a_few(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    few, many = many_runs(folder, 25).values()
+    assert many[0] <= few[0] + 30  # MiB; one run's pictures take as much
+    assert many[1:] == few[1:]
 
 
 # --- the decoder and the disk fail ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The parameter-space tools on anything that may legally come: finite in, finite out, within their limits."""
+"""Anything that may come: the parameter-space tools keep it finite and within limits, the readers take or refuse it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fuzz_readers import fuzz
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic_head import a_clip, a_frame
@@ -177,3 +178,9 @@ def test_what_is_not_finite_is_refused_or_mended(data):
     except UserError:
         return
     assert all(np.isfinite(value).all() for value in out.values())
+
+
+def test_readers_survive_files_with_changed_bytes(tmp_path):
+    found = fuzz(250, 0, tmp_path)
+    assert sum(found.ends.values()) == 250
+    assert found.faults == []

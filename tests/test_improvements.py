@@ -11,6 +11,7 @@ import torch
 from core.data.records import TrackedSequence
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.expression_optimizer import ExpressionOptimizer
+from core.libs.flame_model.topology import INNER_LIPS
 from core.libs.gaze_corrector import GazeCorrector, transfer_gaze
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.temporal_smoother import TemporalSmoother
@@ -91,7 +92,7 @@ def test_all_on_is_each_in_turn(runs, parts):
     frame = run.motion[7]
     fade = source_detail_fade(source.frame.transform_matrix, frame.transform_matrix)
     drawn = parts.model.render(run.avatar, head.evaluate(frame), frame.transform_matrix, fade, frame.torso)[None]
-    sharp = DetailEnhancer()(drawn, 1.0, face_matte(points(frame), (512, 512)))
+    sharp = DetailEnhancer()(drawn, 1.0, face_matte(points(frame), (512, 512), [points(frame)[list(INNER_LIPS)]]))
     clear = corrector.enhance_eye_region(sharp, points(frame)[None])
     assert torch.equal(run.draw(frame), clear[0])
     assert not torch.equal(sharp, drawn)

@@ -8,7 +8,6 @@ import pytest
 from core.errors import UserError
 from core.options import IMPROVEMENTS, Options, build_parser, load_options
 
-
 OTHER_VALUES = {
     "smooth_strength": ["0.5"],
     "smooth_filter": ["ema"],
