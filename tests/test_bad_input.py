@@ -369,6 +369,10 @@ REFUSED: dict[str, tuple[Build, str]] = {
         checkpoint(lambda p: torch.save({"model": {"head.weight": torch.ones(3)}}, p)),
         "1 unexpected (head.weight)",
     ),
+    "checkpoint: weights without names": (
+        checkpoint(lambda p: torch.save({"model": {7: torch.ones(3)}}, p)),
+        "not the published checkpoint",
+    ),
     "checkpoint: a list of weights": (checkpoint(lambda p: torch.save([torch.ones(3)], p)), "has no entry 'model'"),
     "checkpoint: no FLAME file": (
         checkpoint(lambda p: torch.save({"model": {}}, p), lambda p: torch.save([1], p)),

@@ -16,7 +16,7 @@ its `response`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
@@ -45,6 +45,7 @@ _LIMIT = np.radians(35.0)  # how far eyes turn without the head
 _CODE_LIMIT = np.radians(45.0)  # of a code, where expressions move irises too; the tracker's own
 _CONVERGED = np.radians(20.0)  # the most that they do towards one another
 _LARGEST_OFFSET = np.radians(10.0)
+_TOGETHER = 1024  # frames
 _OPEN = 0.28  # lid distance over eye width of usual open eyes
 _SHUT_PART, _OPEN_PART = 0.35, 0.6  # of the usual opening: where an iris is not believed, and where it is
 _OUTWARD = np.radians(20.0)  # an eye's opening faces a little to the side
@@ -246,16 +247,21 @@ def read_gaze(
 
     How far eyes are open is measured against how far the same eyes usually are.
     """
-    points = torch.from_numpy(np.asarray(landmarks, np.float64))
+    geometry = geometry or EyeGeometry.usual()
     place = None if transform is None else torch.from_numpy(np.asarray(transform, np.float64))
-    opening = _opening(points)
+    opening = torch.cat([_opening(_double(landmarks[part])) for part in _parts(len(landmarks))])
     known = opening[torch.isfinite(opening).all(-1)]
     usual = torch.quantile(known, 0.8, dim=0).clamp(0.1, 0.4) if len(known) > 1 else torch.full((2,), _OPEN)
-    angles, weight = _read(points, geometry or EyeGeometry.usual(), place, usual.to(points))
+    usual = usual.to(opening)
+    read = [
+        _read(_double(landmarks[part]), geometry, None if place is None else place[part], usual)
+        for part in _parts(len(landmarks))
+    ]
+    angles, weight = (torch.cat(values) for values in zip(*read, strict=True))
     offset = _offset(angles, weight)
     fused = _fused(angles - offset, weight)
     trust = weight.amax(-1).numpy()
-    steady = steady_fixations(fused.numpy(), trust, float(fps)) if len(points) > 1 else fused.numpy()
+    steady = steady_fixations(fused.numpy(), trust, float(fps)) if len(landmarks) > 1 else fused.numpy()
     return Gaze(_direction(torch.from_numpy(steady)).numpy(), trust, offset.numpy())
 
 
@@ -264,7 +270,8 @@ def read_irises(
     geometry: EyeGeometry | None = None,
 ) -> np.ndarray:  # (T, 2, 2)
     """Pitch and yaw in radians at which the left and the right iris stand, frame by frame, as they are."""
-    return _read(torch.from_numpy(np.asarray(landmarks, np.float64)), geometry or EyeGeometry.usual())[0].numpy()
+    geometry = geometry or EyeGeometry.usual()
+    return torch.cat([_read(_double(landmarks[part]), geometry)[0] for part in _parts(len(landmarks))]).numpy()
 
 
 def transfer_gaze(
@@ -310,8 +317,17 @@ def transfer_gaze(
 
 
 def _landmarks(head: Head, sequence: Iterable[TrackedFrame]) -> np.ndarray:
-    """(T, 478, 3) float64 in head space."""
-    return np.stack([head.landmarks(head.evaluate(frame)) for frame in sequence]).astype(np.float64)
+    """(T, 478, 3) float32 in head space."""
+    return np.stack([head.landmarks(head.evaluate(frame)) for frame in sequence])
+
+
+def _parts(length: int) -> Iterator[slice]:
+    """What is looked at together of a clip: a long one would take many times its own size otherwise."""
+    return (slice(start, start + _TOGETHER) for start in range(0, max(length, 1), _TOGETHER))
+
+
+def _double(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float64))
 
 
 def _read(

@@ -33,6 +33,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], Any]:
         ) from None
     if not isinstance(stored, dict) or not isinstance(stored.get("model"), dict):
         raise UserError(f"{path}: not the published checkpoint (it has no entry 'model'); {_AGAIN}")
+    if not all(isinstance(name, str) for name in stored["model"]):
+        raise UserError(f"{path}: not the published checkpoint (its weights have no names); {_AGAIN}")
     return stored["model"], stored.get("meta_cfg")
 
 
