@@ -89,6 +89,7 @@ def write_noise_track(folder: Path) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), RuntimeError("broken")])
 def test_what_was_rendered_can_be_kept(folder, capsys, error):
+    threads = set(threading.enumerate())  # a progress bar of another test may have left its own
     with pytest.raises(type(error)):
         animated(folder, fakes(model=FlatAvatar(6, error)), keep_partial=True)
     kept = VideoReader(folder / "out-partial.mp4")
@@ -100,7 +101,7 @@ def test_what_was_rendered_can_be_kept(folder, capsys, error):
         assert "AI-generated" in container.metadata["comment"]
     assert not (folder / "out.mp4").exists()
     assert not list(folder.glob(".*"))
-    assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+    assert set(threading.enumerate()) <= threads
 
 
 def test_nothing_rendered_is_nothing_kept(folder):

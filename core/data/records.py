@@ -7,6 +7,7 @@ length 12 in normalised units.
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -227,11 +228,12 @@ def save_arrays(path: Path, values: dict[str, object]) -> None:
 
     UserError where the disk does not take it.
     """
+    packed = io.BytesIO()  # an archive that a full disk cuts off says so once more, on its own, when it is collected
+    np.savez_compressed(packed, **values)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with PartFile(path) as part:
-            with part.path.open("wb") as file:
-                np.savez_compressed(file, **values)
+            part.path.write_bytes(packed.getbuffer())
             part.finish()
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or error}): check the disk") from error
