@@ -33,6 +33,8 @@ from core.pipeline import animate
 DATA = Path("../shared/data")
 WARM_UP = 5  # frames
 RENDER_FPS, WHOLE_FPS = 30, 15
+ENHANCED_SHARE = 0.85
+ROUNDS = 2  # of each whole run, the faster one counts
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,15 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         performance = Performance(options)
         print(f"{os.cpu_count()} cores, {_gaussians(performance)} Gaussians, {source.name} moved by {clip.name}")
         _stages(performance, clip, args.frames)
-        rows = []
-        for layout in ("result", "compare"):
-            animate(replace(options, layout=layout))  # once for the caches of the operating system and of numba
-            run = animate(replace(options, layout=layout, force_retrack=True))
-            seconds = {name: f"{value:.2f} s" for name, value in run.seconds.items()}
-            print(f"\nend to end, --layout {layout}: {run.frames} frames in {run.total:.2f} s; {seconds}")
-            rows.append((f"end to end, --layout {layout}: frames per second", run.frames / run.total))
+        rates = {}
+        for flags in ({"layout": "result"}, {"layout": "compare"}, {"layout": "result", "enhanced": True}):
+            name = " ".join(["--layout", flags["layout"], *(["--enhanced"] if "enhanced" in flags else [])])
+            animate(replace(options, **flags))  # once for the caches of the operating system and of numba
+            runs = [animate(replace(options, **flags, force_retrack=True)) for _ in range(ROUNDS)]
+            run = min(runs, key=lambda run: run.total)  # what else the machine does can only make it slower
+            seconds = {stage: f"{value:.2f} s" for stage, value in run.seconds.items()}
+            print(f"\nend to end, {name}: {run.frames} frames in {run.total:.2f} s; {seconds}")
+            rates[name] = run.frames / run.total
     print()
-    print(report.requirements([report.requirement(name, fps, WHOLE_FPS, True, 1) for name, fps in rows]))
+    rows = [report.requirement(f"end to end, {name}: fps", fps, WHOLE_FPS, True, 1) for name, fps in rates.items()]
+    plain, _, enhanced = rates.values()
+    rows.append(report.requirement("--enhanced keeps of the frame rate", enhanced / plain, ENHANCED_SHARE, True, 2))
+    print(report.requirements(rows))
 
 
 def _parser() -> argparse.ArgumentParser:
