@@ -37,7 +37,7 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(PY) inference.py -i ./demos/examples/1.jpg -d ./demos/drivers/obama -o $(DEMO)
+	$(PY) inference.py -i ./demos/examples/1.jpg -d ./demos/drivers/obama --enhanced -o $(DEMO)
 	$(PY) -m demos.contact_sheet $(DEMO)
 
 # The pictures of the README; the speed plot wants a quiet machine and ../shared/data
