@@ -14,8 +14,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +27,7 @@ from benchmarks import _report as report
 from benchmarks._network import network_stages
 from benchmarks.rasterizer import alpha_scene, surface_scene
 from core.data.records import TrackedSequence
+from core.device import torch_threads
 from core.evaluation.plots import new_figure
 from core.evaluation.truth import lossless_first_frame
 from core.evaluation.variants import OFF, Variant, standard_variants
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
         "length": lambda: length(options),
     }
     for name in args.only or sections:
-        with _torch_threads(torch.get_num_threads() if name == "network" else 1):  # as the pipeline does
+        with torch_threads(torch.get_num_threads() if name == "network" else 1):  # as the pipeline does
             found = sections[name]()
         rows += found
         if found:
@@ -104,16 +104,6 @@ def _parser() -> argparse.ArgumentParser:
     names = ("lifted", "flags", "network", "sizes", "gaussians", "threads", "length")
     parser.add_argument("--only", nargs="+", choices=names, help="only these sections")
     return parser
-
-
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def in_turns(tasks: dict[str, Callable[[int], object]], rounds: int, warm_up: int = WARM_UP) -> dict[str, float]:

@@ -1,14 +1,27 @@
-"""To a GPU and back without waiting for it: a plain copy holds the program until everything queued there is done.
+"""Where torch computes: how many threads it takes, and the way to a GPU and back without waiting for it.
 
-Written for CUDA and never run on it; on a CPU every function here passes on what it is given.
+A plain copy holds the program until everything queued on a GPU is done. That part was written for CUDA and never run on
+it; on a CPU it passes on what it is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Have torch take so many threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def upload(values: Tensor, device: torch.device) -> Tensor:

@@ -195,10 +195,14 @@ class Pipeline:
 
     def frames(self) -> Iterator[RenderedFrame]:
         """The result, picture after picture."""
+        from core.device import torch_threads  # it loads torch
+
         motion, _ = self.motion, self.avatar
         mark = None if self.options.no_watermark else Mark(IMAGE_SIZE, IMAGE_SIZE)
         self.progress.seconds["render"] = 0.0
-        with _one_torch_thread(), self.progress.stage("video", "rendering", len(motion)) as advance:
+        # What torch does for a frame is small, and its idle threads wait by spinning, which takes the cores from the
+        # renderer and the encoder.
+        with torch_threads(1), self.progress.stage("video", "rendering", len(motion)) as advance:
             drawn = self._draw(motion)
             for index, now in enumerate(motion.times):
                 start = time.perf_counter()
@@ -316,21 +320,6 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be made ({error.strerror}): write somewhere else with -o") from error
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Keep torch to one thread: what it does for a frame is small, and its idle threads wait by spinning, which takes
-    the cores from the renderer and the encoder.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def to_image(picture: torch.Tensor) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -13,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.data.records import TrackedFrame, TrackedSource
-from core.device import upload
+from core.device import torch_threads, upload
 from core.errors import UserError
 from core.models.rasterizer import warm_up
 
@@ -82,7 +80,7 @@ class PublishedAvatar:
         picture = picture.to(device)
         transform = _tensor(source.frame.transform_matrix).to(device)
         vertices = _tensor(self._head.evaluate(source.frame)).to(device)
-        with _torch_threads(self._threads):
+        with torch_threads(self._threads):
             return SourceAvatar(self.network.encode(picture, transform), picture, vertices, transform)
 
     def render(
@@ -103,7 +101,7 @@ class PublishedAvatar:
         """
         assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
         moved, transform = upload(_tensor(vertices), self.network.device), _tensor(transform_matrix)
-        with _torch_threads(self._threads):
+        with torch_threads(self._threads):
             if detail == 0:
                 return self.network.render(avatar.network, moved, transform)
             if avatar.detailed is None:
@@ -115,13 +113,3 @@ class PublishedAvatar:
 
 def _tensor(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
-
-
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
