@@ -30,6 +30,7 @@ from core.data.loader_track import DriverData
 from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
 from core.errors import UserError
+from core.heap import give_back_memory
 from core.improvements import Improvements
 from core.mark import Mark, metadata
 from core.options import Options
@@ -85,7 +86,10 @@ class Report:
 
 def animate(options: Options, parts: Parts | None = None) -> Report:
     """Do a whole run and write its file. Raises UserError where something given is wrong; no file is left then."""
-    return Pipeline(options, parts).run()
+    try:
+        return Pipeline(options, parts).run()
+    finally:
+        give_back_memory()
 
 
 class Pipeline:

@@ -1,0 +1,24 @@
+"""What a finished run held goes back to the system.
+
+Threads of a run (decoder, tracker, encoder, BLAS) each get an arena of the C library's heap, and glibc gives back only
+what is free at an arena's end: a process that does one run after another would grow by the gaps between, some MiB each.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+
+
+def give_back_memory() -> None:
+    """Collect what is unreachable and return the free pages of all arenas, by malloc_trim(3).
+
+    Where the C library has no such call, nothing more is done.
+    """
+    gc.collect()
+    if not sys.platform.startswith("linux"):
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
