@@ -1,16 +1,17 @@
 """Peak memory of a long driver against that of a short one.
 
-    python -m benchmarks.memory [--minutes 10] [--source A.jpg] [--clip obama] [--large] [--jobs 40]
+    python -m benchmarks.memory [--minutes 10] [--source A.jpg] [--clip obama] [--large] [--jobs 1000]
 
 A clip is repeated to both lengths without encoding it again, and each file goes through `inference.py` in a process of
 its own, with an empty track cache. The kernel says how much memory the process held at most, and a plot what it held
-over time. The long run takes about as long as its driver lasts.
+over time. The long run takes about as long as its driver lasts; `--minutes 0` leaves both out.
+
+`--jobs` does that many whole runs one after another in one process.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import subprocess
@@ -25,6 +26,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -41,12 +43,26 @@ _INTERVAL = 0.25  # seconds between two looks at what a run holds
 MOST_RATIO = 1.1
 
 
-def main(arguments: Sequence[str] | None = None) -> float:
+def main(arguments: Sequence[str] | None = None) -> float | None:
     """Run the benchmark, print its tables and return the ratio of the long driver's peak to the short one's."""
     args = _parser().parse_args(arguments)
-    clip = Path(args.clip) if Path(args.clip).suffix else args.data / "drivers" / f"{args.clip}.mp4"
-    source = args.source or lossless_first_frame(clip)
     args.output.mkdir(parents=True, exist_ok=True)
+    ratio = None
+    if args.minutes or args.large:
+        clip = Path(args.clip) if Path(args.clip).suffix else args.data / "drivers" / f"{args.clip}.mp4"
+        source = args.source or lossless_first_frame(clip)
+    if args.minutes:
+        ratio = _lengths(source, clip, args)
+    if args.large:
+        rows = [[name, f"{curve.peak:.0f}", f"{curve.times[-1]:.0f}"] for name, curve in large_runs(source)]
+        print(report.table(["inputs", "peak MiB", "run, s"], rows) + "\n")
+    if args.jobs:
+        _jobs(args.jobs, args.output)
+    return ratio
+
+
+def _lengths(source: Path, clip: Path, args: argparse.Namespace) -> float:
+    """A short and a long driver."""
     rows, curves = [], []
     for seconds in (SHORT_SECONDS, 60 * args.minutes):
         with tempfile.TemporaryDirectory() as folder:
@@ -57,17 +73,27 @@ def main(arguments: Sequence[str] | None = None) -> float:
         rows.append([f"{seconds:g} s", f"{frames}", *figures])
         print(f"driver of {seconds:g} s: {curve.peak:.0f} MiB", flush=True)
     print("\n" + report.table(["driver", "frames", "peak MiB", "late MiB/min", "run, s"], rows) + "\n")
-    if args.large:
-        rows = [[name, f"{curve.peak:.0f}", f"{curve.times[-1]:.0f}"] for name, curve in large_runs(source)]
-        print(report.table(["inputs", "peak MiB", "run, s"], rows) + "\n")
-    if args.jobs:
-        held = many_jobs(args.jobs)
-        rows = [[f"{job}", f"{mib:.0f}"] for job, mib in held.items()]
-        print(report.table(["jobs in one process", "MiB"], rows) + "\n")
     _plot(curves, args.output)
     ratio = curves[1].peak / curves[0].peak
     print(report.requirements([report.requirement("peak memory, long over short", ratio, MOST_RATIO, False, 3)]))
     return ratio
+
+
+def _jobs(count: int, folder: Path) -> None:
+    """Many runs in this process, what it held after each, and how that grew over the second half."""
+    held = np.array(many_jobs(count))
+    after = np.arange(1, count + 1)
+    rows = [[f"{job}", f"{held[job - 1]:.0f}"] for job in sorted({*range(100, count, 100), min(10, count), count})]
+    print(report.table(["jobs in one process", "MiB"], rows))
+    late = after > count // 2
+    if late.sum() > 2:
+        growth = np.polyfit(after[late], held[late], 1)[0]
+        print(f"second half: {1024 * growth:+.0f} KiB a job, by a straight line")
+    figure, axes = _axes(xlabel="runs in one process", ylabel="MiB held after each")
+    axes.plot(after, held, linewidth=0.8)
+    axes.set_ylim(bottom=0)
+    figure.savefig(folder / "jobs.png", dpi=110)
+    print(folder / "jobs.png")
 
 
 @dataclass(frozen=True)
@@ -126,12 +152,12 @@ def large_runs(source: Path) -> list[tuple[str, Curve]]:
     return runs
 
 
-def many_jobs(jobs: int) -> dict[int, float]:
-    """MiB held after some of many runs in this process: the photo tracked or from the cache, the avatar, two frames."""
+def many_jobs(jobs: int) -> list[float]:
+    """MiB held after each of many runs in this process: the photo tracked or from the cache, the avatar, two frames."""
     from core.options import Options
     from core.pipeline import animate
 
-    held = {}
+    held = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["XDG_CACHE_HOME"] = name
@@ -142,9 +168,9 @@ def many_jobs(jobs: int) -> dict[int, float]:
         for job in range(1, jobs + 1):
             options = Options(DEMO_PHOTO, folder / "driver", output=folder / "out.mp4", quiet=True)
             animate(replace(options, enhanced=job % 2 == 0, force_retrack=job % 5 == 0))
-            if job in (5, jobs // 2, jobs):
-                gc.collect()
-                held[job] = _held(os.getpid())
+            held.append(_held(os.getpid()))
+            if job % 100 == 0:
+                print(f"{job} runs: {held[-1]:.0f} MiB", flush=True)
     return held
 
 
@@ -161,16 +187,22 @@ def _plot(curves: Sequence[Curve], folder: Path) -> None:
     """`memory.json` and `memory.png`: what the runs held over time."""
     rows = [{"seconds": c.times.round(2).tolist(), "MiB": c.held.round(1).tolist(), "peak": c.peak} for c in curves]
     (folder / "memory.json").write_text(json.dumps(rows))
+    figure, axes = _axes(xlabel="minutes of the run", ylabel="MiB held")
+    for curve, name in zip(curves, ("short driver", "long driver"), strict=True):
+        axes.plot(curve.times / 60, curve.held, label=f"{name}: peak {curve.peak:.0f} MiB")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    figure.savefig(folder / "memory.png", dpi=110)
+    print(f"{folder / 'memory.png'}, {folder / 'memory.json'}")
+
+
+def _axes(**labels: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(8, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for curve, name in zip(curves, ("short driver", "long driver"), strict=True):
-        axes.plot(curve.times / 60, curve.held, label=f"{name}: peak {curve.peak:.0f} MiB")
-    axes.set(xlabel="minutes of the run", ylabel="MiB held", ylim=(0, None))
-    axes.legend()
+    axes.set(**labels)
     axes.grid(alpha=0.3)
-    figure.savefig(folder / "memory.png", dpi=110)
-    print(f"{folder / 'memory.png'}, {folder / 'memory.json'}")
+    return figure, axes
 
 
 def repeat(clip: Path, target: Path, seconds: float) -> int:
@@ -201,7 +233,7 @@ def repeat(clip: Path, target: Path, seconds: float) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=10, help="length of the long driver (default: 10)")
+    parser.add_argument("--minutes", type=float, default=10, help="length of the long driver (default: 10; 0: none)")
     parser.add_argument("--source", type=Path, metavar="PHOTO", help="default: the clip's first frame")
     parser.add_argument("--clip", default="obama", metavar="CLIP", help="a name in the data, or a file")
     parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ in it (default: {DATA})")
