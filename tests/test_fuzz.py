@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from synthetic_head import a_clip, a_frame
 from core.data.records import HELD, INTERPOLATED, SEEN, TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.expression_optimizer import ExpressionOptimizer
+from core.libs.expression_transfer import Face, openings_of
 from core.libs.flame_model import FLAMEModel
 from core.libs.gaze_corrector import GazeCorrector, transfer_gaze
 from core.libs.geometry import head_rotation
@@ -140,8 +142,37 @@ def test_expression(head, clip, photo, gain):
     motion = MotionTransfer("relative").run(photo, clip)
     out = ExpressionOptimizer(gain=gain, head=head).transfer(photo, clip, motion, head)
     assert_legal(out, clip)
-    assert np.abs(out.expcode).max() <= 1.25 * 20.0  # what lips and lids need is added behind the limit
+    assert np.abs(out.expcode).max() <= 20.0
     np.testing.assert_array_equal(out.transform_matrix, motion.transform_matrix)
+
+
+def grimaces(seed: int, sizes: Iterable[float], rest: int = 4) -> tuple[TrackedFrame, TrackedSequence]:
+    """A photo, and a driver that rests for some frames and then makes one face at these sizes."""
+    random = np.random.default_rng(seed)
+    photo, still, face = a_frame(random), a_frame(random, 0.3), a_frame(random, 1.0)
+    faces = [replace(face, expcode=face.expcode * np.float32(size)) for size in sizes]
+    return photo, a_clip([still] * rest + faces)
+
+
+@given(st.integers(0, 2**32 - 1), st.tuples(*[st.floats(1, 20)] * 3))
+def test_expression_at_its_limit_has_lips_and_lids_where_they_are_without(head, seed, sizes):
+    photo, clip = grimaces(seed, sizes)
+    out, free = (ExpressionOptimizer(limit=limit, head=head).transfer(photo, clip, clip, head) for limit in (20.0, 1e6))
+    assert np.abs(out.expcode).max() <= 20.0
+    face = Face(head, openings_of(head), photo)
+    gaps, wanted = (face.gaps(m.expcode.astype(float), m.posecode[:, 3:])[:, :3] for m in (out, free))
+    assert (np.abs(gaps - wanted) / [face.width, *face.usual[1:]]).max() < 0.05
+    usual = np.abs(free.expcode).max(1) < 10  # what is far from the limit does not know of it
+    np.testing.assert_allclose(out.expcode[usual], free.expcode[usual], atol=1e-5)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([5.0, 20.0]))
+def test_expression_comes_to_its_limit_without_a_jump(head, seed, limit):
+    steps = np.linspace(0, 0.001, 41)
+    photo, clip = grimaces(seed, limit * np.concatenate([start + steps for start in (0.1, 0.3, 1.0)]), rest=150)
+    out = ExpressionOptimizer(limit=limit, head=head).transfer(photo, clip, clip, head).expcode[150:]
+    given_steps = np.abs(np.diff(clip.expcode[150:].reshape(3, 41, -1), axis=1)).max()
+    assert np.abs(np.diff(out.reshape(3, 41, -1), axis=1)).max() < 40 * given_steps  # a lid that closes is steep
 
 
 @given(clips(extreme=20.0), photos(), st.sampled_from([0.0, 0.7, 1.0]), st.sampled_from(["driver", "camera"]))

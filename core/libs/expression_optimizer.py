@@ -130,7 +130,7 @@ class ExpressionOptimizer:
         theirs = self.neutral if known else (1 - MOTION_SHARE) * code
         mine = own if known else (1 - MOTION_SHARE) * own
         base = share * mine + (1 - share) * theirs
-        return _like(_bent(base + self.gain * self._cleaned(code - theirs), self.limit), expcode)
+        return _like(bent(base + self.gain * self._cleaned(code - theirs), self.limit), expcode)
 
     def transfer(
         self, source: TrackedFrame, driver: TrackedSequence, motion: TrackedSequence, head: FLAMEModel
@@ -219,8 +219,11 @@ def region_shares(
     return np.concatenate([shares, 1 - shares.sum(1, keepdims=True)], 1)
 
 
-def _bent(codes: np.ndarray, limit: float) -> np.ndarray:
-    """Codes bent by tanh so that they stay within a limit; those within two thirds of it are left alone."""
+def bent(codes: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
+    """Codes bent by tanh so that they stay within a limit, or each within its own; up to two thirds of it left alone.
+
+    What is left alone is left to the bit.
+    """
     knee = 2 / 3 * limit
     over = np.maximum(np.abs(codes) - knee, 0)
     return np.clip(codes, -knee, knee) + np.sign(codes) * (limit - knee) * np.tanh(over / (limit - knee))

@@ -16,7 +16,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
-from core.libs.expression_optimizer import MOTION_SHARE, ExpressionOptimizer, resting_frames
+from core.libs.expression_optimizer import MOTION_SHARE, ExpressionOptimizer, bent, resting_frames
 from core.libs.flame_model.topology import EYE_PAIRS, INNER_LIPS, LEFT_EYE, LIP_PAIRS, RIGHT_EYE
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _SPREAD = 0.25  # people's open eyes as part of the mean one's, plus and minus
 _NEAR, _FREE = 0.08, 0.85  # head units around an opening where the skin may follow it, and how freely
 _STEADY = 0.002  # head units (rms) by which the rest of the face may move, against one standard deviation of a code
 _SLACK = 0.001  # head units by which pairs of a rim may miss, against the same
+_ROUNDS, _MORE_ROUNDS = 3, 12  # that bring openings to their goals; more of them where codes are held by their limit
+_HELD = 0.1  # standard deviations that the limit takes off a change, from where on those count in full
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def transfer_expression(
         mine = Face(head, openings, source)
         own = mine.gaps(source.expcode[None], source.posecode[None, 3:])[0]
         goals = _goals(theirs, gaps, seen, mine, own, optimizer.gain)
-        expcode = _opened(mine, own, goals, expcode, jaw)
+        expcode = _opened(mine, own, goals, expcode, jaw, optimizer.limit)
     posecode = motion.posecode.copy()
     posecode[:, 3:] = jaw
     return replace(motion, expcode=expcode.astype(np.float32), posecode=posecode)
@@ -169,11 +171,15 @@ def _opened(
     goals: np.ndarray,  # (T, openings)
     expcode: np.ndarray,  # (T, N)
     jaw: np.ndarray,  # (T, 3)
+    limit: float,
 ) -> np.ndarray:  # (T, N)
-    """The codes, changed by as little as opens lips and lids as far as they are to be.
+    """The codes, changed by as little as opens lips and lids as far as they are to be; none goes beyond the limit.
 
     How an opening is shaped is left to the codes while it is open; the more it closes, the more every pair of its rim
     is brought together, or lids that are no one's but this person's would leave a slit or cross beside it.
+
+    A change is bent over the last third of its code's way to the limit. What is missing then is asked of all codes
+    again, and those that have room left give it.
     """
     n = goals.shape[1]
     part = np.empty_like(goals)
@@ -182,13 +188,30 @@ def _opened(
     closing = np.clip(1 - part, 0, 1)[:, face.rim_of]
     shut = np.where(face.at_lips, np.minimum(own[n:], 0), np.maximum(part, 0)[:, face.rim_of] * own[n:])
     alone, steps = face.steps(rims=False), face.steps()
-    for _ in range(3):  # linear but for the jaw's turn
-        gaps = face.gaps(expcode, jaw)
-        missing = goals - gaps[:, :n]
+
+    def step(codes: np.ndarray, at: slice | np.ndarray) -> np.ndarray:
+        gaps = face.gaps(codes, jaw[at])
+        missing = goals[at] - gaps[:, :n]
         along = missing @ alone @ face.gradient[n:].T  # what an opening does to its rim of itself
-        rims = along + closing * (shut - gaps[:, n:] - along)
-        expcode = expcode + np.concatenate([missing, rims], 1) @ steps
-    return expcode
+        rims = along + closing[at] * (shut[at] - gaps[:, n:] - along)
+        return np.concatenate([missing, rims], 1) @ steps
+
+    change, opened = np.zeros_like(expcode), expcode
+    for _ in range(_ROUNDS):  # linear but for the jaw's turn
+        change = change + step(opened, slice(None))
+        opened = _within(expcode, change, limit)
+    held = np.flatnonzero(np.abs(expcode + change - opened).max(1))
+    for _ in range(_MORE_ROUNDS if len(held) else 0):
+        lost = np.abs(expcode + change - opened)[held].max(1, keepdims=True)
+        change[held] += np.minimum(lost / _HELD, 1) * step(opened[held], held)
+        opened[held] = _within(expcode[held], change[held], limit)
+    return opened
+
+
+def _within(codes: np.ndarray, change: np.ndarray, limit: float) -> np.ndarray:
+    """The codes and their change together, the change bent to the room that each code has left on its side."""
+    room = np.maximum(limit - np.sign(change) * codes, 1e-9)
+    return codes + bent(change, room)
 
 
 def _lips(gap: np.ndarray, seen: np.ndarray, own: float, gain: float) -> np.ndarray:
