@@ -16,7 +16,7 @@ from core.data.records import TrackedSequence
 from core.errors import UserError
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.flame_model import FLAMEModel
-from core.libs.kalman import _both_ways, _innovations, find_cuts, find_outliers, noise_floor
+from core.libs.kalman import find_cuts, find_outliers
 from core.libs.temporal_smoother import TemporalSmoother
 
 DEMO = Path(__file__).parents[1] / "demos" / "drivers" / "obama"
@@ -80,66 +80,6 @@ class TestSinusoids:
         assert sorted(rough, reverse=True) == rough
         np.testing.assert_array_equal(sequence(noisy, strength=0), noisy)
         np.testing.assert_array_equal(live(noisy, strength=0), noisy)
-
-
-class TestFilter:
-    def test_both_ways_is_the_conditional_mean_of_the_process(self):
-        random = np.random.default_rng(3)
-        frames, ratio = 30, 0.3
-        z, seen, scale = random.normal(0, 2, frames), random.random(frames) > 0.2, random.uniform(0.3, 4, frames)
-        seen[0] = True
-        step, push = np.array([[1.0, 1], [0, 1]]), np.array([[1 / 3, 1 / 2], [1 / 2, 1]])
-        covariance = np.zeros((2 * frames, 2 * frames))
-        covariance[:2, :2] = np.diag([1e5, 1e3 + 10 * ratio])
-        for t in range(1, frames):
-            now, before = slice(2 * t, 2 * t + 2), slice(2 * t - 2, 2 * t)
-            covariance[now, : 2 * t] = step @ covariance[before, : 2 * t]
-            covariance[: 2 * t, now] = covariance[now, : 2 * t].T
-            covariance[now, now] = step @ covariance[before, before] @ step.T + ratio * scale[t] * push
-        place = covariance[::2, ::2]
-        gain = np.linalg.solve(place[np.ix_(seen, seen)] + np.eye(seen.sum()), place[seen]).T
-        expected = z[0] + gain @ (z[seen] - z[0])
-        found, _ = _both_ways(z[:, None], seen[:, None], scale[:, None], np.array([ratio]))
-        np.testing.assert_allclose(found[:, 0], expected, atol=1e-5)
-
-    def test_the_energy_of_the_process_is_two_a_step_where_the_model_is_true(self):
-        random = np.random.default_rng(4)
-        push = np.linalg.cholesky([[1 / 3, 1 / 2], [1 / 2, 1]])
-        state, values = np.zeros((200, 2)), []
-        for _ in range(300):
-            state = state @ [[1, 0], [1, 1]] + np.sqrt(0.5) * random.normal(size=(200, 2)) @ push.T
-            values.append(state[:, 0] + random.normal(size=200))
-        z = np.stack(values)
-        _, energy = _both_ways(z, np.ones(z.shape, bool), np.ones_like(z), np.full(200, 0.5))
-        assert energy[1:].mean() == pytest.approx(2, abs=0.03)
-
-    def test_the_likelihood_is_greatest_at_the_true_ratio(self):
-        random = np.random.default_rng(5)
-        push = np.linalg.cholesky([[1 / 3, 1 / 2], [1 / 2, 1]])
-        state, values = np.zeros((50, 2)), []
-        for _ in range(400):
-            state = state @ [[1, 0], [1, 1]] + 0.1 * random.normal(size=(50, 2)) @ push.T
-            values.append(state[:, 0] + random.normal(size=50))
-        z = np.stack(values)
-        ratios = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
-        logs, squares, _ = _innovations(z, np.ones(z.shape, bool), np.ones_like(z), np.tile(ratios, (50, 1)))
-        assert (logs + squares).sum(0).argmin() == 2
-
-    def test_noise_is_measured_between_the_bursts(self):
-        random = np.random.default_rng(6)
-        z = random.normal(0, [0.1] * 10 + [0.4] * 10, (300, 20))
-        for t in range(20, 290, 30):
-            z[t : t + 20] += random.normal(0, 3, (20, 1)) * random.normal(0, 1, 20)
-        found = np.sqrt(noise_floor(z, np.ones(z.shape, bool)))
-        assert np.log(found / ([0.1] * 10 + [0.4] * 10)).std() < 0.3
-        assert np.median(found[:10]) == pytest.approx(0.1, rel=0.15)
-        assert np.median(found[10:]) == pytest.approx(0.4, rel=0.15)
-
-    def test_frames_that_were_filled_in_do_not_pass_for_a_perfect_tracker(self):
-        random = np.random.default_rng(7)
-        z = random.normal(0, 0.1, (200, 10))
-        z[50:120] = np.linspace(z[50], z[120], 70)
-        assert np.median(np.sqrt(noise_floor(z, np.ones(z.shape, bool)))) == pytest.approx(0.1, rel=0.2)
 
 
 class TestEvents:

@@ -10,6 +10,7 @@ passes), which lets a column follow a blink at once and be calm before and after
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numba
@@ -21,6 +22,7 @@ _ROUNDS = 6  # of expectation maximisation; more change little and cost as much
 _NEAR = 2  # steps of `RATIOS` by which the best may move from one round to the next
 _QUIET, _ENOUGH = 0.05, 20  # of the frames, the part taken to be still, and at least how many
 _LEAST = 8  # values below which a column says nothing of its noise
+_WINDOW, _OVERLAP = 6000, 256  # frames of a long clip that are looked at together, and that two windows share
 _RESET = 1e30  # scale of the process noise where one motion ends and another begins
 _ALONE, _SURE = 6.0, 12.0  # an outlier: times the motion around it (real faces reach 5), times the noise
 _STEP = 8.0  # a cut: times the greatest step around it
@@ -45,19 +47,40 @@ def smooth(
 
     `strength` stretches the time over which the filter looks: 2 twice as far, 0.5 half as far. Gaps of more than
     `bridge` frames are crossed in a straight line, and ends held: a velocity is not good for so long.
+
+    More than 6000 frames are smoothed in windows, noise and all, that fade into one another: memory stays bounded, and
+    what an hour holds is not of one kind.
     """
+    restart = np.zeros(len(series), bool) if cuts is None else cuts
+    fade = np.clip((np.arange(_OVERLAP) + 0.5) / _OVERLAP * 2 - 0.5, 0, 1)[:, None]  # its ends see too little
+    out = series.copy()
+    for part in _windows(len(series)):
+        found = _smooth(series[part], seen[part], restart[part], strength)
+        if part.start:
+            found[:_OVERLAP] = fade * found[:_OVERLAP] + (1 - fade) * out[part][:_OVERLAP]
+        out[part] = found
+    _cross_gaps(out, seen, bridge)
+    return out
+
+
+def _windows(frames: int) -> Iterator[slice]:
+    """Of a clip; each but the last is `_WINDOW` long, and the last longer than `_OVERLAP` if it is not the first."""
+    starts = range(0, max(frames - _OVERLAP, 1), _WINDOW - _OVERLAP)
+    return (slice(start, min(start + _WINDOW, frames)) for start in starts)
+
+
+def _smooth(series: np.ndarray, seen: np.ndarray, restart: np.ndarray, strength: float) -> np.ndarray:
+    """One window of `smooth`."""
     out = series.copy()
     moving = np.ptp(series, axis=0) > 0
     if len(series) < 3 or not moving.any():
         return out
     z, ok = np.ascontiguousarray(series[:, moving]), np.ascontiguousarray(seen[:, moving])
-    restart = np.zeros(len(z), bool) if cuts is None else cuts
     floor = noise_floor(z, ok)
     scale, noise = _tail_scales(z, ok, floor, restart)
     unit = np.sqrt(noise.variance)
     # How far a filter looks goes with the fourth root of the ratio.
     out[:, moving] = unit * _both_ways(z / unit, ok, scale, noise.ratio / strength**4)[0]
-    _cross_gaps(out, seen, bridge)
     return out
 
 
@@ -147,6 +170,14 @@ def find_outliers(z: np.ndarray, seen: np.ndarray) -> np.ndarray:  # (T,) bool
     The deepest frame of a blink does not: the lid was moving before and after it.
     """
     out = np.zeros(len(z), bool)
+    for part in _windows(len(z)):
+        out[part] |= _outliers(z[part], seen[part])
+    return out
+
+
+def _outliers(z: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """One window of `find_outliers`."""
+    out = np.zeros(len(z), bool)
     if len(z) < _LEAST:
         return out
     floor = noise_floor(z, seen)
@@ -162,6 +193,14 @@ def find_outliers(z: np.ndarray, seen: np.ndarray) -> np.ndarray:  # (T,) bool
 
 def find_cuts(z: np.ndarray) -> np.ndarray:  # (T,) bool
     """Frames to which the series (T, D) jumps and from which it does not come back."""
+    out = np.zeros(len(z), bool)
+    for part in _windows(len(z)):
+        out[part] |= _cuts(z[part])
+    return out
+
+
+def _cuts(z: np.ndarray) -> np.ndarray:
+    """One window of `find_cuts`."""
     out = np.zeros(len(z), bool)
     if len(z) < _LEAST:
         return out

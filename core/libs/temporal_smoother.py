@@ -107,23 +107,24 @@ class TemporalSmoother:
         return {name: _like(value, known[name]) if name in known else value for name, value in params.items()}
 
     def _clip(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        paths = {name: motion_path(name, value) for name, value in values.items()}
-        for name, path in paths.items():
-            self._say_filled(name, int((~path.seen).any(1).sum()), len(path.seen))
         # Another shot or person shows in where the head is and in what the face does.
-        jumps = [find_cuts(paths[name].columns) for name in ("expcode", TRANSFORM) if name in paths]
+        jumps = [
+            find_cuts(motion_path(name, values[name]).columns) for name in ("expcode", TRANSFORM) if name in values
+        ]
         cuts = np.any(jumps, 0) if jumps else None
-        out = {}
-        for name, path in paths.items():
-            if name == "shapecode":
-                out[name] = np.broadcast_to(_agreed(path), path.columns.shape)
-            elif self.use_kalman:
-                out[name] = self._both_ways(name, path, cuts)
-            else:
-                average = _Average(name, self._alpha())
-                filled = np.where(np.isfinite(values[name]), values[name], path.restore(np.zeros_like(path.columns)))
-                out[name] = np.stack([average.next(frame) for frame in filled])
-        return out
+        return {name: self._smoothed(name, value, cuts) for name, value in values.items()}
+
+    def _smoothed(self, name: str, value: np.ndarray, cuts: np.ndarray | None) -> np.ndarray:
+        """One parameter of a clip."""
+        path = motion_path(name, value)
+        self._say_filled(name, int((~path.seen).any(1).sum()), len(path.seen))
+        if name == "shapecode":
+            return np.broadcast_to(_agreed(path), path.columns.shape)
+        if self.use_kalman:
+            return self._both_ways(name, path, cuts)
+        average = _Average(name, self._alpha())
+        filled = np.where(np.isfinite(value), value, path.restore(np.zeros_like(path.columns)))
+        return np.stack([average.next(frame) for frame in filled])
 
     def _both_ways(self, name: str, path: MotionPath, cuts: np.ndarray | None) -> np.ndarray:
         alone = find_outliers(path.columns, path.seen)
