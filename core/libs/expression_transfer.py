@@ -16,6 +16,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
+from core.libs.blocks import blocks
 from core.libs.expression_optimizer import MOTION_SHARE, ExpressionOptimizer, bent, resting_frames
 from core.libs.flame_model.topology import EYE_PAIRS, INNER_LIPS, LEFT_EYE, LIP_PAIRS, RIGHT_EYE
 
@@ -109,7 +110,9 @@ def transfer_expression(
         raise ValueError(f"driver and motion must be of one length, got {len(driver)} and {len(motion)}")
     openings = openings_of(head)
     theirs = None if openings is None else Face(head, openings, driver[0])
-    gaps = None if theirs is None else theirs.gaps(driver.expcode, driver.posecode[:, 3:])
+    gaps = None
+    if theirs is not None:
+        gaps = np.concatenate([theirs.gaps(driver.expcode[b], driver.posecode[b, 3:]) for b in blocks(len(driver))])
     jaw, own_jaw = driver.posecode[:, 3:].astype(np.float64), source.posecode[3:].astype(np.float64)
     seen = np.flatnonzero(driver.status == SEEN)
     if len(seen) > 1:
@@ -121,15 +124,19 @@ def transfer_expression(
     else:  # as the codes of a single picture
         optimizer.neutral = None
         jaw = (1 - MOTION_SHARE) * own_jaw + optimizer.gain * MOTION_SHARE * jaw
-    expcode = optimizer.optimize_expression(driver.expcode.astype(np.float64), source.expcode)
     if theirs is not None:
         mine = Face(head, openings, source)
         own = mine.gaps(source.expcode[None], source.posecode[None, 3:])[0]
         goals = _goals(theirs, gaps, seen, mine, own, optimizer.gain)
-        expcode = _opened(mine, own, goals, expcode, jaw, optimizer.limit)
+    expcode = np.empty(driver.expcode.shape, np.float32)
+    for part in blocks(len(driver)):
+        codes = optimizer.optimize_expression(driver.expcode[part].astype(np.float64), source.expcode)
+        if theirs is not None:
+            codes = _opened(mine, own, goals[part], codes, jaw[part], optimizer.limit)
+        expcode[part] = codes
     posecode = motion.posecode.copy()
     posecode[:, 3:] = jaw
-    return replace(motion, expcode=expcode.astype(np.float32), posecode=posecode)
+    return replace(motion, expcode=expcode, posecode=posecode)
 
 
 def _calm(face: Face, gaps: np.ndarray) -> np.ndarray:  # (T, rows) -> (K,) indices
