@@ -77,8 +77,12 @@ class Improvements:
             optimizer = ExpressionOptimizer(gain=self._options.expression_gain, head=head)
             motion = optimizer.transfer(source, track, motion, head)
         if self._has("gaze_correct"):
-            from core.libs.gaze_corrector import RESPONSE, transfer_gaze
+            from core.libs.gaze_corrector import RESPONSE, SAME_FACE_RESPONSE, steady_gaze, transfer_gaze
 
+            # The driver's eyes as they are, then: they are not to look elsewhere, but to hold still.
+            if self._options.motion == "absolute" and self._options.gaze_target == "driver":
+                response = SAME_FACE_RESPONSE if head.kind == "open" else (1.0, 1.0)
+                return steady_gaze(source, motion, head, self._corrector, response=response)
             # Of the mesh that the open head is made of; FLAME's eyes turn as far as they are told to.
             response = RESPONSE if head.kind == "open" else (1.0, 1.0)
             target = self._options.gaze_target

@@ -15,7 +15,15 @@ from core.errors import UserError
 from core.libs.fixations import steady_fixations
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
-from core.libs.gaze_corrector import EyeEnhancer, EyeGeometry, GazeCorrector, read_gaze, read_irises, transfer_gaze
+from core.libs.gaze_corrector import (
+    EyeEnhancer,
+    EyeGeometry,
+    GazeCorrector,
+    read_gaze,
+    read_irises,
+    steady_gaze,
+    transfer_gaze,
+)
 from core.libs.motion_transfer import MotionTransfer
 
 KNOWN = [33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380, 468, 473]  # what FLAME has of the eyes
@@ -275,6 +283,32 @@ class TestTransfer:
         with pytest.raises(UserError, match="driver, camera"):
             transfer_gaze(plain, clip[0], clip[0], head, GazeCorrector(), "moon")
 
+    def test_absolute_eyes_that_hold_still_stay(self, head, clip, plain):
+        driver, _ = clip
+        apart = driver.eyecode.copy()
+        apart[30:, [1, 4]] += np.radians([5, -5])  # from some frame on, as on a head that turns, the eyes differ more
+        motion = driver.with_parameters({"eyecode": apart})
+        out = steady_gaze(plain, motion, head, GazeCorrector(1.0), response=(1, 1))
+        assert np.degrees(np.abs(out.eyecode - motion.eyecode)).max() < 0.3
+        for name in ("shapecode", "expcode", "posecode", "transform_matrix"):
+            np.testing.assert_array_equal(getattr(out, name), getattr(motion, name))
+
+    def test_absolute_eyes_lose_their_noise(self, head, clip, plain):
+        driver, _ = clip
+        noise = np.radians(np.random.default_rng(0).normal(0, 1.5, (len(driver), 6))) * [1, 1, 0, 1, 1, 0]
+        noisy = driver.with_parameters({"eyecode": (driver.eyecode + noise).astype(np.float32)})
+        out = steady_gaze(plain, noisy, head, GazeCorrector(1.0), response=(1, 1))
+        before, after = (np.degrees(np.abs(m.eyecode - driver.eyecode)).mean() for m in (noisy, out))
+        assert after < 0.5 * before
+        still = steady_gaze(plain, noisy, head, GazeCorrector(0.0))
+        np.testing.assert_array_equal(still.eyecode, noisy.eyecode)
+
+    def test_absolute_eyes_turn_on_from_where_the_photo_has_them(self, head, clip, plain):
+        driver, yaws = clip
+        photo = coded(plain, 0, 5)
+        out = steady_gaze(photo, driver, head, GazeCorrector(1.0), response=(1, 0.5))
+        np.testing.assert_allclose(self.gaze_of(head, out, photo)[:, 1], 5 + 2 * (yaws - 5), atol=0.8)
+
     def test_noise_on_a_real_clip_is_halved(self, head):
         clip = Path(__file__).parents[2] / "shared/data/drivers/obama.mp4"
         if not clip.is_file():
@@ -359,6 +393,35 @@ class TestEnhancer:
         iris = (0, slice(None), slice(y - 4, y + 5), slice(x - 4, x + 5))
         error = [(i - photo)[iris].square().mean() for i in (image, enhancer(image, points))]
         assert error[1] < 0.3 * error[0]
+
+    @pytest.mark.parametrize("factor", [0.8, 1.0, 1.5])
+    def test_contrast_comes_to_the_photos_from_both_sides(self, picture, factor):
+        photo, _, points = picture
+        photo = 0.5 + 0.3 * (photo - 0.5)  # far from black and white, where nothing is cut off
+        frame = 0.5 + factor * (photo - 0.5)
+        enhancer = EyeEnhancer(contrast=1.0, detail=0.0)
+        enhancer.set_source(photo[0], points[0])
+        before, after = (
+            self.sharpness(i, points) / self.sharpness(photo, points) for i in (frame, enhancer(frame, points))
+        )
+        assert before == pytest.approx(factor, abs=1e-3)
+        assert 0.9 < after < 1.3
+
+    def test_what_was_sharpened_is_not_sharpened_again(self, picture):
+        photo, image, points = picture
+        knowing, blind = EyeEnhancer(), EyeEnhancer()
+        knowing.set_source(photo[0], points[0])
+        grown = []
+        for enhancer in (knowing, blind):
+            once = enhancer(image, points)
+            grown.append(self.sharpness(enhancer(once, points), points) / self.sharpness(once, points))
+        assert grown[0] - 1 < 0.6 * (grown[1] - 1)
+
+    def sharpness(self, image: torch.Tensor, points: np.ndarray) -> float:
+        """Root mean square of the gradient about the middle of the left eye."""
+        rows, columns = self.box(points)
+        middle = image[0, 0, rows, columns][:, 8:-8]
+        return float(middle.diff(dim=-1).square().mean().sqrt())
 
     def test_another_photo_is_not_pasted(self, picture):
         photo, image, points = picture

@@ -12,7 +12,7 @@ from core.data.records import TrackedSequence
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.expression_optimizer import ExpressionOptimizer
 from core.libs.flame_model.topology import INNER_LIPS
-from core.libs.gaze_corrector import GazeCorrector, transfer_gaze
+from core.libs.gaze_corrector import GazeCorrector, steady_gaze, transfer_gaze
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.temporal_smoother import TemporalSmoother
 from core.models.modules.detail_enhancer import DetailEnhancer, face_matte, source_detail_fade
@@ -120,6 +120,16 @@ def test_gaze_sets_the_eyes_alone(runs):
     for name, values in without.parameters.items():
         same = np.array_equal(getattr(with_gaze, name), values)
         assert same == (name != "eyecode"), name
+
+
+def test_absolute_eyes_are_steadied_and_not_turned_elsewhere(folder, parts):
+    absolute = default_parts(Options(PHOTO, folder, motion="absolute"))
+    parts = replace(absolute, track_source=parts.track_source)
+    options = Options(PHOTO, folder, quiet=True, motion="absolute")
+    off, on = (Pipeline(o, parts) for o in (options, replace(options, gaze_correct=True)))
+    wanted = steady_gaze(off.source.frame, off.motion, parts.head, GazeCorrector())
+    np.testing.assert_allclose(on.motion.eyecode, wanted.eyecode, atol=1e-6)
+    assert not np.array_equal(on.motion.eyecode, off.motion.eyecode)
 
 
 def test_a_strength_of_nothing_is_off(folder, parts, runs):

@@ -1,0 +1,247 @@
+"""Gaze read off the irises.
+
+Directions are in head space: +x to the person's left, +y up, +z out of the face. Eye codes are the axis-angle turns of
+the left and the right eye in radians; an eye looks along its turn of (0, 0, 1). Gaze as a pair of angles is
+pitch = arcsin(y), yaw = atan2(x, z).
+
+A gaze is where the iris stands around the centre of its eyeball, and neither the centre nor the eye's optical axis can
+be seen: what the two eyes of one person say differs by a constant (see `Gaze.offset`). That constant is taken out of
+the driver's eyes before the two are averaged, and the source's own is put back, so that eyes which look straight in the
+photo go on doing so. What both eyes have in common is left alone: from one clip an off-centre anatomy and a person who
+looks to the side cannot be told apart.
+
+A tracker's mesh sees less of a turn than there is: its corners of the eye go along with the iris. How much it sees is
+its `response`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from core.data.records import TrackedFrame, TrackedSequence
+from core.libs.blocks import blocks
+from core.libs.fixations import steady_fixations
+
+# Left, then right eye. Only points that iBUG's 68 have too, and the irises: FLAME knows no others.
+_CORNERS = ((362, 263), (33, 133))
+_LIDS = (((385, 380), (387, 373)), ((160, 144), (158, 153)))
+_IRISES = (tuple(range(473, 478)), tuple(range(468, 473)))
+_USED = np.unique(np.concatenate([np.ravel(_CORNERS), np.ravel(_LIDS), np.ravel(_IRISES)]))
+_LARGEST_OFFSET = np.radians(10.0)
+_OPEN = 0.28  # lid distance over eye width of usual open eyes
+_SHUT_PART, _OPEN_PART = 0.35, 0.6  # of the usual opening: where an iris is not believed, and where it is
+_OUTWARD = np.radians(20.0)  # an eye's opening faces a little to the side
+_BETWEEN_EYES = (0.0, 0.068, 0.229)  # the eyeballs' middle in the open head's template
+
+
+class Head(Protocol):
+    """A head model: `core.libs.flame_model.FLAMEModel`."""
+
+    def evaluate(self, frame: TrackedFrame) -> np.ndarray: ...  # (V, 3)
+
+    def landmarks(self, vertices: np.ndarray) -> np.ndarray: ...  # (478, 3), NaN where it has none
+
+    def joints(self, frame: TrackedFrame) -> np.ndarray: ...  # (5, 3) root, neck, jaw, left and right eye
+
+
+@dataclass(frozen=True)
+class EyeGeometry:
+    """Where a person's eyeballs lie and how the irises stand on them when the code is zero; left, then right eye.
+
+    The default is the open head's template.
+
+    Attributes:
+        centre: (2, 3) the eyeball's centre from the middle between the eye's corners, over their distance.
+        rest: (2, 2) pitch and yaw of the line from centre to iris at rest.
+    """
+
+    centre: np.ndarray
+    rest: np.ndarray
+
+    @classmethod
+    def usual(cls) -> EyeGeometry:
+        """Of the open head's template."""
+        centre = np.array([[-0.0622, 0.0002, -0.3512], [0.0622, 0.0002, -0.3512]])
+        return cls(centre, np.radians([[7.32, 8.60], [7.32, -8.60]]))
+
+    @classmethod
+    def of(cls, head: Head, frame: TrackedFrame) -> EyeGeometry:
+        """Of a person, as a head model has them."""
+        codes = {name: np.zeros_like(getattr(frame, name)) for name in ("expcode", "posecode", "eyecode")}
+        resting = replace(frame, **codes)
+        points = torch.from_numpy(np.asarray(head.landmarks(head.evaluate(resting)), np.float64))
+        middle, width, iris = _eyes(points)
+        joints = torch.from_numpy(np.asarray(head.joints(resting), np.float64))[3:]
+        return cls(((joints - middle) / width[:, None]).numpy(), angles_of(iris - joints).numpy())
+
+
+@dataclass(frozen=True)
+class Gaze:
+    """What was read off a clip.
+
+    Attributes:
+        direction: (T, 3) where both eyes together look; NaN where no frame says.
+        trust: (T,) how well the irises are seen, 0 through a blink.
+        offset: (2, 2) how far the left and the right eye's pitch and yaw lie from that, usually: a constant of the
+            person and of the tracker, in radians.
+    """
+
+    direction: np.ndarray
+    trust: np.ndarray
+    offset: np.ndarray
+
+
+def read_gaze(
+    landmarks: np.ndarray | EyeLandmarks,  # (T, 478, 3) in head space, NaN where unknown
+    transform: np.ndarray | None = None,  # (T, 3, 4) says which eye is turned away
+    geometry: EyeGeometry | None = None,
+    fps: float | Fraction = 25.0,
+) -> Gaze:
+    """Where a person looks, frame by frame: both eyes together, without the noise within fixations, through blinks.
+
+    How far eyes are open is measured against how far the same eyes usually are.
+    """
+    geometry = geometry or EyeGeometry.usual()
+    place = None if transform is None else torch.from_numpy(np.asarray(transform, np.float64))
+    opening = torch.cat([_opening(_double(landmarks[part])) for part in blocks(len(landmarks))])
+    known = opening[torch.isfinite(opening).all(-1)]
+    usual = torch.quantile(known, 0.8, dim=0).clamp(0.1, 0.4) if len(known) > 1 else torch.full((2,), _OPEN)
+    usual = usual.to(opening)
+    read = [
+        read_eyes(_double(landmarks[part]), geometry, None if place is None else place[part], usual)
+        for part in blocks(len(landmarks))
+    ]
+    angles, weight = (torch.cat(values) for values in zip(*read, strict=True))
+    offset = _offset(angles, weight)
+    fused = fused_eyes(angles - offset, weight)
+    trust = weight.amax(-1).numpy()
+    steady = steady_fixations(fused.numpy(), trust, float(fps)) if len(landmarks) > 1 else fused.numpy()
+    return Gaze(direction_of(torch.from_numpy(steady)).numpy(), trust, offset.numpy())
+
+
+def read_irises(
+    landmarks: np.ndarray | EyeLandmarks,  # (T, 478, 3) in head space, NaN where unknown
+    geometry: EyeGeometry | None = None,
+) -> np.ndarray:  # (T, 2, 2)
+    """Pitch and yaw in radians at which the left and the right iris stand, frame by frame, as they are."""
+    geometry = geometry or EyeGeometry.usual()
+    return torch.cat([read_eyes(_double(landmarks[part]), geometry)[0] for part in blocks(len(landmarks))]).numpy()
+
+
+class EyeLandmarks:
+    """What of a clip's landmarks (T, 478, 3) says where it looks, float32 in head space; all others read as NaN.
+
+    Takes a fifteenth of their memory. Slices of frames can be taken of it, nothing else.
+    """
+
+    def __init__(self, head: Head, sequence: Sequence[TrackedFrame] | TrackedSequence) -> None:
+        self._points = np.empty((len(sequence), len(_USED), 3), np.float32)
+        for row, frame in zip(self._points, sequence, strict=True):
+            row[:] = head.landmarks(head.evaluate(frame))[_USED]
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def __getitem__(self, frames: slice) -> np.ndarray:
+        points = self._points[frames]
+        out = np.full((len(points), 478, 3), np.nan, np.float32)
+        out[:, _USED] = points
+        return out
+
+
+def read_eyes(
+    points: Tensor,  # (B, 478, 3)
+    geometry: EyeGeometry,
+    transform: Tensor | None = None,  # (B, 3, 4)
+    usual: Tensor | float = _OPEN,  # (2,)
+) -> tuple[Tensor, Tensor]:
+    """Pitch and yaw of the left and the right eye (B, 2, 2), and how far each is to be believed (B, 2)."""
+    middle, width, iris = _eyes(points)
+    centre = middle + width[..., None] * torch.from_numpy(geometry.centre).to(points)
+    rest = torch.from_numpy(geometry.rest).to(points)
+    seen = angles_of(iris - centre)
+    angles, at_rest = seen - rest, direction_of(rest)
+    for _ in range(3):  # turning the line at rest is not quite adding angles
+        turn = roma.rotvec_to_rotmat(aim(direction_of(angles)))
+        angles = angles + seen - angles_of((turn @ at_rest[..., None])[..., 0])
+    weight = ramp(_opening(points) / usual, _SHUT_PART, _OPEN_PART)
+    if transform is not None:
+        facing = points.new_tensor([[np.sin(_OUTWARD), 0, np.cos(_OUTWARD)], [-np.sin(_OUTWARD), 0, np.cos(_OUTWARD)]])
+        weight = weight * ramp((facing * to_viewer(transform)[:, None]).sum(-1), 0.2, 0.5)
+    known = torch.isfinite(angles).all(-1) & torch.isfinite(weight)
+    return angles, torch.where(known, weight, torch.zeros_like(weight))
+
+
+def fused_eyes(angles: Tensor, weight: Tensor) -> Tensor:
+    """Both eyes' angles (B, 2, 2) as one, (B, 2), by their weights (B, 2); NaN where neither is seen."""
+    total = weight.sum(-1, keepdim=True)
+    seen = torch.where(weight[..., None] > 0, angles, torch.zeros_like(angles))
+    return (seen * weight[..., None]).sum(-2) / torch.where(total > 0, total, torch.full_like(total, torch.nan))
+
+
+def to_viewer(transform: Tensor) -> Tensor:
+    """Directions (B, 3) in head space from between the eyes to the camera, for transforms (B, 3, 4)."""
+    camera = -(transform[..., :3] @ transform[..., 3:])[..., 0]
+    return torch.nn.functional.normalize(camera - camera.new_tensor(_BETWEEN_EYES), dim=-1)
+
+
+def angles_of(direction: Tensor) -> Tensor:
+    """Pitch and yaw (..., 2) of directions (..., 3) of any length."""
+    x, y, z = torch.nn.functional.normalize(direction, dim=-1).unbind(-1)
+    return torch.stack([torch.arcsin(y.clamp(-1, 1)), torch.atan2(x, z)], -1)
+
+
+def direction_of(angles: Tensor) -> Tensor:
+    """Unit directions (..., 3) of pitch and yaw (..., 2)."""
+    pitch, yaw = angles.unbind(-1)
+    return torch.stack([pitch.cos() * yaw.sin(), pitch.sin(), pitch.cos() * yaw.cos()], -1)
+
+
+def aim(direction: Tensor) -> Tensor:
+    """The axis-angles (..., 3) without torsion that turn (0, 0, 1) to unit directions (Listing's law)."""
+    x, y, z = direction.unbind(-1)
+    sine = torch.hypot(x, y)
+    angle = torch.atan2(sine, z)
+    scale = torch.where(sine > 1e-9, angle / sine.clamp_min(1e-9), torch.ones_like(sine))
+    return torch.stack([-y * scale, x * scale, torch.zeros_like(x)], -1)
+
+
+def ramp(values: Tensor, low: float, high: float) -> Tensor:
+    return ((values - low) / (high - low)).clamp(0, 1)
+
+
+def _eyes(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of points (..., 478, 3): the middles between the corners (..., 2, 3), their distances, the irises' centres."""
+    corners = points[..., _CORNERS, :]
+    iris = torch.stack([points[..., list(iris), :].nanmean(-2) for iris in _IRISES], -2)
+    return corners.mean(-2), (corners[..., 0, :] - corners[..., 1, :]).norm(dim=-1), iris
+
+
+def _opening(points: Tensor) -> Tensor:
+    """Lid distance over eye width, left and right (..., 2)."""
+    lids = points[..., _LIDS, :]  # (..., eye, pair, lid, 3)
+    gap = (lids[..., 0, :] - lids[..., 1, :]).norm(dim=-1).mean(-1)
+    return gap / _eyes(points)[1].clamp_min(1e-9)
+
+
+def _offset(angles: Tensor, weight: Tensor) -> Tensor:
+    """How far each eye lies from what both together say (2, 2): half the usual difference, where both are seen."""
+    both = weight.amin(-1)
+    if not (both > 0).any():
+        return angles.new_zeros(2, 2)
+    sure = both >= min(0.5, float(both.max()))
+    half = (angles[sure, 0] - angles[sure, 1]).median(0).values / 2 * both.max()
+    half = half.clamp(-_LARGEST_OFFSET, _LARGEST_OFFSET)
+    return torch.stack([half, -half])
+
+
+def _double(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float64))
