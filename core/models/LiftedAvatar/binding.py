@@ -6,28 +6,37 @@ import numba
 import numpy as np
 
 _LONGEST = 12.0  # pixels of the picture that one pixel of the source may be stretched over
-_TAKES_OVER = 3.0  # stretch at which a filling begins to show
+_TAKES_OVER = 4.2  # stretch at which a filling has half the say
+_SMEARED = 6.0  # stretch of its own triangle at which a Gaussian has half the say, whatever is around it
+_RIM_HASTE = 30.0  # power of the photo's share beside a rim in the rim's weight
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
 def carry(
     points: np.ndarray,  # (M, 3) float32, where the mesh is now, camera frame
-    triangles: np.ndarray,  # (F, 3) int32
-    spread: np.ndarray,  # (F, 3, 2) float32, pixels to barycentric weights: d(weights)/d(x, y) at the source
+    triangles: np.ndarray,  # (F + G, 3) int32, those of the sheet, then the filled ones again
+    n_sheet: int,  # F
+    spread: np.ndarray,  # (F + G, 3, 2) float32, pixels to barycentric weights: d(weights)/d(x, y) at the source
     sigma: float,  # of a Gaussian at the source, pixels
     owner: np.ndarray,  # (N,) int32
     weights: np.ndarray,  # (N, 3) float32
-    share: np.ndarray,  # (F,) float32, see `Avatar.share`
+    haste: np.ndarray,  # (N,) float32, see `Avatar.haste`
+    outline: np.ndarray,  # (M,) int8, see `Avatar.outline`
+    closed: np.ndarray,  # (M,) bool, see `Avatar.closed`
+    fill_weight: float,  # of a filling's Gaussians while nothing is stretched
     xyz: np.ndarray,  # (N, 3) out
     covariances: np.ndarray,  # (N, 6) out
     opacities: np.ndarray,  # (N,) out
 ) -> None:
     """Centres, covariances and weights of the Gaussians where their triangles are now.
 
-    The covariance is sigma^2 J J^T with J = d point / d pixel of the triangle.
+    The covariance is sigma^2 J J^T with J = d point / d pixel of the triangle. Where a triangle opens to the view, the
+    photo's Gaussians give way to the filling's. How far is a value of the vertices, so that no triangle shows its edge.
     """
+    one = np.float32(1)
     n_triangles = len(triangles)
     shape = np.empty((n_triangles, 7), np.float32)
+    stretch = np.zeros((len(points), 2), np.float32)
     for f in range(n_triangles):
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
         for k in range(6):
@@ -47,9 +56,24 @@ def carry(
         if longest > _LONGEST:
             for k in range(6):
                 shape[f, k] *= (np.float32(_LONGEST) / longest) ** 2
-        shape[f, 6] = share[f]
-        if share[f] < 0:
-            shape[f, 6] = 1 / (1 + (longest / np.float32(_TAKES_OVER)) ** 6)
+        shape[f, 6] = one / (one + (longest / np.float32(_SMEARED)) ** 6)
+        if f < n_sheet:
+            for k in range(3):
+                stretch[triangles[f, k], 0] += min(longest, np.float32(_LONGEST))
+                stretch[triangles[f, k], 1] += one
+    share = np.ones(len(points), np.float32)  # of the photo
+    for v in range(len(points)):
+        if not closed[v] and stretch[v, 1] > 0:
+            share[v] = one / (one + (stretch[v, 0] / stretch[v, 1] / np.float32(_TAKES_OVER)) ** 6)
+    rim = np.zeros(2, np.float32)  # what is left of it, as one, so that it does not break into pieces
+    for side in range(2):
+        total, count = np.float32(0), np.float32(0)
+        for v in range(len(points)):
+            if outline[v] == side + 1:
+                total += share[v]
+                count += one
+        rim[side] = (total / max(count, one)) ** _RIM_HASTE
+    least = np.float32(fill_weight)
     for g in numba.prange(len(owner)):
         f = owner[g]
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
@@ -57,7 +81,20 @@ def carry(
             xyz[g, k] = weights[g, 0] * points[a, k] + weights[g, 1] * points[b, k] + weights[g, 2] * points[c, k]
         for k in range(6):
             covariances[g, k] = shape[f, k]
-        opacities[g] = shape[f, 6]
+        photo = one
+        if haste[g] < -1:
+            opacities[g] = rim[int(-haste[g]) - 2]
+            continue
+        if haste[g] != 0:
+            photo = weights[g, 0] * share[a] + weights[g, 1] * share[b] + weights[g, 2] * share[c]
+        if haste[g] > 0:
+            photo *= shape[f, 6]
+        if haste[g] < 0:
+            at_least = -least * haste[g]
+            photo = at_least + (one - at_least) * (one - photo)
+        elif haste[g] > one:
+            photo = photo ** haste[g]
+        opacities[g] = photo
 
 
 def pixel_spread(pixels: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ _WHITE = (1.1, 1.25)  # where the painted white does: inside the disc, which at 
 _LEAST_INSIDE = 0.5  # of the radius, that an iris stays inside the corners: a gaze carried over must not lose it
 _LEAST_CONTRAST = 0.12  # in colour, between an eye and the skin below, by which the lower lid can be told
 _RIM = 0.75  # pixels that an iris is drawn beyond the lids' contour: the sheet's splats carry the white so far
+_TOUCH = (0.03, 0.1)  # of the eye's width: lids so far apart show no iris, and all of it that is between them
 _LEAST_RISE = 0.05  # of brightness across a tenth of an iris's radius, that makes its border clear
 _MOST_DROP = 0.14  # of the eye's width
 _LEAST_SEEN = 0.25  # share of the disc that the photo must show
@@ -130,7 +131,8 @@ def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray) -> None:
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     there = np.stack([(x - centre[0]) * scale + middle, (y - centre[1]) * scale + middle], -1).astype(np.float32)
     disc = cv2.remap(iris.texture, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    cover = disc[..., 3:] * contour_mask(contour, *box, grow=_RIM)[..., None]
+    # The rim would show it through lids that touch.
+    cover = disc[..., 3:] * contour_mask(contour, *box, grow=_RIM)[..., None] * _ramp(_opening(ring), *_TOUCH)
     part = image[y0:y1, x0:x1, :3]
     part += cover * (disc[..., :3] - part)
 

@@ -1,8 +1,7 @@
 """What the photo does not show: the side of the face that is turned away, textured from the side that is seen.
 
 A face triangle that stands edge-on to the camera, or turned away, has no pixels of its own. When the head turns it
-opens to the view. It gets Gaussians too, coloured by the mirror image of the other cheek, shifted smoothly so that
-it meets what is seen; where both sides are hidden, by the smoothest colours between the seen points.
+opens to the view, and so does what lies behind the cheek. Both get Gaussians too, with the colours of `unseen`.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import scipy.sparse as sp
-import scipy.sparse.linalg as spl
 
 from core.libs.flame_model import topology as topo
+from core.models.LiftedAvatar.unseen import BROAD, bounded, face_colors, in_front, sample, surrounding_colors
 
 _OPENS_AT = 2.2  # a triangle with fewer pixels than its frontal area over this gets a filling
-_SPACING = 1.3  # pixels of the source between the Gaussians of a filling
+_SPACING = 1.4  # pixels of the source between the Gaussians of a filling
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Filling:
         spread: (G, 3, 2) as `binding.pixel_spread`, from the triangle's own plane instead of the picture.
         owner: (K,) index into `triangles` of each Gaussian. weights: (K, 3) barycentric.
         colors: (K, 4) RGB in 0..1 and the matte.
+        need: (K,) in 0..1, how little the photo shows there.
     """
 
     triangles: np.ndarray
@@ -36,6 +35,7 @@ class Filling:
     owner: np.ndarray
     weights: np.ndarray
     colors: np.ndarray
+    need: np.ndarray
 
 
 def fill(
@@ -43,102 +43,91 @@ def fill(
     pixels: np.ndarray,  # (M, 2)
     triangles: np.ndarray,  # (F, 3)
     owner: np.ndarray,  # (S, S) front triangle of every pixel
+    rim: np.ndarray,  # (S, S) see `handover.find_rim`
+    kept: np.ndarray,  # (S, S) bool, pixels that are the person's
     image: np.ndarray,  # (S, S, 4) RGB in 0..1 and the matte
+    unsure: np.ndarray,  # (S, S) bool, pixels that are background as likely as face
     mirror: np.ndarray,  # (478,)
     scale: float,  # pixels per head unit
 ) -> Filling:
     """Fillings for the hidden triangles of the face and of its border with the surroundings."""
     corners = points[triangles]
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area = np.linalg.norm(np.cross(first, second), axis=1) / 2 * scale**2
-    seen_pixels = np.bincount(owner[owner >= 0], minlength=len(triangles))
+    normal = np.cross(first, second)
+    area = np.linalg.norm(normal, axis=1) / 2 * scale**2
     in_face = (triangles < topo.N_FACE).all(1)
-    at_border = ~in_face & (triangles < topo.N_POINTS).any(1)
-    hidden = (in_face | at_border) & (seen_pixels * _OPENS_AT < area) & (area > 2)
-    chosen = np.flatnonzero(hidden)
-    visible = _visible(triangles, hidden & in_face)
-    colors, mirrored = _vertex_colors(triangles[in_face], visible, pixels, image, mirror)
-    colors = np.concatenate([colors, _sample(cv2.GaussianBlur(image, (0, 0), 2.0), pixels[topo.N_POINTS :])])
-    broad = cv2.GaussianBlur(image, (0, 0), 4.0)
+    beneath = np.bincount(owner[rim >= 0], minlength=len(triangles)) > 0  # what shows when a rim goes
+    owner = np.where(rim >= 0, rim, owner)
+    person = np.where(kept, owner, -1)
+    opening = beneath | _opening(triangles, area, in_face, pixels, owner, person, unsure)
+    chosen = np.flatnonzero((area > 2) & opening)
+    clean = (1 - cv2.dilate(unsure.astype(np.float32), np.ones((5, 5))))[..., None]
+    face, seen, mirrored = face_colors(
+        points, pixels, triangles, np.where(clean[..., 0] > 0, person, -1), image, mirror
+    )
+    colors = np.concatenate([face, surrounding_colors(pixels, triangles, owner, image)])
+    broad = cv2.GaussianBlur(image, (0, 0), BROAD)
 
-    spreads, owners, weights, paints = [], [], [], []
+    spreads, owners, weights, paints, needs = [], [], [], [], []
+    sure = np.where(kept & ~unsure, owner, -1)
     soft = cv2.GaussianBlur(image, (0, 0), 1.0)
     for k, f in enumerate(chosen):
-        tangent = first[f] / np.linalg.norm(first[f])
-        normal = np.cross(first[f], second[f])
-        other = np.cross(normal / np.linalg.norm(normal), tangent)
-        flat = np.stack([[0, 0], [first[f] @ tangent, first[f] @ other], [second[f] @ tangent, second[f] @ other]])
-        flat = flat * scale  # the triangle in its own plane, pixels
+        flat = _flat(first[f], second[f], normal[f]) * scale
         spreads.append(_spread(flat) * _SPACING)  # as wide as they stand apart
-        sample = _samples(flat)
-        weights.append(sample)
-        owners.append(np.full(len(sample), k))
+        mix = _samples(flat)
+        weights.append(mix)
+        owners.append(np.full(len(mix), k))
         corner = triangles[f]
-        paint = sample @ colors[corner]
-        if in_face[f] and mirrored[corner].all():
-            other_side = mirror[corner]
-            there = (sample @ pixels[other_side]).astype(np.float32)
-            texture = cv2.remap(soft, there[None, :, 0], there[None, :, 1], cv2.INTER_LINEAR)[0]
-            smooth = sample @ _sample(broad, pixels[other_side])
-            paint = paint + texture - smooth
+        paint = mix @ colors[corner]
         if in_face[f]:
+            there = mix @ pixels[mirror[corner]]
+            texture = bounded(sample(soft, there) - mix @ sample(broad, pixels[mirror[corner]]))
+            paint = paint + (mix @ mirrored[corner])[:, None] ** 2 * texture
+            # Towards the seen side the photo's own colours: there is nothing to tell the two apart where they meet.
+            own = (mix @ seen[corner])[:, None] ** 2
+            clear = own * sample(clean, mix @ pixels[corner])[:, None]  # no background in it
+            paint = paint + clear * (sample(soft, mix @ pixels[corner]) - paint)
             paint[:, 3] = 1
+            needs.append(1 - own[:, 0] * _shown(sure, triangles, f, mix @ pixels[corner]))
         else:  # where the photo shows the background, nothing of hair or neck stands out
-            paint[:, 3] *= _sample(image[..., 3:], sample @ pixels[corner])
+            paint[:, 3] *= sample(image[..., 3:], mix @ pixels[corner])
+            needs.append(np.ones(len(mix)))
         paints.append(np.clip(paint, 0, 1))
     if not len(chosen):
-        return Filling(chosen, np.zeros((0, 3, 2)), np.zeros(0, int), np.zeros((0, 3)), np.zeros((0, 4)))
-    return Filling(chosen, np.stack(spreads), *(np.concatenate(x) for x in (owners, weights, paints)))
+        return Filling(chosen, np.zeros((0, 3, 2)), np.zeros(0, int), np.zeros((0, 3)), np.zeros((0, 4)), np.zeros(0))
+    return Filling(chosen, np.stack(spreads), *(np.concatenate(x) for x in (owners, weights, paints, needs)))
 
 
-def _visible(triangles: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """(478,) whether a point of the face lies on no hidden triangle."""
-    out = np.ones(topo.N_POINTS, bool)
-    flagged = triangles[hidden].ravel()
-    out[flagged[flagged < topo.N_POINTS]] = False
-    return out
+def _shown(owner: np.ndarray, triangles: np.ndarray, of: int, pixels: np.ndarray) -> np.ndarray:
+    """(K,) whether the photo shows a triangle, or one beside it, at pixels (K, 2)."""
+    column, row = np.clip(np.round(pixels).astype(int), 0, len(owner) - 1).T
+    here = owner[row, column]
+    return (here >= 0) & np.isin(triangles[here], triangles[of]).any(1)
 
 
-def _vertex_colors(
-    triangles: np.ndarray, visible: np.ndarray, pixels: np.ndarray, image: np.ndarray, mirror: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Colours of the face's points (478, 4), and which of them could be taken from the mirror image (478,)."""
-    n = topo.N_POINTS
-    soft = cv2.GaussianBlur(image, (0, 0), 4.0)
-    own = _sample(soft, pixels[:n])
-    # The border of the face keeps what the photo shows there if it is hair: no rim of skin stands out.
-    oval = np.array(topo.FACE_OVAL)
-    visible = visible.copy()
-    person = _sample(cv2.erode(np.ascontiguousarray(image[..., 3]), np.ones((17, 17)))[..., None], pixels[oval])
-    visible[oval] |= person > 0.9
-    mirrored = visible[mirror]
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    adjacency = sp.coo_matrix((np.ones(len(edges)), edges.T), (n, n)).tocsr()
-    adjacency = ((adjacency + adjacency.T) > 0).astype(float)
-    laplacian = sp.diags(np.asarray(adjacency.sum(1)).ravel() + 1e-9) - adjacency
-    difference = _harmonic(laplacian, visible & mirrored, own - own[mirror])
-    plain = _harmonic(laplacian, visible, own)
-    colors = np.where(visible[:, None], own, np.where(mirrored[:, None], own[mirror] + difference, plain))
-    return colors, mirrored
+def _opening(
+    triangles: np.ndarray,
+    area: np.ndarray,  # (F,) seen from the front, pixels
+    in_face: np.ndarray,  # (F,)
+    pixels: np.ndarray,
+    owner: np.ndarray,
+    person: np.ndarray,  # (S, S) `owner` where the person is, else -1
+    unsure: np.ndarray,
+) -> np.ndarray:
+    """(F,) the triangles of which the photo shows too little to draw them when they turn to the camera."""
 
+    def count(of: np.ndarray) -> np.ndarray:
+        return np.bincount(of[of >= 0], minlength=len(triangles))
 
-def _harmonic(laplacian: sp.csr_matrix, known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    free = np.flatnonzero(~known)
-    fixed = np.flatnonzero(known)
-    out = values.copy()
-    if len(free) and len(fixed):
-        rhs = -laplacian[free][:, fixed] @ values[fixed]
-        out[free] = spl.spsolve(laplacian[free][:, free].tocsc() + 1e-9 * sp.identity(len(free)), rhs).reshape(
-            -1, values.shape[1]
-        )
-    return out
-
-
-def _sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Bilinear samples (N, C) at pixels (N, 2)."""
-    p = pixels.astype(np.float32)
-    samples = cv2.remap(image, p[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-    return samples.reshape(len(p), *image.shape[2:]) if image.shape[2] > 1 else samples.reshape(-1)
+    hidden = count(np.where(in_face[owner], person, owner)) * _OPENS_AT < area
+    # Face that overshoots the person in the photo counts as hidden too.
+    face = in_face & (hidden | (count(np.where(unsure, person, -1)) > 0))
+    touching = np.zeros(len(pixels), bool)
+    touching[triangles[face]] = True
+    behind = ~in_face & ~in_front(pixels, triangles, owner)[triangles].all(1)
+    at_border = ~in_face & (triangles < topo.N_POINTS).any(1)
+    # A ring of seen triangles around the hidden ones of the face, in which photo and filling change places.
+    return in_face & touching[triangles].any(1) | hidden & (behind | at_border)
 
 
 def _spread(flat: np.ndarray) -> np.ndarray:
@@ -146,11 +135,32 @@ def _spread(flat: np.ndarray) -> np.ndarray:
     return np.stack([-inverse.sum(0), inverse[0], inverse[1]])
 
 
+def _flat(first: np.ndarray, second: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """The corners (3, 2) of a triangle in its own plane, from its edges out of the first corner."""
+    tangent = first / np.linalg.norm(first)
+    other = np.cross(normal / np.linalg.norm(normal), tangent)
+    return np.array([[0, 0], [first @ tangent, first @ other], [second @ tangent, second @ other]])
+
+
 def _samples(flat: np.ndarray) -> np.ndarray:
-    """Barycentric weights (K, 3) of a regular grid of points over a triangle, its middle at least."""
-    low, high = flat.min(0), flat.max(0)
-    axes = [np.arange(a + _SPACING / 2, b, _SPACING) for a, b in zip(low, high, strict=True)]
-    grid = np.stack(np.meshgrid(*axes), -1).reshape(-1, 2)
-    weights = np.concatenate([np.ones((len(grid), 1)), grid], 1) @ np.linalg.inv(np.c_[np.ones(3), flat])
-    inside = weights[(weights > 0).all(1)]
-    return inside if len(inside) else np.full((1, 3), 1 / 3)
+    """Barycentric weights (K, 3) of points in rows over a triangle, about `_SPACING` apart, in slivers too.
+
+    The rows lie along the longest edge. Towards a row's ends, where the triangle is lower than the row, its points are
+    in the middle of what is left.
+    """
+    edges = np.roll(flat, -1, 0) - flat
+    lengths = np.linalg.norm(edges, axis=1)
+    start = int(np.argmax(lengths))
+    base, apex = edges[start], flat[start - 1] - flat[start]
+    foot = np.clip(apex @ base / lengths[start] ** 2, 1e-6, 1 - 1e-6)
+    height = abs(base[0] * apex[1] - base[1] * apex[0]) / lengths[start]
+    rows = max(1, round(height / _SPACING))
+    weights = []
+    for low in np.arange(rows) / rows:
+        count = max(1, round(lengths[start] * (1 - low - 0.25 / rows) / _SPACING))
+        x = low * foot + (np.arange(count) + 0.5) / count * (1 - low)
+        top = np.minimum(np.minimum(x / foot, (1 - x) / (1 - foot)), low + 1 / rows)
+        up = (low + top) / 2
+        along = x - up * foot
+        weights.append(np.stack([1 - up - along, along, up], 1))
+    return np.roll(np.clip(np.concatenate(weights), 0, 1), start, axis=1)

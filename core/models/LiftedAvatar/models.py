@@ -23,7 +23,10 @@ from core.models.LiftedAvatar.detail import detail_weight, missing_detail
 from core.models.LiftedAvatar.eyes import Iris, draw_iris, lid_gap, shut_lids, split_eyes
 from core.models.LiftedAvatar.filling import fill
 from core.models.LiftedAvatar.fringe import without_fringe
+from core.models.LiftedAvatar.handover import closed, find_rim, haste, outline
+from core.models.LiftedAvatar.lids import Lids, close_lids, closing, paint_lids
 from core.models.LiftedAvatar.mouth import Mouth, build_mouth, draw_mouth
+from core.models.LiftedAvatar.unseen import facing, normals
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface, warm_up
 
 
@@ -37,7 +40,7 @@ class LiftedSettings:
         followed_neck_reach: the same, where the driver's shoulders were followed.
         matte_floor: pixels fainter than this are not lifted.
         z_window: head units; see `SurfaceSettings`.
-        fill_weight: weight of a filling's Gaussians, against 1 of the photo's.
+        fill_weight: weight of a filling's Gaussians, against 1 of the photo's, until it takes over.
     """
 
     sigma: float = 0.55
@@ -63,12 +66,17 @@ class Avatar:
     weights: np.ndarray  # (N, 3)
     colors: np.ndarray  # (N, 4) RGB in 0..1, then the matte
     detail: np.ndarray  # (N, 4) added to the colours where the photo's own detail is asked for; the matte has none
-    share: np.ndarray  # (F + G,) weight of a triangle's Gaussians; negative where a filling takes over as it opens
+    haste: (
+        np.ndarray
+    )  # (N,) power of the photo's share in a Gaussian's weight; 0: weighs 1; -1..0: need of a filling; -2, -3: a rim
+    outline: np.ndarray  # (M,) 1 and 2 for points whose share of the photo counts for a rim, by its side; else 0
+    closed: np.ndarray  # (M,) points of the face that no filling surrounds: there the photo's share stays 1
     buffers: dict[str, np.ndarray] = field(repr=False)
     workspace: RasterWorkspace = field(repr=False)
     mouth: Mouth = field(repr=False)
     irises: list[Iris] = field(repr=False)
     lids: np.ndarray  # (2,) how far the eyes are open in the photo
+    shut: list[Lids] = field(repr=False)
 
 
 class LiftedAvatar:
@@ -100,7 +108,8 @@ class LiftedAvatar:
         one = np.zeros(1, np.int32)
         spread = np.zeros((1, 3, 2), np.float32)
         out = points[:1].copy(), np.zeros((1, 6), np.float32), np.zeros(1, np.float32)
-        carry(points, triangle, spread, 0.5, one, points[:1], np.ones(1, np.float32), *out)
+        power, shut = np.ones(1, np.float32), np.zeros(3, bool)
+        carry(points, triangle, 1, spread, 0.5, one, points[:1], power, np.zeros(3, np.int8), shut, 0.1, *out)
         compose(np.zeros((1, 1, 4), np.float32), self.background, np.zeros((1, 1, 3), np.float32))
         return time.perf_counter() - start
 
@@ -111,12 +120,15 @@ class LiftedAvatar:
         side = len(source.image)
         sheet = lift(vertices, frame.transform_matrix, self._head.faces.numpy(), side, source.margin)
         owner, weights = cover(sheet.pixels, sheet.points[:, 2], sheet.triangles, side)
+        image = without_fringe(source.image.astype(np.float32) / 255, source.matte)
+        rim = find_rim(sheet, owner, image, source.matte)
         kept = (source.matte > settings.matte_floor) & (owner >= 0) & source.inside
         # Where the face turns away its outline overshoots the person: what is not surely skin there is left to `fill`.
-        kept &= ~(_turned_away(sheet)[np.maximum(owner, 0)] & (cv2.erode(source.matte, np.ones((5, 5))) < 0.9))
+        doubt = 1 - cv2.erode(source.matte, np.ones((5, 5)))
+        turned_away = (owner >= 0) & _turned_away(sheet)[owner]
+        kept &= ~(turned_away & (doubt > 0.1))
         rotation, shift = frame.transform_matrix[:, :3].astype(np.float64), frame.transform_matrix[:, 3]
         in_head = (sheet.points - shift) @ rotation.T
-        image = without_fringe(source.image.astype(np.float32) / 255, source.matte)
         at_rest = replace(frame, expcode=0 * frame.expcode, posecode=0 * frame.posecode, eyecode=0 * frame.eyecode)
         mouth = build_mouth(
             self._head.evaluate(at_rest)[: topo.N_POINTS],
@@ -127,6 +139,8 @@ class LiftedAvatar:
             frame.transform_matrix,
             source.margin,
         )
+        opening = lid_gap(vertices)
+        shut = paint_lids(image, sheet.pixels[: topo.N_POINTS], kept, opening)
         image, irises = split_eyes(image, sheet.pixels[: topo.N_POINTS])
         image = np.concatenate([image, source.matte[..., None]], -1)
         photo = image[kept]
@@ -134,8 +148,11 @@ class LiftedAvatar:
             sheet.points,
             sheet.pixels,
             sheet.triangles,
-            np.where(kept, owner, -1),
+            owner,
+            rim,
+            kept,
             image,
+            doubt > 0.1,
             self._mirror,
             FOCAL * IMAGE_SIZE / 2 / float(shift[2]),
         )
@@ -152,7 +169,14 @@ class LiftedAvatar:
             np.concatenate([weights[kept], filling.weights]).astype(np.float32),
             np.concatenate([photo, filling.colors]).astype(np.float32),
             np.zeros((n, photo.shape[1]), np.float32),
-            _share(len(sheet.triangles), filling.triangles, settings.fill_weight),
+            np.concatenate(
+                [
+                    haste(sheet, owner, rim, doubt, filling.triangles)[kept],
+                    -np.maximum(filling.need, 1e-3).astype(np.float32),
+                ]
+            ),
+            outline(sheet, rim),
+            closed(sheet, filling.triangles),
             {
                 name: np.empty((n, *shape), np.float32)
                 for name, shape in (("xyz", (3,)), ("cov", (6,)), ("opacity", ()), ("colors", (photo.shape[1],)))
@@ -160,7 +184,8 @@ class LiftedAvatar:
             RasterWorkspace(),
             mouth,
             irises,
-            lid_gap(vertices),
+            opening,
+            shut,
         )
 
         def draw(colors: np.ndarray) -> np.ndarray:
@@ -187,6 +212,10 @@ class LiftedAvatar:
         if detail:  # the splat is linear in the colours: one pass draws both
             colors = cv2.scaleAdd(avatar.detail, float(detail), colors, dst=avatar.buffers["colors"])
         vertices = np.concatenate([shut_lids(vertices[: topo.N_POINTS], avatar.lids), vertices[topo.N_POINTS :]])
+        if closing(avatar.shut, gaps := lid_gap(vertices)):
+            if colors is avatar.colors:
+                np.copyto(colors := avatar.buffers["colors"], avatar.colors)
+            close_lids(colors, avatar.shut, gaps)
         points = self.move(avatar, vertices, transform_matrix, torso)
         image, _ = self._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL, colors)
         face = vertices[: topo.N_POINTS].astype(np.float64)
@@ -225,11 +254,15 @@ class LiftedAvatar:
         carry(
             points.astype(np.float32),
             avatar.triangles,
+            len(avatar.sheet.triangles),
             avatar.spread,
             self.settings.sigma,
             avatar.owner,
             avatar.weights,
-            avatar.share,
+            avatar.haste,
+            avatar.outline,
+            avatar.closed,
+            self.settings.fill_weight,
             avatar.buffers["xyz"],
             avatar.buffers["cov"],
             avatar.buffers["opacity"],
@@ -248,10 +281,7 @@ class LiftedAvatar:
 
 def _turned_away(sheet: Sheet) -> np.ndarray:
     """(F,) the triangles of the face that the photo sees at more than about 70 degrees."""
-    a, b, c = (sheet.points[sheet.triangles[:, i]] for i in range(3))
-    normal = np.cross(b - a, c - a)
-    facing = np.abs(normal[:, 2]) / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
-    return (facing < 0.35) & (sheet.triangles < topo.N_FACE).all(1)
+    return (facing(normals(sheet.points, sheet.triangles)) < 0.35) & (sheet.triangles < topo.N_FACE).all(1)
 
 
 def _still_eyes(face: np.ndarray) -> np.ndarray:
@@ -260,10 +290,3 @@ def _still_eyes(face: np.ndarray) -> np.ndarray:
     for ring, iris in ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS)):
         face[iris[0]] = face[list(ring)].mean(0)
     return face
-
-
-def _share(n_triangles: int, filled: np.ndarray, weight: float) -> np.ndarray:
-    out = np.ones(n_triangles + len(filled), np.float32)
-    out[filled] = -1
-    out[n_triangles:] = weight
-    return out

@@ -1,0 +1,184 @@
+"""Lids: what the skin around an eye looks like once it is shut.
+
+The tracker's lids lie inside the eye: the photo has lashes, the iris's upper border and white beyond them, on what the
+mesh takes for skin. While the eye is open they belong there. Carried along by lids that close they would be left on
+both sides of the line where these meet, and the eye would look half open. So as an eye closes, the colours beside its
+contour turn into the skin further away, and the eye itself, squeezed between the lids, into the line of the lashes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from core.libs.flame_model import topology as topo
+from core.models.LiftedAvatar.contour import window
+
+_RINGS = (topo.RIGHT_EYE, topo.LEFT_EYE)
+# Lengths are over the width of the eye.
+_SKIN_ALONE = 0.14  # from the contour, from where on the photo shows skin
+_EYE_BEYOND = 0.07  # to where it may show the eye
+_SKIN_REACH = 0.30  # to where skin is looked for
+_LASHES = (0.02, 0.06)  # how thick the upper lashes' line may be
+_ABOVE = 0.6  # of that, how much lies above the line where the lids meet, on skin that is stretched; they hang down
+_USUAL = (35, 85)  # percentiles of brightness between which it is taken for skin
+_LEAST_OPEN = 0.1  # lid distance in the photo, under which its eye is taken for shut already
+# Of the photo's lid distance, first where it is done, then where it begins: lids turn into skin,
+_SKIN_SHUT, _SKIN_OPEN = 0.35, 0.75
+_LINE_SHUT, _LINE_OPEN = 0.25, 0.6  # the eye between them into the line of the lashes,
+_HANG_SHUT, _HANG_OPEN = 0.05, 0.35  # and this darkens the lower lid.
+
+
+@dataclass(frozen=True)
+class Lids:
+    """The lids of one eye, shut.
+
+    Attributes:
+        side: 0 for the right eye, 1 for the left. opening: how far it is open in the photo, see `eyes.lid_gap`.
+        index: (n,) its Gaussians. skin: (n, 3) RGB in 0..1, what is there instead of the eye. share: (n,) how much.
+        lashes: (n, 3) what their line adds to that. place: (n,) -1 on the lower lid, 0 between the lids, 1 above.
+    """
+
+    side: int
+    opening: float
+    index: np.ndarray
+    skin: np.ndarray
+    share: np.ndarray
+    lashes: np.ndarray
+    place: np.ndarray
+
+
+def paint_lids(image: np.ndarray, pixels: np.ndarray, kept: np.ndarray, opening: np.ndarray) -> list[Lids]:
+    """The shut lids of a photo (S, S, 3) in 0..1; none for eyes that are shut or too small in it.
+
+    `pixels` (478, 2): the tracker's points in it. `kept` (S, S): which pixels became Gaussians, in row-major order.
+    `opening` (2,): how far the right and the left eye are open.
+    """
+    number = np.cumsum(kept.ravel()).reshape(kept.shape) - 1
+    out = []
+    for side, ring in enumerate(_RINGS):
+        contour = pixels[list(ring)]
+        width = float(np.linalg.norm(contour[0] - contour[8]))
+        if width < 6 or opening[side] < _LEAST_OPEN:
+            continue
+        x0, y0, x1, y1 = window(contour, kept.shape, int(np.ceil(_SKIN_REACH * width)))
+        part, known = image[y0:y1, x0:x1], kept[y0:y1, x0:x1]
+        if min(known.shape) < 3:
+            continue
+        beyond, above, arch = _distances(contour - [x0, y0], known.shape, width)
+        skin = _skin(part, known, beyond, above, width)
+        if skin is None:
+            continue
+        lashes, thick = _lashes(part, skin, contour - [x0, y0], width)
+        reach = 2 * arch * thick * (1 + (_ABOVE - 1) * above)
+        line = np.where(beyond > 0, 1 - _ramp(beyond / reach, 0, 1), 1)[..., None]
+        dark = line * np.minimum(lashes - skin, 0)
+        share = 1 - _ramp(beyond, _EYE_BEYOND, _SKIN_ALONE)
+        here = known & (share > 0)
+        out.append(
+            Lids(
+                side,
+                float(opening[side]),
+                number[y0:y1, x0:x1][here],
+                skin[here].astype(np.float32),
+                share[here].astype(np.float32),
+                dark[here].astype(np.float32),
+                np.where(beyond > 0, np.where(above > 0.5, 1, -1), 0)[here],
+            )
+        )
+    return out
+
+
+def close_lids(colors: np.ndarray, lids: list[Lids], gaps: np.ndarray) -> None:
+    """Put shut lids into the Gaussians' colours (N, C >= 3), in place, as far as eyes are shut.
+
+    `gaps` (2,): how far the right and the left eye are open, see `eyes.lid_gap`.
+    """
+    for lid in lids:
+        part = np.float32(gaps[lid.side] / lid.opening)
+        limits = (_HANG_SHUT, _HANG_OPEN), (_LINE_SHUT, _LINE_OPEN), (_SKIN_SHUT, _SKIN_OPEN)
+        lower, line, upper = (1 - _ramp(part, *limit) for limit in limits)
+        share = (np.where(lid.place == 0, line, upper) * lid.share)[:, None].astype(np.float32)
+        shade = (np.choose(lid.place + 1, (lower, line, upper)) * lid.share)[:, None].astype(np.float32)
+        now = colors[lid.index, :3]
+        colors[lid.index, :3] = now + share * (lid.skin - now) + shade * lid.lashes
+
+
+def closing(lids: list[Lids], gaps: np.ndarray) -> bool:
+    """Whether `close_lids` changes anything."""
+    return any(gaps[lid.side] < _SKIN_OPEN * lid.opening for lid in lids)
+
+
+def _distances(contour: np.ndarray, shape: tuple[int, int], width: float) -> tuple[np.ndarray, ...]:
+    """How far pixels lie outside a contour (16, 2) over its width, negative inside; how much they lie above it; and how
+    thick its line is along the corners, 1 in the middle.
+    """
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
+    here = np.stack([x, y], -1)
+    polygon = contour.astype(np.float32)[:, None]
+    beyond = [-cv2.pointPolygonTest(polygon, (float(a), float(b)), True) for a, b in here.reshape(-1, 2)]
+    axis = (contour[8] - contour[0]) / width
+    down = (1.0 if axis[0] > 0 else -1.0) * np.array([-axis[1], axis[0]])
+    # The middle line between the lids, over the place along the corners.
+    upper, lower = contour[:9], np.concatenate([contour[:1], contour[:7:-1]])
+    places = np.linspace(0, 1, 9)
+    along = (here - contour[0]) @ axis / width
+    middle = np.zeros(shape)
+    for lid in (upper, lower):
+        at = np.maximum.accumulate((lid - contour[0]) @ axis / width)
+        heights = np.interp(places, at, (lid - contour[0]) @ down)
+        middle += np.interp(along, places, heights) / 2
+    above = middle - (here - contour[0]) @ down
+    arch = np.sqrt(np.clip(4 * along * (1 - along), 0.04, 1))
+    return np.reshape(beyond, shape) / width, _ramp(above / width, -0.02, 0.02), arch
+
+
+def _skin(
+    part: np.ndarray, known: np.ndarray, beyond: np.ndarray, above: np.ndarray, width: float
+) -> np.ndarray | None:
+    """The skin (h, w, 3) that the pixels around an eye would show: what is seen further away, run together.
+
+    Of what lies above and what lies below neither the darkest nor the brightest: folds, brows and lashes are no skin of
+    the lids, and what shines is no colour of its own.
+    """
+    bright, sure = part.mean(2), np.zeros(known.shape, np.float32)
+    around = known & (beyond >= _SKIN_ALONE) & (beyond < _SKIN_REACH)
+    for half in (above > 0.5, above <= 0.5):
+        here = around & half
+        if here.sum() >= 6:
+            low, high = np.percentile(bright[here], _USUAL)
+            sure[here & (bright >= low) & (bright <= high)] = 1
+    if not sure.any():
+        return None
+    total, weight = np.zeros_like(part), np.zeros((*known.shape, 1), np.float32)
+    for sigma, share in ((0.06, 1.0), (0.12, 1e-2), (0.4, 1e-4)):  # the wide ones where the narrow ones see nothing
+        total += share * cv2.GaussianBlur(part * sure[..., None], (0, 0), sigma * width)
+        weight += share * cv2.GaussianBlur(sure, (0, 0), sigma * width)[..., None]
+    return total / np.maximum(weight, 1e-12)
+
+
+def _lashes(part: np.ndarray, skin: np.ndarray, contour: np.ndarray, width: float) -> tuple[np.ndarray, float]:
+    """The upper lashes' colour (3,), and how thick their line is over the eye's width.
+
+    Across the upper lid pictures go from the eye over the lashes, where they are darkest, to the skin; the line ends
+    half way between. Of the lid's points the one in the middle counts: the iris darkens some, light brightens some.
+    """
+    axis = (contour[8] - contour[0]) / width
+    up = (-1.0 if axis[0] > 0 else 1.0) * np.array([-axis[1], axis[0]])
+    steps = np.linspace(0, 1.3 * _LASHES[1], 27)
+    places = (contour[1:8, None] + steps[:, None] * width * up).astype(np.float32)
+    colours = cv2.remap(part, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    beside = cv2.remap(skin, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    bright, usual = colours.mean(2), beside.mean(2)  # (7, 27)
+    at = bright[:, steps < _EYE_BEYOND].argmin(1)
+    darkest = colours[np.arange(7), at]
+    past = (bright > (darkest.mean(1)[:, None] + usual) / 2) & (np.arange(len(steps)) >= at[:, None])
+    ends = np.where(past.any(1), steps[past.argmax(1)], steps[-1])
+    return darkest[np.argsort(darkest.mean(1))[3]], float(np.clip(np.median(ends), *_LASHES))
+
+
+def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)

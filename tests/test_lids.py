@@ -1,0 +1,120 @@
+"""The built-in avatar's blinks: what is drawn when lids meet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from core.data.image import read_image
+from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import topology as topo
+from core.models.LiftedAvatar.lids import close_lids, closing, paint_lids
+
+SIDE, WIDTH = 200, 60.0
+SKIN, LASH, WHITE, IRIS = (np.array(c) for c in ((0.8, 0.6, 0.5), (0.2, 0.1, 0.1), (0.95, 0.95, 0.95), (0.1, 0.2, 0.4)))
+PHOTO = Path(__file__).parents[2] / "shared/data/sources/s4.jpg"
+
+
+@pytest.fixture(scope="module")
+def eye():
+    """A drawn right eye, larger than its contour by 0.05 of its width: picture (S, S, 3) and points (478, 2)."""
+    pixels = np.full((478, 2), -100.0)
+    along = np.concatenate([np.linspace(0, 1, 9), np.linspace(1, 0, 9)[1:-1]])
+    arch = 0.28 * np.sin(np.pi * along) * np.where(np.arange(16) < 9, -0.5, 0.5)
+    ring = np.stack([70 + WIDTH * along, 100 + WIDTH * arch], -1)
+    pixels[list(topo.RIGHT_EYE)] = ring
+    image = np.tile(SKIN.astype(np.float32), (SIDE, SIDE, 1))
+    middle = ring.mean(0)
+    for grow, colour in ((0.09, LASH), (0.05, WHITE)):
+        outline = middle + (ring - middle) * (1 + 2 * grow * np.array([0.3, 3.0]))
+        cv2.fillPoly(image, [np.round(outline).astype(np.int32)], colour.tolist())
+    cv2.circle(image, (100, 100), 9, IRIS.tolist(), -1)
+    return image, pixels
+
+
+def shown(eye, gap: float) -> np.ndarray:
+    """The picture with its Gaussians' colours put back where they came from, for lids `gap` apart of 0.28."""
+    image, pixels = eye
+    kept = np.ones(image.shape[:2], bool)
+    colors = image.reshape(-1, 3).copy()
+    close_lids(colors, paint_lids(image, pixels, kept, np.array([0.28, 0.0])), np.array([gap, 0.0]))
+    return colors.reshape(image.shape)
+
+
+def test_open_eyes_stay_as_they_are_to_the_bit(eye):
+    image, pixels = eye
+    lids = paint_lids(image, pixels, np.ones(image.shape[:2], bool), np.array([0.28, 0.0]))
+    assert [lid.side for lid in lids] == [0]  # the other is shut in the photo
+    for gap in (0.22, 0.28, 0.4):
+        np.testing.assert_array_equal(shown(eye, gap), image)
+        assert not closing(lids, np.array([gap, 0.0]))
+    assert closing(lids, np.array([0.2, 0.0]))
+
+
+def test_nothing_of_the_eye_is_left_beside_shut_lids(eye):
+    image, pixels = eye
+    ring = pixels[list(topo.RIGHT_EYE)].astype(np.float32)[:, None]
+    y, x = np.mgrid[:SIDE, :SIDE]
+    beyond = [-cv2.pointPolygonTest(ring, (float(a), float(b)), True) for a, b in zip(x.flat, y.flat, strict=True)]
+    beyond = np.reshape(beyond, x.shape) / WIDTH
+    shut = shown(eye, 0.0)
+    white = shut.min(-1) > 0.7
+    assert (image.min(-1) > 0.7)[(beyond > 0) & (beyond < 0.07)].sum() > 50  # the photo has the white there
+    assert not white.any()
+    blue = shut[..., 2] > shut[..., 0]
+    assert not blue.any()
+    inside = shut[beyond <= 0]
+    assert np.abs(inside - inside[0]).max() < 0.15  # the lashes' line, of one colour
+    assert inside.mean() < 0.35
+    np.testing.assert_array_equal(shut[beyond > 0.145], image[beyond > 0.145])
+
+
+def test_closing_is_steady(eye):
+    """Small moves of the lids change the picture little: nothing jumps while an eye shuts."""
+    gaps = np.linspace(0.28, -0.02, 61)
+    pictures = [shown(eye, gap) for gap in gaps]
+    steps = [np.abs(b - a).max() for a, b in pairwise(pictures)]
+    assert max(steps) < 0.1
+    assert max(steps[-3:]) == 0  # lids that touch, or more, are shut
+
+
+def test_pixels_that_are_no_gaussians_are_left_out(eye):
+    image, pixels = eye
+    kept = np.ones(image.shape[:2], bool)
+    kept[:, :95] = False
+    (lids,) = paint_lids(image, pixels, kept, np.array([0.28, 0.0]))
+    where = np.argwhere(kept)[lids.index]
+    assert where[:, 1].min() == 95
+    whole = paint_lids(image, pixels, np.ones_like(kept), np.array([0.28, 0.0]))[0]
+    assert len(lids.index) < len(whole.index)
+
+
+@pytest.mark.skipif(not PHOTO.is_file(), reason="needs the shared photos")
+def test_a_face_tracker_sees_shut_lids_shut():
+    from core.evaluation.metrics import eye_opening
+    from core.evaluation.truth import settled_points
+    from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+    from core.libs.tracker.track import track_source_image
+    from core.models.LiftedAvatar.models import LiftedAvatar
+    from core.pipeline import to_image
+
+    with_lids, without = [], []
+    tracker = MediaPipeTracker()
+    source = track_source_image(read_image(PHOTO), tracker)
+    model, frame = LiftedAvatar(), source.frame
+    avatar = model.encode(source)
+    shut = FLAMEModel().evaluate(frame)
+    for ring in (topo.RIGHT_EYE, topo.LEFT_EYE):
+        shut[list(ring[1:8])] = shut[list(ring[:8:-1])]
+    for out, one in ((with_lids, avatar), (without, replace(avatar, shut=[]))):
+        picture = to_image(model.render(one, shut, frame.transform_matrix))
+        out.append(eye_opening(settled_points(picture, tracker)).mean())
+    usual = eye_opening(settled_points(source.shown()[0], tracker)).mean()
+    tracker.close()
+    assert with_lids[0] < 0.4 * usual
+    assert with_lids[0] < without[0] - 0.1 * usual
