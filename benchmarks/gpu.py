@@ -62,10 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     device = torch.device("cuda")
     try:
-        result = machine() | measure(device, args.frames)
+        measured = measure(device, args.frames)
     except UserError as error:  # gsplat is missing or cannot be compiled
         print(f"nothing was measured: {error}", file=sys.stderr)
         return 2
+    result = machine() | measured
     name = re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name().lower()).strip("-")
     path = args.json or RESULTS / f"gpu-{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

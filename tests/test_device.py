@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import pytest
 import torch
 
 from core.device import on_host, upload
+from core.errors import UserError
 from core.models.modules import style_unet_engine
 from core.models.modules.cuda_graph import Graphed
 from core.models.modules.style_unet import StyleUNet
@@ -94,6 +96,24 @@ def test_the_upsampler_can_be_recorded():
     assert isinstance(frame_engine(unet, raster_like(1, 64), torch.float32), StyleUNetEngine), "no graph on a CPU"
 
 
+@pytest.mark.parametrize(
+    ("end", "dtype"), [(1e3, torch.float16), (1.5, torch.float32), (0.5, torch.float32)], ids=["wide", "tight", "left"]
+)
+def test_a_range_that_larger_frames_would_leave_is_not_taken(end, dtype, monkeypatch):
+    """A function whose half precision is exact up to `end` times the first frame, and not a number beyond."""
+
+    class Engine:
+        def __init__(self, network, asked):
+            self.network, self.dtype = network, asked or torch.float16
+
+        def __call__(self, x):
+            return self.network(x) * torch.where(x.abs().max() <= end, 1.0, math.nan)
+
+    monkeypatch.setattr(style_unet_engine, "StyleUNetEngine", Engine)
+    first = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
+    assert style_unet_engine.faithful_engine(torch.sigmoid, first).dtype == dtype
+
+
 def test_float32_is_float32():
     cudnn = torch.backends.cudnn
     before = cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark
@@ -173,4 +193,18 @@ def test_the_benchmark_says_that_there_is_no_cuda(monkeypatch, capsys, tmp_path)
     assert capsys.readouterr().err.splitlines() == [
         "no CUDA: torch sees no NVIDIA GPU here, nothing was measured",
     ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_benchmark_says_what_gsplat_lacks(monkeypatch, capsys, tmp_path):
+    """Also where it is not installed, and has no version to be told."""
+    from benchmarks import gpu
+
+    def lacking(*_):
+        raise UserError("--device cuda needs gsplat")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "measure", lacking)
+    assert gpu.main(["--json", str(tmp_path / "gpu.json")]) == 2
+    assert capsys.readouterr().err.splitlines() == ["nothing was measured: --device cuda needs gsplat"]
     assert not list(tmp_path.iterdir())

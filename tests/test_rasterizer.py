@@ -15,13 +15,11 @@ from core.models.rasterizer import (
     RasterWorkspace,
     SurfaceSettings,
     covariances,
-    gsplat_engine,
     is_compiled,
     render_gaussian,
     splat_surface,
     warm_up,
 )
-from core.models.rasterizer.render import ALPHA_BLUR
 
 GOLDEN = Path(__file__).parent / "golden"
 CAMERA = torch.tensor([[0.96, 0.0, 0.28, 0.02], [0.0, 1.0, 0.0, -0.01], [-0.28, 0.0, 0.96, 9.5]])
@@ -278,126 +276,6 @@ def test_wrong_input_is_named():
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="needs an NVIDIA GPU"):
             render_gaussian(gs, FACING, params([8, 8]), engine="gsplat")
-
-
-def gsplat_stand_in(means, quats, scales, opacities, colors, viewmats, Ks, width, height, **rest):
-    """What `gsplat.rasterization` takes and gives, for one camera to each scene, every Gaussian on every pixel.
-
-    Column vectors, x right, y down, pixel centres at halves; covariances of any rotation; alpha capped at 0.999.
-    """
-    near_plane, eps2d, packed, backgrounds, covars = (
-        rest[name] for name in ("near_plane", "eps2d", "packed", "backgrounds", "covars")
-    )
-    B, N, D = colors.shape
-    shapes = {"means": (B, N, 3), "opacities": (B, N), "viewmats": (B, 1, 4, 4), "Ks": (B, 1, 3, 3)}
-    for name, shape in {**shapes, "covars": (B, N, 3, 3)}.items():
-        value = locals()[name]
-        assert value.shape == shape, f"{name}: {tuple(value.shape)}"
-        assert value.dtype == torch.float32, name
-    assert quats is None, "gsplat normalises quaternions"
-    assert scales is None
-    assert not packed, "the packed form takes no batch"
-    assert backgrounds is None or backgrounds.shape == (B, 1, D)
-    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    images, alphas = [], []
-    for b in range(B):
-        R, t, K = viewmats[b, 0, :3, :3], viewmats[b, 0, :3, 3], Ks[b, 0]
-        assert torch.equal(viewmats[b, 0, 3], torch.tensor([0.0, 0, 0, 1]))
-        q = (R @ means[b].T).T + t
-        image, T = torch.zeros(height, width, D), torch.ones(height, width)
-        going = torch.ones(height, width, dtype=torch.bool)
-        for i in torch.argsort(q[:, 2], stable=True).tolist():
-            z = q[i, 2]
-            if z < near_plane:
-                continue
-            u, v = K[0, 0] * q[i, 0] / z + K[0, 2], K[1, 1] * q[i, 1] / z + K[1, 2]
-            across, down = 1.3 * 0.5 * width / K[0, 0], 1.3 * 0.5 * height / K[1, 1]
-            a, c = (q[i, 0] / z).clamp(-across, across), (q[i, 1] / z).clamp(-down, down)
-            J = torch.tensor([[K[0, 0] / z, 0, -K[0, 0] * a / z], [0, K[1, 1] / z, -K[1, 1] * c / z]])
-            flat = torch.linalg.inv(J @ R @ covars[b, i] @ R.T @ J.T + eps2d * torch.eye(2))
-            dx, dy = x - u, y - v
-            power = 0.5 * (flat[0, 0] * dx * dx + flat[1, 1] * dy * dy) + flat[0, 1] * dx * dy
-            alpha = (opacities[b, i] * torch.exp(-power)).clamp(max=0.999)
-            alpha = torch.where((power >= 0) & (alpha >= 1 / 255), alpha, 0)
-            going &= T * (1 - alpha) > 1e-4
-            alpha = alpha * going
-            image += (alpha * T)[..., None] * colors[b, i]
-            T = T * (1 - alpha)
-        images.append(image if backgrounds is None else image + T[..., None] * backgrounds[b, 0])
-        alphas.append(1 - T[..., None])
-    return torch.stack(images)[:, None], torch.stack(alphas)[:, None], {}
-
-
-def drawn_by(rasterization, gs, cams, size, bg):
-    """`gsplat_engine.draw` of scenes in batches."""
-    cov = covariances(gs["scales"], gs["rotations"])
-    scene = (gs["xyz"], cov, gs["colors"], gs["opacities"][..., 0])
-    return gsplat_engine.draw(rasterization, *scene, cams, bg, (12.0, 12.0), size, ALPHA_BLUR)
-
-
-def relative(got, want):
-    return float((got - want).norm() / want.norm())
-
-
-@pytest.mark.parametrize("name", ["raster_64x64", "raster_96x128", "raster_edge_50x70"])
-def test_gsplat_is_given_the_scene_as_it_is(name):
-    """Camera, axes, pixel centres, quaternions as they come, background: by what gsplat says that it takes."""
-    z = np.load(GOLDEN / f"{name}.npz")
-    names = {"xyz": "means", "colors": "features", "scales": "scales", "rotations": "quats", "opacities": "opacities"}
-    gs = {key: torch.from_numpy(z[stored]).float()[None] for key, stored in names.items()}
-    gs["opacities"] = gs["opacities"].reshape(1, -1, 1)
-    background, transform, size = (torch.from_numpy(z[n]) for n in ("background", "transform", "size"))
-    size, background = tuple(size.tolist()), background.float()
-    got = drawn_by(gsplat_stand_in, gs, transform.float()[None], size, background)
-    want = render_gaussian(gs, transform, params(size), background, engine="torch")
-    assert got["images"].shape == want["images"].shape
-    assert relative(got["images"], want["images"]) < 2e-3
-    assert relative(got["alphas"], want["alphas"]) < 2e-3
-
-
-def test_gsplat_draws_batches_and_channels_side_by_side():
-    a, b = scene(1, 60, 40), scene(2, 60, 40)
-    both_scenes = {k: torch.stack([a[k], b[k]]) for k in a}
-    cams = torch.stack([FACING, CAMERA])
-    got = drawn_by(gsplat_stand_in, both_scenes, cams, (24, 40), torch.linspace(0, 1, 40))["images"]
-    assert got.is_contiguous(memory_format=torch.channels_last), "convolutions would copy it"
-    for k, gs in enumerate((a, b)):
-        want = render_gaussian(gs, cams[k], params([24, 40]), torch.linspace(0, 1, 40), engine="torch")["images"][0]
-        assert relative(got[k], want) < 2e-3
-
-
-def test_gsplat_projects_where_we_do():
-    """gsplat's own projection in torch, which needs no GPU, under the camera that the engine makes."""
-    own = pytest.importorskip("gsplat.cuda._torch_impl")
-    gs, seen = scene(8, 200, 1), {}
-
-    def catch(means, quats, scales, opacities, colors, viewmats, Ks, width, height, **rest):
-        camera = own._fully_fused_projection(
-            means[0], rest["covars"][0], viewmats[0], Ks[0], width, height, rest["eps2d"], rest["near_plane"]
-        )
-        seen.update(zip(("radii", "pixels", "depths"), camera[:3], strict=True))
-        return torch.zeros(1, 1, height, width, 1), torch.zeros(1, 1, height, width, 1), {}
-
-    drawn_by(catch, {k: v[None] for k, v in gs.items()}, CAMERA[None], (64, 96), torch.zeros(1))
-    at = gs["xyz"] @ CAMERA[:, :3] + CAMERA[:, 3]
-    column = ((1 - 12 * at[:, 0] / at[:, 2]) * 96 - 1) / 2  # section 8 of the specification, centres at integers
-    row = ((1 - 12 * at[:, 1] / at[:, 2]) * 64 - 1) / 2
-    kept = (seen["radii"][0] > 0).all(-1)
-    assert 50 < kept.sum() < 200
-    torch.testing.assert_close(seen["pixels"][0][kept], torch.stack([column, row], 1)[kept] + 0.5, rtol=1e-5, atol=1e-3)
-    torch.testing.assert_close(seen["depths"][0][kept], at[kept, 2], rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
-@pytest.mark.parametrize("channels", [32, 40])
-def test_gsplat_agrees(channels):
-    pytest.importorskip("gsplat")
-    gs = scene(6, 400, channels)
-    background = torch.linspace(0, 1, channels)
-    fast = render_gaussian({k: v.cuda() for k, v in gs.items()}, CAMERA, params([64, 96]), background)["images"]
-    slow = render_gaussian(gs, CAMERA, params([64, 96]), background, engine="torch")["images"]
-    assert fast.is_cuda
-    assert relative(fast.cpu(), slow) < 2e-3
 
 
 def test_warm_up_compiles():

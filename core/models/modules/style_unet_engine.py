@@ -27,6 +27,8 @@ from .style_unet import EPS, ModulatedConv, ResidualBlock, StyleConv, StyleUNet,
 
 FAITHFUL = 45.0  # dB of PSNR between a picture in half precision and the same in float32
 FAITHFUL_CUDA = 50.0  # the same on CUDA, whose float16 is finer than a CPU's bfloat16
+HEADROOM = 2.0  # float16 ends at 65504: an input so many times as large must still give a picture,
+IN_RANGE = 30.0  # which is so many dB from float32's; past the end of the range there is none
 _LAST = torch.channels_last
 _log = logging.getLogger(__name__)
 
@@ -60,19 +62,30 @@ def faithful_engine(network: StyleUNet, x: Tensor, dtype: torch.dtype | None = N
     """The fastest engine that draws `x` within FAITHFUL, on CUDA FAITHFUL_CUDA, of the specification in float32.
 
     Half precision depends on the weights; the released ones are measured when they are first used, at the cost of one
-    slow frame. A given `dtype` is taken as it is.
+    slow frame, of two for float16, whose range a later frame with larger values must not leave. A given `dtype` is
+    taken as it is.
     """
     engine = StyleUNetEngine(network, dtype)
     if dtype is not None or engine.dtype == torch.float32:
         return engine
-    with torch.inference_mode(), exact_convolutions():
-        error = (engine(x) - network(x.to(torch.float32).contiguous())).square().mean().item()
-    psnr = -10 * math.log10(max(error, 1e-12))
-    if psnr >= (FAITHFUL_CUDA if x.device.type == "cuda" else FAITHFUL):
-        _log.info("the upsampler runs in %s, %.1f dB from float32", engine.dtype, psnr)
-        return engine
-    _log.warning("the upsampler runs in float32, slower: %s is only %.1f dB from it", engine.dtype, psnr)
-    return StyleUNetEngine(network, torch.float32)
+    asked = [(1.0, FAITHFUL_CUDA if x.device.type == "cuda" else FAITHFUL)]
+    if engine.dtype == torch.float16:
+        asked.append((HEADROOM, IN_RANGE))
+    for gain, least in asked:
+        psnr = _psnr(engine, network, gain * x)
+        if not psnr >= least:  # nor where it is not a number
+            _log.warning("the upsampler runs in float32, slower: %s is only %.1f dB from it", engine.dtype, psnr)
+            return StyleUNetEngine(network, torch.float32)
+        _log.info("the upsampler runs in %s, %.1f dB from float32 at %g times the input", engine.dtype, psnr, gain)
+    return engine
+
+
+@torch.inference_mode()
+@exact_convolutions()
+def _psnr(engine: Callable[[Tensor], Tensor], network: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    """dB between what an engine draws and what the specification's lines draw in float32."""
+    error = (engine(x) - network(x.to(torch.float32).contiguous())).square().mean().item()
+    return -10 * math.log10(max(error, 1e-12))
 
 
 class StyleUNetEngine:
