@@ -125,7 +125,8 @@ class Improvements:
         # The inside of a mouth is painted, not seen: there is nothing in it to bring out.
         holes = [lips] if known[list(INNER_LIPS)].all() else []
         matte = face_matte(points[known], (IMAGE_SIZE, IMAGE_SIZE), holes=holes)
-        return self._enhancer(picture[None], self._options.detail_strength, upload(matte, picture.device))[0]
+        enhancer = self._enhancer.to(picture.device)  # its filters too, once: a copy in each frame would be waited for
+        return enhancer(picture[None], self._options.detail_strength, upload(matte, picture.device))[0]
 
     def clear_eyes(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
         """The same with its eyes clearer; best of a picture on the host, or it has to be waited for."""

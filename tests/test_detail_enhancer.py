@@ -70,7 +70,7 @@ def test_the_pyramid_has_the_levels_asked_for_and_no_detail_where_there_is_none(
 def test_reduce_is_the_binomial_filter_of_the_paper():
     impulse = torch.zeros(1, 1, 17, 17, dtype=torch.float64)
     impulse[..., 8, 8] = 1
-    reduced = LaplacianPyramid.reduce(impulse)[0, 0]
+    reduced = LaplacianPyramid().reduce(impulse)[0, 0]
     row = torch.tensor([1, 6, 1], dtype=torch.float64) / 16
     assert torch.allclose(reduced[3:6, 3:6], torch.outer(row, row))
     assert reduced.sum() == pytest.approx(0.25)

@@ -66,7 +66,7 @@ def face_matte(points: np.ndarray, size: tuple[int, int], holes: Sequence[np.nda
     return torch.from_numpy(cv2.multiply(mask, 1 / 255, dtype=cv2.CV_32F))[None, None]
 
 
-class LaplacianPyramid:
+class LaplacianPyramid(nn.Module):
     """Burt and Adelson's pyramid of pictures (B, C, H, W) of any size and float type.
 
     `num_levels` counts the low-pass rest. A picture too small for them gets fewer. Borders are treated as OpenCV's
@@ -76,7 +76,10 @@ class LaplacianPyramid:
     def __init__(self, num_levels: int = 4) -> None:
         if num_levels < 2:
             raise ValueError(f"num_levels must be at least 2, got {num_levels}")
+        super().__init__()
         self.num_levels = num_levels
+        row = torch.tensor(_BINOMIAL)
+        self.register_buffer("kernel", torch.outer(row, row)[None, None], persistent=False)
 
     def build(self, image: Tensor) -> list[Tensor]:
         """The bands, finest first, then the low-pass rest."""
@@ -94,19 +97,15 @@ class LaplacianPyramid:
             image = band + self.expand(image, band.shape[-2:])
         return image
 
-    @staticmethod
-    def reduce(image: Tensor) -> Tensor:
+    def reduce(self, image: Tensor) -> Tensor:
         """Half the size, rounded up."""
-        kernel = _binomial(image)
-        return F.conv2d(_flat(F.pad(image, (2, 2, 2, 2), mode="reflect")), kernel, stride=2).unflatten(
-            0, image.shape[:2]
-        )[:, :, 0]
+        padded = F.pad(image, (2, 2, 2, 2), mode="reflect")
+        return F.conv2d(_flat(padded), self.kernel.to(image), stride=2).unflatten(0, image.shape[:2])[:, :, 0]
 
-    @staticmethod
-    def expand(image: Tensor, size: Sequence[int]) -> Tensor:
+    def expand(self, image: Tensor, size: Sequence[int]) -> Tensor:
         """Twice the size, or what is missing by one where that was odd."""
         padded = F.pad(F.pad(image, (1, 0, 1, 0), mode="reflect"), (0, 1, 0, 1), mode="replicate")
-        wide = F.conv_transpose2d(_flat(padded), 4 * _binomial(image), stride=2)
+        wide = F.conv_transpose2d(_flat(padded), 4 * self.kernel.to(image), stride=2)
         return wide[:, :, 4 : 4 + size[0], 4 : 4 + size[1]].unflatten(0, image.shape[:2])[:, :, 0]
 
 
@@ -320,11 +319,6 @@ def _gaussian(pyramid: LaplacianPyramid, image: Tensor, level: int) -> Tensor:
 def _luma(image: Tensor) -> Tensor:
     red, green, blue = image.split(1, 1)
     return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
-
-
-def _binomial(image: Tensor) -> Tensor:
-    row = image.new_tensor(_BINOMIAL)
-    return torch.outer(row, row)[None, None]
 
 
 def _flat(image: Tensor) -> Tensor:
