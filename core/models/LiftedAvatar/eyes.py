@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.models.LiftedAvatar.contour import contour_mask, window
+from core.models.LiftedAvatar.contour import continued, contour_mask, smoothstep, window
 
 _EYES = ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS))
 _SOLID, _GONE = 1.18, 1.32  # of the iris radius: where the disc begins to fade, and where it ends
@@ -48,7 +48,7 @@ def shut_lids(face: np.ndarray, usual: np.ndarray) -> np.ndarray:
     gaps, face = lid_gap(face), face.copy()
     for gap, rest, (ring, _) in zip(gaps, usual, _EYES, strict=True):
         begins = min(0.18, 0.65 * rest)
-        share = _ramp(np.array(gap), 0.35 * begins, begins)
+        share = smoothstep(np.array(gap), 0.35 * begins, begins)
         upper, lower = list(ring[1:8]), list(ring[:8:-1])
         meet = 0.25 * face[upper] + 0.75 * face[lower]
         face[upper] = meet + share * (face[upper] - meet)
@@ -109,7 +109,7 @@ def split_eyes(image: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, list[
         white = _white(part, lids, away, x - centre[0], y - centre[1], radius)
         if white is None:
             continue
-        cover = lids * (1 - _ramp(away, *_WHITE))
+        cover = lids * (1 - smoothstep(away, *_WHITE))
         image[y0:y1, x0:x1] = part * (1 - cover[..., None]) + white * cover[..., None]
         texture = _texture(original, contour, centre, radius)
         irises.append(Iris(ring, points, texture, radius, grown, beside, drop, opening))
@@ -132,7 +132,7 @@ def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray) -> None:
     there = np.stack([(x - centre[0]) * scale + middle, (y - centre[1]) * scale + middle], -1).astype(np.float32)
     disc = cv2.remap(iris.texture, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     # The rim would show it through lids that touch.
-    cover = disc[..., 3:] * contour_mask(contour, *box, grow=_RIM)[..., None] * _ramp(_opening(ring), *_TOUCH)
+    cover = disc[..., 3:] * contour_mask(contour, *box, grow=_RIM)[..., None] * smoothstep(_opening(ring), *_TOUCH)
     part = image[y0:y1, x0:x1, :3]
     part += cover * (disc[..., :3] - part)
 
@@ -149,11 +149,6 @@ def _between_corners(centre: np.ndarray, a: np.ndarray, b: np.ndarray, margin: f
     axis = (b - a) / width
     along = float((centre - a) @ axis)
     return centre + (np.clip(along, margin, width - margin) - along) * axis
-
-
-def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def _down(ring: np.ndarray) -> tuple[np.ndarray, float]:
@@ -248,15 +243,12 @@ def _white(
             sure[here & (bright >= np.median(bright[here]))] = 1
     if not sure.any():
         return None
-    total, weight = np.zeros_like(part), np.zeros((*lids.shape, 1), np.float32)
-    for sigma, share in ((0.5, 1.0), (1.5, 1e-2), (6.0, 1e-4)):  # the wide ones where the narrow ones see nothing
-        total += share * cv2.GaussianBlur(part * sure[..., None], (0, 0), sigma * radius)
-        weight += share * cv2.GaussianBlur(sure, (0, 0), sigma * radius)[..., None]
+    colors = continued(part, sure, ((0.5 * radius, 1.0), (1.5 * radius, 1e-2), (6.0 * radius, 1e-4)))
     # The upper lid's shadow.
     inner = cv2.distanceTransform((lids > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     depth = np.clip(inner / max(0.35 * inner.max(), 1), 0, 1)
-    shadow = 1 - 0.2 * (1 - depth) * _ramp(-below / radius, -0.3, 0.5)
-    return (total / np.maximum(weight, 1e-12) * shadow[..., None]).astype(np.float32)
+    shadow = 1 - 0.2 * (1 - depth) * smoothstep(-below / radius, -0.3, 0.5)
+    return (colors * shadow[..., None]).astype(np.float32)
 
 
 def _texture(image: np.ndarray, ring: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
@@ -281,4 +273,4 @@ def _texture(image: np.ndarray, ring: np.ndarray, centre: np.ndarray, radius: fl
         means[r] = (total[here] / weight[here, None]).mean(0) if here.any() else means[max(r - 1, 0)]
     rgb = total + (1 - np.minimum(weight, 1))[..., None] * means[rings]
     rgb = np.clip(rgb / np.maximum(weight, 1)[..., None], 0, 1)
-    return np.concatenate([rgb, (1 - _ramp(away, _SOLID, _GONE))[..., None]], -1).astype(np.float32)
+    return np.concatenate([rgb, (1 - smoothstep(away, _SOLID, _GONE))[..., None]], -1).astype(np.float32)

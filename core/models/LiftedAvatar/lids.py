@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.models.LiftedAvatar.contour import window
+from core.models.LiftedAvatar.contour import continued, smoothstep, window
 
 _RINGS = (topo.RIGHT_EYE, topo.LEFT_EYE)
 # Lengths are over the width of the eye.
@@ -73,9 +73,9 @@ def paint_lids(image: np.ndarray, pixels: np.ndarray, kept: np.ndarray, opening:
             continue
         lashes, thick = _lashes(part, skin, contour - [x0, y0], width)
         reach = 2 * arch * thick * (1 + (_ABOVE - 1) * above)
-        line = np.where(beyond > 0, 1 - _ramp(beyond / reach, 0, 1), 1)[..., None]
+        line = np.where(beyond > 0, 1 - smoothstep(beyond / reach, 0, 1), 1)[..., None]
         dark = line * np.minimum(lashes - skin, 0)
-        share = 1 - _ramp(beyond, _EYE_BEYOND, _SKIN_ALONE)
+        share = 1 - smoothstep(beyond, _EYE_BEYOND, _SKIN_ALONE)
         here = known & (share > 0)
         out.append(
             Lids(
@@ -99,7 +99,7 @@ def close_lids(colors: np.ndarray, lids: list[Lids], gaps: np.ndarray) -> None:
     for lid in lids:
         part = np.float32(gaps[lid.side] / lid.opening)
         limits = (_HANG_SHUT, _HANG_OPEN), (_LINE_SHUT, _LINE_OPEN), (_SKIN_SHUT, _SKIN_OPEN)
-        lower, line, upper = (1 - _ramp(part, *limit) for limit in limits)
+        lower, line, upper = (1 - smoothstep(part, *limit) for limit in limits)
         share = (np.where(lid.place == 0, line, upper) * lid.share)[:, None].astype(np.float32)
         shade = (np.choose(lid.place + 1, (lower, line, upper)) * lid.share)[:, None].astype(np.float32)
         now = colors[lid.index, :3]
@@ -132,7 +132,7 @@ def _distances(contour: np.ndarray, shape: tuple[int, int], width: float) -> tup
         middle += np.interp(along, places, heights) / 2
     above = middle - (here - contour[0]) @ down
     arch = np.sqrt(np.clip(4 * along * (1 - along), 0.04, 1))
-    return np.reshape(beyond, shape) / width, _ramp(above / width, -0.02, 0.02), arch
+    return np.reshape(beyond, shape) / width, smoothstep(above / width, -0.02, 0.02), arch
 
 
 def _skin(
@@ -152,11 +152,7 @@ def _skin(
             sure[here & (bright >= low) & (bright <= high)] = 1
     if not sure.any():
         return None
-    total, weight = np.zeros_like(part), np.zeros((*known.shape, 1), np.float32)
-    for sigma, share in ((0.06, 1.0), (0.12, 1e-2), (0.4, 1e-4)):  # the wide ones where the narrow ones see nothing
-        total += share * cv2.GaussianBlur(part * sure[..., None], (0, 0), sigma * width)
-        weight += share * cv2.GaussianBlur(sure, (0, 0), sigma * width)[..., None]
-    return total / np.maximum(weight, 1e-12)
+    return continued(part, sure, ((0.06 * width, 1.0), (0.12 * width, 1e-2), (0.4 * width, 1e-4)))
 
 
 def _lashes(part: np.ndarray, skin: np.ndarray, contour: np.ndarray, width: float) -> tuple[np.ndarray, float]:
@@ -177,8 +173,3 @@ def _lashes(part: np.ndarray, skin: np.ndarray, contour: np.ndarray, width: floa
     past = (bright > (darkest.mean(1)[:, None] + usual) / 2) & (np.arange(len(steps)) >= at[:, None])
     ends = np.where(past.any(1), steps[past.argmax(1)], steps[-1])
     return darkest[np.argsort(darkest.mean(1))[3]], float(np.clip(np.median(ends), *_LASHES))
-
-
-def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
