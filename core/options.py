@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -20,6 +21,7 @@ from PIL import ImageColor
 from core.errors import UserError
 
 IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_correct")
+FLOW = ("temporal_smooth", "expression_opt", "gaze_correct", "detail_enhance")  # the same, in the order they act in
 DEFAULT_CHECKPOINT = Path("./assets/GAGAvatar.pt")
 _MAX_CONFIG = 20_000  # characters
 _MAX_BRACKETS = 200
@@ -143,11 +145,12 @@ class Options:
     no_eye_enhance: bool = field(
         default=False, metadata=_about("turn the eyes only; leave their picture as it is", group="improvements")
     )
-    output: Path | None = field(
+    output: Path | str | None = field(
         default=None,
         metadata=_about(
-            "file to write, or a folder for it; default render_results/<model>/<driver>_<photo>.mp4, or .png where the "
-            "driver is a picture. An existing file is replaced once the new one is complete",
+            "file to write, or a folder for it: one that is there, or a name that ends in a slash; default "
+            "render_results/<model>/<driver>_<photo>.mp4, with _enhanced or the improvements that are on before the "
+            "ending, and .png where the driver is a picture. An existing file is replaced once the new one is complete",
             group="output",
             short="-o",
             metavar="FILE",
@@ -197,6 +200,17 @@ class Options:
         own = getattr(self, improvement)
         return self.enhanced if own is None else own
 
+    @property
+    def label(self) -> str:
+        """The improvements that are on, for names: `enhanced` for all, `temporal_detail`, nothing where none is."""
+        wanted = [name for name in FLOW if self.wants(name)]
+        return "enhanced" if len(wanted) == len(FLOW) else "_".join(map(short, wanted))
+
+
+def short(improvement: str) -> str:
+    """`temporal` of `temporal_smooth`."""
+    return improvement.partition("_")[0]
+
 
 def load_options(arguments: Sequence[str] | None = None) -> Options:
     """The options of a command line, `sys.argv` by default; a wrong one is a UserError."""
@@ -228,7 +242,7 @@ def build_parser() -> argparse.ArgumentParser:
         elif choices:
             settings["choices"] = choices
         else:
-            settings |= {"type": kinds[0], "metavar": option.metadata["metavar"]}
+            settings |= {"type": str if str in kinds else kinds[0], "metavar": option.metadata["metavar"]}
         groups[group].add_argument(*_spellings(option), **settings)
     parser.add_argument(
         "--config", type=Path, default=None, metavar="FILE.yaml", help="read options from this file; flags win over it"
@@ -284,7 +298,8 @@ def _kinds(hint: Any) -> tuple[tuple[Any, ...], tuple[str, ...]]:
 def _checked(name: str, value: Any, hint: Any) -> Any:
     """`value` as `hint` wants it."""
     kinds, choices = _kinds(hint)
-    if Path in kinds and isinstance(value, str):
+    # A path forgets the slash at its end, by which a folder is told from a file.
+    if Path in kinds and isinstance(value, str) and not (str in kinds and ends_as_folder(value)):
         value = Path(value)
     if float in kinds and type(value) is int:
         value = float(value)
@@ -296,6 +311,11 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         wanted = next(words[kind] for kind in kinds if kind in words)
         raise UserError(f"{name} must be {wanted}, got {'nothing' if value is None else reprlib.repr(value)}")
     return value
+
+
+def ends_as_folder(path: Path | str) -> bool:
+    """Whether this is a text that ends in a slash."""
+    return isinstance(path, str) and path.endswith(tuple(filter(None, (os.sep, os.altsep))))
 
 
 def _spellings(option: Any) -> list[str]:

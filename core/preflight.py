@@ -11,7 +11,7 @@ from core.data.image import kind_of
 from core.data.loader_track import DriverData
 from core.data.video import partial_of
 from core.errors import UserError
-from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options
+from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options, ends_as_folder
 
 RESULTS = Path("render_results")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov")
@@ -75,16 +75,16 @@ def find_output(options: Options, inputs: Inputs, model: str) -> Path:
 
 def _find_output(options: Options, inputs: Inputs, model: str) -> Path:
     endings = PICTURE_ENDINGS if inputs.kind == "image" else VIDEO_ENDINGS
-    driver, photo = inputs.driver, inputs.photo
-    # resolve: `-d .` has a name too. Names are cut because file systems end at 255 bytes.
-    driver_name = (driver.resolve().name if inputs.kind == "folder" else driver.stem)[:60]
-    name = f"{driver_name}_{photo.stem[:60]}{endings[0]}"
-    target = options.output or RESULTS / model / name
-    if target.is_dir():
-        target = target / name
+    photo, driver = inputs.photo, inputs.driver
+    given = options.output
+    target = RESULTS / model if given is None else Path(given)
+    if given is None or ends_as_folder(given) or target.is_dir():
+        target = target / _name(options, inputs, endings[0])
     if target.suffix.lower() not in endings:
         what = "a picture" if inputs.kind == "image" else "a video"
-        raise UserError(f"{target} must end in one of {', '.join(endings)}: {what} as driver gives {what}")
+        raise UserError(
+            f"{target} must end in one of {', '.join(endings)}, as {what} gives {what}, or in a slash to be a folder"
+        )
     for written in (target, partial_of(target)) if options.keep_partial else (target,):
         if written.exists() and any(written.samefile(given) for given in (photo, driver)):
             raise UserError(f"{written} is an input of this run: write to another file")
@@ -94,3 +94,11 @@ def _find_output(options: Options, inputs: Inputs, model: str) -> Path:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"{target} cannot be written: {folder} is no folder that can be written to")
     return target
+
+
+def _name(options: Options, inputs: Inputs, ending: str) -> str:
+    """The name of a result that was not given one; other improvements make another name."""
+    driver = inputs.driver
+    # resolve: `-d .` has a name too. Names are cut because file systems end at 255 bytes.
+    driver_name = (driver.resolve().name if inputs.kind == "folder" else driver.stem)[:60]
+    return "_".join(filter(None, (driver_name, inputs.photo.stem[:60], options.label))) + ending

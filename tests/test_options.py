@@ -123,3 +123,27 @@ def test_help_and_readme_name_every_option():
 def test_a_strength_out_of_its_limits_is_refused(flag):
     with pytest.raises(UserError, match="must be between 0 and"):
         load_options([flag])
+
+
+def test_an_output_that_ends_in_a_slash_stays_a_folder(tmp_path):
+    assert load_options(["-o", "new/"]).output == "new/"
+    assert Options(output="new/") == load_options(["--config", write(tmp_path, "output: new/")])
+    assert Options(output="new").output == Path("new")
+    assert Options(image_path="me/").image_path == Path("me")
+
+
+@pytest.mark.parametrize(
+    ("flags", "label"),
+    [
+        ([], ""),
+        (["--temporal-smooth"], "temporal"),
+        (["--detail-enhance", "--temporal-smooth"], "temporal_detail"),
+        (["--expression-opt"], "expression"),
+        (["--gaze-correct"], "gaze"),
+        (["--enhanced"], "enhanced"),
+        ([f"--{name}" for name in IMPROVEMENTS], "enhanced"),
+        (["--enhanced", "--no-gaze-correct"], "temporal_expression_detail"),
+    ],
+)
+def test_names_of_what_is_on(flags, label):
+    assert load_options(flags).label == label

@@ -187,6 +187,20 @@ def test_two_runs_give_the_same_bytes(photo, clip):
 def test_default_output(photo, clip, monkeypatch):
     monkeypatch.chdir(photo.parent)
     assert run(photo, clip, output=None).output == Path("render_results/lifted/clip_photo.mp4")
+    smoothed = run(photo, clip, output=None, temporal_smooth=True)
+    assert smoothed.output == Path("render_results/lifted/clip_photo_temporal.mp4")
+
+
+def test_a_folder_that_is_named_by_a_slash_is_made(photo, clip, monkeypatch):
+    monkeypatch.chdir(photo.parent)
+    assert run(photo, clip, output="new/deep/").output == Path("new/deep/clip_photo.mp4")
+    assert run(photo, clip, output="new/deep").output == Path("new/deep/clip_photo.mp4")
+    assert run(photo, clip, output="new/deep/", temporal_smooth=True).output.name == "clip_photo_temporal.mp4"
+    assert len(list(Path("new/deep").iterdir())) == 2
+    with pytest.raises(UserError, match=r"must end in one of \.mp4.* or in a slash"):
+        run(photo, clip, output="name")
+    with pytest.raises(UserError, match="no folder that can be written to"):
+        run(photo, clip, output="clip.mp4/")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt(), SystemExit(143)])

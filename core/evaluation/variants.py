@@ -11,7 +11,7 @@ import yaml
 
 from core.data.image import kind_of
 from core.errors import UserError
-from core.options import IMPROVEMENTS, Options
+from core.options import IMPROVEMENTS, Options, short
 
 FIRST_FRAME = "first-frame"  # instead of a photo: the driver's own first frame
 OFF, ALL = "off", "all"
@@ -56,11 +56,6 @@ def standard_variants() -> tuple[Variant, ...]:
         Variant(f"without {short(flag)}", {other: other != flag for other in IMPROVEMENTS}) for flag in IMPROVEMENTS
     ]
     return Variant(OFF), *alone, *without, Variant(ALL, dict.fromkeys(IMPROVEMENTS, True))
-
-
-def short(flag: str) -> str:
-    """`temporal` of `temporal_smooth`."""
-    return flag.partition("_")[0]
 
 
 def comparisons(names: Sequence[str]) -> list[tuple[str, str, str]]:
