@@ -160,6 +160,14 @@ class Options:
         default="compare",
         metadata=_about("photo, driver and result side by side, or the result alone", group="output"),
     )
+    variants: bool = field(
+        default=False,
+        metadata=_about(
+            "without improvements, with each alone and with all, as labelled tiles of one result: "
+            "<driver>_<photo>_variants.mp4",
+            group="output",
+        ),
+    )
     background: str = field(
         default="black",
         metadata=_about("behind the person: a colour by name or as #rrggbb", group="output", metavar="COLOUR"),
@@ -202,7 +210,9 @@ class Options:
 
     @property
     def label(self) -> str:
-        """The improvements that are on, for names: `enhanced` for all, `temporal_detail`, nothing where none is."""
+        """What is on, for names: `variants`, `enhanced` for all, `temporal_detail` for these, nothing for none."""
+        if self.variants:
+            return "variants"
         wanted = [name for name in FLOW if self.wants(name)]
         return "enhanced" if len(wanted) == len(FLOW) else "_".join(map(short, wanted))
 

@@ -36,7 +36,7 @@ from core.mark import Mark, metadata
 from core.options import Options
 from core.overlap import WriteBehind, read_ahead
 from core.parts import Head, Parts, default_parts
-from core.preflight import choose_model, find_inputs, find_output
+from core.preflight import Inputs, choose_model, find_inputs, find_output
 from core.progress import Progress
 
 if TYPE_CHECKING:
@@ -86,20 +86,33 @@ class Report:
 
 def animate(options: Options, parts: Parts | None = None) -> Report:
     """Do a whole run and write its file. Raises UserError where something given is wrong; no file is left then."""
+    from core.variants import Variants  # it is made of pipelines
+
     try:
-        return Pipeline(options, parts).run()
+        return (Variants if options.variants else Pipeline)(options, parts).run()
     finally:
         give_back_memory()
 
 
 class Pipeline:
-    """A run, from its options. What can be refused without looking into the pictures is refused at once."""
+    """A run, from its options. What can be refused without looking into the pictures is refused at once.
 
-    def __init__(self, options: Options, parts: Parts | None = None, progress: Progress | None = None) -> None:
+    Args:
+        options, parts, progress: the usual ones where they are left out.
+        inputs: photo and driver where they are known; what they hold tracked is not tracked again.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        parts: Parts | None = None,
+        progress: Progress | None = None,
+        inputs: Inputs | None = None,
+    ) -> None:
         self.options = options
         self.progress = progress or Progress(options.quiet)
         self._given_parts = parts
-        self.inputs = find_inputs(options)
+        self.inputs = inputs or find_inputs(options)
         self.model_name, self.model_reason = choose_model(options)
         self.output = find_output(options, self.inputs, self.model_name)
         self.improvements = Improvements(options)
@@ -179,6 +192,10 @@ class Pipeline:
         """The picture (3, 512, 512) in 0..1 of one frame of the motion, in the host's memory."""
         return next(self._draw([frame]))
 
+    def pictures(self) -> Iterator[torch.Tensor]:
+        """The pictures (3, 512, 512) in 0..1 of all frames of the motion, in the host's memory."""
+        return self._draw(self.motion)
+
     def _draw(self, frames: Iterable[TrackedFrame]) -> Iterator[torch.Tensor]:
         """The pictures of frames. A GPU draws the next one while the last one's eyes are seen to on the host."""
         from core.device import on_host  # it loads torch
@@ -197,6 +214,11 @@ class Pipeline:
         for picture in on_host(begin()):
             yield improvements.clear_eyes(picture, *shown.popleft(), head)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what is written."""
+        return IMAGE_SIZE * (3 if self.options.layout == "compare" else 1), IMAGE_SIZE
+
     def frames(self) -> Iterator[RenderedFrame]:
         """The result, picture after picture."""
         from core.device import torch_threads  # it loads torch
@@ -207,7 +229,7 @@ class Pipeline:
         # What torch does for a frame is small, and its idle threads wait by spinning, which takes the cores from the
         # renderer and the encoder.
         with torch_threads(1), self.progress.stage("video", "rendering", len(motion)) as advance:
-            drawn = self._draw(motion)
+            drawn = self.pictures()
             for index, now in enumerate(motion.times):
                 start = time.perf_counter()
                 image = to_image(next(drawn))
@@ -251,13 +273,12 @@ class Pipeline:
         """Encode in a thread of its own, while the next frames are rendered. Returns the seconds that took."""
         busy = 0.0
         track = self.driver.track
-        width = IMAGE_SIZE * (3 if self.options.layout == "compare" else 1)
 
         def consume(rendered: Iterator[RenderedFrame]) -> None:
             nonlocal busy
             settings = {"audio_from": self.driver.audio, "metadata": metadata(self.model_name)}
             settings["keep_partial"] = self.options.keep_partial
-            writer = VideoWriter(self.output, track.fps, (width, IMAGE_SIZE), **settings)
+            writer = VideoWriter(self.output, track.fps, self.size, **settings)
             try:
                 with writer, self._panels() as panels:
                     for frame in rendered:

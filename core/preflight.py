@@ -20,7 +20,10 @@ PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run starts from: the photo, the driver and what kind of driver it is; a tracked folder is read already."""
+    """What a run starts from: the photo, the driver and what kind of driver it is; a tracked folder is read already.
+
+    `tracked`: the driver where it needs no tracking any more.
+    """
 
     photo: Path
     driver: Path
