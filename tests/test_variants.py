@@ -20,7 +20,7 @@ from core.variants import BAR, Sheet, Variants, sheet_size
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "demos/examples/1.jpg"
 FLAGS = ("temporal_smooth", "expression_opt", "gaze_correct", "detail_enhance", "enhanced")
-FRAMES, COMPARED = 8, 2
+FRAMES, COMPARED = 8, 5
 
 
 @pytest.fixture(scope="module")
