@@ -110,7 +110,7 @@ def test_pose_is_where_the_robust_cost_is_least():
     np.testing.assert_allclose(found[0][0], turned, atol=1e-4)
     assert (
         np.abs(start[1] + best[3:] - found[1][0]) < [1e-4, 1e-4, 1e-2]
-    ).all()  # along the line of sight, a thousandth
+    ).all()  # depth least sure
     assert np.degrees(Rotation.from_matrix(true.T @ found[0][0]).magnitude()) < 0.5
 
 
