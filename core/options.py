@@ -1,6 +1,7 @@
 """Every option of a run, once: this dataclass is the command line, the yaml file and the Python call.
 
-A value comes from the command line, else from the yaml file that `--config` names, else from the default below.
+A value comes from the command line, else from the yaml file that `--config` names, else from the default below. When
+an option acts, and what is said where it does not, stands in the table of `core.notices`: a new one needs a line there.
 """
 
 from __future__ import annotations
@@ -185,6 +186,8 @@ class Options:
     )
     quiet: bool = field(default=False, metadata=_about("print nothing but errors", group="output"))
 
+    _typed = frozenset()  # names that stood on the command line; no field, and not carried over by `replace`
+
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
             object.__setattr__(self, name, _checked(name, getattr(self, name), hint))
@@ -202,6 +205,11 @@ class Options:
             return ImageColor.getrgb(self.background)[:3]
         except ValueError:
             raise UserError(f"background {self.background!r} is no colour: give a name or #rrggbb") from None
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Names of the options that stood on the command line or differ from their defaults."""
+        return self._typed | {option.name for option in fields(self) if getattr(self, option.name) != option.default}
 
     def wants(self, improvement: str) -> bool:
         """Whether one of `IMPROVEMENTS` is on: its own flag decides, without one `enhanced` does."""
@@ -226,7 +234,9 @@ def load_options(arguments: Sequence[str] | None = None) -> Options:
     """The options of a command line, `sys.argv` by default; a wrong one is a UserError."""
     given = vars(build_parser().parse_args(arguments))
     config = given.pop("config")
-    return Options(**{**(read_config(config) if config else {}), **given})
+    options = Options(**{**(read_config(config) if config else {}), **given})
+    object.__setattr__(options, "_typed", frozenset(given))
+    return options
 
 
 def build_parser() -> argparse.ArgumentParser:

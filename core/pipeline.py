@@ -33,6 +33,7 @@ from core.errors import UserError
 from core.heap import give_back_memory
 from core.improvements import Improvements
 from core.mark import Mark, metadata
+from core.notices import Run, notices
 from core.options import Options
 from core.overlap import WriteBehind, read_ahead
 from core.parts import Head, Parts, default_parts
@@ -95,7 +96,8 @@ def animate(options: Options, parts: Parts | None = None) -> Report:
 
 
 class Pipeline:
-    """A run, from its options. What can be refused without looking into the pictures is refused at once.
+    """A run, from its options. What can be refused without looking into the pictures is refused at once, and what was
+    given and has no effect is said.
 
     Args:
         options, parts, progress: the usual ones where they are left out.
@@ -116,6 +118,8 @@ class Pipeline:
         self.model_name, self.model_reason = choose_model(options)
         self.output = find_output(options, self.inputs, self.model_name)
         self.improvements = Improvements(options)
+        for line in notices(Run(options, self.inputs, self.model_name)):
+            self.progress.say(line)
 
     @cached_property
     def parts(self) -> Parts:

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
+from core.improvements import Improvements
 from core.mark import Mark
 from core.options import FLOW, IMPROVEMENTS, Options
 from core.parts import Avatar, Parts
@@ -41,7 +42,8 @@ class Variants(Pipeline):
     """
 
     def __init__(self, options: Options, parts: Parts | None = None, progress: Progress | None = None) -> None:
-        super().__init__(replace(options, variants=True, **_improved()), parts, progress)
+        super().__init__(options if options.variants else replace(options, variants=True), parts, progress)
+        self.improvements = Improvements(replace(self.options, **_improved()))
 
     @cached_property
     def runs(self) -> dict[str, Pipeline]:

@@ -1,0 +1,118 @@
+"""Which options act in a run, and a line about those that were given and do not.
+
+`ACTS` says of every field of `Options` under which conditions it acts. A new field needs a line there, for most with
+`ALWAYS`; a condition of its own needs an example of either case in `tests/test_notices.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from core.options import IMPROVEMENTS, Options
+from core.preflight import Inputs
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of a run before anything is computed; `model` is `lifted` or `gagavatar`."""
+
+    options: Options
+    inputs: Inputs
+    model: str
+
+    @property
+    def one_picture(self) -> bool:
+        """Whether the driver is a single picture, or tracked from one."""
+        tracked = self.inputs.tracked
+        return self.inputs.kind == "image" or (tracked is not None and len(tracked.track) == 1)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What has to hold for an option to act, and the reason that is given where it does not."""
+
+    holds: Callable[[Run], bool]
+    otherwise: str
+
+
+def _is_on(improvement: str) -> Condition:
+    return Condition(
+        lambda run: run.options.variants or run.options.wants(improvement),
+        f"--{improvement.replace('_', '-')} is not on",
+    )
+
+
+_NETWORK = Condition(lambda run: run.model == "gagavatar", "the lifted avatar needs no files")
+_ANY_IMPROVEMENT = Condition(lambda run: any(map(run.options.wants, IMPROVEMENTS)), "every improvement is taken out")
+_ONE_RESULT = Condition(lambda run: not run.options.variants, "--variants shows each of the improvements")
+_ONE_ROW = Condition(lambda run: not run.options.variants, "--variants has a layout of its own")
+_OVER_TIME = Condition(lambda run: not run.one_picture, "the driver is a single picture")
+_RELATIVE = Condition(lambda run: run.options.motion != "absolute", "--motion absolute takes expressions as they are")
+_VIDEO = Condition(lambda run: run.inputs.kind != "image", "a picture is written whole or not at all")
+_SMOOTHS = Condition(lambda run: run.options.smooth_strength > 0, "--smooth-strength 0 smooths nothing")
+_DETAILS = Condition(lambda run: run.options.detail_strength > 0, "--detail-strength 0 brings nothing back")
+_TURNS = Condition(lambda run: run.options.gaze_strength > 0, "--gaze-strength 0 turns no eye")
+_AVERAGE = Condition(lambda run: run.options.smooth_filter == "ema", "it is of --smooth-filter ema")
+
+ALWAYS: tuple[Condition, ...] = ()
+
+# The first condition that does not hold gives the reason.
+ACTS: Mapping[str, tuple[Condition, ...]] = {
+    "image_path": ALWAYS,
+    "driver_path": ALWAYS,
+    "resume_path": (_NETWORK,),
+    "force_retrack": ALWAYS,  # the photo's track, where the driver comes tracked
+    "model": ALWAYS,
+    "accept_flame_license": (_NETWORK,),
+    "device": ALWAYS,  # one that cannot be had is refused
+    "motion": ALWAYS,
+    "enhanced": (_ONE_RESULT, _ANY_IMPROVEMENT),
+    "temporal_smooth": (_ONE_RESULT, _OVER_TIME),
+    "detail_enhance": (_ONE_RESULT,),
+    "expression_opt": (_ONE_RESULT, _RELATIVE),
+    "gaze_correct": (_ONE_RESULT,),
+    "smooth_strength": (_is_on("temporal_smooth"), _OVER_TIME),
+    "smooth_filter": (_is_on("temporal_smooth"), _OVER_TIME, _SMOOTHS),
+    "smooth_alpha": (_is_on("temporal_smooth"), _OVER_TIME, _SMOOTHS, _AVERAGE),
+    "detail_strength": (_is_on("detail_enhance"),),
+    "no_source_detail": (_is_on("detail_enhance"), _DETAILS),
+    "expression_gain": (_is_on("expression_opt"), _RELATIVE),
+    "gaze_strength": (_is_on("gaze_correct"),),
+    "gaze_target": (_is_on("gaze_correct"), _TURNS),
+    "no_eye_enhance": (_is_on("gaze_correct"),),
+    "output": ALWAYS,
+    "layout": (_ONE_ROW,),
+    "variants": ALWAYS,
+    "background": ALWAYS,  # one that cannot be had is refused
+    "keep_partial": (_VIDEO,),
+    "no_watermark": ALWAYS,
+    "quiet": ALWAYS,
+}
+
+
+def without_effect(run: Run) -> dict[str, str]:
+    """The options that were given and do nothing in this run, in the order of `ACTS`, each with the reason.
+
+    Given is what `Options.given` names, and with `enhanced` the improvements that it turns on. An improvement that is
+    switched off is off, as was asked.
+    """
+    options = run.options
+    asked = options.given | {name for name in IMPROVEMENTS if options.wants(name)}
+    asked -= {name for name in IMPROVEMENTS if not options.wants(name)}
+    reasons = {}
+    for name, conditions in ACTS.items():
+        reason = next((c.otherwise for c in conditions if not c.holds(run)), None)
+        if name in asked and reason is not None:
+            reasons[name] = reason
+    return reasons
+
+
+def notices(run: Run) -> list[str]:
+    """A line for each reason, which names the options that it keeps from acting."""
+    reasons = without_effect(run)
+    lines = []
+    for reason in dict.fromkeys(reasons.values()):
+        names = [f"--{name.replace('_', '-')}" for name, own in reasons.items() if own == reason]
+        lines.append(f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} no effect: {reason}")
+    return lines
