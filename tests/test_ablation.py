@@ -34,11 +34,14 @@ from core.evaluation.statistics import (
     statistic,
 )
 from core.evaluation.tables import Group, compare_all, markdown
+from core.evaluation.track_truth import TrackTruth
 from core.evaluation.variants import Pair, Variant, comparisons, make_pair, read_pairs, standard_variants
+from core.libs.geometry import head_rotation
 from core.libs.tracker.base import Observation
 from core.options import IMPROVEMENTS, Options
 from core.parts import Parts
 
+DEMOS = Path(__file__).parents[1] / "demos"
 FPS, FRAMES = Fraction(25), 9
 MEAN = Metric("m", "m", "", 3, "up", "mean", ("x",))
 
@@ -220,6 +223,9 @@ def test_pairs(clip, photo, tmp_path):
         (["-d", "CLIP", "--variants", "all"], "keep 'off'"),
         (["-d", "CLIP", "--modell", "lifted"], "--modell"),
         (["-i", "CLIP", "-d", "CLIP"], "give a picture"),
+        (["-d", str(DEMOS / "drivers/obama")], "name a photo with -i"),
+        (["-d", str(DEMOS / "examples")], "no tracked driver"),
+        (["-d", str(DEMOS / "examples/1.jpg")], "needs a video as driver"),
     ],
 )
 def test_wrong_arguments_are_one_line(clip, tmp_path, capsys, arguments, said):
@@ -400,6 +406,41 @@ def test_what_is_written(clip, photo, tmp_path):
     assert "| LPIPS (lower is better)" in text
     assert "not available" in text
     assert "none" in text
+
+
+def test_a_tracked_folder_needs_a_photo_and_no_pictures(photo, clip, tmp_path):
+    tracked = tmp_path / "tracked"
+    a_track([i / FPS for i in range(FRAMES)]).save(tracked)
+    with pytest.raises(UserError, match="name a photo with -i"):
+        make_pair(None, tracked)
+    rows = ablate([make_pair(photo, tracked)], tmp_path / "out", [], noise=0)
+    assert {row.group for row in rows} == {"cross-identity", "cross-identity, tracking noise 0"}
+    values = {row.metric.key: row.result for row in rows if row.group == "cross-identity" and row.clip == "all"}
+    assert "psnr" not in values  # there is no true picture
+    assert values["found"].base == 1
+    assert values["pose"].base == pytest.approx(0, abs=1e-6)  # both stand still
+    off_all = [frame.image for frame in VideoReader(tmp_path / "out/off_all_photo-tracked.mp4")]
+    assert off_all[0].shape == (512, 1536, 3)
+    assert off_all[0][:, :512].std() > 5  # the driver's mesh
+    replace(TrackedSequence.load(tracked), head="flame").save(tracked)
+    with pytest.raises(UserError, match="too few points"):
+        make_pair(photo, tracked)
+
+
+def test_points_of_a_track_turn_as_it_does():
+    still = a_track([i / FPS for i in range(5)])
+    turns = np.radians([[0, 0, 0], [0, 10, 0], [0, -20, 0], [8, 0, 0], [0, 0, 6]])  # roll, yaw, pitch
+    poses = np.concatenate([head_rotation(turns), np.tile([[0], [0], [30.0]], (5, 1, 1))], 2).astype(np.float32)
+    truth = TrackTruth(replace(still, transform_matrix=poses, status=np.int8([0, 0, 0, 0, 1])), 5)
+    assert truth.indices.tolist() == [0, 1, 2, 3]
+    angles = metrics.head_angles(truth.points)  # yaw, pitch, roll
+    turned = np.abs(angles - angles[0])
+    np.testing.assert_allclose(turned[1:], [[10, 0, 0], [20, 0, 0], [0, 0, 8]], atol=1.0)
+    assert truth.points[..., :2].min() > 0
+    assert truth.points[..., :2].max() < 512
+    nose, ear = truth.points[0, 4, 2], truth.points[0, 234, 2]
+    assert nose < ear  # z points away from the camera
+    assert truth.image(0).shape == (512, 512, 3)
 
 
 def test_a_finished_run_is_not_made_again(clip, tmp_path):

@@ -5,7 +5,8 @@
 
 Runs the avatar with all improvements off, with each alone, with each left out and with all, and compares. Without a
 photo, or with `-i first-frame`, the driver's own first frame is moved and the clip itself is the truth: self-
-reenactment. With a photo it is cross-identity: there is no true picture, and what is compared is what the faces do.
+reenactment. With a photo it is cross-identity: there is no true picture, and what is compared is what the faces do; the
+driver may then be a tracked folder as well, such as demos/drivers/obama.
 `--tracking-noise` adds the same again with a track that was made noisy, see `core.evaluation.tracking_noise`. Options
 of a run (`--model`, ...) may be added and are given to every variant.
 
@@ -154,7 +155,9 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Options of inference.py, such as --model, may be added; every variant gets them.",
     )
     parser.add_argument("-i", "--source", metavar="PHOTO", help=f"a photo, or {FIRST_FRAME} (default): the driver's")
-    parser.add_argument("-d", "--driver", type=Path, metavar="DRIVER", help="the video that moves it")
+    parser.add_argument(
+        "-d", "--driver", type=Path, metavar="DRIVER", help="what moves it: a video, or a tracked folder"
+    )
     parser.add_argument("--pairs", type=Path, metavar="FILE.yaml", help="several pairs: a list of driver, source, name")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"where to write (default: {OUT})")
     parser.add_argument(

@@ -11,11 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from core.data.loader_track import DriverData
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource, save_arrays
 from core.errors import UserError
 from core.evaluation import metrics
 from core.evaluation.setting import Setting, first_frames, head_file, usual_parts
 from core.evaluation.timing import Clock, Video, peak_memory, reset_peak_memory
+from core.evaluation.track_truth import TrackTruth
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.evaluation.truth import Truth, lossless_first_frame, source_in_crop
 from core.evaluation.variants import ALL, OFF, Variant
@@ -23,6 +25,7 @@ from core.libs.tracker.base import FaceTracker
 from core.options import IMPROVEMENTS, Options
 from core.parts import Parts
 from core.pipeline import Pipeline
+from core.preflight import find_inputs
 
 COLUMNS_FILE = "columns.npz"
 VIDEO_FILE = "video.mp4"
@@ -56,7 +59,9 @@ class Bench:
         self.photo = pair.source or lossless_first_frame(pair.driver)
         self._options = setting.options(self.photo)
         self._parts = parts = make_parts(self._options)
-        track = parts.track_driver(pair.driver, False, lambda done, total: None)
+        self._inputs = find_inputs(self._options)
+        recorded = None if self._inputs.tracked is None else self._inputs.tracked.track
+        track = self._track(parts, recorded)
         self._length = min(len(track), setting.frames or len(track))
         if self._length < 3:
             raise UserError(f"{pair.driver}: the ablation needs at least three frames, there are {self._length}")
@@ -66,7 +71,10 @@ class Bench:
         else:
             self.source = parts.track_source(self.photo, False)
         self.track = self.clean if setting.noise is None else self._noisy(setting.noise)
-        self.truth = Truth(pair.driver, track, range(self._length), tracker)
+        if recorded is None:
+            self.truth = Truth(pair.driver, track, range(self._length), tracker)
+        else:
+            self.truth = TrackTruth(recorded, self._length)
         self.points = np.full((self._length, metrics.N_POINTS, 3), np.nan)
         self.points[self.truth.indices] = self.truth.points
         if not len(self.truth.indices):
@@ -82,9 +90,15 @@ class Bench:
         parts = replace(
             self._parts if same_parts else self._make_parts(options),
             track_source=lambda path, force: self.source,
-            track_driver=lambda path, force, advance: self.track,
         )
-        return Pipeline(options, parts)
+        tracked = DriverData(self._inputs.driver, self._inputs.kind, self.track)
+        return Pipeline(options, parts, inputs=replace(self._inputs, tracked=tracked))
+
+    def _track(self, parts: Parts, recorded: TrackedSequence | None) -> TrackedSequence:
+        """The driver's track in the codes of the head that is rendered."""
+        if recorded is None:
+            return parts.track_driver(self.setting.pair.driver, False, lambda done, total: None)
+        return recorded if parts.to_flame is None else parts.to_flame(recorded)
 
     def _noisy(self, seed: int) -> TrackedSequence:
         """The track with noise, which is made in the open head's codes whatever head is rendered."""
@@ -93,8 +107,11 @@ class Bench:
         from core.libs.tracker.cache import TrackCache
         from core.libs.tracker.track import track_driver
 
-        opened = first_frames(track_driver(self.setting.pair.driver, cache=TrackCache()), self._length)
-        return self._parts.to_flame(add_tracking_noise(opened, seed))
+        if self._inputs.tracked is not None:
+            opened = self._inputs.tracked.track
+        else:
+            opened = track_driver(self.setting.pair.driver, cache=TrackCache())
+        return self._parts.to_flame(add_tracking_noise(first_frames(opened, self._length), seed))
 
     def run(self, variant: Variant, folder: Path, advance: Advance = lambda frames: None) -> None:
         """Render and measure a variant; leaves its columns, the frames of the sheet and, of off and all, a video."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from core.data.records import load_arrays
+from core.data.records import TRACK_FILE, load_arrays
 from core.errors import UserError
 from core.evaluation.measure import COLUMNS_FILE, Bench
 from core.evaluation.setting import Setting
@@ -84,7 +84,8 @@ def _code() -> str:
 
 
 def _content(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    file = path / TRACK_FILE if path.is_dir() else path
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def share_out(runs: Sequence[Run], workers: int) -> list[Share]:

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from core.data.image import kind_of
+from core.data.loader_track import DriverData
+from core.data.upstream_folder import is_upstream
 from core.errors import UserError
 from core.options import IMPROVEMENTS, Options, short
 
@@ -22,8 +24,8 @@ class Pair:
     """A photo and the clip that moves it.
 
     Attributes:
-        name: of its files. driver: a video.
-        source: a photo; None for the driver's own first frame, which makes it self-reenactment.
+        name: of its files. driver: a video, or a folder that the tracker saved.
+        source: a photo; None for the driver's own first frame, which makes it self-reenactment and needs a video.
     """
 
     name: str
@@ -34,6 +36,11 @@ class Pair:
     def same_person(self) -> bool:
         """Whether the clip itself is the truth that the result is compared with."""
         return self.source is None
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the driver can be looked at; a tracked folder holds numbers only."""
+        return not self.driver.is_dir()
 
 
 @dataclass(frozen=True)
@@ -74,14 +81,32 @@ def comparisons(names: Sequence[str]) -> list[tuple[str, str, str]]:
 
 def make_pair(source: Path | str | None, driver: Path, name: str | None = None) -> Pair:
     """A pair as a user names it; self-reenactment without a photo or with `first-frame`. UserError for wrong files."""
-    if kind_of(driver) != "video":
-        raise UserError(f"{driver}: the ablation needs a video as driver, to compare with")
-    if source is None or str(source) == FIRST_FRAME:
+    kind, alone = kind_of(driver), source is None or str(source) == FIRST_FRAME
+    if kind == "image":
+        raise UserError(f"{driver}: the ablation needs a video as driver, or a tracked folder and a photo")
+    if kind == "folder":
+        _check_folder(driver)
+        if alone:
+            raise UserError(
+                f"{driver} is a tracked folder, without the pictures that self-reenactment is compared with: name a "
+                "photo with -i, or give the video"
+            )
+    if alone:
         return Pair(name or driver.stem, driver)
     source = Path(source)
     if kind_of(source) != "image":
         raise UserError(f"{source}: give a picture, or {FIRST_FRAME}")
     return Pair(name or f"{source.stem}-{driver.stem}", driver, source)
+
+
+def _check_folder(folder: Path) -> None:
+    """UserError where the driver's points cannot be had from a tracked folder."""
+    head = "flame" if is_upstream(folder) else DriverData.from_folder(folder).track.head
+    if head != "open":
+        raise UserError(
+            f"{folder} was tracked for the {head} head, which has too few points to compare: give the video, or a "
+            "folder that `python -m core.libs.tracker --save FOLDER VIDEO` makes"
+        )
 
 
 def read_pairs(path: Path) -> list[Pair]:
