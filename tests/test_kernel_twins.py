@@ -108,9 +108,7 @@ def test_pose_is_where_the_robust_cost_is_least():
     best = least_squares(cost, np.zeros(6), xtol=1e-15, ftol=1e-15, gtol=1e-15).x
     turned = start[0] @ Rotation.from_rotvec(best[:3]).as_matrix().T
     np.testing.assert_allclose(found[0][0], turned, atol=1e-4)
-    assert (
-        np.abs(start[1] + best[3:] - found[1][0]) < [1e-4, 1e-4, 1e-2]
-    ).all()  # depth least sure
+    assert (np.abs(start[1] + best[3:] - found[1][0]) < [1e-4, 1e-4, 1e-2]).all()  # depth least sure
     assert np.degrees(Rotation.from_matrix(true.T @ found[0][0]).magnitude()) < 0.5
 
 
