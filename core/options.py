@@ -51,7 +51,19 @@ class Options:
     driver_path: Path | None = field(
         default=None,
         metadata=_about(
-            "what it moves like: a video, a picture or a tracked folder", group="input", short="-d", metavar="DRIVER"
+            "what it moves like: a video, a picture, a tracked folder, or a file of FLAME codes (.npz, .pt, .pkl)",
+            group="input",
+            short="-d",
+            metavar="DRIVER",
+        ),
+    )
+    audio: Path | None = field(
+        default=None,
+        metadata=_about(
+            "sound of the result, in place of the driver's own; beside a file of codes a sound file of its name is "
+            "found without",
+            group="input",
+            metavar="FILE",
         ),
     )
     resume_path: Path = field(
@@ -79,6 +91,23 @@ class Options:
             "relative: the photo's own pose and face plus the driver's changes; absolute: the driver's values as they "
             "are; auto: what suits the avatar",
             group="avatar",
+        ),
+    )
+    take: Literal["all", "pose", "expression"] = field(
+        default="all",
+        metadata=_about(
+            "what is taken from the driver: pose: how head and shoulders move, the face stays the photo's; expression: "
+            "what the face does, jaw and eyes included, the head stays where the photo has it",
+            group="avatar",
+        ),
+    )
+    orbit: float = field(
+        default=0.0,
+        metadata=_about(
+            "the camera swings round the head, so many degrees to either side and back in 4 seconds",
+            group="avatar",
+            metavar="DEGREES",
+            limits=(0, 60),
         ),
     )
     enhanced: bool = field(default=False, metadata=_about("all four improvements", group="improvements"))

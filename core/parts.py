@@ -44,6 +44,7 @@ class Avatar(Protocol):
         transform_matrix: np.ndarray,
         detail: float = 0.0,
         torso: np.ndarray | None = None,
+        view: np.ndarray | None = None,  # given only where the camera is moved
     ) -> torch.Tensor: ...
 
 
@@ -58,6 +59,9 @@ class Parts:
     head: Head
     model: Avatar
     to_flame: Callable[[TrackedSequence], TrackedSequence] | None = None
+    to_open: Callable[[TrackedSequence, Path], TrackedSequence] | None = (
+        None  # codes of FLAME's, and where they are from
+    )
 
 
 def default_parts(options: Options, model_name: str = "lifted") -> Parts:
@@ -72,7 +76,7 @@ def default_parts(options: Options, model_name: str = "lifted") -> Parts:
     from core.libs.tracker.track import track_driver, track_source
 
     cache = TrackCache()
-    model, head, path, to_flame = (_network if model_name == "gagavatar" else _lifted)(options)
+    model, head, path, to_flame, to_open = (_network if model_name == "gagavatar" else _lifted)(options)
     return Parts(
         track_source=lambda photo, force: track_source(photo, cache=cache, force=force, head=path),
         track_driver=lambda driver, force, advance: track_driver(
@@ -83,18 +87,35 @@ def default_parts(options: Options, model_name: str = "lifted") -> Parts:
         head=head,
         model=model,
         to_flame=to_flame,
+        to_open=to_open,
     )
 
 
-def _lifted(options: Options) -> tuple[Avatar, Head, None, None]:
+_Convert = Callable[..., TrackedSequence]
+
+
+def _lifted(options: Options) -> tuple[Avatar, Head, None, None, _Convert]:
     from core.libs.flame_model import FLAMEModel
     from core.models.LiftedAvatar.models import LiftedAvatar
 
     red, green, blue = options.background_rgb
-    return LiftedAvatar(background=(red / 255, green / 255, blue / 255)), FLAMEModel(), None, None
+    head = FLAMEModel()
+
+    def to_open(track: TrackedSequence, came_from: Path) -> TrackedSequence:
+        from core.libs.flame_model.code_map import CodeMap
+
+        flame = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
+        if not flame.is_file():
+            raise UserError(
+                f"{came_from} was tracked for the flame head, and {flame}, to which the built-in head is fitted to play "
+                f"it, is not there: fetch it with `python -m core.assets`"
+            )
+        return CodeMap.fit(FLAMEModel(path=flame), head).run(track)
+
+    return LiftedAvatar(background=(red / 255, green / 255, blue / 255)), head, None, None, to_open
 
 
-def _network(options: Options) -> tuple[Avatar, Head, Path, Callable[[TrackedSequence], TrackedSequence]]:
+def _network(options: Options) -> tuple[Avatar, Head, Path, _Convert, None]:
     from core.libs.flame_model import FLAMEModel
     from core.libs.tracker.refit import to_flame
     from core.models.GAGAvatar.adapter import PublishedAvatar
@@ -102,7 +123,7 @@ def _network(options: Options) -> tuple[Avatar, Head, Path, Callable[[TrackedSeq
     device = _device(options.device)
     checkpoint, flame = _files(options)
     head = FLAMEModel(path=flame, no_lmks=True)
-    return PublishedAvatar.load(checkpoint, head, device), head, flame, lambda track: to_flame(track, flame)
+    return PublishedAvatar.load(checkpoint, head, device), head, flame, lambda track: to_flame(track, flame), None
 
 
 def _files(options: Options) -> tuple[Path, Path]:

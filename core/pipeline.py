@@ -165,6 +165,10 @@ class Pipeline:
         if track.head == "open" and self.parts.to_flame is not None:
             self.progress.say(f"{driver.path} was tracked for the open head: FLAME is fitted to its points")
             return replace(driver, track=self.parts.to_flame(track))
+        if track.head == "flame" and self.parts.to_open is not None:
+            converted = self.parts.to_open(track, driver.path)
+            self.progress.say(f"{driver.path} holds codes of FLAME: they are carried over to the open head")
+            return replace(driver, track=converted)
         raise UserError(
             f"{driver.path} was tracked for the {track.head} head, {self.model_name} moves the {wanted} head: give the "
             f"video itself, or track it with `python -m core.libs.tracker --save FOLDER VIDEO`"
@@ -177,7 +181,16 @@ class Pipeline:
         _check_residual(self.inputs.driver, track, self.parts.head)
         track = self.improvements.smooth(track)
         motion = self.parts.transfer(source, track)
+        options = self.options
+        if options.take != "all":
+            from core.libs.take import take_part
+
+            motion = take_part(source, motion, options.take)
         motion = self.improvements.retarget(source, track, motion, self.parts.head)
+        if options.orbit:
+            from core.libs.orbit import orbit
+
+            motion = orbit(source, motion, self.parts.head, options.orbit)
         return replace(motion, residual=source.residual)
 
     @cached_property
@@ -203,16 +216,24 @@ class Pipeline:
     def _draw(self, frames: Iterable[TrackedFrame]) -> Iterator[torch.Tensor]:
         """The pictures of frames. A GPU draws the next one while the last one's eyes are seen to on the host."""
         from core.device import on_host  # it loads torch
+        from core.libs.geometry import seen_from
 
         model, head, improvements, avatar = self.parts.model, self.parts.head, self.improvements, self.avatar
         shown: deque[tuple[np.ndarray, np.ndarray]] = deque()
 
         def begin() -> Iterator[torch.Tensor]:
             for frame in frames:
-                vertices, transform = head.evaluate(frame), frame.transform_matrix
+                vertices, transform = head.evaluate(frame), seen_from(frame.transform_matrix, frame.view)
                 shown.append((vertices, transform))
-                detail = improvements.detail(transform)
-                picture = model.render(avatar, vertices, transform, detail=detail, torso=frame.torso)
+                view = {} if frame.view is None else {"view": frame.view}
+                picture = model.render(
+                    avatar,
+                    vertices,
+                    frame.transform_matrix,
+                    detail=improvements.detail(transform),
+                    torso=frame.torso,
+                    **view,
+                )
                 yield improvements.sharpen(picture, vertices, transform, head)
 
         for picture in on_host(begin()):
@@ -280,7 +301,7 @@ class Pipeline:
 
         def consume(rendered: Iterator[RenderedFrame]) -> None:
             nonlocal busy
-            settings = {"audio_from": self.driver.audio, "metadata": metadata(self.model_name)}
+            settings = {"audio_from": self.inputs.sound or self.driver.audio, "metadata": metadata(self.model_name)}
             settings["keep_partial"] = self.options.keep_partial
             writer = VideoWriter(self.output, track.fps, self.size, **settings)
             try:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from core.data.audio import check_sound
 from core.data.image import kind_of
 from core.data.loader_track import DriverData
+from core.data.motion_file import sound_beside
 from core.data.video import partial_of
 from core.errors import UserError
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options, ends_as_folder
@@ -20,15 +22,17 @@ PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run starts from: the photo, the driver and what kind of driver it is; a tracked folder is read already.
+    """What a run starts from: the photo, the driver and what kind of driver it is; numbers are read already.
 
-    `tracked`: the driver where it needs no tracking any more.
+    `tracked`: the driver where it needs no tracking any more. `sound`: the file whose sound is asked for, or lies
+    beside a file of codes; None leaves it to the driver.
     """
 
     photo: Path
     driver: Path
-    kind: Literal["image", "video", "folder"]
+    kind: Literal["image", "video", "folder", "motion"]
     tracked: DriverData | None = None
+    sound: Path | None = None
 
 
 def find_inputs(options: Options) -> Inputs:
@@ -40,9 +44,16 @@ def find_inputs(options: Options) -> Inputs:
         raise UserError("no driver given: name a video, a picture or a tracked folder with -d/--driver_path")
     kind = kind_of(photo)
     if kind != "image":
-        raise UserError(f"{photo} is a {kind}: give a picture with -i, and what it moves like with -d")
+        what = "file of codes" if kind == "motion" else kind
+        raise UserError(f"{photo} is a {what}: give a picture with -i, and what it moves like with -d")
     kind = kind_of(driver)
-    return Inputs(photo, driver, kind, DriverData.from_folder(driver) if kind == "folder" else None)
+    if options.audio is not None and kind == "image":
+        raise UserError("--audio: a picture as driver gives a picture, which has no sound; leave the option out")
+    sound = options.audio or (sound_beside(driver) if kind == "motion" else None)
+    if sound is not None:
+        check_sound(sound)
+    read = {"folder": DriverData.from_folder, "motion": DriverData.from_motion}.get(kind)
+    return Inputs(photo, driver, kind, None if read is None else read(driver), sound)
 
 
 def choose_model(options: Options) -> tuple[str, str]:
@@ -88,8 +99,9 @@ def _find_output(options: Options, inputs: Inputs, model: str) -> Path:
         raise UserError(
             f"{target} must end in one of {', '.join(endings)}, as {what} gives {what}, or in a slash to be a folder"
         )
+    read = [path for path in (photo, driver, inputs.sound) if path is not None]
     for written in (target, partial_of(target)) if options.keep_partial else (target,):
-        if written.exists() and any(written.samefile(given) for given in (photo, driver)):
+        if written.exists() and any(written.samefile(path) for path in read):
             raise UserError(f"{written} is an input of this run: write to another file")
     folder = target.parent
     while not folder.exists() and folder != folder.parent:

@@ -10,12 +10,27 @@ import av
 import numpy as np
 from av.stream import Discard
 
+from core.data.image import check_file
 from core.data.media import is_cover, open_media
+from core.errors import UserError
 
 COPIED_AUDIO = ("aac", "mp3", "opus")  # what browsers play inside mp4; the rest becomes AAC
 _AAC_FRAME = 1024
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _WARM_UP = Fraction(1, 10)  # seconds of copied audio kept before time 0: the decoder's priming, hidden by the edit list
+
+
+def check_sound(path: Path) -> None:
+    """UserError where a file has no sound that can be read."""
+    check_file(path, "sound")
+    try:
+        source = open_media(path)
+    except UserError:
+        raise UserError(f"{path} is no sound file: give a WAV, MP3, M4A or FLAC file, or a video with sound") from None
+    with source:
+        stream = source.streams.best("audio")
+        if stream is None or stream.codec_context is None:
+            raise UserError(f"{path} has no sound that can be read: give a WAV, MP3, M4A or FLAC file")
 
 
 class Sound:

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from core.data.media import MEDIA_OPTIONS
+from core.data.motion_file import motion_format
 from core.data.part_file import PartFile
 from core.errors import UserError
 
@@ -129,19 +130,22 @@ def write_image(path: Path, image: np.ndarray, metadata: Mapping[str, str] | Non
         raise UserError(f"{path} cannot be written ({error.strerror or _one_line(error)}): check the disk") from error
 
 
-def kind_of(path: Path) -> Literal["image", "video", "folder"]:
+def kind_of(path: Path) -> Literal["image", "video", "folder", "motion"]:
     """Say what a path holds, by its content and not its ending. Only headers are read.
 
-    An animated GIF or PNG counts as a video (`read_image` still reads its first frame).
+    An animated GIF or PNG counts as a video (`read_image` still reads its first frame). `motion`: a file that may hold
+    codes, see `core.data.motion_file`; one whose content says nothing is taken for it by its ending.
 
     Raises:
-        UserError: nothing there, unreadable, empty, or neither a picture nor a video.
+        UserError: nothing there, unreadable, empty, or nothing of these.
     """
     path = Path(path)
     with suppress(OSError):  # a name that is too long; check_file says so
         if path.is_dir():
             return "folder"
     check_file(path, "picture or video")
+    if motion_format(path, by_name=False) is not None:  # first: to a prober of raw video, any numbers may look like it
+        return "motion"
     try:
         with _open(path) as image:
             # Not every picture of several frames moves: a phone's MPO holds a preview, a TIFF pages.
@@ -156,6 +160,8 @@ def kind_of(path: Path) -> Literal["image", "video", "folder"]:
                 return "video"
     except (av.FFmpegError, OSError, ValueError):
         pass
+    if motion_format(path) is not None:
+        return "motion"
     raise UserError(f"{path} is neither a picture nor a video: give a JPEG, PNG, WebP, MP4, MOV, MKV or WebM file")
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from core.data.image import read_image
+from core.data.motion_file import read_motion, sound_beside
 from core.data.records import TRACK_FILE, TrackedSequence
 from core.data.upstream_folder import inside, is_upstream, read_pictures, read_track
 from core.data.video import VideoReader
@@ -18,7 +19,7 @@ from core.errors import UserError
 
 @dataclass(frozen=True)
 class DriverData:
-    """A tracked video, picture or folder.
+    """A tracked video, picture or folder, or a file of codes.
 
     Attributes:
         path: where it comes from.
@@ -28,7 +29,7 @@ class DriverData:
     """
 
     path: Path
-    kind: Literal["video", "image", "folder"]
+    kind: Literal["video", "image", "folder", "motion"]
     track: TrackedSequence
     keys: tuple[str, ...] = ()
 
@@ -44,9 +45,16 @@ class DriverData:
             raise UserError(f"{folder} holds no frame: track the driver again")
         return cls(folder, "folder", track)
 
+    @classmethod
+    def from_motion(cls, path: Path) -> DriverData:
+        """A file of FLAME codes; UserError where it is none."""
+        return cls(path, "motion", read_motion(path))
+
     @property
     def audio(self) -> Path | None:
         """The file whose sound belongs to this driver."""
+        if self.kind == "motion":
+            return sound_beside(self.path)
         return self.path if self.kind == "video" else None
 
     def pictures(self, crop: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Iterator[np.ndarray] | None:
@@ -56,7 +64,7 @@ class DriverData:
             crop: cuts what is shown out of a picture (H, W, 3), given x, y and side (3,). Pictures of
                 GAGAvatar_track are cut already.
         """
-        if self.kind == "folder":
+        if self.kind in ("folder", "motion"):
             return read_pictures(self.path, self.keys) if self.keys else None
         return self._decode(crop)
 

@@ -43,6 +43,8 @@ class TrackedFrame:
         residual: (V, 3) in head units, what the codes leave of this very face at rest, or None.
         torso: (4,) how the shoulders moved, shift left and up at the neck in head units, roll, logarithm of the growth;
             None where they were not followed.
+        view: (3, 4) from the camera that `transform_matrix` leads to, the photo's, to the one that draws; None where
+            that is the same one.
     """
 
     shapecode: np.ndarray
@@ -54,6 +56,7 @@ class TrackedFrame:
     head: str = "open"
     residual: np.ndarray | None = None
     torso: np.ndarray | None = None
+    view: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,9 @@ class TrackedSequence:
         residual: (V, 3) in head units, what the codes leave of this very face at rest, or None.
         torso: (T, 4) how the shoulders moved since some frame of the driver, or None; see `TrackedFrame`.
         lost: pieces of the driver's file, of about a frame each, that could not be decoded.
+        absent: names of parameters that the driver says nothing of, for which the photo's own stand. Where
+            `transform_matrix` is among them, its left part is how the head turns, from the front, and no more.
+        view: (T, 3, 4) where the camera that draws is moved, or None; see `TrackedFrame`. Not of a driver.
     """
 
     shapecode: np.ndarray
@@ -90,6 +96,8 @@ class TrackedSequence:
     residual: np.ndarray | None = None
     torso: np.ndarray | None = None
     lost: int = 0
+    absent: tuple[str, ...] = ()
+    view: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.times)
@@ -99,7 +107,7 @@ class TrackedSequence:
                 raise UserError(
                     f"tracked driver: {name} has shape {got}, expected {(n, *shape)}; track it again with -f"
                 )
-        for name, shape in {"crops": (n, 3), "torso": (n, 4)}.items():
+        for name, shape in {"crops": (n, 3), "torso": (n, 4), "view": (n, 3, 4)}.items():
             value = getattr(self, name)
             if value is not None and np.shape(value) != shape:
                 raise UserError(
@@ -122,6 +130,7 @@ class TrackedSequence:
             self.head,
             self.residual,
             None if self.torso is None else self.torso[index],
+            None if self.view is None else self.view[index],
         )
 
     def __iter__(self) -> Iterator[TrackedFrame]:
@@ -138,7 +147,7 @@ class TrackedSequence:
 
     def check(self, path: Path) -> None:
         """Look at the numbers, which may come from anywhere; UserError where they cannot be a face's motion."""
-        for name in (*PARAMETERS, "bbox", "crops", "torso", "residual"):
+        for name in (*PARAMETERS, "bbox", "crops", "torso", "view", "residual"):
             if (value := getattr(self, name)) is not None:
                 check_numbers(value, f"{path}: {name}")
         if self.status.dtype.kind not in "iu":
@@ -162,6 +171,10 @@ class TrackedSequence:
         values["fps"] = np.array([self.fps.numerator, self.fps.denominator], np.int64)
         values["head"], values["smoothed"], values["lost"] = self.head, self.smoothed, self.lost
         values["format"] = _FORMAT
+        if self.absent:
+            values["absent"] = np.array(self.absent)
+        if self.view is not None:
+            values["view"] = self.view
         save_arrays(target, values)
         return target
 
@@ -177,6 +190,7 @@ class TrackedSequence:
             values["fps"] = Fraction(int(values["fps"][0]), int(values["fps"][1]))
             values["head"], values["smoothed"] = str(values["head"]), bool(values["smoothed"])
             values["lost"] = int(values.get("lost", 0))
+            values["absent"] = tuple(name for name in PARAMETERS if name in values.get("absent", ()))
             values = {name: values[name] for name in (f.name for f in fields(cls)) if name in values}
             track = cls(**values)
             track.check(path)

@@ -55,6 +55,15 @@ def to_camera(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
     return vertices @ transform[..., :3] + transform[..., None, :, 3]
 
 
+def seen_from(transform: np.ndarray, view: np.ndarray | None) -> np.ndarray:
+    """Head to camera (3, 4) of a camera that was moved by a view (3, 4); the transform itself where it was not."""
+    if view is None:
+        return transform
+    rotation = transform[:, :3].astype(np.float64) @ view[:, :3]
+    shift = transform[:, 3].astype(np.float64) @ view[:, :3] + view[:, 3]
+    return np.concatenate([rotation, shift[:, None]], 1).astype(np.float32)
+
+
 def to_rays(pixels: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
     """x / z and y / z in the camera frame (..., 2) under pixels (..., 2): the inverse of `to_pixels`."""
     return (1 - (2 * pixels + 1) / size) / FOCAL

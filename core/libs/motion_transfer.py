@@ -3,6 +3,9 @@
 absolute: the source takes the driver's pose, expression, jaw and eyes as they are. relative: it takes how they differ
 from the driver's own resting state, on top of the source's; turns are softly limited, those away from the camera more
 than those towards it, because one photo shows one side of a head.
+
+A driver that says nothing of the eyes, the jaw or the place of the head (`TrackedSequence.absent`) leaves them to the
+source. How it turns the head is then counted from the front: absolute motion adds it to the source's own pose.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE, STABLE
-from core.libs.geometry import head_angles, head_rotation, to_camera, to_pixels, to_rays
+from core.libs.geometry import FLIP, head_angles, head_rotation, to_camera, to_pixels, to_rays
 
 _OPENINGS = (LIP_PAIRS, EYE_PAIRS["left"], EYE_PAIRS["right"])
 MODES = ("auto", "relative", "absolute")
@@ -51,12 +54,21 @@ class MotionTransfer:
         # The published network was trained on, and upstream plays, the driver's parameters as they are.
         usual = "absolute" if source.head == "flame" else "relative"
         mode = usual if self.mode == "auto" else self.mode
+        own = {name: getattr(source, name) for name in ("posecode", "eyecode") if name in driver.absent}
+        driver = driver.with_parameters(
+            {n: np.repeat(v[None].astype(np.float32), len(driver), 0) for n, v in own.items()}
+        )
         moved = self._absolute(source, driver) if mode == "absolute" else self._relative(source, driver)
         if moved.torso is not None:  # the photo's shoulders are where they are when the head is where the photo has it
             moved = replace(moved, torso=moved.torso - moved.torso[_resting_index(source, moved)])
         return replace(moved, shapecode=source.shapecode[None], residual=source.residual)
 
     def _absolute(self, source: TrackedFrame, driver: TrackedSequence) -> TrackedSequence:
+        if "transform_matrix" in driver.absent:
+            own = source.transform_matrix.astype(np.float32)
+            turns = (driver.transform_matrix[..., :3] * FLIP.astype(np.float32)) @ own[:, :3]
+            places = np.broadcast_to(own[:, 3:], (len(driver), 3, 1))
+            return replace(driver, transform_matrix=np.concatenate([turns, places], -1))
         if source.head != "open" or source.residual is None:
             return driver
         # A photo and a clip of one person are fitted slightly apart. Where the driver has a frame that shows the very
@@ -94,6 +106,9 @@ class MotionTransfer:
         # One picture has no resting state to count from: the source takes over what it shows.
         neutral = neutral_frame(driver) if len(driver) > 1 else 0
         rest = driver[neutral] if len(driver) > 1 else source
+        if len(driver) == 1 and "transform_matrix" in driver.absent:  # the turn itself, and no shift
+            front = np.concatenate([np.diag(FLIP), driver.transform_matrix[0, :, 3:]], 1)
+            rest = replace(source, transform_matrix=front)
         # Angle by angle: a delta composed about the camera's axes would nod a turned head to the side.
         angles = head_angles(driver.transform_matrix[..., :3].astype(np.float64))
         delta = angles - head_angles(rest.transform_matrix[:, :3].astype(np.float64))

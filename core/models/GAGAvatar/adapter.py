@@ -13,6 +13,7 @@ from torch import Tensor
 from core.data.records import TrackedFrame, TrackedSource
 from core.device import torch_threads, upload
 from core.errors import UserError
+from core.libs.geometry import seen_from
 from core.models.rasterizer import warm_up
 
 from .detail import source_detail, with_detail
@@ -90,17 +91,20 @@ class PublishedAvatar:
         transform_matrix: np.ndarray,
         detail: float = 0.0,
         torso: np.ndarray | None = None,
+        view: np.ndarray | None = None,
     ) -> Tensor:
         """The picture (3, 512, 512) in 0..1 of FLAME's vertices (5023, 3) under a transform (3, 4).
 
         It is on the network's device and, on CUDA, may still be under way: `core.device.on_host` fetches pictures
         while the next ones are drawn.
 
+        `view` (3, 4): from the transform's camera to the one that draws; None: the same one.
         `detail` (0..1): how much of what the photo shows and the network does not is added. `torso` is for avatars with
         shoulders of their own and is not read.
         """
         assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
-        moved, transform = upload(_tensor(vertices), self.network.device), _tensor(transform_matrix)
+        moved = upload(_tensor(vertices), self.network.device)
+        transform = _tensor(seen_from(transform_matrix, view))
         with torch_threads(self._threads):
             if detail == 0:
                 return self.network.render(avatar.network, moved, transform)

@@ -16,7 +16,7 @@ import torch
 from core.data.records import FOCAL, IMAGE_SIZE, TrackedSource
 from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
-from core.libs.geometry import NECK, sway, to_camera, to_pixels
+from core.libs.geometry import NECK, seen_from, sway, to_camera, to_pixels
 from core.libs.surface import Sheet, cover, lift
 from core.models.LiftedAvatar.binding import carry, compose, pixel_spread
 from core.models.LiftedAvatar.detail import detail_weight, missing_detail
@@ -202,11 +202,13 @@ class LiftedAvatar:
         transform_matrix: np.ndarray,
         detail: float = 0.0,
         torso: np.ndarray | None = None,
+        view: np.ndarray | None = None,
     ) -> torch.Tensor:
         """The picture (3, 512, 512) in 0..1 of the head's vertices (V, 3) under a transform (3, 4).
 
         `torso` (4,): how the shoulders moved since the avatar's anchor, see `TrackedFrame`; None: only as the neck
         takes them along. `detail`: how much of the photo's own detail is added, 0 to 1; see `source_detail_fade`.
+        `view` (3, 4): from the camera of transform and anchor to the one that draws; None: the same one.
         """
         colors = avatar.colors
         if detail:  # the splat is linear in the colours: one pass draws both
@@ -217,6 +219,8 @@ class LiftedAvatar:
                 np.copyto(colors := avatar.buffers["colors"], avatar.colors)
             close_lids(colors, avatar.shut, gaps)
         points = self.move(avatar, vertices, transform_matrix, torso)
+        if view is not None:
+            points, transform_matrix = to_camera(points, view), seen_from(transform_matrix, view)
         image, _ = self._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL, colors)
         face = vertices[: topo.N_POINTS].astype(np.float64)
         pixels = to_pixels(to_camera(face, transform_matrix))
