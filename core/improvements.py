@@ -70,13 +70,16 @@ class Improvements:
             source: the photo. track: the driver's own parameters. motion: what the transfer made of them, as long.
             head: the head model of all three.
         """
+        if self._options.take == "pose":  # the face is the photo's
+            return motion
         # Asked for as they are, the driver's expressions are another matter: the same person's, mostly.
         if self._has("expression_opt") and self._options.motion != "absolute":
             from core.libs.expression_optimizer import ExpressionOptimizer
 
             optimizer = ExpressionOptimizer(gain=self._options.expression_gain, head=head)
             motion = optimizer.transfer(source, track, motion, head)
-        if self._has("gaze_correct"):
+        # Where a driver says nothing of its eyes, there is nowhere that they look.
+        if self._has("gaze_correct") and (self._options.gaze_target == "camera" or "eyecode" not in track.absent):
             from core.libs.gaze_corrector import RESPONSE, SAME_FACE_RESPONSE, steady_gaze, transfer_gaze
 
             # The driver's eyes as they are, then: they are not to look elsewhere, but to hold still.

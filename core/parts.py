@@ -107,8 +107,8 @@ def _lifted(options: Options) -> tuple[Avatar, Head, None, None, _Convert]:
         flame = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
         if not flame.is_file():
             raise UserError(
-                f"{came_from} was tracked for the flame head, and {flame}, to which the built-in head is fitted to play "
-                f"it, is not there: fetch it with `python -m core.assets`"
+                f"{came_from} was tracked for the flame head: to play it, the built-in head is fitted to {flame}, "
+                f"which is not there; fetch it with `python -m core.assets`"
             )
         return CodeMap.fit(FLAMEModel(path=flame), head).run(track)
 

@@ -2,15 +2,15 @@
 
     read_motion(Path("speech.pt"))  # an array (N, 106): 100 of expression, 3 of the head's turn, 3 of the jaw
 
-or named arrays: `expcode` (N, 100) (also `exp`, `expression`), and where there are any `posecode` (N, 6) (also `pose`),
-`eyecode` (N, 6), `shapecode` (300,) and `transform_matrix` (N, 3, 4), as upstream's tracked records name them, and `fps`.
-Rotations are axis-angle in radians.
+or named arrays: `expcode` (N, 100), also called `exp` or `expression`, and where there are any `posecode` (N, 6), also
+called `pose`, `eyecode` (N, 6), `shapecode` (300,) and `transform_matrix` (N, 3, 4), as upstream's tracked records name
+them, and `fps`. Rotations are axis-angle in radians.
 
 The first three numbers of a pose turn the head. Upstream's tracked records keep them zero and have the pose in
-`transform_matrix`; programs that make motion from sound (ARTalk, Chu et al. 2025) write them and have no transform. Both
-become one here: the turn goes into `transform_matrix`, about the origin of FLAME's space, as ARTalk draws it, and is
-zero in the posecode. Of a file without transforms only the turn is known then, from the front; it is said to be `absent`
-from the track, and the photo's own pose and place stand for it (`core.libs.motion_transfer`).
+`transform_matrix`; programs that make motion from sound (ARTalk, Chu et al. 2025) write them and have no transform.
+Both become one here: the turn goes into `transform_matrix`, about the origin of FLAME's space, as ARTalk draws it, and
+is zero in the posecode. Of a file without transforms only the turn is known then, from the front; the transform is said
+to be `absent`, and the photo's own pose and place stand for it (`core.libs.motion_transfer`).
 
 Everything in such a file comes from elsewhere and is read as data: pickles by `core.data.safe_pickle`, torch's files
 with `weights_only`, numpy's without objects.

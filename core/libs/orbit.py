@@ -1,8 +1,8 @@
 """A camera that swings round the head.
 
 What the motion shows is seen by the camera of the photo. A view is the step from that camera's frame to the frame of
-one that was moved, in the convention of all transforms here: `q = p @ view[:, :3] + view[:, 3]`. As the camera moves and
-not the head, all that is drawn turns together, shoulders and hair too.
+one that was moved, in the convention of all transforms here: `q = p @ view[:, :3] + view[:, 3]`. As the camera moves
+and not the head, all that is drawn turns together, shoulders and hair too.
 """
 
 from __future__ import annotations
