@@ -57,6 +57,14 @@ class Options:
             metavar="DRIVER",
         ),
     )
+    resume_path: Path = field(
+        default=DEFAULT_CHECKPOINT,
+        metadata=_about("checkpoint of the GAGAvatar network", group="input", short="-r", metavar="FILE"),
+    )
+    force_retrack: bool = field(
+        default=False,
+        metadata=_about("track again, even where a result is in the cache", group="input", short="-f"),
+    )
     audio: Path | None = field(
         default=None,
         metadata=_about(
@@ -65,14 +73,6 @@ class Options:
             group="input",
             metavar="FILE",
         ),
-    )
-    resume_path: Path = field(
-        default=DEFAULT_CHECKPOINT,
-        metadata=_about("checkpoint of the GAGAvatar network", group="input", short="-r", metavar="FILE"),
-    )
-    force_retrack: bool = field(
-        default=False,
-        metadata=_about("track again, even where a result is in the cache", group="input", short="-f"),
     )
     model: Literal["auto", "lifted", "gagavatar"] = field(
         default="auto",
@@ -247,11 +247,18 @@ class Options:
 
     @property
     def label(self) -> str:
-        """What is on, for names: `variants`, `enhanced` for all, `temporal_detail` for these, nothing for none."""
-        if self.variants:
-            return "variants"
+        """What is on, for names: `variants`, `enhanced` for all, `temporal_detail` for these, nothing for none.
+
+        What is taken and an orbit follow: `take-pose`, `orbit`.
+        """
         wanted = [name for name in FLOW if self.wants(name)]
-        return "enhanced" if len(wanted) == len(FLOW) else "_".join(map(short, wanted))
+        if self.variants:
+            words = ["variants"]
+        else:
+            words = ["enhanced"] if len(wanted) == len(FLOW) else [short(name) for name in wanted]
+        if self.take != "all":
+            words.append(f"take-{self.take}")
+        return "_".join([*words, "orbit"] if self.orbit else words)
 
 
 def short(improvement: str) -> str:

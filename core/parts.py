@@ -96,23 +96,13 @@ _Convert = Callable[..., TrackedSequence]
 
 def _lifted(options: Options) -> tuple[Avatar, Head, None, None, _Convert]:
     from core.libs.flame_model import FLAMEModel
+    from core.libs.flame_model.code_map import to_open
     from core.models.LiftedAvatar.models import LiftedAvatar
 
     red, green, blue = options.background_rgb
-    head = FLAMEModel()
-
-    def to_open(track: TrackedSequence, came_from: Path) -> TrackedSequence:
-        from core.libs.flame_model.code_map import CodeMap
-
-        flame = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
-        if not flame.is_file():
-            raise UserError(
-                f"{came_from} was tracked for the flame head: to play it, the built-in head is fitted to {flame}, "
-                f"which is not there; fetch it with `python -m core.assets`"
-            )
-        return CodeMap.fit(FLAMEModel(path=flame), head).run(track)
-
-    return LiftedAvatar(background=(red / 255, green / 255, blue / 255)), head, None, None, to_open
+    avatar = LiftedAvatar(background=(red / 255, green / 255, blue / 255))
+    flame = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
+    return avatar, FLAMEModel(), None, None, lambda track, came_from: to_open(track, flame, came_from)
 
 
 def _network(options: Options) -> tuple[Avatar, Head, Path, _Convert, None]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import av
 import bad_folders
+import bad_motion
 import bad_options
 import bad_pictures
 import bad_videos
@@ -30,7 +31,7 @@ from core.data.video import VideoReader
 from core.parts import Parts, default_parts
 from inference import main
 
-REFUSED = bad_pictures.REFUSED | bad_videos.REFUSED | bad_folders.REFUSED | bad_options.REFUSED
+REFUSED = bad_pictures.REFUSED | bad_videos.REFUSED | bad_folders.REFUSED | bad_motion.REFUSED | bad_options.REFUSED
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,7 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
     The tracker is the real one, opened once for all cases; the avatar is a grey picture.
     """
     from core.libs.flame_model import FLAMEModel
+    from core.libs.flame_model.code_map import to_open
     from core.libs.motion_transfer import MotionTransfer
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
@@ -79,7 +81,11 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
         def driver(path, force, advance):
             return track_driver(path, tracker=tracker, cache=cache, force=force, progress=advance)
 
-        return Parts(source, driver, crop_image, MotionTransfer(options.motion).run, FLAMEModel(), FlatAvatar())
+        def codes(track, came_from):
+            return to_open(track, Path("assets/FLAME_with_eye.pt"), came_from)
+
+        transfer, head = MotionTransfer(options.motion).run, FLAMEModel()
+        return Parts(source, driver, crop_image, transfer, head, FlatAvatar(), to_open=codes)
 
     def call(*arguments) -> tuple[int, str, list[TrackedSource]]:
         code = main([str(argument) for argument in arguments])

@@ -53,10 +53,10 @@ def test_command_line_wins_over_yaml_over_defaults(tmp_path):
 
 
 def test_yaml_can_hold_every_option(tmp_path):
-    values = {"image_path": "a", "driver_path": "b", "output": "c"}
+    values = {"image_path": "a", "driver_path": "b", "output": "c", "audio": "d"}
     lines = [f"{f.name}: {values.get(f.name, f.default)}" for f in fields(Options) if f.name not in IMPROVEMENTS]
     options = load_options(["--config", write(tmp_path, "\n".join(lines))])
-    assert options == Options("a", "b", output="c")
+    assert options == Options("a", "b", output="c", audio="d")
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("configs/*.yaml")), ids=lambda path: path.name)
@@ -143,6 +143,8 @@ def test_an_output_that_ends_in_a_slash_stays_a_folder(tmp_path):
         (["--enhanced"], "enhanced"),
         ([f"--{name}" for name in IMPROVEMENTS], "enhanced"),
         (["--enhanced", "--no-gaze-correct"], "temporal_expression_detail"),
+        (["--take", "pose"], "take-pose"),
+        (["--enhanced", "--orbit", "20", "--take", "expression"], "enhanced_take-expression_orbit"),
     ],
 )
 def test_names_of_what_is_on(flags, label):

@@ -115,6 +115,29 @@ class CodeMap:
         return np.concatenate([turned, (self.scale * shift - self.origin @ turned)[..., None]], -1)
 
 
+def to_open(track: TrackedSequence, flame: Path, came_from: Path) -> TrackedSequence:
+    """FLAME's codes as the open head's, by a map that is fitted for it.
+
+    Args:
+        track: of FLAME. flame: its file. came_from: the driver, for messages.
+    Raises:
+        UserError: the file is not there, or not FLAME's.
+    """
+    if not flame.is_file():
+        raise UserError(
+            f"{came_from} was tracked for the flame head: to play it, the built-in head is fitted to {flame}, which is "
+            f"not there; fetch it with `python -m core.assets`"
+        )
+    return _fitted_to(flame).run(track)
+
+
+def _fitted_to(path: Path) -> CodeMap:
+    flame = FLAMEModel(path=path)
+    if flame.embedding is None:
+        raise UserError(f"{path} is not FLAME's file: it has no landmarks; fetch it with `python -m core.assets`")
+    return CodeMap.fit(flame, FLAMEModel())
+
+
 def _displacements(head: FLAMEModel) -> np.ndarray:  # (103, V, 3)
     """What a unit of each expression code, and of the jaw's turn about each axis, moves on the mean face."""
     zeros = {"shapecode": 300, "expcode": 100, "posecode": 6, "eyecode": 6}
@@ -184,10 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if not path.is_file():
             raise UserError(f"{path} is not there: the map is fitted to it; fetch it with `python -m core.assets`")
-        flame = FLAMEModel(path=path)
-        if flame.embedding is None:
-            raise UserError(f"{path} is not FLAME's file: it has no landmarks")
-        fitted = CodeMap.fit(flame, FLAMEModel())
+        fitted = _fitted_to(path)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
