@@ -27,6 +27,11 @@ class Run:
         tracked = self.inputs.tracked
         return self.inputs.kind == "image" or (tracked is not None and len(tracked.track) == 1)
 
+    @property
+    def looks(self) -> bool:
+        """Whether the driver says anything of its eyes."""
+        return self.inputs.tracked is None or "eyecode" not in self.inputs.tracked.track.absent
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -53,6 +58,12 @@ _VIDEO = Condition(lambda run: run.inputs.kind != "image", "a picture is written
 _SMOOTHS = Condition(lambda run: run.options.smooth_strength > 0, "--smooth-strength 0 smooths nothing")
 _DETAILS = Condition(lambda run: run.options.detail_strength > 0, "--detail-strength 0 brings nothing back")
 _TURNS = Condition(lambda run: run.options.gaze_strength > 0, "--gaze-strength 0 turns no eye")
+_FACE = Condition(lambda run: run.options.take != "pose", "--take pose leaves the face to the photo")
+_EYES = Condition(lambda run: run.looks or run.options.gaze_target == "camera", "the driver's file knows no eyes")
+_SEES_TO_EYES = Condition(
+    lambda run: not run.options.no_eye_enhance or (_FACE.holds(run) and _EYES.holds(run)),
+    "eyes are the photo's and --no-eye-enhance leaves their picture as it is",
+)
 _AVERAGE = Condition(lambda run: run.options.smooth_filter == "ema", "it is of --smooth-filter ema")
 
 ALWAYS: tuple[Condition, ...] = ()
@@ -66,20 +77,23 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "model": ALWAYS,
     "accept_flame_license": (_NETWORK,),
     "device": ALWAYS,  # one that cannot be had is refused
+    "audio": ALWAYS,  # for a picture it is refused
     "motion": ALWAYS,
+    "take": ALWAYS,
+    "orbit": ALWAYS,
     "enhanced": (_ONE_RESULT, _ANY_IMPROVEMENT),
     "temporal_smooth": (_ONE_RESULT, _OVER_TIME),
     "detail_enhance": (_ONE_RESULT,),
-    "expression_opt": (_ONE_RESULT, _RELATIVE),
-    "gaze_correct": (_ONE_RESULT,),
+    "expression_opt": (_ONE_RESULT, _RELATIVE, _FACE),
+    "gaze_correct": (_ONE_RESULT, _SEES_TO_EYES),
     "smooth_strength": (_is_on("temporal_smooth"), _OVER_TIME),
     "smooth_filter": (_is_on("temporal_smooth"), _OVER_TIME, _SMOOTHS),
     "smooth_alpha": (_is_on("temporal_smooth"), _OVER_TIME, _SMOOTHS, _AVERAGE),
     "detail_strength": (_is_on("detail_enhance"),),
     "no_source_detail": (_is_on("detail_enhance"), _DETAILS),
-    "expression_gain": (_is_on("expression_opt"), _RELATIVE),
-    "gaze_strength": (_is_on("gaze_correct"),),
-    "gaze_target": (_is_on("gaze_correct"), _TURNS),
+    "expression_gain": (_is_on("expression_opt"), _RELATIVE, _FACE),
+    "gaze_strength": (_is_on("gaze_correct"), _FACE, _EYES),
+    "gaze_target": (_is_on("gaze_correct"), _TURNS, _FACE, _EYES),
     "no_eye_enhance": (_is_on("gaze_correct"),),
     "output": ALWAYS,
     "layout": (_ONE_ROW,),

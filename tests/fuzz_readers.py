@@ -27,6 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+_ARCHIVES = ("record", "archive")  # zip files
 _BATCH = 250  # files for one process
 _SECONDS = 20  # for one file
 _MEMORY = 8 << 30
@@ -55,7 +56,7 @@ def fuzz(files: int, seed: int, folder: Path) -> Found:
             kind, name, data = draw.choice(good)
             other = draw.choice([d for k, _, d in good if k == kind])
             path = folder / f"{number:06}-{kind}-{name}"
-            path.write_bytes(changed_inside(data, draw) if kind == "record" else changed(data, other, draw))
+            path.write_bytes(changed_inside(data, draw) if kind in _ARCHIVES else changed(data, other, draw))
             names.append(path.name)
         _read_all(folder, names, found)
     return found
@@ -189,7 +190,13 @@ def make_readers(folder: Path) -> dict[str, Callable[[Path], object]]:
         kind_of(path)
         read_image(path)
 
+    def codes(path: Path) -> None:
+        if kind_of(path) == "motion":
+            DriverData.from_motion(path)
+
     return {
+        "codes": codes,
+        "archive": codes,
         "picture": photo,
         "video": video,
         "record": lambda path: DriverData.from_folder(ours(path)),
@@ -250,6 +257,17 @@ def good_files() -> list[tuple[str, str, bytes]]:
         good.append(("lmdb", "data.mdb", (folder / "lmdb/data.mdb").read_bytes()))
         good.append(("yaml", "default.yaml", (ROOT / "configs/default.yaml").read_bytes()))
         torch.save({"model": {"a.weight": torch.ones(3, 4), "b": torch.zeros(7)}}, folder / "net.pt")
+        values = np.random.default_rng(0).normal(size=(4, 106)).astype(np.float32)
+        named = {"expcode": values[:, :100], "posecode": values[:, 100:], "fps": np.array(30)}
+        np.save(folder / "c.npy", values)
+        torch.save(torch.from_numpy(values), folder / "old.pt", _use_new_zipfile_serialization=False)
+        torch.save({name: torch.from_numpy(value) for name, value in named.items()}, folder / "c.pt")
+        np.savez_compressed(folder / "c.npz", **named)
+        (folder / "c.pkl").write_bytes(pickle.dumps(named))
+        for path in ("c.npy", "old.pt", "c.pkl"):
+            good.append(("codes", path, (folder / path).read_bytes()))
+        for path in ("c.pt", "c.npz"):
+            good.append(("archive", path, (folder / path).read_bytes()))
         good.append(("weights", "net.pt", (folder / "net.pt").read_bytes()))
     return good
 

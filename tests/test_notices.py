@@ -51,6 +51,11 @@ SILENT = [
     ("gaze_strength", 1.0, {"enhanced": True, "gaze_correct": False}),
     ("gaze_target", "camera", {}),
     ("gaze_target", "camera", {"gaze_correct": True, "gaze_strength": 0}),
+    ("expression_opt", True, {"take": "pose"}),
+    ("expression_gain", 2.0, {"enhanced": True, "take": "pose"}),
+    ("gaze_correct", True, {"take": "pose", "no_eye_enhance": True}),
+    ("gaze_strength", 1.0, {"gaze_correct": True, "take": "pose"}),
+    ("gaze_target", "camera", {"gaze_correct": True, "take": "pose"}),
     ("no_eye_enhance", True, {"expression_opt": True}),
     ("layout", "result", {"variants": True}),
     ("keep_partial", True, {"picture": True}),
@@ -74,6 +79,12 @@ ACTING = [
     ("expression_gain", 2.0, {"expression_opt": True, "motion": "relative"}),
     ("gaze_strength", 1.0, {"gaze_correct": True}),
     ("gaze_target", "camera", {"enhanced": True}),
+    ("gaze_correct", True, {"take": "pose"}),
+    ("expression_opt", True, {"take": "expression"}),
+    ("gaze_target", "camera", {"enhanced": True, "take": "expression"}),
+    ("temporal_smooth", True, {"take": "pose"}),
+    ("temporal_smooth", True, {"take": "expression"}),
+    ("detail_strength", 2.0, {"detail_enhance": True, "take": "pose"}),
     ("no_eye_enhance", True, {"enhanced": True}),
     ("layout", "result", {}),
     ("keep_partial", True, {}),
@@ -218,3 +229,16 @@ def test_a_folder_tracked_from_one_picture_is_one(folders):
     tracked = DriverData.from_folder(folders[1])
     run = Run(Options(temporal_smooth=True), Inputs(PHOTO, folders[1], "folder", tracked), "lifted")
     assert notices(run) == ["--temporal-smooth has no effect: the driver is a single picture"]
+
+
+def test_a_file_that_knows_no_eyes_has_none_to_follow(tmp_path):
+    np.save(tmp_path / "codes.npy", np.zeros((3, 106), np.float32))
+    codes = Inputs(PHOTO, tmp_path / "codes.npy", "motion", DriverData.from_motion(tmp_path / "codes.npy"))
+
+    def silent(*flags: str) -> list[str]:
+        return list(without_effect(Run(load_options(["--gaze-correct", *flags]), codes, "lifted")))
+
+    assert silent() == []  # their picture is made clearer
+    assert silent("--gaze-strength", "1") == ["gaze_strength"]
+    assert silent("--no-eye-enhance") == ["gaze_correct"]
+    assert silent("--gaze-strength", "1", "--gaze-target", "camera", "--no-eye-enhance") == []
