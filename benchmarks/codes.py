@@ -7,11 +7,13 @@ codes leave of every frame's points added back. The issue allows 0.1 dB and 0.2 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks._inputs import add_inputs, command, find_clips
 from benchmarks._truth import on_black
 from core.data.video import VideoReader
 from core.evaluation.metrics import akd, psnr
@@ -23,18 +25,19 @@ from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.libs.tracker.track import track_points, track_source_image
 from core.models.LiftedAvatar.models import LiftedAvatar
 
+CLIPS = ("obama", "d10")
+
 
 def main() -> None:
     """Measure and print a row a clip."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--clips", nargs="+", default=["obama", "d10"])
+    add_inputs(parser, CLIPS)
     parser.add_argument("--stride", type=int, default=3)
     arguments = parser.parse_args()
-    for clip in arguments.clips:
-        codes, points = measure(arguments.data / "drivers" / f"{clip}.mp4", arguments.stride)
+    for clip in find_clips(arguments.clips, arguments.data, CLIPS):
+        codes, points = measure(clip, arguments.stride)
         print(
-            f"{clip}: codes {codes[0]:.2f} dB {codes[1]:.2f} px, points {points[0]:.2f} dB {points[1]:.2f} px; "
+            f"{clip.stem}: codes {codes[0]:.2f} dB {codes[1]:.2f} px, points {points[0]:.2f} dB {points[1]:.2f} px; "
             f"the codes cost {points[0] - codes[0]:+.3f} dB and {codes[1] - points[1]:+.3f} px",
             flush=True,
         )
@@ -76,4 +79,4 @@ def measure(path: Path, stride: int) -> tuple[tuple[float, float], tuple[float, 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

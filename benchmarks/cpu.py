@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks import _report as report
+from benchmarks._inputs import add_data, find_clips
 from benchmarks._network import network_stages
 from benchmarks.rasterizer import alpha_scene, surface_scene
 from core.data.records import TrackedSequence
@@ -36,7 +37,6 @@ from core.options import Options
 from core.parts import default_parts
 from core.pipeline import Pipeline, to_image
 
-DATA = Path("../shared/data")
 OUT = Path("build/cpu")
 WARM_UP = 4  # rounds that are not counted
 SIZES = (256, 512, 768, 1024)
@@ -64,7 +64,7 @@ class Row:
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     """Run the benchmark, print its tables, write its files."""
     args = _parser().parse_args(arguments)
-    clip = Path(args.clip) if Path(args.clip).suffix else args.data / "drivers" / f"{args.clip}.mp4"
+    (clip,) = find_clips(args.clip and [args.clip], args.data, ["obama"])
     options = Options(lossless_first_frame(clip), clip, model="lifted", quiet=True, no_watermark=True)
     print(f"{os.cpu_count()} cores, torch on {torch.get_num_threads()} threads, numba on {numba.get_num_threads()}")
     rows: list[Row] = []
@@ -95,8 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu", description=__doc__.split("\n")[0])
-    parser.add_argument("--clip", default="obama", metavar="CLIP", help="a name in the data, or a file")
-    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ in it (default: {DATA})")
+    parser.add_argument("--clip", metavar="CLIP", help="a name in the data, or a file (default: obama)")
+    add_data(parser)
     parser.add_argument("--frames", type=int, default=40, metavar="N", help="frames timed (default: 40)")
     parser.add_argument("--repeats", type=int, default=9, metavar="N", help="of each raster (default: 9)")
     parser.add_argument("--checkpoint", type=Path, default=Options().resume_path, help="the network's weights")
@@ -341,4 +341,4 @@ def _shown(ms: float) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import _report as report
+from benchmarks._inputs import add_inputs, command, find_clips, find_photos
 from benchmarks._performance import Performance, frame_indices
 from benchmarks._truth import BUILD, track_faces
 from core.data.records import SEEN
@@ -29,7 +31,6 @@ from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import load_options
 from core.pipeline import default_parts
 
-DATA = Path("../shared/data")
 CLIPS = ("obama", "d10")
 FOUND = 0.98
 MEASURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -48,8 +49,7 @@ LIMITS = {"yaw": 0.95, "pitch": 0.95, "roll": 0.95, "mouth": 0.93, "eyes": 0.85,
 def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     """Run the benchmark and print its tables."""
     args, rest = _parser().parse_known_args(arguments)
-    sources = args.sources or _faces(args.data / "sources")
-    clips = [Path(c) if Path(c).suffix else args.data / "drivers" / f"{c}.mp4" for c in args.clips]
+    clips, sources = find_clips(args.clips, args.data, CLIPS), find_photos(args.sources, args.data)
     tracker = MediaPipeTracker()
     parts, rows, results = None, [], {}
     for clip in clips:
@@ -80,19 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cross_identity", description=__doc__.split("\n")[0])
-    parser.add_argument("--sources", nargs="+", type=Path, metavar="PHOTO", help="default: all faces in the data")
-    parser.add_argument("--clips", nargs="+", default=list(CLIPS), metavar="CLIP", help="names in the data, or files")
-    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ and sources/ ({DATA})")
+    add_inputs(parser, CLIPS, photos=True)
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of every clip")
     parser.add_argument("--stride", type=int, default=1, metavar="K", help="only every K-th frame")
     parser.add_argument("--dump", type=Path, metavar="DIR", help="write a contact sheet for every pair")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table")
     return parser
-
-
-def _faces(folder: Path) -> list[Path]:
-    """The photos in a folder; what is no face by its name is left out."""
-    return [p for p in sorted(folder.iterdir()) if p.suffix in (".jpg", ".png") and not p.stem.startswith("not_")]
 
 
 def _measure(
@@ -159,4 +152,4 @@ def _dump(path: Path, performance: Performance, clip: Path, images: dict[int, np
 
 if __name__ == "__main__":
     BUILD.mkdir(parents=True, exist_ok=True)
-    main()
+    sys.exit(command(main))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,9 +23,10 @@ import numpy as np
 import torch
 
 from benchmarks import _report as report
+from benchmarks._inputs import add_inputs, command, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, to_image
 from benchmarks._truth import Truth
-from benchmarks.self_reenactment import CLIPS, DATA
+from benchmarks.self_reenactment import CLIPS
 from core.evaluation import metrics
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
@@ -84,17 +86,16 @@ class Detailed:
 def main(arguments: Sequence[str] | None = None) -> list[Result]:
     """Run the benchmark and print its tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detail", description=__doc__.split("\n")[0])
-    parser.add_argument("--clips", nargs="+", default=list(CLIPS), metavar="CLIP", help="names in the data, or files")
-    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ in it (default: {DATA})")
+    add_inputs(parser, CLIPS)
     parser.add_argument("--stride", type=int, default=10, metavar="K", help="only every K-th frame (default: 10)")
     parser.add_argument("--strength", type=float, default=1.0, help="multiplies both halves' strength (default: 1)")
     parser.add_argument("--dump", type=Path, metavar="DIR", help="write faces off, on and true, twice as large")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all scores of all frames")
     args = parser.parse_args(arguments)
+    clips = find_clips(args.clips, args.data, CLIPS)
     torch.set_num_threads(1)  # as the pipeline does
     tracker, parts, results = MediaPipeTracker(), None, []
-    for clip in args.clips:
-        path = Path(clip) if Path(clip).suffix else args.data / "drivers" / f"{clip}.mp4"
+    for path in clips:
         options = ["-i", str(lossless_first_frame(path)), "-d", str(path), "--model", "lifted", "--motion", "absolute"]
         options = load_options([*options, "--quiet"])
         parts = parts or default_parts(options)
@@ -219,4 +220,4 @@ def _dump(folder: Path, name: str, performance: Performance, truth: Truth, stren
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import _report as report
+from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import Performance, frame_indices
 from benchmarks._truth import settled_points, track_faces
 from core.data.records import IMAGE_SIZE, SEEN, TrackedSequence
@@ -40,7 +41,6 @@ from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import load_options
 from core.pipeline import Parts, default_parts
 
-DATA = Path("../shared/data")
 CLIPS = ("obama", "d10", "d13")
 FEATURES = ("mouth", "eyes", "brows", "smile")
 COLUMNS = ("error", *FEATURES, "r mouth", "r eyes", "amount mouth", "amount eyes", "blink", "shut")
@@ -50,8 +50,7 @@ _BROWS = ((105, (33, 133)), (334, (362, 263)))
 def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, dict[str, float]]]:
     """Run the benchmark and print its tables."""
     args = _parser().parse_args(arguments)
-    photos = [p for p in sorted((args.data / "sources").iterdir()) if not p.stem.startswith("not_")]
-    sources, clips = args.sources or photos, [args.data / "drivers" / f"{c}.mp4" for c in args.clips]
+    clips, sources = find_clips(args.clips, args.data, CLIPS), find_photos(args.sources, args.data)
     parts = default_parts(load_options(["-i", str(sources[0]), "-d", str(clips[0]), "--quiet"]))
     results = _by_codes(sources, clips, parts) if args.codes else _by_pictures(sources, clips, parts, args)
     for name, value in results.pop("settings", {}).items():
@@ -71,9 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, dict[str
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.expression", description=__doc__.split("\n")[0])
-    parser.add_argument("--sources", nargs="+", type=Path, metavar="PHOTO", help="default: all faces in the data")
-    parser.add_argument("--clips", nargs="+", default=list(CLIPS), metavar="CLIP", help="names in the data")
-    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ and sources/ ({DATA})")
+    add_inputs(parser, CLIPS, photos=True)
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of every clip")
     parser.add_argument("--stride", type=int, default=1, metavar="K", help="only every K-th frame")
     parser.add_argument("--codes", action="store_true", help="compare the head models' openings; render nothing")
@@ -218,4 +215,4 @@ def _face_of(image: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

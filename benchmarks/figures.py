@@ -7,6 +7,7 @@ frame costs, stage by stage and flag by flag, on this machine (`benchmarks.cpu`)
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from benchmarks import _report as report
 from benchmarks import cpu
+from benchmarks._inputs import command
 from core.mesh_panel import MeshPanel
 from core.options import Options
 from core.parts import default_parts
@@ -53,18 +55,11 @@ def strip(path: Path) -> None:
 
 
 def _speed(folder: Path) -> None:
-    cpu.main(["--clip", str(_clip()), "--only", "lifted", "flags", "--out", str(folder)])
+    cpu.main(["--only", "lifted", "flags", "--out", str(folder)])
     (folder / "cpu.png").replace(folder / "speed.png")
     (folder / "cpu.json").replace(folder / "speed.json")
     print(folder / "speed.png")
 
 
-def _clip() -> Path:
-    clip = Path("../shared/data/drivers/obama.mp4")
-    if not clip.is_file():
-        raise SystemExit(f"{clip} is not here: `python -m benchmarks.cpu --clip YOURS.mp4` makes the speed plot")
-    return clip
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

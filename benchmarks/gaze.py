@@ -32,6 +32,7 @@ import numpy as np
 import torch
 
 from benchmarks import _report as report
+from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import frame_indices, lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import track_faces
 from core.data.records import SEEN, TrackedFrame, TrackedSequence, TrackedSource
@@ -48,7 +49,6 @@ from core.libs.tracker.track import sequence_from_points
 from core.options import load_options
 from core.pipeline import Parts, default_parts
 
-DATA = Path("../shared/data")
 CLIPS = ("obama", "d0", "d10", "d13", "d19", "s18")
 OPEN = 0.15  # eye aspect ratio from which an iris is believed
 HALF = 0.5
@@ -68,13 +68,12 @@ class Pair:
 def main(arguments: Sequence[str] | None = None) -> dict[str, Pair]:
     """Run the benchmark and print its tables."""
     args = _parser().parse_args(arguments)
+    clips = find_clips(args.clips, args.data, CLIPS)
+    wanted = args.sources and [Path(name) for name in args.sources if name != "self"]
+    sources = (["self"] if not args.sources or "self" in args.sources else []) + find_photos(wanted, args.data)
     tracker, results, rows, responses = MediaPipeTracker(), {}, [], []
-    sources = args.sources or [
-        "self",
-        *(p for p in sorted((args.data / "sources").glob("*.jpg")) if "not_" not in p.stem),
-    ]
     parts, clock = None, _Clock()
-    for clip in (args.data / "drivers" / f"{name}.mp4" for name in args.clips):
+    for clip in clips:
         options = load_options(["-i", str(lossless_first_frame(clip)), "-d", str(clip), "--model", "lifted", "--quiet"])
         parts = parts or default_parts(options)
         track = parts.track_driver(clip, False, lambda *_: None)
@@ -110,8 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Pair]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gaze", description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ and sources/ ({DATA})")
-    parser.add_argument("--clips", nargs="+", default=list(CLIPS), metavar="CLIP")
+    add_inputs(parser, CLIPS)
     parser.add_argument("--sources", nargs="+", metavar="PHOTO", help="files, or self; default: self and all photos")
     parser.add_argument("--stride", type=int, default=1, metavar="K", help="render only every K-th frame")
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames")
@@ -283,4 +281,4 @@ def _dump(path: Path, clip: Path, track: TrackedSequence, images: list[dict[int,
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

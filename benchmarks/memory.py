@@ -31,12 +31,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks import _report as report
+from benchmarks._inputs import add_data, command, find_clips
 from benchmarks._performance import lossless_first_frame
 from core.data.image import read_image, write_image
 from core.data.records import TrackedSequence
 from core.data.video import VideoWriter
 
-DATA = Path("../shared/data")
 DEMO_PHOTO, DEMO_DRIVER = Path("demos/examples/1.jpg"), Path("demos/drivers/obama")
 SHORT_SECONDS = 10
 _INTERVAL = 0.25  # seconds between two looks at what a run holds
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> float | None:
     args.output.mkdir(parents=True, exist_ok=True)
     ratio = None
     if args.minutes or args.large:
-        clip = Path(args.clip) if Path(args.clip).suffix else args.data / "drivers" / f"{args.clip}.mp4"
+        (clip,) = find_clips(args.clip and [args.clip], args.data, ["obama"])
         source = args.source or lossless_first_frame(clip)
     if args.minutes:
         ratio = _lengths(source, clip, args)
@@ -235,8 +235,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=10, help="length of the long driver (default: 10; 0: none)")
     parser.add_argument("--source", type=Path, metavar="PHOTO", help="default: the clip's first frame")
-    parser.add_argument("--clip", default="obama", metavar="CLIP", help="a name in the data, or a file")
-    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ in it (default: {DATA})")
+    parser.add_argument("--clip", metavar="CLIP", help="a name in the data, or a file (default: obama)")
+    add_data(parser)
     parser.add_argument("--options", default="", metavar="TEXT", help="more options of the runs: '--enhanced'")
     parser.add_argument("--large", action="store_true", help="a 4K photo and driver too")
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="that many runs in one process too")
@@ -245,4 +245,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

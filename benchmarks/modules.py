@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -33,7 +34,8 @@ import numpy as np
 
 from benchmarks import _report as report
 from benchmarks import cpu
-from benchmarks.self_reenactment import CLIPS, DATA
+from benchmarks._inputs import add_inputs, command, find_clips
+from benchmarks.self_reenactment import CLIPS
 from core.data.records import IMAGE_SIZE
 from core.device import torch_threads
 from core.evaluation import metrics
@@ -64,10 +66,7 @@ Score = Callable[[np.ndarray], float]
 def main(arguments: Sequence[str] | None = None) -> dict[str, object]:
     """Run the benchmark, print its tables and return their numbers."""
     args = _parser().parse_args(arguments)
-    clips = [Path(c) if Path(c).suffix else args.data / "drivers" / f"{c}.mp4" for c in args.clips]
-    missing = [clip for clip in clips if not clip.is_file()]
-    if missing:
-        raise SystemExit(f"error: {missing[0]} does not exist: name clips with --clips, or their folder with --data")
+    clips = find_clips(args.clips, args.data, CLIPS)
     brisque = brisque_score()
     variants = [variant for variant in standard_variants() if not variant.name.startswith("without ")]
     found: dict[str, object] = {}
@@ -89,8 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, object]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.modules", description=__doc__.split("\n")[0])
-    parser.add_argument("--clips", nargs="+", default=list(CLIPS), metavar="CLIP", help="names in the data, or files")
-    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ in it (default: {DATA})")
+    add_inputs(parser, CLIPS)
     parser.add_argument("--stride", type=int, default=6, metavar="K", help="only every K-th frame (default: 6)")
     parser.add_argument("--frames", type=int, default=120, metavar="N", help="of each clip (default: 120)")
     parser.add_argument("--no-cost", action="store_true", help="leave out milliseconds and memory")
@@ -229,4 +227,4 @@ def peaks_of(options: Options, frames: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks import _report as report
+from benchmarks._inputs import command
 from core.models.GAGAvatar.models import N_VERTICES, GAGAvatar, NetworkAvatar
 from core.models.modules.style_unet_engine import FAITHFUL, StyleUNetEngine, fast_dtype
 from core.models.rasterizer import warm_up
@@ -143,4 +145,4 @@ def _large_convolution(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

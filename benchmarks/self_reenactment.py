@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,16 +22,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import _report as report
+from benchmarks._inputs import add_inputs, command, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, source_in_crop
 from benchmarks._truth import Truth, code_of, digest, on_black, settled_points, track_faces
 from core.data.records import load_arrays, save_arrays
+from core.errors import UserError
 from core.evaluation import metrics
 from core.evaluation.warp_baseline import PiecewiseAffineWarp
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import load_options
 from core.pipeline import default_parts
 
-DATA = Path("../shared/data")
 CLIPS = ("obama", "d0", "d10", "d13", "d19", "s18")
 BINS = (("0-3", 0, 3), ("3-6", 3, 6), ("6-12", 6, 12), ("> 12", 12, 999), ("> 6", 6, 999), ("all", 0, 999))
 SCORES = ("PSNR", "SSIM", "face PSNR", "AKD")
@@ -71,7 +73,7 @@ class Result:
 def main(arguments: Sequence[str] | None = None) -> list[Result]:
     """Run the benchmark and print its tables."""
     args, rest = _parser().parse_known_args(arguments)
-    paths = [Path(c) if Path(c).suffix else args.data / "drivers" / f"{c}.mp4" for c in args.clips]
+    paths = find_clips(args.clips, args.data, CLIPS)
     tracker = MediaPipeTracker()
     results, parts = [], None
     for path in paths:
@@ -102,8 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.self_reenactment", description=__doc__.split("\n")[0])
-    parser.add_argument("--clips", nargs="+", default=list(CLIPS), metavar="CLIP", help="names in the data, or files")
-    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ in it (default: {DATA})")
+    add_inputs(parser, CLIPS)
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of every clip")
     parser.add_argument("--stride", type=int, default=1, metavar="K", help="only every K-th frame")
     parser.add_argument(
@@ -121,7 +122,7 @@ def _measure(path: Path, performance: Performance, tracker: MediaPipeTracker, ar
     frames = frame_indices(len(performance.track), args.frames, args.stride)
     truth = Truth(path, performance.track, frames, tracker)
     if not len(truth.indices) or truth.indices[0] != 0:
-        raise SystemExit(f"{path}: no face in the first frame")
+        raise UserError(f"{path}: no face in the first frame")
     angle = metrics.rotation_between(truth.driver[truth.indices], truth.driver[0])
     source = source_in_crop(lossless_first_frame(path), performance.track.crops[0], tracker)
     points = settled_points(source.image, tracker)
@@ -257,4 +258,4 @@ def _save(path: Path, results: Sequence[Result]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

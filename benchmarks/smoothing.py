@@ -8,12 +8,14 @@ must take out again. All in parameters and projected points; what is rendered is
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks._inputs import add_data, command, find_clips
 from benchmarks._report import number, requirement, requirements, table
 from core.data.records import TrackedSequence
 from core.evaluation.tracking_noise import add_tracking_noise
@@ -24,6 +26,7 @@ from core.libs.temporal_smoother import TemporalSmoother
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.track import track_driver
 
+CLIPS = ("obama", "d0", "d10", "d13", "d19", "s18")
 NOISES = (0.02, 0.05, 0.1, 0.2)
 _FPS, _SECONDS, _CHANNELS = 25, 10, 100
 _AROUND = 6  # frames before and after a closing that say how open it was
@@ -34,12 +37,12 @@ _BESIDE = 5  # frames by which a lag is looked for
 def main() -> None:
     """Measure and print the tables and the requirements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--clips", nargs="*", default=["obama", "d0", "d10", "d13", "d19", "s18"])
+    parser.add_argument("--clips", nargs="*", metavar="CLIP", help="names in the data, or files; none: sinusoids only")
+    add_data(parser)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    rows = synthetic(arguments.seeds)
-    rows += real([arguments.data / "drivers" / f"{clip}.mp4" for clip in arguments.clips])
+    clips = find_clips(arguments.clips, arguments.data, CLIPS)
+    rows = synthetic(arguments.seeds) + real(clips)
     print(requirements(rows))
 
 
@@ -201,4 +204,4 @@ def rms(values: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ import cv2
 import numpy as np
 
 from benchmarks import _report as report
+from benchmarks._inputs import add_data, command, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame
 from benchmarks._truth import settled_points, track_faces
 from core.data.video import VideoReader
@@ -30,7 +32,6 @@ from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import Options
 from core.pipeline import animate
 
-DATA = Path("../shared/data")
 WARM_UP = 5  # frames
 RENDER_FPS, WHOLE_FPS = 30, 15
 ENHANCED_SHARE = 0.85
@@ -40,7 +41,7 @@ ROUNDS = 2  # of each whole run, the faster one counts
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark and print its tables."""
     args = _parser().parse_args(arguments)
-    clip = Path(args.clip) if Path(args.clip).suffix else args.data / "drivers" / f"{args.clip}.mp4"
+    (clip,) = find_clips(args.clip and [args.clip], args.data, ["obama"])
     source = args.source or lossless_first_frame(clip)
     with tempfile.TemporaryDirectory() as folder:
         options = Options(source, clip, model="lifted", quiet=True, output=Path(folder) / "speed.mp4")
@@ -66,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.split("\n")[0])
     parser.add_argument("--source", type=Path, metavar="PHOTO", help="default: the clip's first frame")
-    parser.add_argument("--clip", default="obama", metavar="CLIP", help="a name in the data, or a file")
-    parser.add_argument("--data", type=Path, default=DATA, help=f"the folder with drivers/ in it (default: {DATA})")
+    parser.add_argument("--clip", metavar="CLIP", help="a name in the data, or a file (default: obama)")
+    add_data(parser)
     parser.add_argument("--frames", type=int, default=200, metavar="N", help="frames timed (default: 200)")
     return parser
 
@@ -112,4 +113,4 @@ def _gaussians(performance: Performance) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import modules
 from benchmarks.modules import brisque_score, eye_mask, flow_error, high_frequency_psnr, main, scores_table
+from core.errors import UserError
 from core.evaluation import metrics
 
 ALL = np.ones((64, 64), bool)
@@ -56,5 +57,5 @@ def test_the_table_shows_off_and_changes():
 
 
 def test_missing_clips_are_said_in_one_line(tmp_path):
-    with pytest.raises(SystemExit, match=r"none\.mp4 does not exist"):
+    with pytest.raises(UserError, match=r"none\.mp4 is not there"):
         main(["--clips", str(tmp_path / "none.mp4")])
