@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_data, find_clips
+from benchmarks._inputs import add_data, command, find_clips
 from benchmarks._network import network_stages
 from benchmarks.rasterizer import alpha_scene, surface_scene
 from core.data.records import TrackedSequence

@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_inputs, find_clips, find_photos
+from benchmarks._inputs import add_inputs, command, find_clips, find_photos
 from benchmarks._performance import Performance, frame_indices
 from benchmarks._truth import settled_points, track_faces
 from core.data.records import IMAGE_SIZE, SEEN, TrackedSequence

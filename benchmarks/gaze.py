@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ import numpy as np
 import torch
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_inputs, find_clips, find_photos
+from benchmarks._inputs import add_inputs, command, find_clips, find_photos
 from benchmarks._performance import frame_indices, lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import track_faces
 from core.data.records import SEEN, TrackedFrame, TrackedSequence, TrackedSource
