@@ -84,7 +84,7 @@ def hum(opening: np.ndarray, seconds: float) -> np.ndarray:
     opened = np.interp(time, np.arange(len(opening)) / float(FPS), opening)
     pitch = _PITCH * (1 + 0.06 * np.sin(2 * np.pi * 0.7 * time) + 0.05 * opened)
     phase = np.cumsum(pitch) / RATE
-    voice = np.diff(np.floor(phase), prepend=0.0)
+    voice = np.diff(np.floor(phase), prepend=0.0) - pitch / RATE  # pulses, without their mean
     block = RATE // 100  # the resonances move in steps of 10 ms
     for closed, wide in _FORMANTS:
         state, out = np.zeros(2), np.empty(n)
