@@ -6,6 +6,7 @@ that is off leaves what it is given exactly as it is.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Improvements:
             self._corrector = GazeCorrector(options.gaze_strength, not options.no_eye_enhance)
 
     def smooth(self, track: TrackedSequence) -> TrackedSequence:
-        """The driver's parameters without the tracker's tremble."""
+        """The driver's parameters without the tracker's tremble, each piece between two cuts on its own."""
         if not self._has("temporal_smooth") or len(track) < 2:
             return track
         from core.libs.temporal_smoother import TemporalSmoother
@@ -59,7 +60,16 @@ class Improvements:
         given = track.parameters
         if track.smoothed:
             given = {name: value for name, value in given.items() if name not in _SMOOTHED_UPSTREAM}
-        return track.with_parameters(smoother.smooth_sequence(given))
+        pieces = track.shot_frames
+        if len(pieces) == 1:
+            return track.with_parameters(smoother.smooth_sequence(given))
+        given = {name: np.broadcast_to(value, (len(track), *value.shape[1:])).copy() for name, value in given.items()}
+        for frames in pieces:
+            if len(frames) > 1:  # a still has nothing to be smoothed with
+                found = smoother.smooth_sequence({name: value[frames] for name, value in given.items()})
+                for name, value in found.items():
+                    given[name][frames] = value
+        return track.with_parameters(given)
 
     def retarget(
         self, source: TrackedFrame, track: TrackedSequence, motion: TrackedSequence, head: Any
@@ -67,9 +77,12 @@ class Improvements:
         """The motion with this face's expressions, then with the eyes where they should look.
 
         Args:
-            source: the photo. track: the driver's own parameters. motion: what the transfer made of them, as long.
+            source: the photo. track: the driver's own parameters, with its shots.
+            motion: what the transfer made of them, as long.
             head: the head model of all three.
         """
+        from core.libs.shots import by_groups, resting_groups
+
         if self._options.take == "pose":  # the face is the photo's
             return motion
         # Asked for as they are, the driver's expressions are another matter: the same person's, mostly.
@@ -77,7 +90,8 @@ class Improvements:
             from core.libs.expression_optimizer import ExpressionOptimizer
 
             optimizer = ExpressionOptimizer(gain=self._options.expression_gain, head=head)
-            motion = optimizer.transfer(source, track, motion, head)
+            groups = resting_groups(track)
+            motion = by_groups(lambda theirs, own: optimizer.transfer(source, theirs, own, head), groups, track, motion)
         # Where a driver says nothing of its eyes, there is nowhere that they look.
         if self._has("gaze_correct") and (self._options.gaze_target == "camera" or "eyecode" not in track.absent):
             from core.libs.gaze_corrector import RESPONSE, SAME_FACE_RESPONSE, steady_gaze, transfer_gaze
@@ -85,11 +99,13 @@ class Improvements:
             # The driver's eyes as they are, then: they are not to look elsewhere, but to hold still.
             if self._options.motion == "absolute" and self._options.gaze_target == "driver":
                 response = SAME_FACE_RESPONSE if head.kind == "open" else (1.0, 1.0)
-                return steady_gaze(source, motion, head, self._corrector, response=response)
+                steady = partial(steady_gaze, head=head, corrector=self._corrector, response=response)
+                return by_groups(lambda own: steady(source, own), track.shot_frames, motion)
             # Of the mesh that the open head is made of; FLAME's eyes turn as far as they are told to.
             response = RESPONSE if head.kind == "open" else (1.0, 1.0)
-            target = self._options.gaze_target
-            motion = transfer_gaze(source, track, motion, head, self._corrector, target, response=response)
+            settings = {"corrector": self._corrector, "target": self._options.gaze_target, "response": response}
+            turned = partial(transfer_gaze, head=head, **settings)
+            motion = by_groups(lambda theirs, own: turned(source, theirs, own), track.shot_frames, track, motion)
         return motion
 
     def show(self, source: TrackedSource, head: Any) -> None:

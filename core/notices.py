@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from core.options import IMPROVEMENTS, Options
 from core.preflight import Inputs
 
@@ -26,6 +28,13 @@ class Run:
         """Whether the driver is a single picture, or tracked from one."""
         tracked = self.inputs.tracked
         return self.inputs.kind == "image" or (tracked is not None and len(tracked.track) == 1)
+
+    @property
+    def single_pictures(self) -> bool:
+        """Whether the driver is a folder of nothing but stills."""
+        inputs = self.inputs
+        shots = inputs.frames.shots if inputs.frames is not None else inputs.tracked and inputs.tracked.track.shots
+        return shots is not None and len(np.unique(shots)) == len(shots)
 
     @property
     def looks(self) -> bool:
@@ -53,8 +62,11 @@ _ANY_IMPROVEMENT = Condition(lambda run: any(map(run.options.wants, IMPROVEMENTS
 _ONE_RESULT = Condition(lambda run: not run.options.variants, "--variants shows each of the improvements")
 _ONE_ROW = Condition(lambda run: not run.options.variants, "--variants has a layout of its own")
 _OVER_TIME = Condition(lambda run: not run.one_picture, "the driver is a single picture")
+_A_CLIP = Condition(lambda run: not run.single_pictures, "the driver's pictures are single ones")
 _RELATIVE = Condition(lambda run: run.options.motion != "absolute", "--motion absolute takes expressions as they are")
-_VIDEO = Condition(lambda run: run.inputs.kind != "image", "a picture is written whole or not at all")
+_VIDEO = Condition(
+    lambda run: run.inputs.kind != "image" and not run.inputs.stills, "a picture is written whole or not at all"
+)
 _SMOOTHS = Condition(lambda run: run.options.smooth_strength > 0, "--smooth-strength 0 smooths nothing")
 _DETAILS = Condition(lambda run: run.options.detail_strength > 0, "--detail-strength 0 brings nothing back")
 _TURNS = Condition(lambda run: run.options.gaze_strength > 0, "--gaze-strength 0 turns no eye")
@@ -82,13 +94,13 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "take": ALWAYS,
     "orbit": ALWAYS,
     "enhanced": (_ONE_RESULT, _ANY_IMPROVEMENT),
-    "temporal_smooth": (_ONE_RESULT, _OVER_TIME),
+    "temporal_smooth": (_ONE_RESULT, _OVER_TIME, _A_CLIP),
     "detail_enhance": (_ONE_RESULT,),
     "expression_opt": (_ONE_RESULT, _RELATIVE, _FACE),
     "gaze_correct": (_ONE_RESULT, _SEES_TO_EYES),
-    "smooth_strength": (_is_on("temporal_smooth"), _OVER_TIME),
-    "smooth_filter": (_is_on("temporal_smooth"), _OVER_TIME, _SMOOTHS),
-    "smooth_alpha": (_is_on("temporal_smooth"), _OVER_TIME, _SMOOTHS, _AVERAGE),
+    "smooth_strength": (_is_on("temporal_smooth"), _OVER_TIME, _A_CLIP),
+    "smooth_filter": (_is_on("temporal_smooth"), _OVER_TIME, _A_CLIP, _SMOOTHS),
+    "smooth_alpha": (_is_on("temporal_smooth"), _OVER_TIME, _A_CLIP, _SMOOTHS, _AVERAGE),
     "detail_strength": (_is_on("detail_enhance"),),
     "no_source_detail": (_is_on("detail_enhance"), _DETAILS),
     "expression_gain": (_is_on("expression_opt"), _RELATIVE, _FACE),

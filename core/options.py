@@ -51,7 +51,8 @@ class Options:
     driver_path: Path | None = field(
         default=None,
         metadata=_about(
-            "what it moves like: a video, a picture, a tracked folder, or a file of FLAME codes (.npz, .pt, .pkl)",
+            "what it moves like: a video, a picture, a folder of numbered or single pictures, a tracked folder, or a "
+            "file of FLAME codes (.npz, .pt, .pkl)",
             group="input",
             short="-d",
             metavar="DRIVER",
@@ -180,7 +181,8 @@ class Options:
         metadata=_about(
             "file to write, or a folder for it: one that is there, or a name that ends in a slash; default "
             "render_results/<model>/<driver>_<photo>.mp4, with _enhanced or the improvements that are on before the "
-            "ending, and .png where the driver is a picture. An existing file is replaced once the new one is complete",
+            "ending, which is .png where the driver is a picture and .jpg where it is a folder of single pictures. An "
+            "existing file is replaced once the new one is complete",
             group="output",
             short="-o",
             metavar="FILE",

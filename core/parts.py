@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from core.data.picture_folder import PictureFolder
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options
@@ -62,6 +63,7 @@ class Parts:
     to_open: Callable[[TrackedSequence, Path], TrackedSequence] | None = (
         None  # codes of FLAME's, and where they are from
     )
+    track_folder: Callable[[PictureFolder, bool, Advance], tuple[TrackedSequence, np.ndarray]] | None = None
 
 
 def default_parts(options: Options, model_name: str = "lifted") -> Parts:
@@ -73,6 +75,7 @@ def default_parts(options: Options, model_name: str = "lifted") -> Parts:
     from core.libs.motion_transfer import MotionTransfer
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
+    from core.libs.tracker.folder import track_folder
     from core.libs.tracker.track import track_driver, track_source
 
     cache = TrackCache()
@@ -88,6 +91,9 @@ def default_parts(options: Options, model_name: str = "lifted") -> Parts:
         model=model,
         to_flame=to_flame,
         to_open=to_open,
+        track_folder=lambda folder, force, advance: track_folder(
+            folder, cache=cache, force=force, progress=advance, head=path
+        ),
     )
 
 

@@ -25,8 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.contact_sheet import ContactSheet
 from core.data.image import write_image
 from core.data.loader_track import DriverData
+from core.data.picture_folder import PictureFolder
 from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
 from core.errors import UserError
@@ -60,6 +62,7 @@ class Report:
     Attributes:
         output: the file. model: the avatar's name. frames, fps: of the file.
         interpolated, held: frames of the driver without a face, by what stands in for it.
+        stills: whether the frames are single pictures on one sheet.
         seconds: by stage. `render` and `write` go on side by side; `video` is what both took together.
         total: seconds in all.
     """
@@ -72,6 +75,7 @@ class Report:
     held: int
     seconds: dict[str, float]
     total: float
+    stills: bool = False
 
     def __str__(self) -> str:
         beside = ("render", "write")
@@ -79,6 +83,8 @@ class Report:
         parts = " and ".join(f"{name} {self.seconds.get(name, 0):.1f}" for name in beside)
         speed = self.frames / max(self.seconds.get("video", 0), 1e-9)
         what = "1 frame" if self.frames == 1 else f"{self.frames} frames, {float(self.fps):.5g} fps"
+        if self.stills:
+            what = f"{self.frames} picture{'s' * (self.frames != 1)}"
         return (
             f"{self.output}: {what}, made at {speed:.1f} fps; seconds: {self.total:.1f} in all, {', '.join(stages)} "
             f"({parts} side by side)"
@@ -140,7 +146,10 @@ class Pipeline:
     def driver(self) -> DriverData:
         """The driver, tracked, as it is."""
         inputs, parts = self.inputs, self.parts
-        if inputs.tracked is not None:
+        if inputs.tracked is None and inputs.frames is not None:
+            self.progress.say(f"{inputs.driver}: the motion is tracked from its {len(inputs.frames)} pictures")
+            driver = self._track_pictures(inputs.frames)
+        elif inputs.tracked is not None:
             driver = inputs.tracked
         else:
             with self.progress.stage("track driver", "tracking the driver") as advance:
@@ -157,21 +166,36 @@ class Pipeline:
             )
         return driver
 
+    def _track_pictures(self, frames: PictureFolder) -> DriverData:
+        """A driver from the pictures of a folder."""
+        with self.progress.stage("track driver", "tracking the driver") as advance:
+            track, shown = self.parts.track_folder(frames, self.options.force_retrack, advance)
+        if len(shown) < len(frames):
+            left_out = len(frames) - len(shown)
+            self.progress.say(f"no face in {left_out} of {len(frames)} pictures of the driver: left out")
+        return DriverData(frames.path, "folder", track, frames=frames, shown=shown)
+
     def _for_the_head(self, driver: DriverData) -> DriverData:
         """The driver in the codes of the head that is rendered."""
         track, wanted = driver.track, self.parts.head.kind
         if track.head == wanted:
             return driver
         if track.head == "open" and self.parts.to_flame is not None:
+            from core.libs.shots import by_groups, by_number
+
             self.progress.say(f"{driver.path} was tracked for the open head: FLAME is fitted to its points")
-            return replace(driver, track=self.parts.to_flame(track))
+            return replace(driver, track=by_groups(self.parts.to_flame, by_number(track), track))
+        frames = PictureFolder.find(driver.path, driver.keys) if driver.keys and self.parts.track_folder else None
+        if frames is not None:
+            self.progress.say(f"{driver.path} was tracked for FLAME: its {len(frames)} pictures are tracked instead")
+            return self._track_pictures(frames)
         if track.head == "flame" and self.parts.to_open is not None:
             converted = self.parts.to_open(track, driver.path)
             self.progress.say(f"{driver.path} holds codes of FLAME: they are carried over to the open head")
             return replace(driver, track=converted)
         raise UserError(
             f"{driver.path} was tracked for the {track.head} head, {self.model_name} moves the {wanted} head: give the "
-            f"video itself, or track it with `python -m core.libs.tracker --save FOLDER VIDEO`"
+            f"video itself or its pictures, or track it with `python -m core.libs.tracker --save FOLDER VIDEO`"
         )
 
     @cached_property
@@ -179,8 +203,16 @@ class Pipeline:
         """The parameters that are rendered: the driver's motion on the photo's person, frame after frame."""
         source, track = self.source.frame, self.driver.track
         _check_residual(self.inputs.driver, track, self.parts.head)
+        from core.libs.shots import by_groups, resting_groups, with_shots  # it loads scipy
+
+        if self.driver.kind != "motion":  # a program's codes are of nobody who could be cut away from
+            track = with_shots(track)
+        cuts = len(track.shot_frames) - 1
+        if cuts and not track.stills:
+            what = "1 cut" if cuts == 1 else f"{cuts} cuts"
+            self.progress.say(f"{what} in the driver: every shot is smoothed, and its motion counted, on its own")
         track = self.improvements.smooth(track)
-        motion = self.parts.transfer(source, track)
+        motion = by_groups(lambda theirs: self.parts.transfer(source, theirs), resting_groups(track), track)
         options = self.options
         if options.take != "all":
             from core.libs.take import take_part
@@ -190,7 +222,9 @@ class Pipeline:
         if options.orbit:
             from core.libs.orbit import orbit
 
-            motion = orbit(source, motion, self.parts.head, options.orbit)
+            # A still is seen from the side, as one picture is.
+            each = [np.array([i]) for i in range(len(motion))] if track.stills else [np.arange(len(motion))]
+            motion = by_groups(lambda own: orbit(source, own, self.parts.head, options.orbit), each, motion)
         return replace(motion, residual=source.residual)
 
     @cached_property
@@ -241,8 +275,9 @@ class Pipeline:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what is written."""
-        return IMAGE_SIZE * (3 if self.options.layout == "compare" else 1), IMAGE_SIZE
+        """Width and height of what is written of a frame."""
+        side_by_side = 2 if self.inputs.stills else 3  # on a sheet the photo stands before the row
+        return IMAGE_SIZE * (side_by_side if self.options.layout == "compare" else 1), IMAGE_SIZE
 
     def frames(self) -> Iterator[RenderedFrame]:
         """The result, picture after picture."""
@@ -271,6 +306,7 @@ class Pipeline:
         track = self.motion
         _make_folder(self.output.parent)
         write = self._write_picture if self.inputs.kind == "image" else self._write_video
+        write = self._write_sheet if self.inputs.stills else write
         with closing(self.frames()) as frames:
             self.progress.seconds["write"] = write(frames)
         interpolated, held = _gaps(self.driver.track)
@@ -283,7 +319,21 @@ class Pipeline:
             held=held,
             seconds=dict(self.progress.seconds),
             total=time.perf_counter() - start,
+            stills=self.inputs.stills,
         )
+
+    def _write_sheet(self, frames: Iterator[RenderedFrame]) -> float:
+        sheet = self._sheet(len(self.motion))
+        with self._panels() as panels:
+            for frame in frames:
+                sheet.put(panels(frame))
+        start = time.perf_counter()
+        write_image(self.output, sheet.image, metadata(self.model_name))
+        return time.perf_counter() - start
+
+    def _sheet(self, count: int) -> ContactSheet:
+        """Where the results of single pictures are laid out."""
+        return ContactSheet(count, self.size, first=None if self.options.layout == "result" else self.source.shown()[0])
 
     def _write_picture(self, frames: Iterator[RenderedFrame]) -> float:
         with self._panels() as panels:
@@ -327,9 +377,9 @@ class Pipeline:
         if self.options.layout == "result":
             yield lambda frame: frame.image
             return
-        photo = self.source.shown()[0]
+        before = () if self.inputs.stills else (self.source.shown()[0],)
         with closing(self._driver_pictures()) as pictures:
-            yield lambda frame: np.concatenate([photo, next(pictures), frame.image], axis=1)
+            yield lambda frame: np.concatenate([*before, next(pictures), frame.image], axis=1)
 
     def _driver_pictures(self) -> Iterator[np.ndarray]:
         """What the driver's panel shows: its own pictures, the last one again should they end early, or its mesh."""
@@ -354,10 +404,9 @@ def _check_residual(driver: Path, track: TrackedSequence, head: Head) -> None:
     if track.residual is None:
         return
     shape = head.evaluate(replace(track[0], residual=None)).shape
-    if track.residual.shape != shape:
-        raise UserError(
-            f"{driver}: residual has shape {track.residual.shape}, the {track.head} head's is {shape}; track it again"
-        )
+    got = track.residual.shape[-2:]
+    if got != shape:
+        raise UserError(f"{driver}: residual has shape {got}, the {track.head} head's is {shape}; track it again")
 
 
 def _gaps(track: TrackedSequence) -> tuple[int, int]:

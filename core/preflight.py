@@ -11,6 +11,9 @@ from core.data.audio import check_sound
 from core.data.image import kind_of
 from core.data.loader_track import DriverData
 from core.data.motion_file import sound_beside
+from core.data.picture_folder import PictureFolder
+from core.data.records import TRACK_FILE
+from core.data.upstream_folder import inside, parameter_file
 from core.data.video import partial_of
 from core.errors import UserError
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options, ends_as_folder
@@ -24,8 +27,8 @@ PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
 class Inputs:
     """What a run starts from: the photo, the driver and what kind of driver it is; numbers are read already.
 
-    `tracked`: the driver where it needs no tracking any more. `sound`: the file whose sound is asked for, or lies
-    beside a file of codes; None leaves it to the driver.
+    `tracked`: the driver where it needs no tracking any more. `frames`: the pictures of a folder that is to be tracked.
+    `sound`: the file whose sound is asked for, or lies beside a file of codes; None leaves it to the driver.
     """
 
     photo: Path
@@ -33,6 +36,12 @@ class Inputs:
     kind: Literal["image", "video", "folder", "motion"]
     tracked: DriverData | None = None
     sound: Path | None = None
+    frames: PictureFolder | None = None
+
+    @property
+    def stills(self) -> bool:
+        """Whether the driver is a folder of single pictures."""
+        return self.frames.stills if self.frames is not None else self.tracked is not None and self.tracked.track.stills
 
 
 def find_inputs(options: Options) -> Inputs:
@@ -41,7 +50,7 @@ def find_inputs(options: Options) -> Inputs:
     if photo is None:
         raise UserError("no photo given: name one with -i/--image_path")
     if driver is None:
-        raise UserError("no driver given: name a video, a picture or a tracked folder with -d/--driver_path")
+        raise UserError("no driver given: name a video, a picture or a folder with -d/--driver_path")
     kind = kind_of(photo)
     if kind != "image":
         what = "file of codes" if kind == "motion" else kind
@@ -52,8 +61,22 @@ def find_inputs(options: Options) -> Inputs:
     sound = options.audio or (sound_beside(driver) if kind == "motion" else None)
     if sound is not None:
         check_sound(sound)
-    read = {"folder": DriverData.from_folder, "motion": DriverData.from_motion}.get(kind)
-    return Inputs(photo, driver, kind, None if read is None else read(driver), sound)
+    if kind == "motion":
+        return Inputs(photo, driver, kind, DriverData.from_motion(driver), sound)
+    if kind != "folder":
+        return Inputs(photo, driver, kind, sound=sound)
+    inputs = _find_folder(photo, driver, sound)
+    if options.audio is not None and inputs.stills:
+        raise UserError("--audio: single pictures as driver give a picture, which has no sound; leave the option out")
+    return inputs
+
+
+def _find_folder(photo: Path, driver: Path, sound: Path | None) -> Inputs:
+    if inside(driver, TRACK_FILE) is None and parameter_file(driver) is None:
+        frames = PictureFolder.find(driver)
+        if frames is not None:
+            return Inputs(photo, driver, "folder", sound=sound, frames=frames)
+    return Inputs(photo, driver, "folder", DriverData.from_folder(driver), sound)
 
 
 def choose_model(options: Options) -> tuple[str, str]:
@@ -88,16 +111,19 @@ def find_output(options: Options, inputs: Inputs, model: str) -> Path:
 
 
 def _find_output(options: Options, inputs: Inputs, model: str) -> Path:
-    endings = PICTURE_ENDINGS if inputs.kind == "image" else VIDEO_ENDINGS
+    picture = inputs.kind == "image" or inputs.stills
+    endings = PICTURE_ENDINGS if picture else VIDEO_ENDINGS
     photo, driver = inputs.photo, inputs.driver
     given = options.output
     target = RESULTS / model if given is None else Path(given)
     if given is None or ends_as_folder(given) or target.is_dir():
-        target = target / _name(options, inputs, endings[0])
+        # A sheet of many pictures is a JPEG, as GAGAvatar's is: as a PNG it would take tens of megabytes.
+        target = target / _name(options, inputs, ".jpg" if inputs.stills else endings[0])
     if target.suffix.lower() not in endings:
-        what = "a picture" if inputs.kind == "image" else "a video"
+        what = "a picture" if picture else "a video"
+        driven = "a folder of single pictures" if inputs.stills else what
         raise UserError(
-            f"{target} must end in one of {', '.join(endings)}, as {what} gives {what}, or in a slash to be a folder"
+            f"{target} must end in one of {', '.join(endings)}, as {driven} gives {what}, or in a slash to be a folder"
         )
     read = [path for path in (photo, driver, inputs.sound) if path is not None]
     for written in (target, partial_of(target)) if options.keep_partial else (target,):

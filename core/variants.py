@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from core.contact_sheet import ContactSheet
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.improvements import Improvements
 from core.mark import Mark
@@ -102,6 +103,9 @@ class Variants(Pipeline):
         with self.progress.stage("encode avatar", "building the avatar"):
             for run in self.runs.values():
                 _ = run.avatar
+
+    def _sheet(self, count: int) -> ContactSheet:
+        return ContactSheet(count, self.size, columns=1)
 
     @contextmanager
     def _panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:

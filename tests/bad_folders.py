@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import lmdb
 import numpy as np
-from bad_files import Build, Make, Refused, Runs, cut, driver
-from faces import PORTRAIT, TRACK, tracked
+from bad_files import BLANK, Build, Make, Refused, Runs, cut, driver, picture
+from faces import PORTRAIT, TRACK, face_clip, portrait, tracked
+from PIL import Image
 
 from core.data.records import TRACK_FILE, TrackedSequence, load_arrays
 
@@ -58,6 +61,44 @@ def upstream(records: object, name: str = "smoothed.pkl", more: Make | None = No
     return build
 
 
+def pictures(*more: object, **files: Make) -> Build:
+    """A folder of pictures, each made under its name with .png behind it."""
+
+    def build(folder: Path) -> list:
+        (folder / "driver").mkdir()
+        for name, make in files.items():
+            make(folder / "driver" / f"{name}.png")
+        return ["-i", PORTRAIT, "-d", folder / "driver", *more]
+
+    return build
+
+
+def stored_pictures(values: dict[str, bytes], change: Callable[[Path], object] = lambda path: None) -> Build:
+    """A folder with `img_lmdb` alone, whose file is changed afterwards."""
+
+    def build(folder: Path) -> list:
+        stored(folder / "driver", values)
+        change(folder / "driver/img_lmdb/data.mdb")
+        return ["-i", PORTRAIT, "-d", folder / "driver"]
+
+    return build
+
+
+def stored(folder: Path, values: dict[str, bytes]) -> Path:
+    folder.mkdir(exist_ok=True)
+    with lmdb.open(str(folder / "img_lmdb"), map_size=20 << 20) as environment, environment.begin(write=True) as put:
+        for key, value in values.items():
+            put.put(key.encode(), value)
+    return folder
+
+
+def encoded(image: np.ndarray, kind: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, kind)
+    return stream.getvalue()
+
+
+FACES = {f"a_{i}": picture(image) for i, image in enumerate(face_clip(3))}
 FLIPPED = np.concatenate([np.diag([1.0, 1.0, -1.0]), [[0], [0], [30]]], 1).astype(np.float32)
 REFUSED: Refused = {
     # tracked folders, ours
@@ -110,8 +151,54 @@ REFUSED: Refused = {
     "upstream: keys without a number": (upstream({"a": a_record()}), "does not end in an underscore and a number"),
     "upstream: a pickle that runs code": (upstream(pickle.dumps(Runs())), "holds more than arrays"),
     "upstream: no pickle": (upstream(b"\x80\x04nonsense"), "is refused"),
-    "upstream: pictures only": (
-        lambda f: ["-i", PORTRAIT, "-d", (f / "driver/img_lmdb").mkdir(parents=True) or f / "driver"],
-        "holds pictures (img_lmdb) but no parameters",
+    "folder: shots without numbers": (changed(shots=np.array(["a", "b", "c"])), "shots is <U1, expected whole numbers"),
+    "folder: shots that are not numbered": (changed(shots=np.array([0, 2, 2])), "shots are not numbered"),
+    "folder: a residual too few": (
+        changed(shots=np.array([0, 1, 1]), residual=lambda r: r[None]),
+        "or (2, V, 3)",
     ),
+    # pictures that are to be tracked
+    "upstream: pictures without a database": (
+        lambda f: ["-i", PORTRAIT, "-d", (f / "driver/img_lmdb").mkdir(parents=True) or f / "driver"],
+        "holds no data.mdb of its own",
+    ),
+    "upstream: an empty database": (stored_pictures({}), "holds no JPEG or PNG picture"),
+    "upstream: a database of something else": (stored_pictures({"a_0": b"PK\x03\x04"}), "holds no JPEG or PNG picture"),
+    "upstream: a database cut off": (
+        stored_pictures({"a_0": encoded(portrait(512))}, cut(lambda path: None)),
+        "is cut off",
+    ),
+    "upstream: a damaged picture": (
+        stored_pictures({"a_0": encoded(portrait(192)), "b_0": encoded(portrait(192))[:9000]}),
+        "picture 'b_0' is damaged",
+    ),
+    "upstream: no face in any picture": (
+        stored_pictures({"a_0": encoded(BLANK), "b_0": encoded(BLANK, "JPEG")}),
+        "no human face found in any of its 2 pictures",
+    ),
+    "pictures: no face in any": (pictures(a=picture(BLANK), b=picture(BLANK)), "found in any of its 2 pictures"),
+    "pictures: no face in a clip": (pictures(a_1=picture(BLANK), a_2=picture(BLANK)), "found in any of its 2 pictures"),
+    "pictures: one of a clip that is damaged": (pictures(**FACES, a_3=cut(picture(BLANK))), "a_3.png is a damaged"),
+    "pictures: one of several that is none": (
+        pictures(b=picture(portrait(192)), a=lambda path: path.write_text("<html>")),
+        "a.png is not a picture",
+    ),
+    "pictures: a clip of two sizes": (
+        pictures(**FACES, a_3=picture(portrait(160))),
+        "a_3.png is 160x160, the frame that it follows by its name 192x192",
+    ),
+    "pictures: a link out of the folder": (
+        pictures(a=lambda path: path.symlink_to(PORTRAIT)),
+        "link out of the folder",
+    ),
+    "pictures: a folder named as one": (pictures(a=Path.mkdir), "a.png is no file"),
+    "pictures: two of one name": (
+        pictures(a=lambda path: [picture(BLANK)(path.with_suffix(e)) for e in (".png", ".jpg")]),
+        "leave one of the two",
+    ),
+    "pictures: a video of single ones": (
+        pictures("-o", "out.mp4", a=picture(portrait(192)), b=picture(portrait(192))),
+        "as a folder of single pictures gives a picture",
+    ),
+    "pictures: a picture of a clip": (pictures("-o", "out.jpg", **FACES), "must end in one of .mp4"),
 }

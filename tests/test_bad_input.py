@@ -62,6 +62,7 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
     from core.libs.motion_transfer import MotionTransfer
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
+    from core.libs.tracker.folder import track_folder
     from core.libs.tracker.track import track_driver, track_source
 
     photos: list[TrackedSource] = []
@@ -84,8 +85,11 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
         def codes(track, came_from):
             return to_open(track, Path("assets/FLAME_with_eye.pt"), came_from)
 
-        transfer, head = MotionTransfer(options.motion).run, FLAMEModel()
-        return Parts(source, driver, crop_image, transfer, head, FlatAvatar(), to_open=codes)
+        def folder(frames, force, advance):
+            return track_folder(frames, tracker=tracker, cache=cache, force=force, progress=advance)
+
+        transfer, head, avatar = MotionTransfer(options.motion).run, FLAMEModel(), FlatAvatar()
+        return Parts(source, driver, crop_image, transfer, head, avatar, to_open=codes, track_folder=folder)
 
     def call(*arguments) -> tuple[int, str, list[TrackedSource]]:
         code = main([str(argument) for argument in arguments])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from core.data.records import IMAGE_SIZE, TrackedSource
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
+from core.libs.motion_transfer import MotionTransfer
 from core.models.GAGAvatar.adapter import PublishedAvatar, SourceAvatar
 from core.models.GAGAvatar.checkpoint import fitting_weights, read_checkpoint
 from core.models.GAGAvatar.models import N_VERTICES, GAGAvatar, NetworkAvatar
@@ -30,6 +33,9 @@ from core.models.modules.gs_generators import ConvGSGenerator, LinearGSGenerator
 from core.models.modules.resize import resize_smooth
 from core.models.modules.style_unet import StyleUNet
 from core.models.modules.style_unet_engine import StyleUNetEngine, faithful_engine
+from core.options import Options
+from core.parts import Parts
+from core.pipeline import animate, to_image
 from tests.synthetic_checkpoint import LAYOUT, layout, small_upsampler, tensors, write
 from tests.synthetic_flame import random_flame, write_flame
 from tests.synthetic_head import a_frame
@@ -505,3 +511,26 @@ def test_detail_brings_the_photo_back_at_its_own_pose(network, head, avatar, ver
     assert psnr(full, photo) > psnr(plain, photo) + 2
     assert torch.equal(source.detailed[:, :32], avatar.gaussians["colors"])
     assert torch.get_num_threads() == threads
+
+
+def test_single_pictures_of_upstream_are_drawn_each_by_its_own_codes(network, head, avatar, monkeypatch, tmp_path):
+    monkeypatch.setattr(network, "upsample", lambda raster: raster[:, :3].sigmoid())  # in a tenth of the time
+    monkeypatch.setattr(network, "encode", lambda image, transform: avatar)
+    source = a_source("flame")
+    driver = {f"00{i}_{7 * i}": replace(a_frame(np.random.default_rng(i)), head="flame") for i in (2, 1)}
+    names = ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "bbox")
+    records = {key: {name: getattr(frame, name) for name in names} for key, frame in driver.items()}
+    (tmp_path / "optim.pkl").write_bytes(pickle.dumps(records))
+    photo, output = tmp_path / "photo.png", tmp_path / "out.png"
+    Image.fromarray(source.shown()[0]).save(photo)
+    model = PublishedAvatar(network, head)
+    parts = Parts(lambda path, force: source, None, None, MotionTransfer().run, head, model)
+    options = Options(photo, tmp_path, output=output, layout="result", temporal_smooth=True, no_watermark=True)
+    animate(options, parts)
+    sheet = np.asarray(Image.open(output))
+    assert sheet.shape == (IMAGE_SIZE, 2 * IMAGE_SIZE, 3)
+    for column, key in enumerate(("001_7", "002_14")):
+        frame = replace(driver[key], shapecode=source.frame.shapecode)
+        encoded = model.encode(source)
+        picture = model.render(encoded, head.evaluate(frame), frame.transform_matrix)
+        np.testing.assert_array_equal(sheet[:, 512 * column : 512 * column + 512], to_image(picture))

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from core.data.loader_track import DriverData
+from core.data.picture_folder import PictureFolder
 from core.data.records import TrackedSequence
 from core.notices import ACTS, ALWAYS, Run, notices, without_effect
 from core.options import IMPROVEMENTS, Options, load_options
@@ -141,6 +142,20 @@ def test_what_enhanced_cannot_do_is_said_and_what_is_taken_out_is_not():
     run = a_run(load_options(["--enhanced", "--motion", "absolute", "--no-temporal-smooth"]), picture=True)
     assert list(without_effect(run)) == ["expression_opt"]
     assert list(without_effect(replace(run, options=load_options(["--enhanced"])))) == ["temporal_smooth"]
+
+
+def test_single_pictures_have_nothing_over_time():
+    """What a picture does not have, a folder of single ones does not; with a clip among them there is something."""
+    options = load_options(["--enhanced", "--smooth-strength", "2", "--keep-partial"])
+
+    def named(*shots: int) -> list[str]:
+        keys = tuple(f"{i}.png" for i in range(len(shots)))
+        frames = PictureFolder(PHOTO.parent, keys, np.array(shots), stored=False)
+        return list(without_effect(Run(options, Inputs(PHOTO, PHOTO.parent, "folder", frames=frames), "lifted")))
+
+    assert named(0, 1, 2) == ["temporal_smooth", "smooth_strength", "keep_partial"]
+    assert named(0, 1, 2, 3, 3) == ["keep_partial"]
+    assert named(0, 0, 0, 1) == []
 
 
 @pytest.fixture(scope="module")

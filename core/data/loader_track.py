@@ -11,6 +11,7 @@ import numpy as np
 
 from core.data.image import read_image
 from core.data.motion_file import read_motion, sound_beside
+from core.data.picture_folder import PictureFolder
 from core.data.records import TRACK_FILE, TrackedSequence
 from core.data.upstream_folder import inside, is_upstream, read_pictures, read_track
 from core.data.video import VideoReader
@@ -25,21 +26,26 @@ class DriverData:
         path: where it comes from.
         kind: what is there.
         track: its parameters.
-        keys: of the frames' pictures, in a folder of GAGAvatar_track.
+        keys: of the frames' pictures, in a folder that GAGAvatar_track has tracked.
+        frames: the folder's pictures, where they are what was tracked. shown: which of them (T,) the frames are of.
     """
 
     path: Path
     kind: Literal["video", "image", "folder", "motion"]
     track: TrackedSequence
     keys: tuple[str, ...] = ()
+    frames: PictureFolder | None = None
+    shown: np.ndarray | None = None
 
     @classmethod
     def from_folder(cls, folder: Path) -> DriverData:
-        """A folder that the tracker saved, ours or GAGAvatar_track's; UserError where it is none."""
+        """A folder that a tracker saved, ours or GAGAvatar_track's; UserError where it is none."""
         if inside(folder, TRACK_FILE) is None:
             if is_upstream(folder):
                 return cls(folder, "folder", *read_track(folder))
-            raise UserError(f"{folder} is no tracked driver: it holds no {TRACK_FILE}; give a video")
+            raise UserError(
+                f"{folder} is no tracked driver: it holds no {TRACK_FILE}, and no pictures either; give a video"
+            )
         track = TrackedSequence.load(folder)
         if not len(track):
             raise UserError(f"{folder} holds no frame: track the driver again")
@@ -64,6 +70,9 @@ class DriverData:
             crop: cuts what is shown out of a picture (H, W, 3), given x, y and side (3,). Pictures of
                 GAGAvatar_track are cut already.
         """
+        if self.frames is not None:
+            shown = zip(self.shown, self.track.crops, strict=True)
+            return (crop(self.frames.read(int(index)), square) for index, square in shown)
         if self.kind in ("folder", "motion"):
             return read_pictures(self.path, self.keys) if self.keys else None
         return self._decode(crop)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -73,8 +73,11 @@ class TrackedSequence:
             where the pictures come cropped or there are none.
         head: `open` or `flame`.
         smoothed: whether the parameters were smoothed over time already.
-        residual: (V, 3) in head units, what the codes leave of this very face at rest, or None.
+        residual: (V, 3) in head units, what the codes leave of this very face at rest, or None; (S, V, 3) where every
+            one of S shots has its own.
         torso: (T, 4) how the shoulders moved since some frame of the driver, or None; see `TrackedFrame`.
+        shots: (T,) for every frame the number of its shot, 0 to S - 1, or None where there is one. A number that comes
+            back is the same person filmed the same way, after a cut. A shot of one frame is a still.
         lost: pieces of the driver's file, of about a frame each, that could not be decoded.
         absent: names of parameters that the driver says nothing of, for which the photo's own stand. Where
             `transform_matrix` is among them, its left part is how the head turns, from the front, and no more.
@@ -95,6 +98,7 @@ class TrackedSequence:
     smoothed: bool = False
     residual: np.ndarray | None = None
     torso: np.ndarray | None = None
+    shots: np.ndarray | None = None
     lost: int = 0
     absent: tuple[str, ...] = ()
     view: np.ndarray | None = None
@@ -107,7 +111,7 @@ class TrackedSequence:
                 raise UserError(
                     f"tracked driver: {name} has shape {got}, expected {(n, *shape)}; track it again with -f"
                 )
-        for name, shape in {"crops": (n, 3), "torso": (n, 4), "view": (n, 3, 4)}.items():
+        for name, shape in {"crops": (n, 3), "torso": (n, 4), "shots": (n,), "view": (n, 3, 4)}.items():
             value = getattr(self, name)
             if value is not None and np.shape(value) != shape:
                 raise UserError(
@@ -120,6 +124,9 @@ class TrackedSequence:
         return len(self.times)
 
     def __getitem__(self, index: int) -> TrackedFrame:
+        residual = self.residual
+        if residual is not None and residual.ndim == 3:
+            residual = residual[self.shots[index]]
         return TrackedFrame(
             self.shapecode[index if len(self.shapecode) > 1 else 0],
             self.expcode[index],
@@ -128,7 +135,7 @@ class TrackedSequence:
             self.transform_matrix[index],
             self.bbox[index],
             self.head,
-            self.residual,
+            residual,
             None if self.torso is None else self.torso[index],
             None if self.view is None else self.view[index],
         )
@@ -145,6 +152,30 @@ class TrackedSequence:
         """This sequence with some of its parameters changed."""
         return replace(self, **parameters)
 
+    @property
+    def shot_frames(self) -> list[np.ndarray]:
+        """The frames (N,) between two cuts, by their indices, for every such piece; all of them where there is none."""
+        return frames_of_shots(np.zeros(len(self), int) if self.shots is None else self.shots)
+
+    @property
+    def stills(self) -> bool:
+        """Whether this is a collection of pictures rather than a clip; see `mostly_stills`."""
+        return self.shots is not None and mostly_stills(self.shots)
+
+    def take(self, frames: np.ndarray) -> TrackedSequence:
+        """Some of the frames, by their indices (N,), at their own times; shots are numbered anew."""
+        names = [
+            name
+            for name in (*PARAMETERS, "bbox", "status", "crops", "torso", "view")
+            if getattr(self, name) is not None
+        ]
+        taken = {name: getattr(self, name)[frames] for name in names if name != "shapecode" or len(self.shapecode) > 1}
+        if self.shots is not None:
+            kept, taken["shots"] = np.unique(self.shots[frames], return_inverse=True)
+            if self.residual is not None and self.residual.ndim == 3:
+                taken["residual"] = self.residual[kept] if len(kept) > 1 else self.residual[kept[0]]
+        return replace(self, times=tuple(self.times[int(i)] for i in frames), **taken)
+
     def check(self, path: Path) -> None:
         """Look at the numbers, which may come from anywhere; UserError where they cannot be a face's motion."""
         for name in (*PARAMETERS, "bbox", "crops", "torso", "view", "residual"):
@@ -152,8 +183,24 @@ class TrackedSequence:
                 check_numbers(value, f"{path}: {name}")
         if self.status.dtype.kind not in "iu":
             raise UserError(f"{path}: status is {self.status.dtype}, expected whole numbers; track it again")
-        if self.residual is not None and (self.residual.ndim != 2 or self.residual.shape[1] != 3):
-            raise UserError(f"{path}: residual has shape {self.residual.shape}, expected (V, 3); track it again")
+        count = 1
+        if self.shots is not None and len(self):
+            if self.shots.dtype.kind not in "iu":
+                raise UserError(f"{path}: shots is {self.shots.dtype}, expected whole numbers; track it again")
+            known = np.unique(self.shots)
+            count = len(known)
+            if known[0] != 0 or known[-1] != count - 1:
+                raise UserError(f"{path}: shots are not numbered 0, 1, 2, ...; track it again")
+        if self.residual is not None:
+            leading = self.residual.shape[:-2]
+            if (
+                self.residual.ndim < 2
+                or self.residual.shape[-1] != 3
+                or leading not in ((), (count,))
+                or (leading and self.shots is None)
+            ):
+                wanted = "(V, 3)" if self.shots is None else f"(V, 3) or ({count}, V, 3)"
+                raise UserError(f"{path}: residual has shape {self.residual.shape}, expected {wanted}; track it again")
         check_rotations(self.transform_matrix, f"{path}: transform_matrix")
         if not 0 < self.fps <= _MAX_FPS:
             raise UserError(f"{path}: {float(self.fps):g} frames per second cannot be; track it again")
@@ -165,7 +212,9 @@ class TrackedSequence:
         target = folder / TRACK_FILE
         values: dict[str, object] = {name: getattr(self, name) for name in (*PARAMETERS, "bbox", "status")}
         values |= {
-            name: getattr(self, name) for name in ("crops", "residual", "torso") if getattr(self, name) is not None
+            name: getattr(self, name)
+            for name in ("crops", "residual", "torso", "shots")
+            if getattr(self, name) is not None
         }
         values["times"] = np.array([(t.numerator, t.denominator) for t in self.times], np.int64).reshape(-1, 2)
         values["fps"] = np.array([self.fps.numerator, self.fps.denominator], np.int64)
@@ -199,6 +248,57 @@ class TrackedSequence:
             raise UserError(
                 f"{path}: not a tracked driver ({type(error).__name__}: {error}); track it again"
             ) from error
+
+
+def frames_of_shots(shots: np.ndarray) -> list[np.ndarray]:
+    """The indices (N,) of frames that follow one another and have one number, for the shots' numbers (T,) of all."""
+    return np.split(np.arange(len(shots)), np.flatnonzero(np.diff(shots)) + 1) if len(shots) else []
+
+
+def mostly_stills(shots: np.ndarray) -> bool:
+    """Whether most frames, by their shots' numbers (T,), are stills: the only ones of their shots."""
+    return 2 * int((np.unique(shots, return_counts=True)[1] == 1).sum()) > len(shots)
+
+
+def join(parts: Sequence[TrackedSequence]) -> TrackedSequence:
+    """Sequences of one head one after the other, each a shot of its own or the shots that it has.
+
+    Times are kept as they are, fps and head are the first one's. Crops, torso and view are there where all have them.
+    """
+    counts = [1 if part.shots is None else int(part.shots.max()) + 1 for part in parts]
+    firsts = np.cumsum([0, *counts[:-1]])
+    values = {name: np.concatenate([getattr(p, name) for p in parts]) for name in (*PARAMETERS, "bbox", "status")}
+    shapes = [np.broadcast_to(part.shapecode, (len(part), *PARAMETERS["shapecode"])) for part in parts]
+    values["shapecode"] = np.concatenate(shapes)
+    if (values["shapecode"] == values["shapecode"][0]).all():
+        values["shapecode"] = values["shapecode"][:1]
+    for name in ("crops", "torso", "view"):
+        all_have = all(getattr(part, name) is not None for part in parts)
+        values[name] = np.concatenate([getattr(part, name) for part in parts]) if all_have else None
+    return replace(
+        parts[0],
+        **values,
+        times=tuple(time for part in parts for time in part.times),
+        shots=np.concatenate(
+            [np.full(len(p), f) if p.shots is None else f + p.shots for p, f in zip(parts, firsts, strict=True)]
+        ),
+        residual=_joined_residuals(parts, counts),
+        smoothed=all(part.smoothed for part in parts),
+        lost=sum(part.lost for part in parts),
+    )
+
+
+def _joined_residuals(parts: Sequence[TrackedSequence], counts: list[int]) -> np.ndarray | None:
+    """One residual (V, 3) where all parts share it, one for each shot (S, V, 3) where they differ."""
+    known = [part.residual for part in parts if part.residual is not None]
+    if not known:
+        return None
+    shared = len(known) == len(parts) and all(r.ndim == 2 and np.array_equal(r, known[0]) for r in known)
+    if shared:
+        return known[0]
+    none = np.zeros(known[0].shape[-2:], known[0].dtype)
+    rows = [none if part.residual is None else part.residual for part in parts]
+    return np.concatenate([np.broadcast_to(row, (count, *none.shape)) for row, count in zip(rows, counts, strict=True)])
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import lmdb
 import numpy as np
 from PIL import Image
 
+from core.data.frame_keys import in_order
 from core.data.records import IMAGE_SIZE, PARAMETERS, SEEN, TrackedSequence
 from core.data.safe_pickle import load
 from core.errors import UserError
@@ -27,6 +28,7 @@ FPS = Fraction(25)  # upstream stores no times and plays everything at this rate
 _NUMBER = re.compile(r"_([0-9]{1,18})$")
 _MAX_SIDE = 8192  # of a stored picture, which is 512 pixels wide where upstream made it
 _DATA = "data.mdb"
+_BEGINS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # JPEG, PNG
 
 
 def is_upstream(folder: Path) -> bool:
@@ -38,25 +40,27 @@ def read_track(folder: Path) -> tuple[TrackedSequence, tuple[str, ...]]:
     """The parameters in a folder of GAGAvatar_track.
 
     `smoothed.pkl` goes before `optim.pkl`. Frames are in the order of the number after the last underscore of their
-    keys; gaps in the numbers are closed, as upstream closes them.
+    keys, clip by clip where the names before it differ (`core.data.frame_keys`, which says what is a still); gaps in
+    the numbers are closed, as upstream closes them.
 
     Returns:
-        The parameters, for the FLAME head, 25 frames per second, and the key of each frame.
+        The parameters, for the FLAME head, 25 frames per second, with their shots, and the key of each frame.
     Raises:
         UserError: nothing to read, refused, damaged, empty, of other shapes, or no numbers of a face.
     """
-    path = next((found for name in (SMOOTHED, PLAIN) if (found := inside(folder, name)) is not None), None)
+    path = parameter_file(folder)
     if path is None:
         raise UserError(
-            f"{folder} holds pictures ({PICTURES}) but no parameters: {SMOOTHED} or {PLAIN} is missing; track it with "
-            f"GAGAvatar_track or give the video itself"
+            f"{folder} holds no parameters: {SMOOTHED} or {PLAIN} is missing; track it with GAGAvatar_track"
         )
     records = load(path)
     if type(records) is not dict:
         raise UserError(f"{path} holds a {type(records).__name__}, expected records by frame key: track it again")
     if not records:
         raise UserError(f"{path} holds no frame: track the driver again")
-    keys = sorted(records, key=lambda key: (_number(path, key), key))
+    for key in records:
+        _check_key(path, key)
+    keys, shots = in_order(records)
     values = {name: np.stack([_value(path, k, records[k], name) for k in keys]) for name in (*PARAMETERS, "bbox")}
     if (values["shapecode"] == values["shapecode"][0]).all():
         values["shapecode"] = values["shapecode"][:1]
@@ -67,9 +71,15 @@ def read_track(folder: Path) -> tuple[TrackedSequence, tuple[str, ...]]:
         status=np.full(len(keys), SEEN, np.int8),
         head="flame",
         smoothed=path.name == SMOOTHED,
+        shots=shots,
     )
     track.check(path)
-    return track, tuple(keys)
+    return track, keys
+
+
+def parameter_file(folder: Path) -> Path | None:
+    """The file with the parameters that is read, None where there is none; UserError where it lies elsewhere."""
+    return next((found for name in (SMOOTHED, PLAIN) if (found := inside(folder, name)) is not None), None)
 
 
 def read_pictures(folder: Path, keys: tuple[str, ...]) -> Iterator[np.ndarray] | None:
@@ -87,6 +97,28 @@ def read_pictures(folder: Path, keys: tuple[str, ...]) -> Iterator[np.ndarray] |
         if not any(_decode(transaction.get(name)) is not None for name in map(_stored, keys)):
             return None
     return _pictures(folder, keys)
+
+
+def stored_keys(folder: Path) -> list[str]:
+    """The keys of the JPEG and PNG pictures in `img_lmdb`, by what they begin with; UserError where it is damaged."""
+    with _open(folder, buffers=True) as transaction, transaction.cursor() as cursor:
+        found = [bytes(key) for key, value in cursor if bytes(value[:8]).startswith(_BEGINS)]
+    keys = [key.decode("utf-8", "replace") for key in found]
+    return [key for key, stored in zip(keys, found, strict=True) if _stored(key) == stored]
+
+
+def stored_bytes(folder: Path, key: str) -> bytes:
+    """A picture of `img_lmdb` as it is stored; empty where it is not there."""
+    with _open(folder) as transaction:
+        return transaction.get(_stored(key)) or b""
+
+
+def read_stored(folder: Path, key: str) -> np.ndarray:
+    """A picture of `img_lmdb` (H, W, 3) uint8 RGB, in its own size; UserError where it is damaged."""
+    image = _image(stored_bytes(folder, key))
+    if image is None:
+        raise UserError(f"{folder / PICTURES}: picture {key[:40]!r} is damaged or too large: copy the folder again")
+    return np.array(image)
 
 
 def _pictures(folder: Path, keys: tuple[str, ...]) -> Iterator[np.ndarray]:
@@ -114,15 +146,13 @@ def inside(folder: Path, name: str) -> Path | None:
     return path
 
 
-def _number(path: Path, key: Any) -> int:
-    found = _NUMBER.search(key) if type(key) is str else None
-    if found is None:
+def _check_key(path: Path, key: Any) -> None:
+    if type(key) is not str or _NUMBER.search(key) is None:
         shown = repr(key[:40]) if type(key) is str else "that is no text"
         raise UserError(
             f"{path}: frame key {shown} does not end in an underscore and a number, as in 'obama_17': "
             f"track the driver again"
         )
-    return int(found[1])
 
 
 def _value(path: Path, key: str, record: Any, name: str) -> np.ndarray:
@@ -146,10 +176,10 @@ def _value(path: Path, key: str, record: Any, name: str) -> np.ndarray:
 
 
 @contextmanager
-def _open(folder: Path) -> Iterator[lmdb.Transaction]:
-    """Read from the pictures' database; nothing is written, no lock taken."""
+def _open(folder: Path, buffers: bool = False) -> Iterator[lmdb.Transaction]:
+    """Read from the pictures' database; nothing is written, no lock taken. `buffers`: views of it in place of bytes."""
     path = folder / PICTURES
-    advice = f"copy it again, or take {PICTURES} out of the folder: only the driver's panel needs it"
+    advice = f"copy it again, or, where parameters are there, take {PICTURES} out of the folder"
     data = path / _DATA
     if not data.is_file() or not data.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{path} holds no {_DATA} of its own: {advice}")
@@ -163,7 +193,7 @@ def _open(folder: Path) -> Iterator[lmdb.Transaction]:
         if used > data.stat().st_size:
             raise UserError(f"{path} is cut off, {data.stat().st_size} of {used} bytes are there: {advice}")
         try:
-            with environment.begin() as transaction:
+            with environment.begin(buffers=buffers) as transaction:
                 yield transaction
         except lmdb.Error as error:
             raise UserError(f"{path} is damaged ({_one_line(error)}): {advice}") from error
@@ -175,18 +205,22 @@ def _stored(key: str) -> bytes:
 
 def _decode(value: bytes | None) -> np.ndarray | None:
     """A stored picture as (512, 512, 3) uint8, None where it is none; upstream's torch buffers are not looked into."""
-    if not value:
-        return None
-    try:
-        with Image.open(io.BytesIO(value), formats=("JPEG", "PNG")) as image:
-            if max(image.size) > _MAX_SIDE:
-                return None
-            image = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+    image = _image(value)
+    if image is None:
         return None
     if image.size != (IMAGE_SIZE, IMAGE_SIZE):
         image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
     return np.array(image)
+
+
+def _image(value: bytes | None) -> Image.Image | None:
+    if not value:
+        return None
+    try:
+        with Image.open(io.BytesIO(value), formats=("JPEG", "PNG")) as image:
+            return None if max(image.size) > _MAX_SIDE else image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        return None
 
 
 def _one_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,10 +28,13 @@ class TrackCache:
 
     def entry(self, path: Path, *depends_on: str) -> Path:
         """The folder for a file's result; it need not exist yet."""
+        return self.entry_of(_blocks(path), *depends_on)
+
+    def entry_of(self, blocks: Iterable[bytes], *depends_on: str) -> Path:
+        """The same for what need not be one file; `blocks`: its bytes."""
         digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        for block in blocks:
+            digest.update(block)
         digest.update("\0".join(depends_on).encode())
         return self.folder / digest.hexdigest()[:32]
 
@@ -41,3 +44,9 @@ class TrackCache:
             save()
         except (UserError, OSError) as error:
             _LOG.warning("not kept for the next run: %s", error)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            yield block

@@ -7,16 +7,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from core.data.image import kind_of, read_image
+from core.data.picture_folder import FrameReader
 from core.data.records import (
-    HELD,
     IMAGE_SIZE,
-    INTERPOLATED,
     SEEN,
     TrackedFrame,
     TrackedSequence,
@@ -28,23 +26,30 @@ from core.data.video import VideoReader
 from core.errors import UserError
 from core.libs.flame_model import OPEN_HEAD, FLAMEModel
 from core.libs.motion_transfer import neutral_frame
-from core.libs.tracker.base import FaceTracker, Observation
+from core.libs.tracker.base import FaceTracker, Observation, TrackerOpened
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.crop import crop_around, crop_image, face_box, steady_crops, to_crop
+from core.libs.tracker.cuts import CutFinder
 from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.fit_flame import FLAME_VERSION, FlameFitter
+from core.libs.tracker.gaps import bridge, bridge_torso, scenes_of, with_faces
 from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.spool import PointSpool, chunks
 from core.libs.tracker.torso import TorsoTracker
 
-VERSION = "10"  # of everything here that changes what comes out
+VERSION = "11"  # of everything here that changes what comes out
 MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
-_BRIDGE_SECONDS = Fraction(1, 2)  # gaps up to this long are interpolated, longer ones held
 _LOG = logging.getLogger(__name__)
 _IMAGE_FPS = Fraction(25)
 _SEAM = 16  # pixels over which the matte of the shown part runs into that of the wide crop
+_LOOKED_AT = 8  # shots of a clip, the longest ones, whose pictures mend their points: each takes memory
 _SETTLE = 5  # frames after which the points of a still picture stand still
 Progress = Callable[[int, int | None], None]
+Clip = VideoReader | FrameReader
+
+
+class NoFaceError(UserError):
+    """There is no face in what was to be tracked."""
 
 
 def track_source(
@@ -61,10 +66,10 @@ def track_source(
     """
     image = read_image(path)
     cache = cache or TrackCache()
-    entry = cache.entry(path, "source", *_versions(tracker, head)) / "source.npz"
+    entry = cache.entry(path, "source", *tracked_by(tracker, head)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
         return known
-    with _Tracker(tracker) as tracker:
+    with TrackerOpened(tracker) as tracker:
         source = track_source_image(image, tracker, name=str(path), head=head)
     cache.keep(lambda: _save_source(entry, source))
     return source
@@ -150,14 +155,15 @@ def track_driver(
     if kind == "folder":
         return TrackedSequence.load(path)
     cache = cache or TrackCache()
-    entry = cache.entry(path, "driver", *_versions(tracker, head))
+    entry = cache.entry(path, "driver", *tracked_by(tracker, head))
     if not force:
         try:
             return TrackedSequence.load(entry)
         except UserError:
             pass  # not tracked yet, or damaged: tracked again below
-    with _Tracker(tracker) as tracker:
-        sequence = _track(path, kind, tracker, progress, head=head)
+    with TrackerOpened(tracker) as tracker:
+        footage = read_image(path) if kind == "image" else lambda: VideoReader(path)
+        sequence = track_footage(footage, tracker, name=str(path), progress=progress, head=head)
     cache.keep(lambda: sequence.save(entry))
     return sequence
 
@@ -165,39 +171,54 @@ def track_driver(
 def track_points(path: Path, tracker: FaceTracker) -> tuple[TrackedSequence, np.ndarray]:
     """As `track_driver`, and the points (T, 478, 3) it was fitted to, pixels of the crop; for short clips."""
     kept: list[np.ndarray] = []
-    return _track(path, kind_of(path), tracker, None, kept), np.concatenate(kept)
+    footage = read_image(path) if kind_of(path) == "image" else lambda: VideoReader(path)
+    return track_footage(footage, tracker, name=str(path), kept=kept), np.concatenate(kept)
 
 
-def _track(
-    path: Path,
-    kind: str,
+def track_footage(
+    footage: np.ndarray | Callable[[], Clip],
     tracker: FaceTracker,
-    progress: Progress | None,
+    *,
+    name: str,
+    progress: Progress | None = None,
     kept: list[np.ndarray] | None = None,
-    head: Path | None = None,
+    head: Path | FlameFitter | None = None,
 ) -> TrackedSequence:
-    flame = None if head is None else flame_fitter(head)  # before the video: a wrong file is known at once
+    """The motion of the face in a picture (H, W, 3) uint8 RGB, or in the clip that a call opens; nothing is cached.
+
+    Args:
+        footage: is opened twice where it is a clip. name: of it, for messages. progress: see `track_driver`.
+        kept: takes the points that were fitted. head: FLAME's file or its fitter, for codes of FLAME.
+    Raises:
+        NoFaceError: there is no face in it.
+    """
+    flame = flame_fitter(head) if isinstance(head, Path) else head  # before the video: a wrong file is known at once
     tracker.reset()
     with PointSpool() as points:
-        if kind == "image":
-            found = _settle(read_image(path), tracker)
+        if isinstance(footage, np.ndarray):
+            found = _settle(footage, tracker)
             points.append(None if found is None else found.points)
-            seen, times, fps, lost = np.array([found is not None]), [Fraction(0)], _IMAGE_FPS, 0
+            seen, times, fps, lost, shots = np.array([found is not None]), [Fraction(0)], _IMAGE_FPS, 0, None
         else:
-            seen, times, fps, lost = _observe(path, tracker, points, progress)
+            seen, times, fps, lost, shots = _observe(footage, tracker, points, progress)
         if not seen.any():
-            what = "picture" if kind == "image" else "video"
-            raise UserError(
-                f"{path}: no human face found in this {what}; give one in which a face is seen from the front"
+            what = "picture" if isinstance(footage, np.ndarray) else "video"
+            raise NoFaceError(
+                f"{name}: no human face found in this {what}; give one in which a face is seen from the front"
             )
-        status = bridge(points, seen, times)
-        crops = steady_crops(np.concatenate([face_box(points[part]) for part in chunks(len(points))]))
+        shots = with_faces(shots, seen)
+        status = bridge(points, seen, times, shots)
+        boxes = np.concatenate([face_box(points[part]) for part in chunks(len(points))])
+        crops = np.empty((len(boxes), 3), np.float32)
+        for frames in scenes_of(shots, len(boxes)):
+            crops[frames] = steady_crops(boxes[frames])
         for part in chunks(len(points)):
             points[part] = to_crop(points[part], crops[part])
         # Whatever head the codes are to be of: the picture mends the points on the open one, which has all of them.
         sequence, transform, torso = sequence_from_points(points, times, fps, status, crops), None, None
+        sequence = replace(sequence, shots=shots)
         if len(sequence) > 1:
-            transform, torso = _look_again(path, tracker, sequence, points, progress)
+            transform, torso = _look_again(footage, name, tracker, sequence, points, progress)
             if kept is not None:
                 kept += [points[part] for part in chunks(len(points))]
             sequence = sequence_from_points(points, times, fps, status, crops, transform)
@@ -205,7 +226,7 @@ def _track(
             if transform is not None:
                 transform = flame.poses_from(points, transform, status == SEEN)
             sequence = sequence_from_points(points, times, fps, status, crops, transform, flame)
-        return replace(sequence, torso=torso, lost=lost)
+        return replace(sequence, torso=torso, shots=shots, lost=lost)
 
 
 def sequence_from_points(
@@ -236,50 +257,29 @@ def sequence_from_points(
     )
 
 
-def bridge(
-    points: np.ndarray | PointSpool,  # (T, 478, 3), filled in where not seen
-    seen: np.ndarray,  # (T,) bool, at least one
-    times: list[Fraction],
-) -> np.ndarray:  # (T,) int8
-    """Gives the frames without a face points: short gaps are interpolated, long ones held. Returns their status."""
-    status = np.where(seen, SEEN, HELD).astype(np.int8)
-    for before, after in pairwise([None, *np.flatnonzero(seen).tolist(), None]):
-        gap = range(0 if before is None else before + 1, len(seen) if after is None else after)
-        if not gap:
-            continue
-        if before is None or after is None or times[after] - times[before] > _BRIDGE_SECONDS:
-            held = points[after if before is None else before]
-            for i in gap:
-                points[i] = held
-            continue
-        first, last = points[before], points[after]
-        for i in gap:
-            part = (i - before) / (after - before)
-            points[i] = (1 - part) * first + part * last
-            status[i] = INTERPOLATED
-    return status
-
-
 def _observe(
-    path: Path, tracker: FaceTracker, points: PointSpool, progress: Progress | None
-) -> tuple[np.ndarray, list[Fraction], Fraction, int]:
-    """Tracks a video into `points`; returns which frames have a face (T,), their times, the frame rate and how many
-    pieces of the file could not be decoded.
+    footage: Callable[[], Clip], tracker: FaceTracker, points: PointSpool, progress: Progress | None
+) -> tuple[np.ndarray, list[Fraction], Fraction, int, np.ndarray | None]:
+    """Tracks a video into `points`; returns which frames have a face (T,), their times, the frame rate, how many pieces
+    of the file could not be decoded and the frames' shots (T,), None where there is one.
     """
-    seen, times = [], []
-    with VideoReader(path) as reader:
+    seen, times, cuts = [], [], CutFinder()
+    with footage() as reader:
         for frame in reader:
+            if cuts.see(frame.image):
+                tracker.reset()
             found = tracker.follow(frame.image)
             points.append(None if found is None else found.points)
             seen.append(found is not None)
             times.append(frame.time)
             if progress is not None:
                 progress(len(times), 2 * reader.frame_estimate if reader.frame_estimate else None)
-        return np.array(seen), times, reader.fps, reader.lost
+        return np.array(seen), times, reader.fps, reader.lost, cuts.shots()
 
 
 def _look_again(
-    path: Path,
+    footage: Callable[[], Clip],
+    name: str,
     tracker: FaceTracker,
     sequence: TrackedSequence,
     points: PointSpool,  # (T, 478, 3) pixels of the crop, mended in place
@@ -291,24 +291,42 @@ def _look_again(
     """
     head = FLAMEModel()
     fitter = HeadFitter(head)
-    reference = neutral_frame(sequence)
     transform = sequence.transform_matrix.astype(np.float64)
-    unlike = 0
-    with VideoReader(path) as reader:
-        picture = next(frame.image for frame in reader if frame.index == reference)
-        still = _settle(picture, tracker)  # the reference's own points, without the lag of a moving face
-        if still is not None:
-            points[reference] = to_crop(still.points, sequence.crops[reference])
-        picture = crop_image(picture, sequence.crops[reference])
-        lifted = fitter.lifted(points[reference], transform[reference])
-        matte = tracker.matte(picture)
-        refiner = PictureRefiner(head, picture, matte, lifted, transform[reference])
-        shoulders = TorsoTracker(picture, matte, refiner.sheet.pixels, refiner.sheet.torso, transform[reference])
+    scenes = scenes_of(sequence.shots, len(sequence))
+    scene_of = np.zeros(len(sequence), int) if sequence.shots is None else sequence.shots
+    longest = sorted(range(len(scenes)), key=lambda i: -len(scenes[i]))[:_LOOKED_AT]
+    seen = sequence.status == SEEN
+    references = {
+        int(frames[neutral_frame(sequence.take(frames))]): i
+        for i, frames in ((i, scenes[i]) for i in longest)
+        if len(frames) > 1 and seen[frames].any()
+    }
+    unlike, looks = 0, {}
+    with footage() as reader:
         torso = np.full((len(sequence), 4), np.nan, np.float32)
-        mend = np.eye(3)
         for frame in reader:
-            t = frame.index
-            if sequence.status[t] == SEEN:
+            if (scene := references.get(frame.index)) is None:
+                continue
+            reference, picture = frame.index, frame.image
+            still = _settle(picture, tracker)  # the reference's own points, without the lag of a moving face
+            if still is not None:
+                points[reference] = to_crop(still.points, sequence.crops[reference])
+            picture = crop_image(picture, sequence.crops[reference])
+            lifted = fitter.lifted(points[reference], transform[reference])
+            matte = tracker.matte(picture)
+            refiner = PictureRefiner(head, picture, matte, lifted, transform[reference])
+            sheet = refiner.sheet
+            shoulders = TorsoTracker(picture, matte, sheet.pixels, sheet.torso, transform[reference])
+            looks[scene] = refiner, shoulders
+            if len(looks) == len(references):
+                break
+        mend, last = np.eye(3), None
+        for frame in reader:
+            t, scene = frame.index, scene_of[frame.index]
+            if scene != last:
+                mend, last = np.eye(3), scene
+            if sequence.status[t] == SEEN and scene in looks:
+                refiner, shoulders = looks[scene]
                 tracked, before = points[t], transform[t].copy()
                 # The tracker's error changes slowly: begin where the last frame ended.
                 start = np.concatenate([before[:, :3] @ mend, before[:, 3:]], 1)
@@ -322,19 +340,8 @@ def _look_again(
             if progress is not None:
                 progress(len(sequence) + t + 1, 2 * len(sequence))
     if unlike:
-        _LOG.info(
-            "%s: %d of %d frames keep their tracked pose: too unlike frame %d", path, unlike, len(points), reference
-        )
-    return transform, _bridged(torso)
-
-
-def _bridged(torso: np.ndarray) -> np.ndarray | None:
-    """Motions (T, 4) with what is NaN interpolated; None where more than half is."""
-    known = np.flatnonzero(np.isfinite(torso[:, 0]))
-    if len(known) < len(torso) / 2:
-        return None
-    frames = np.arange(len(torso))
-    return np.stack([np.interp(frames, known, column) for column in torso[known].T], 1).astype(np.float32)
+        _LOG.info("%s: %d of %d frames keep their tracked pose: too unlike their reference", name, unlike, len(points))
+    return transform, bridge_torso(torso)
 
 
 def flame_fitter(head: Path) -> FlameFitter:
@@ -350,7 +357,7 @@ def _head_box(points: np.ndarray) -> np.ndarray:
     return np.clip(face_box(points) / IMAGE_SIZE, 0, 1).astype(np.float32)
 
 
-def _versions(tracker: FaceTracker | None, head: Path | None) -> tuple[str, ...]:
+def tracked_by(tracker: FaceTracker | None, head: Path | None) -> tuple[str, ...]:
     """What a result depends on besides the file: codes of FLAME also on the open head, which mends their poses."""
     if tracker is None:
         from core.libs.tracker.mediapipe_tracker import MediaPipeTracker as tracker  # noqa: N813 only its name is read
@@ -364,25 +371,6 @@ def _digest(head: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{head}: head model cannot be read ({error.strerror})") from None
-
-
-class _Tracker:
-    """The caller's tracker, left open, or one of our own, closed at the end."""
-
-    def __init__(self, given: FaceTracker | None) -> None:
-        self._given = given
-
-    def __enter__(self) -> FaceTracker:
-        if self._given is not None:
-            return self._given
-        from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-
-        self._own = MediaPipeTracker()
-        return self._own
-
-    def __exit__(self, *_: object) -> None:
-        if self._given is None:
-            self._own.close()
 
 
 def _save_source(path: Path, source: TrackedSource) -> None:

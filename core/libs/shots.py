@@ -1,0 +1,104 @@
+"""Where a driver changes from one shot to another, and which of its frames are counted from one resting face.
+
+What is worked out over time, or measured against a person at rest, ends where the shot does. Smoothing and gaze go from
+cut to cut. Motion is counted from a resting face, which takes some time to be seen: frames of one person filmed the
+same way, who may have been away in between, share theirs. A shot that is too short, and like no other, says nothing of
+it. Each of its frames is then carried over as a picture on its own is, and so is every still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from core.data.records import SEEN, TrackedSequence, join
+from core.libs.geometry import head_angles
+from core.libs.kalman import find_cuts
+from core.libs.motion_path import TRANSFORM, motion_path
+
+SHORT = 1.0  # seconds with a face below which a shot does not show its person at rest
+# Between the medians of two shots of one person, filmed the same way. Pieces of one clip differ by .5 to 2, people that
+# were tracked as one by 1.8 to 7.
+_CODES = 1.4  # standard deviations of the expression codes, rms
+_TURNED, _MOVED = np.radians(15.0), 0.5  # of the head; head units
+
+
+def with_shots(track: TrackedSequence) -> TrackedSequence:
+    """The driver with its shots: those that it comes with, cut where the numbers say that another one begins.
+
+    Another shot or person shows in where the head is and in what the face does (`core.libs.kalman.find_cuts`). Of what
+    one shot falls into so, pieces that are clearly of one person, filmed the same way, keep one number. A driver of one
+    shot comes back as it is.
+    """
+    pieces: list[np.ndarray] = []
+    for frames in track.shot_frames:
+        cuts = np.zeros(len(frames), bool)
+        for name in ("expcode", TRANSFORM):
+            cuts |= find_cuts(motion_path(name, getattr(track, name)[frames].astype(np.float64)).columns)
+        pieces += np.split(frames, np.flatnonzero(cuts))
+    if len(pieces) == len(track.shot_frames):
+        return track
+    given = np.zeros(len(track), int) if track.shots is None else track.shots
+    shots, seen, origin = np.empty(len(track), int), [], []
+    for piece in pieces:
+        part = track.take(piece)
+        same = (i for i, other in enumerate(seen) if origin[i] == given[piece[0]] and _alike(other, part))
+        number = next(same, len(seen))
+        if number == len(seen):
+            seen.append(part)
+            origin.append(int(given[piece[0]]))
+        shots[piece] = number
+    residual = track.residual
+    if residual is not None and residual.ndim == 3:
+        residual = residual[origin]
+    return replace(track, shots=shots, residual=residual)
+
+
+def by_number(track: TrackedSequence) -> list[np.ndarray]:
+    """The indices (N,) of the frames of every shot, those after cuts back to it too."""
+    shots = np.zeros(len(track), int) if track.shots is None else track.shots
+    return [np.flatnonzero(shots == number) for number in range(int(shots.max()) + 1)]
+
+
+def resting_groups(track: TrackedSequence) -> list[np.ndarray]:
+    """The indices (N,) of frames that are counted from one resting face, group by group; each frame is in one.
+
+    Shots by their numbers; a shot of less than `SHORT` seconds, all its pieces together, frame by frame.
+    """
+    shots, groups = by_number(track), []
+    if len(shots) == 1:
+        return shots
+    for frames in shots:
+        short = (track.status[frames] == SEEN).sum() < SHORT * track.fps
+        groups += list(frames[:, None]) if short else [frames]
+    return groups
+
+
+def by_groups(
+    function: Callable[..., TrackedSequence], groups: list[np.ndarray], *tracks: TrackedSequence
+) -> TrackedSequence:
+    """A function of sequences of one length, called with the frames of each group; its results in order again."""
+    if len(groups) == 1:
+        return function(*tracks)
+    parts = [function(*(_picked(track, frames) for track in tracks)) for frames in groups]
+    order = np.argsort(np.concatenate(groups), kind="stable")
+    done, whole = replace(join(parts), shots=None), tracks[-1]
+    return replace(done.take(order), times=whole.times, status=whole.status, shots=whole.shots)
+
+
+def _picked(track: TrackedSequence, frames: np.ndarray) -> TrackedSequence:
+    part = track.take(frames)
+    return part if len(frames) > 1 else replace(part, status=np.full(1, SEEN, np.int8))  # a picture shows what it shows
+
+
+def _alike(a: TrackedSequence, b: TrackedSequence) -> bool:
+    """Whether two shots of one fit are clearly of one person, seen from the same place."""
+    codes, places = (
+        np.median(getattr(a, name), 0) - np.median(getattr(b, name), 0) for name in ("expcode", "transform_matrix")
+    )
+    turns = [np.median(head_angles(t.transform_matrix[..., :3].astype(np.float64)), 0) for t in (a, b)]
+    turned = np.abs(np.mod(turns[0] - turns[1] + np.pi, 2 * np.pi) - np.pi).max()
+    moved = np.linalg.norm(places[:, 3] * [1, 1, 0.5])  # as far as a relative shift counts
+    return bool(np.sqrt((codes**2).mean()) < _CODES and turned < _TURNED and moved < _MOVED)

@@ -1,0 +1,117 @@
+"""A folder of pictures in, tracked parameters out: every clip in it as a video, every still as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from core.data.picture_folder import FrameReader, PictureFolder
+from core.data.records import TrackedSequence, join
+from core.errors import UserError
+from core.libs.tracker.base import FaceTracker, TrackerOpened
+from core.libs.tracker.cache import TrackCache
+from core.libs.tracker.track import NoFaceError, flame_fitter, track_footage, tracked_by
+
+Progress = Callable[[int, int | None], None]
+
+
+def track_folder(
+    folder: PictureFolder,
+    *,
+    tracker: FaceTracker | None = None,
+    cache: TrackCache | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    head: Path | None = None,
+) -> tuple[TrackedSequence, np.ndarray]:
+    """The faces in a folder of pictures, in codes of the open head, or of FLAME where `head` is its file.
+
+    Every shot is tracked for itself and kept in the cache for itself. One without a face in any of its pictures is
+    left out. `progress` is called with the pictures done and their number.
+
+    Returns:
+        The parameters, 25 frames per second, with their shots; and which of the pictures (T,) they are of.
+    Raises:
+        UserError: no picture has a face, one cannot be read, or the pictures of a clip differ in size.
+    """
+    cache = cache or TrackCache()
+    depends_on = ("driver", *tracked_by(tracker, head))
+    parts, kept, done = [], [], 0
+    with _Later(tracker, head) as later:
+        for frames in folder.shot_frames:
+            entry = cache.entry_of((folder.data(int(frame)) for frame in frames), *depends_on)
+            part = None if force else _known(entry, len(frames))
+            if part is None:
+                part = _tracked(folder, frames, later, None if progress is None else _behind(progress, done, folder))
+                if part is not None:
+                    cache.keep(lambda entry=entry, part=part: part.save(entry))
+            if part is not None:
+                parts.append(part)
+                kept.append(frames)
+            done += len(frames)
+            if progress is not None:
+                progress(done, len(folder))
+    if not parts:
+        raise UserError(
+            f"{folder.path}: no human face found in any of its {len(folder)} pictures; give some in which a face is "
+            f"seen from the front"
+        )
+    joined = join(parts)
+    times = tuple(i / joined.fps for i in range(len(joined)))
+    return replace(joined, times=times), np.concatenate(kept)
+
+
+def _known(entry: Path, frames: int) -> TrackedSequence | None:
+    try:
+        track = TrackedSequence.load(entry)
+    except UserError:
+        return None  # not tracked yet, or damaged: tracked again
+    return track if len(track) == frames else None
+
+
+def _tracked(
+    folder: PictureFolder, frames: np.ndarray, later: _Later, progress: Progress | None
+) -> TrackedSequence | None:
+    """A shot of the folder; None where it shows no face."""
+    first, footage = int(frames[0]), lambda: FrameReader(folder, frames)
+    if len(frames) == 1:
+        footage = folder.read(first)
+    try:
+        return track_footage(footage, later.tracker, name=folder.name(first), progress=progress, head=later.fitter)
+    except NoFaceError:
+        return None
+
+
+def _behind(progress: Progress, before: int, folder: PictureFolder) -> Progress:
+    """The progress of a clip, which is looked at twice, within the folder's."""
+    return lambda done, total: progress(before + done // 2, len(folder))
+
+
+class _Later:
+    """The tracker and FLAME's fitter, opened when something is not in the cache."""
+
+    def __init__(self, given: FaceTracker | None, head: Path | None) -> None:
+        self._opened, self._head = TrackerOpened(given), head
+        self._tracker, self._fitter = None, None
+
+    def __enter__(self) -> _Later:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._tracker is not None:
+            self._opened.__exit__(*error)
+
+    @property
+    def tracker(self) -> FaceTracker:
+        if self._tracker is None:
+            self._tracker = self._opened.__enter__()
+        return self._tracker
+
+    @property
+    def fitter(self) -> object | None:
+        if self._head is not None and self._fitter is None:
+            self._fitter = flame_fitter(self._head)
+        return self._fitter
