@@ -53,6 +53,7 @@ class Improvements:
         options = self._options
         smoother = TemporalSmoother(
             alpha=options.smooth_alpha,
+            window_size=options.smooth_window,
             use_kalman=options.smooth_filter == "kalman",
             strength=options.smooth_strength,
             fps=float(track.fps),

@@ -76,7 +76,7 @@ _SEES_TO_EYES = Condition(
     lambda run: not run.options.no_eye_enhance or (_FACE.holds(run) and _EYES.holds(run)),
     "eyes are the photo's and --no-eye-enhance leaves their picture as it is",
 )
-_AVERAGE = Condition(lambda run: run.options.smooth_filter == "ema", "it is of --smooth-filter ema")
+_KALMAN = Condition(lambda run: run.options.smooth_filter == "kalman", "--smooth-filter ema has no window")
 
 ALWAYS: tuple[Condition, ...] = ()
 
@@ -100,7 +100,8 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "gaze_correct": (_ONE_RESULT, _SEES_TO_EYES),
     "smooth_strength": (_is_on("temporal_smooth"), _OVER_TIME, _A_CLIP),
     "smooth_filter": (_is_on("temporal_smooth"), _OVER_TIME, _A_CLIP, _SMOOTHS),
-    "smooth_alpha": (_is_on("temporal_smooth"), _OVER_TIME, _A_CLIP, _SMOOTHS, _AVERAGE),
+    "smooth_alpha": (_is_on("temporal_smooth"), _OVER_TIME, _A_CLIP, _SMOOTHS),
+    "smooth_window": (_is_on("temporal_smooth"), _OVER_TIME, _A_CLIP, _SMOOTHS, _KALMAN),
     "detail_strength": (_is_on("detail_enhance"),),
     "no_source_detail": (_is_on("detail_enhance"), _DETAILS),
     "expression_gain": (_is_on("expression_opt"), _RELATIVE, _FACE),

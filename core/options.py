@@ -143,7 +143,20 @@ class Options:
     smooth_alpha: float = field(
         default=0.5,
         metadata=_about(
-            "of the moving average: the share of the new value", group="improvements", metavar="X", limits=(0.01, 1)
+            "share of what is measured against what is expected: smaller is smoother, 1 takes it as it is; with ema, "
+            "of the new value",
+            group="improvements",
+            metavar="X",
+            limits=(0.01, 1),
+        ),
+    )
+    smooth_window: int = field(
+        default=5,
+        metadata=_about(
+            "frames that the Kalman filter averages over: 5 as far as the noise asks for, 10 twice as far",
+            group="improvements",
+            metavar="N",
+            limits=(1, 30),
         ),
     )
     detail_strength: float = field(
@@ -365,7 +378,13 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         raise UserError(f"{name} must be one of {', '.join(choices)}, got {reprlib.repr(value)}")
     # bool is an int to isinstance, not to a person
     if not choices and not any(isinstance(value, kind) and (type(value) is not bool or kind is bool) for kind in kinds):
-        words = {bool: "true or false", Path: "a path", str: "a text (in quotes)", float: "a number"}
+        words = {
+            bool: "true or false",
+            Path: "a path",
+            str: "a text (in quotes)",
+            float: "a number",
+            int: "a whole number",
+        }
         wanted = next(words[kind] for kind in kinds if kind in words)
         raise UserError(f"{name} must be {wanted}, got {'nothing' if value is None else reprlib.repr(value)}")
     return value

@@ -12,6 +12,7 @@ OTHER_VALUES = {
     "smooth_strength": ["0.5"],
     "smooth_filter": ["ema"],
     "smooth_alpha": ["0.3"],
+    "smooth_window": ["10"],
     "detail_strength": ["2"],
     "expression_gain": ["0"],
     "gaze_strength": ["1"],

@@ -17,6 +17,7 @@ import numba
 import numpy as np
 
 RATIOS = np.logspace(-7, 5, 25)  # process over measurement noise: from nearly a straight line to nearly no smoothing
+_BOUNDS = (1e-14, 1e9)  # of a ratio that settings have changed: a straight line, no smoothing
 _TAIL = 2.0  # degrees of freedom of the process noise
 _ROUNDS = 6  # of expectation maximisation; more change little and cost as much
 _NEAR = 2  # steps of `RATIOS` by which the best may move from one round to the next
@@ -42,11 +43,17 @@ def smooth(
     cuts: np.ndarray | None = None,  # (T,) bool, frames at which another motion begins
     strength: float = 1.0,
     bridge: int = 12,
+    *,
+    window: float = 1.0,
+    weight: float = 1.0,
 ) -> np.ndarray:  # (T, D)
     """The series as a pass forwards and one backwards have it: no lag, and what is missing is filled in.
 
-    `strength` stretches the time over which the filter looks: 2 twice as far, 0.5 half as far. Gaps of more than
-    `bridge` frames are crossed in a straight line, and ends held: a velocity is not good for so long.
+    `strength` stretches the time over which the filter looks: 2 twice as far, 0.5 half as far. `window` does so too for
+    motion of the usual size, but where a step is k times as large, by the k-th root alone: a blink stays. `weight`
+    divides the variance of the measurement; at `inf` what was seen stays as it is.
+
+    Gaps of more than `bridge` frames are crossed in a straight line, and ends held: a velocity is not good for so long.
 
     More than 6000 frames are smoothed in windows, noise and all, that fade into one another: memory stays bounded, and
     what an hour holds is not of one kind.
@@ -55,7 +62,7 @@ def smooth(
     fade = np.clip((np.arange(_OVERLAP) + 0.5) / _OVERLAP * 2 - 0.5, 0, 1)[:, None]  # its ends see too little
     out = series.copy()
     for part in _windows(len(series)):
-        found = _smooth(series[part], seen[part], restart[part], strength)
+        found = _smooth(series[part], seen[part], restart[part], strength, window, weight)
         if part.start:
             found[:_OVERLAP] = fade * found[:_OVERLAP] + (1 - fade) * out[part][:_OVERLAP]
         out[part] = found
@@ -69,7 +76,9 @@ def _windows(frames: int) -> Iterator[slice]:
     return (slice(start, min(start + _WINDOW, frames)) for start in starts)
 
 
-def _smooth(series: np.ndarray, seen: np.ndarray, restart: np.ndarray, strength: float) -> np.ndarray:
+def _smooth(
+    series: np.ndarray, seen: np.ndarray, restart: np.ndarray, strength: float, window: float, weight: float
+) -> np.ndarray:
     """One window of `smooth`."""
     out = series.copy()
     moving = np.ptp(series, axis=0) > 0
@@ -79,8 +88,10 @@ def _smooth(series: np.ndarray, seen: np.ndarray, restart: np.ndarray, strength:
     floor = noise_floor(z, ok)
     scale, noise = _tail_scales(z, ok, floor, restart)
     unit = np.sqrt(noise.variance)
-    # How far a filter looks goes with the fourth root of the ratio.
-    out[:, moving] = unit * _both_ways(z / unit, ok, scale, noise.ratio / strength**4)[0]
+    # How far a filter looks goes with the fourth root of the ratio; the size of a step with the root of its scale.
+    scale = scale * window ** (-4 / np.sqrt(np.maximum(scale, 1)))
+    ratio = np.clip(noise.ratio / strength**4 * weight, *_BOUNDS)
+    out[:, moving] = unit * _both_ways(z / unit, ok, scale, ratio)[0]
     return out
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ _FIRST = 8  # frames after which the noise is estimated for the first time
 _AGAIN = 16  # frames between later estimates
 _HOLD = 2  # frames that may be taken for outliers in a row; the next begins anew
 _SURPRISE = 9.0  # squared standard deviations beyond which a value is believed rather than the motion so far
+_SOME = 1e-9  # of the noise's variance: what is left of it where a measurement is taken as it is
 _SURE, _ALONE = 12.0, 6.0  # an outlier: times what was to be expected, times what came lately
 
 
@@ -62,6 +63,8 @@ class LiveKalman:
         memory: frames from which the noise is estimated.
         lag: frames by which the result is late, and better for it.
         strength: stretches the time over which the filter looks.
+        window: stretches it by a larger noise of the measurement, so that surprises must be larger too.
+        weight: of what is measured against what is expected, in units of what the noise says.
         gated: whether a frame far off everything is held back, for two frames at most. Not for what jumps by nature:
             the first frame of a blink looks the same.
         outliers: how many were.
@@ -70,6 +73,8 @@ class LiveKalman:
     memory: int = 125
     lag: int = 0
     strength: float = 1.0
+    window: float = 1.0
+    weight: float = 1.0
     gated: bool = False
     outliers: int = 0
     _frames: deque[tuple[np.ndarray, np.ndarray]] = field(default_factory=deque, repr=False)
@@ -84,6 +89,11 @@ class LiveKalman:
     def behind(self) -> int:
         """By how many frames the last result was late."""
         return len(self._past) - 1
+
+    @property
+    def _share(self) -> float:
+        """What the filter takes for noise of the measurement, in units of what was found."""
+        return max(self.window**4 / self.weight, _SOME)
 
     def update(self, z: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """The estimate (D,) after a frame `z` (D,), any value where not `seen` (D,): for `lag` frames earlier."""
@@ -106,6 +116,8 @@ class LiveKalman:
     def _follow(self, z: np.ndarray, seen: np.ndarray) -> None:
         noise = self._noise or Noise(np.ones_like(z), np.full_like(z, RATIOS[-1]))
         q = noise.ratio * noise.variance / self.strength**4
+        if self._noise is not None:
+            noise = replace(noise, variance=noise.variance * self._share)
         ahead = self._state.ahead(q)
         square = np.where(seen, z - ahead.x, 0) ** 2
         surprise = np.sqrt((square / (ahead.p + noise.variance)).mean())
@@ -152,7 +164,8 @@ class LiveKalman:
         variance, ratio = np.full(len(moving), 1e-24), np.full(len(moving), RATIOS[-1])
         variance[moving], ratio[moving] = found.variance, found.ratio
         if self._noise is None:  # so far everything was taken as it came
-            self._state = _State(self._state.x, self._state.v, variance, variance, 2 * variance)
+            start = variance * self._share
+            self._state = _State(self._state.x, self._state.v, start, start, 2 * start)
             self._past[-1] = (self._past[-1][0], self._state)
         self._noise = Noise(variance, ratio)
 

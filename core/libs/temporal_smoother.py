@@ -23,6 +23,7 @@ from core.libs.motion_path import TRANSFORM, TURNS, MotionPath, motion_path, sle
 KEYS = ("shapecode", "expcode", "posecode", "eyecode", TRANSFORM)
 Array = np.ndarray | torch.Tensor
 _SECONDS = 5.0  # from which a live filter learns its noise
+_USUAL_WINDOW, _LONGEST_WINDOW = 5, 30  # frames; what is slower than a second is no tremble
 _GAP = 0.5  # seconds that may be missing and still be bridged as motion
 _LOG = logging.getLogger(__name__)
 
@@ -36,12 +37,18 @@ class TemporalSmoother:
     them say, are replaced and counted in `outliers`.
 
     Args:
-        alpha: of the exponential average, 0 to 1; 1 follows at once.
-        window_size: frames of delay with `fixed_lag`.
+        alpha: share of what is measured against what is expected, above 0 to 1: smaller is smoother, and live a little
+            later. In the average it is the new value's share. The Kalman filter weighs each value by the noise, and
+            alpha turns the odds: they are multiplied by alpha / (1 - alpha). At 0.5 the noise alone decides, at 1 every
+            value is taken as it is, and only gaps and outliers are mended.
+        window_size: frames over which the Kalman filter averages, counted so that 5 is what the noise asks for: 10 is
+            twice as far, 3 not so far; above 30 it acts as 30. In a clip, what stands out, as a blink does, is averaged
+            over less. The exponential average has no window. With `fixed_lag` also the frames of delay.
         use_kalman: a constant-velocity Kalman filter (Kalman 1960) whose noise is learned from the data; for clips with
             the pass backwards of Rauch, Tung and Striebel (1965). Without it, exactly
             `s_t = alpha x_t + (1 - alpha) s_(t-1)`, and for rotations the same by SLERP (Shoemake 1985).
-        strength: 0 changes nothing, 1 is the estimate, 2 looks twice as far around every frame.
+        strength: 0 changes nothing, 1 is the estimate, 2 looks twice as far around every frame, blinks included. It
+            multiplies with what alpha and window_size do.
         fixed_lag: for live use: results come `window_size` frames late and are nearly as good as a clip's.
         fps: frames per second: how long a gap is bridged as motion and how long live use remembers.
 
@@ -132,7 +139,8 @@ class TemporalSmoother:
             self._replaced += int(alone.sum())
             _LOG.info("%s: outliers replaced at frames %s", name, ", ".join(map(str, np.flatnonzero(alone))))
         seen = path.seen & ~alone[:, None]
-        found = smooth(path.columns, seen, cuts, self.strength, max(2, round(_GAP * self.fps)))
+        bridge = max(2, round(_GAP * self.fps))
+        found = smooth(path.columns, seen, cuts, self.strength, bridge, window=self._window(), weight=self._weight())
         return path.restore(found - path.columns)
 
     def _next(self, name: str, value: Array) -> Array:
@@ -155,10 +163,20 @@ class TemporalSmoother:
             return _Mean()
         lag = self.window_size if self.fixed_lag else 0
         # Eyes and mouths jump by nature: the first frame of a blink looks like an outlier. Heads have weight.
-        return _Filter(name, LiveKalman(max(40, round(_SECONDS * self.fps)), lag, self.strength, name == TRANSFORM))
+        memory = max(40, round(_SECONDS * self.fps))
+        window, weight = self._window(), self._weight()
+        return _Filter(name, LiveKalman(memory, lag, self.strength, window, weight, gated=name == TRANSFORM))
 
     def _alpha(self) -> float:
         return self.alpha**self.strength
+
+    def _window(self) -> float:
+        """By how much the filter's time is stretched."""
+        return min(self.window_size, _LONGEST_WINDOW) / _USUAL_WINDOW
+
+    def _weight(self) -> float:
+        """By how much the odds of what is measured are multiplied."""
+        return self.alpha / (1 - self.alpha) if self.alpha < 1 else np.inf
 
     def _say_filled(self, name: str, count: int, frames: int) -> None:
         if count:
