@@ -36,6 +36,7 @@ settings.register_profile(
 settings.register_profile("long", settings.get_profile("short"), max_examples=400, derandomize=False)
 settings.load_profile(os.environ.get("FUZZ", "short"))
 
+WINDOWS = st.sampled_from([1, 5, 10, 1000])
 EXTREME = 300.0  # standard deviations, radians, head units: absurd for a face, legal for a file
 
 
@@ -87,9 +88,9 @@ def head() -> FLAMEModel:
     return FLAMEModel()
 
 
-@given(clips(), st.booleans(), st.sampled_from([0.0, 0.3, 1.0, 4.0]), st.sampled_from([0.01, 0.5, 1.0]))
-def test_smoothing_a_clip(clip, kalman, strength, alpha):
-    smoother = TemporalSmoother(alpha=alpha, use_kalman=kalman, strength=strength)
+@given(clips(), st.booleans(), st.sampled_from([0.0, 0.3, 1.0, 4.0]), st.sampled_from([0.01, 0.5, 1.0]), WINDOWS)
+def test_smoothing_a_clip(clip, kalman, strength, alpha, window):
+    smoother = TemporalSmoother(alpha, window, kalman, strength=strength)
     out = smoother.smooth_sequence(clip.parameters)
     assert_legal(clip.with_parameters(out), clip)
     for name in ("expcode", "eyecode", "posecode"):
@@ -105,9 +106,9 @@ def test_smoothing_a_clip(clip, kalman, strength, alpha):
             np.testing.assert_array_equal(out[name], value)
 
 
-@given(clips(), st.booleans())
-def test_smoothing_live(clip, kalman):
-    smoother = TemporalSmoother(use_kalman=kalman)
+@given(clips(), st.booleans(), st.sampled_from([0.01, 0.5, 1.0]), WINDOWS, st.booleans())
+def test_smoothing_live(clip, kalman, alpha, window, late):
+    smoother = TemporalSmoother(alpha, window, kalman, fixed_lag=late)
     for frame in clip:
         out = smoother.smooth({name: getattr(frame, name) for name in clip.parameters})
         for name, value in out.items():
