@@ -218,13 +218,13 @@ class Pipeline:
             from core.libs.take import take_part
 
             motion = take_part(source, motion, options.take)
-        motion = self.improvements.retarget(source, track, motion, self.parts.head)
         if options.orbit:
             from core.libs.orbit import orbit
 
             # A still is seen from the side, as one picture is.
             each = [np.array([i]) for i in range(len(motion))] if track.stills else [np.arange(len(motion))]
             motion = by_groups(lambda own: orbit(source, own, self.parts.head, options.orbit), each, motion)
+        motion = self.improvements.retarget(source, track, motion, self.parts.head)
         return replace(motion, residual=source.residual)
 
     @cached_property

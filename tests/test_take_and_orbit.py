@@ -141,6 +141,14 @@ class TestOrbit:
         np.testing.assert_allclose(run.draw(replace(frame, view=np.eye(3, 4))), plain, atol=2e-3)
         assert float((run.draw(frame) - plain).abs().mean()) > 0.02
 
+    def test_eyes_that_look_at_the_viewer_follow_the_camera(self, tmp_path):
+        driver, side = tracked(tmp_path / "driver", 8), 15
+        flags = {"gaze_correct": True, "gaze_target": "camera", "gaze_strength": 1.0, "take": "expression"}
+        still, moved = (Pipeline(Options(PORTRAIT, driver, orbit=d, quiet=True, **flags)).motion for d in (0, side))
+        yaw = np.degrees(moved.eyecode - still.eyecode)[:, [1, 4]].mean(1)  # of both eyes, to their own left
+        # The head is seen turned to its own left by the angle: the eyes turn as far back.
+        np.testing.assert_allclose(yaw, -side * np.sin(2 * np.pi * np.arange(8) / 8), atol=2.5)
+
 
 @pytest.mark.parametrize("values", [{"orbit": 61}, {"orbit": -1.0}, {"take": "half"}])
 def test_limits(values):

@@ -16,6 +16,7 @@ from core.data.records import TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.fixations import steady_fixations
 from core.libs.gaze_reading import EyeGeometry, EyeLandmarks, Head, angles_of, direction_of, read_gaze, read_irises
+from core.libs.geometry import seen_from
 
 if TYPE_CHECKING:
     from core.libs.gaze_corrector import GazeCorrector
@@ -48,7 +49,7 @@ def transfer_gaze(
     Args:
         source: the photo's parameters. driver: the clip's, as tracked or smoothed. motion: what is rendered, as long.
         head: evaluates both. corrector: its strength blends from the motion's eye codes to the target.
-        target: `driver` or `camera`.
+        target: `driver` or `camera`, the one that draws.
         response: how much of a turn, in pitch and yaw, the tracker shows that photo and clip were tracked with. For an
             avatar that moves the photo's own irises; (1, 1) for one that learned from tracked codes what they look
             like, as GAGAvatar did.
@@ -59,8 +60,9 @@ def transfer_gaze(
     read = read_gaze(EyeLandmarks(head, driver), driver.transform_matrix, EyeGeometry.of(head, driver[0]), driver.fps)
     direction = direction_of(angles_of(torch.from_numpy(read.direction)) / torch.from_numpy(shown)).numpy()
     if target == "camera":
+        seen = seen_from(motion.transform_matrix, motion.view)
         direction = corrector.camera_gaze(
-            motion.transform_matrix.astype(np.float64), direction, driver.transform_matrix.astype(np.float64)
+            seen.astype(np.float64), direction, driver.transform_matrix.astype(np.float64)
         )
     geometry = EyeGeometry.of(head, source)
     own = read_gaze(EyeLandmarks(head, [source]), source.transform_matrix[None], geometry)

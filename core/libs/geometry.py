@@ -56,12 +56,13 @@ def to_camera(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
 
 
 def seen_from(transform: np.ndarray, view: np.ndarray | None) -> np.ndarray:
-    """Head to camera (3, 4) of a camera that was moved by a view (3, 4); the transform itself where it was not."""
+    """Head to camera (..., 3, 4) of a camera that was moved by a view (..., 3, 4); the transform itself without one."""
     if view is None:
         return transform
-    rotation = transform[:, :3].astype(np.float64) @ view[:, :3]
-    shift = transform[:, 3].astype(np.float64) @ view[:, :3] + view[:, 3]
-    return np.concatenate([rotation, shift[:, None]], 1).astype(np.float32)
+    turn = view[..., :3]
+    rotation = transform[..., :3].astype(np.float64) @ turn
+    shift = transform[..., None, :, 3].astype(np.float64) @ turn + view[..., None, :, 3]
+    return np.concatenate([rotation, np.swapaxes(shift, -1, -2)], -1).astype(np.float32)
 
 
 def to_rays(pixels: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
