@@ -37,11 +37,6 @@ class Pair:
         """Whether the clip itself is the truth that the result is compared with."""
         return self.source is None
 
-    @property
-    def has_pictures(self) -> bool:
-        """Whether the driver can be looked at; a tracked folder holds numbers only."""
-        return not self.driver.is_dir()
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -82,7 +77,7 @@ def comparisons(names: Sequence[str]) -> list[tuple[str, str, str]]:
 def make_pair(source: Path | str | None, driver: Path, name: str | None = None) -> Pair:
     """A pair as a user names it; self-reenactment without a photo or with `first-frame`. UserError for wrong files."""
     kind, alone = kind_of(driver), source is None or str(source) == FIRST_FRAME
-    if kind == "image":
+    if kind not in ("video", "folder"):
         raise UserError(f"{driver}: the ablation needs a video as driver, or a tracked folder and a photo")
     if kind == "folder":
         _check_folder(driver)
