@@ -10,7 +10,7 @@ from pathlib import Path
 import lmdb
 import numpy as np
 from bad_files import BLANK, Build, Make, Refused, Runs, cut, driver, picture
-from faces import PORTRAIT, TRACK, face_clip, portrait, tracked
+from faces import PORTRAIT, TRACK, face_clip, portrait, save_clip, tracked
 from PIL import Image
 
 from core.data.records import TRACK_FILE, TrackedSequence, load_arrays
@@ -199,6 +199,13 @@ REFUSED: Refused = {
     "pictures: a video of single ones": (
         pictures("-o", "out.mp4", a=picture(portrait(192)), b=picture(portrait(192))),
         "as a folder of single pictures gives a picture",
+    ),
+    "pictures: sound of single ones": (
+        lambda f: [
+            *pictures(a=picture(portrait(192)))(f),
+            *("--audio", save_clip(f / "a.mp4", face_clip(2), sound=0.1)),
+        ],
+        "--audio: single pictures as driver give a picture",
     ),
     "pictures: a picture of a clip": (pictures("-o", "out.jpg", **FACES), "must end in one of .mp4"),
 }

@@ -19,6 +19,7 @@ from core.contact_sheet import LARGEST, ContactSheet
 from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
 from core.data.records import PARAMETERS, TrackedSequence, join
+from core.libs.tracker.__main__ import main as command
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.folder import track_folder
 from core.libs.tracker.track import track_driver
@@ -132,6 +133,17 @@ class TestTracking:
         assert track.shapecode.shape == (2, 300)
         yaw = track.transform_matrix[:, 0, 2]
         assert yaw[0] * yaw[1] < 0  # mirrored
+
+
+def test_the_trackers_command_takes_a_folder_of_pictures(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    put(tmp_path / "d", anne=portrait(192), bert=BLANK, carl=portrait(160))
+    monkeypatch.setattr("sys.argv", ["tracker", "--save", str(tmp_path / "saved"), str(tmp_path / "d")])
+    assert command() == 0
+    assert "2 frames" in capsys.readouterr().out
+    saved = DriverData.from_folder(tmp_path / "saved")
+    assert saved.track.stills
+    assert saved.track.residual.shape[0] == 2
 
 
 class TestPipeline:

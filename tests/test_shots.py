@@ -17,6 +17,7 @@ from core.errors import UserError
 from core.improvements import Improvements
 from core.libs.flame_model import FLAMEModel
 from core.libs.motion_transfer import MotionTransfer
+from core.libs.orbit import orbit
 from core.libs.shots import by_groups, resting_groups, with_shots
 from core.libs.tracker.cuts import CutFinder
 from core.libs.tracker.gaps import bridge, with_faces
@@ -222,6 +223,15 @@ class TestTwoPeople:
         together = moved(source, track, head, motion="absolute", gaze_correct=True)
         alone = moved(source, replace(second, fps=track.fps), head, motion="absolute", gaze_correct=True)
         same(together.take(np.arange(LENGTH, 2 * LENGTH)), alone)
+
+
+def test_each_still_is_seen_from_the_side(source, head, first):
+    stills = MotionTransfer().run(source, first.take(np.arange(0, 30, 10)))
+    each = [np.array([i]) for i in range(len(stills))]
+    seen = by_groups(lambda own: orbit(source, own, head, 30), each, stills)
+    for i, frames in enumerate(each):
+        np.testing.assert_array_equal(seen.view[i], orbit(source, stills.take(frames), head, 30).view[0])
+    same(replace(seen, view=None), stills)
 
 
 def test_one_shot_is_left_as_it_is(source, head):

@@ -1,4 +1,7 @@
-"""Track a video into a driver folder that holds numbers only: `python -m core.libs.tracker --save FOLDER VIDEO`."""
+"""Track a video into a driver folder that holds numbers only: `python -m core.libs.tracker --save FOLDER VIDEO`.
+
+A folder of pictures is tracked as well.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from core.data.picture_folder import PictureFolder
 from core.errors import UserError
+from core.libs.tracker.folder import track_folder
 from core.libs.tracker.track import track_driver
 
 
@@ -19,7 +24,11 @@ def main() -> int:
     parser.add_argument("--head", type=Path, metavar="FILE", help="FLAME_with_eye.pt, for --model gagavatar")
     arguments = parser.parse_args()
     try:
-        sequence = track_driver(arguments.video, head=arguments.head)
+        frames = PictureFolder.find(arguments.video) if arguments.video.is_dir() else None
+        if frames is None:
+            sequence = track_driver(arguments.video, head=arguments.head)
+        else:
+            sequence, _ = track_folder(frames, head=arguments.head)
         sequence = replace(sequence, crops=None)  # without the video its crops say nothing
         file = sequence.save(arguments.save)
     except UserError as error:
