@@ -74,7 +74,7 @@ class Detailed:
         transform = frame.transform_matrix
         detail = self._source * source_detail_fade(photo.transform_matrix, transform) if self._source else 0.0
         picture = performance.parts.model.render(
-            performance.avatar, vertices, transform, detail=detail, torso=frame.torso
+            performance.avatar, vertices, transform, detail=detail, torso=frame.torso, mouth=frame.mouth_interior
         )
         if self._strength:
             face = to_pixels(to_camera(vertices[: topo.N_FACE].astype(np.float64), transform))

@@ -89,7 +89,8 @@ def _stages(performance: Performance, clip: Path, limit: int) -> None:
         frame = performance.motion[index]
         vertices = parts.head.evaluate(frame)
         evaluated = time.perf_counter()
-        parts.model.render(performance.avatar, vertices, frame.transform_matrix, torso=frame.torso)
+        told = {"torso": frame.torso, "mouth": frame.mouth_interior}
+        parts.model.render(performance.avatar, vertices, frame.transform_matrix, **told)
         rendered = time.perf_counter()
         image, matte = warp(points[index])
         cv2.multiply(image, cv2.merge([matte] * 3), dtype=cv2.CV_8U)  # on black

@@ -41,6 +41,12 @@ class Run:
         """Whether the driver says anything of its eyes."""
         return self.inputs.tracked is None or "eyecode" not in self.inputs.tracked.track.absent
 
+    @property
+    def knows_mouth(self) -> bool:
+        """Whether the driver says what its open mouth shows, or may once it is tracked."""
+        tracked = self.inputs.tracked
+        return self.inputs.kind != "image" if tracked is None else tracked.track.mouth_interior is not None
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -77,6 +83,8 @@ _SEES_TO_EYES = Condition(
     "eyes are the photo's and --no-eye-enhance leaves their picture as it is",
 )
 _KALMAN = Condition(lambda run: run.options.smooth_filter == "kalman", "--smooth-filter ema has no window")
+_OWN_MOUTH = Condition(lambda run: run.model == "lifted", "the network draws the mouth itself")
+_SEEN_MOUTH = Condition(lambda run: run.knows_mouth, "the driver does not say what its mouth shows")
 
 ALWAYS: tuple[Condition, ...] = ()
 
@@ -92,6 +100,7 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "audio": ALWAYS,  # for a picture it is refused
     "motion": ALWAYS,
     "take": ALWAYS,
+    "mouth": (_OWN_MOUTH, _FACE, _SEEN_MOUTH),
     "orbit": ALWAYS,
     "enhanced": (_ONE_RESULT, _ANY_IMPROVEMENT),
     "temporal_smooth": (_ONE_RESULT, _OVER_TIME, _A_CLIP),

@@ -111,6 +111,14 @@ class Options:
             limits=(0, 60),
         ),
     )
+    mouth: Literal["auto", "plain"] = field(
+        default="auto",
+        metadata=_about(
+            "auto: open mouths show teeth and tongue as the driver's do, where its pictures were looked at; plain: "
+            "as is usual for the opening",
+            group="avatar",
+        ),
+    )
     enhanced: bool = field(default=False, metadata=_about("all four improvements", group="improvements"))
     temporal_smooth: bool | None = field(
         default=None, metadata=_about("smooth the driver's motion over time", group="improvements")

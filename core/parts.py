@@ -46,6 +46,7 @@ class Avatar(Protocol):
         detail: float = 0.0,
         torso: np.ndarray | None = None,
         view: np.ndarray | None = None,  # given only where the camera is moved
+        mouth: np.ndarray | None = None,  # given only where the driver's mouth was looked into
     ) -> torch.Tensor: ...
 
 

@@ -225,6 +225,8 @@ class Pipeline:
             each = [np.array([i]) for i in range(len(motion))] if track.stills else [np.arange(len(motion))]
             motion = by_groups(lambda own: orbit(source, own, self.parts.head, options.orbit), each, motion)
         motion = self.improvements.retarget(source, track, motion, self.parts.head)
+        if options.mouth == "plain":
+            motion = replace(motion, mouth_interior=None)
         return replace(motion, residual=source.residual)
 
     @cached_property
@@ -259,14 +261,15 @@ class Pipeline:
             for frame in frames:
                 vertices, transform = head.evaluate(frame), seen_from(frame.transform_matrix, frame.view)
                 shown.append((vertices, transform))
-                view = {} if frame.view is None else {"view": frame.view}
+                told = {"view": frame.view, "mouth": frame.mouth_interior}
+                told = {name: value for name, value in told.items() if value is not None}
                 picture = model.render(
                     avatar,
                     vertices,
                     frame.transform_matrix,
                     detail=improvements.detail(transform),
                     torso=frame.torso,
-                    **view,
+                    **told,
                 )
                 yield improvements.sharpen(picture, vertices, transform, head)
 

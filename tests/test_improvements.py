@@ -29,7 +29,7 @@ FRAMES = 24
 def folder(tmp_path_factory) -> Path:
     """The first second of the demo's driver, tracked badly."""
     track = TrackedSequence.load(ROOT / "demos/drivers/obama")
-    names = ("expcode", "posecode", "eyecode", "transform_matrix", "bbox", "status", "times", "torso")
+    names = ("expcode", "posecode", "eyecode", "transform_matrix", "bbox", "status", "times", "torso", "mouth_interior")
     cut = {name: value[:FRAMES] for name in names if (value := getattr(track, name)) is not None}
     folder = tmp_path_factory.mktemp("driver")
     add_tracking_noise(replace(track, **cut, shapecode=track.shapecode[:1], crops=None)).save(folder)
@@ -65,7 +65,8 @@ def test_nothing_on_is_the_bare_avatar(runs, parts):
     frame = run.motion[5]
     vertices = parts.head.evaluate(frame)
     assert torch.equal(
-        run.draw(frame), parts.model.render(run.avatar, vertices, frame.transform_matrix, 0, frame.torso)
+        run.draw(frame),
+        parts.model.render(run.avatar, vertices, frame.transform_matrix, 0, frame.torso, mouth=frame.mouth_interior),
     )
     plain = parts.transfer(run.source.frame, run.driver.track)
     for name, values in plain.parameters.items():
@@ -91,7 +92,8 @@ def test_all_on_is_each_in_turn(runs, parts):
     corrector.enhancer.set_source(photo, points(source.frame))
     frame = run.motion[7]
     fade = source_detail_fade(source.frame.transform_matrix, frame.transform_matrix)
-    drawn = parts.model.render(run.avatar, head.evaluate(frame), frame.transform_matrix, fade, frame.torso)[None]
+    told = {"torso": frame.torso, "mouth": frame.mouth_interior}
+    drawn = parts.model.render(run.avatar, head.evaluate(frame), frame.transform_matrix, fade, **told)[None]
     sharp = DetailEnhancer()(drawn, 1.0, face_matte(points(frame), (512, 512), [points(frame)[list(INNER_LIPS)]]))
     clear = corrector.enhance_eye_region(sharp, points(frame)[None])
     assert torch.equal(run.draw(frame), clear[0])

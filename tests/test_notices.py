@@ -61,6 +61,9 @@ SILENT = [
     ("gaze_strength", 1.0, {"gaze_correct": True, "take": "pose"}),
     ("gaze_target", "camera", {"gaze_correct": True, "take": "pose"}),
     ("no_eye_enhance", True, {"expression_opt": True}),
+    ("mouth", "plain", {"picture": True}),
+    ("mouth", "plain", {"network": True}),
+    ("mouth", "plain", {"take": "pose"}),
     ("layout", "result", {"variants": True}),
     ("keep_partial", True, {"picture": True}),
 ]
@@ -92,6 +95,8 @@ ACTING = [
     ("temporal_smooth", True, {"take": "expression"}),
     ("detail_strength", 2.0, {"detail_enhance": True, "take": "pose"}),
     ("no_eye_enhance", True, {"enhanced": True}),
+    ("mouth", "plain", {}),
+    ("mouth", "plain", {"take": "expression"}),
     ("layout", "result", {}),
     ("keep_partial", True, {}),
 ]
@@ -167,11 +172,13 @@ def test_single_pictures_have_nothing_over_time():
 def folders(tmp_path_factory) -> dict[int, Path]:
     """The demo's driver cut to some frames, by their number."""
     track = TrackedSequence.load(ROOT / "demos/drivers/obama")
-    names = ("expcode", "posecode", "eyecode", "transform_matrix", "bbox", "status", "times", "torso")
+    names = ("expcode", "posecode", "eyecode", "transform_matrix", "bbox", "status", "times", "torso", "mouth_interior")
     made = {}
     for frames in (1, 12):
         cut = {name: value[:frames] for name in names if (value := getattr(track, name)) is not None}
         made[frames] = tmp_path_factory.mktemp("driver")
+        if frames == 1:  # as a picture is tracked
+            cut["mouth_interior"] = None
         replace(track, **cut, shapecode=track.shapecode[:1], crops=None).save(made[frames])
     return made
 
@@ -210,7 +217,7 @@ def compute(folders):
 def of_one_picture(examples: list) -> list:
     """Those whose truth is in the motion and the picture of a run with the built-in avatar."""
     elsewhere = ("resume_path", "accept_flame_license", "layout", "keep_partial")
-    return [e for e in examples if e[0] not in elsewhere and not e[2].get("variants")]
+    return [e for e in examples if e[0] not in elsewhere and not e[2].keys() & {"variants", "network"}]
 
 
 @pytest.mark.parametrize(("name", "value", "others"), of_one_picture(SILENT))
@@ -262,3 +269,11 @@ def test_a_file_that_knows_no_eyes_has_none_to_follow(tmp_path):
     assert silent("--gaze-strength", "1") == ["gaze_strength"]
     assert silent("--no-eye-enhance") == ["gaze_correct"]
     assert silent("--gaze-strength", "1", "--gaze-target", "camera", "--no-eye-enhance") == []
+
+
+def test_the_mouth_acts_where_a_tracked_folder_knows_it():
+    track = TrackedSequence.load(ROOT / "demos/drivers/obama")
+    for numbers in (track.mouth_interior, None):
+        driver = DriverData(PHOTO, "folder", replace(track, mouth_interior=numbers))
+        run = Run(load_options(["--mouth", "plain"]), Inputs(PHOTO, PHOTO, "folder", driver), "lifted")
+        assert ("mouth" in without_effect(run)) == (numbers is None)

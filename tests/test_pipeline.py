@@ -94,7 +94,7 @@ class FlatAvatar:
     def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> float:
         return 0.5
 
-    def render(self, avatar: float, vertices, transform_matrix, detail: float = 0.0, torso=None) -> torch.Tensor:
+    def render(self, avatar: float, vertices, transform_matrix, detail: float = 0.0, torso=None, **_) -> torch.Tensor:
         if self.rendered == self.fail_at:
             raise self.error
         self.rendered += 1
@@ -343,7 +343,9 @@ def short_demo(tmp_path_factory) -> Path:
     cut = {name: value[:n] for name, value in track.parameters.items()}
     cut |= {"bbox": track.bbox[:n], "status": track.status[:n], "times": track.times[:n]}
     folder = tmp_path_factory.mktemp("demo") / "obama"
-    cut |= {name: None if (v := getattr(track, name)) is None else v[:n] for name in ("crops", "torso")}
+    cut |= {
+        name: None if (v := getattr(track, name)) is None else v[:n] for name in ("crops", "torso", "mouth_interior")
+    }
     replace(track, **cut).save(folder)
     return folder
 

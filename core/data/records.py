@@ -26,6 +26,8 @@ IMAGE_SIZE = 512  # of the crop that is shown
 TRACK_FILE = "track.npz"
 SEEN, INTERPOLATED, HELD = 0, 1, 2  # where a frame's parameters come from
 PARAMETERS = {"shapecode": (300,), "expcode": (100,), "posecode": (6,), "eyecode": (6,), "transform_matrix": (3, 4)}
+MOUTH_STEPS = 1.2 / 255  # of the numbers that say what an open mouth shows, as they are kept
+MOUTH_UNKNOWN = 255
 _FORMAT = 1
 _MAX_BYTES = 1 << 30  # of the arrays in a file; half an hour takes 30 MB
 _LARGEST = 1e4  # of any parameter: far above what a face does, far below where float32 ends
@@ -45,6 +47,8 @@ class TrackedFrame:
             None where they were not followed.
         view: (3, 4) from the camera that `transform_matrix` leads to, the photo's, to the one that draws; None where
             that is the same one.
+        mouth_interior: (4,) what the open mouth shows, each in 0..1.2: heights of upper teeth, lower teeth and tongue
+            (its top, from the lower lip) over the opening's, and how bright the tongue is; None where nobody looked.
     """
 
     shapecode: np.ndarray
@@ -57,6 +61,7 @@ class TrackedFrame:
     residual: np.ndarray | None = None
     torso: np.ndarray | None = None
     view: np.ndarray | None = None
+    mouth_interior: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class TrackedSequence:
         torso: (T, 4) how the shoulders moved since some frame of the driver, or None; see `TrackedFrame`.
         shots: (T,) for every frame the number of its shot, 0 to S - 1, or None where there is one. A number that comes
             back is the same person filmed the same way, after a cut. A shot of one frame is a still.
+        mouth_interior: (T, 4) uint8 in steps of MOUTH_STEPS, or None; see `TrackedFrame`. MOUTH_UNKNOWN throughout for
+            a frame of which nothing is known.
         lost: pieces of the driver's file, of about a frame each, that could not be decoded.
         absent: names of parameters that the driver says nothing of, for which the photo's own stand. Where
             `transform_matrix` is among them, its left part is how the head turns, from the front, and no more.
@@ -99,6 +106,7 @@ class TrackedSequence:
     residual: np.ndarray | None = None
     torso: np.ndarray | None = None
     shots: np.ndarray | None = None
+    mouth_interior: np.ndarray | None = None
     lost: int = 0
     absent: tuple[str, ...] = ()
     view: np.ndarray | None = None
@@ -111,7 +119,8 @@ class TrackedSequence:
                 raise UserError(
                     f"tracked driver: {name} has shape {got}, expected {(n, *shape)}; track it again with -f"
                 )
-        for name, shape in {"crops": (n, 3), "torso": (n, 4), "shots": (n,), "view": (n, 3, 4)}.items():
+        optional = {"crops": (3,), "torso": (4,), "mouth_interior": (4,), "shots": (), "view": (3, 4)}
+        for name, shape in ((name, (n, *rest)) for name, rest in optional.items()):
             value = getattr(self, name)
             if value is not None and np.shape(value) != shape:
                 raise UserError(
@@ -138,6 +147,7 @@ class TrackedSequence:
             residual,
             None if self.torso is None else self.torso[index],
             None if self.view is None else self.view[index],
+            None if self.mouth_interior is None else _told(self.mouth_interior[index]),
         )
 
     def __iter__(self) -> Iterator[TrackedFrame]:
@@ -166,7 +176,7 @@ class TrackedSequence:
         """Some of the frames, by their indices (N,), at their own times; shots are numbered anew."""
         names = [
             name
-            for name in (*PARAMETERS, "bbox", "status", "crops", "torso", "view")
+            for name in (*PARAMETERS, "bbox", "status", "crops", "torso", "mouth_interior", "view")
             if getattr(self, name) is not None
         ]
         taken = {name: getattr(self, name)[frames] for name in names if name != "shapecode" or len(self.shapecode) > 1}
@@ -201,6 +211,8 @@ class TrackedSequence:
             ):
                 wanted = "(V, 3)" if self.shots is None else f"(V, 3) or ({count}, V, 3)"
                 raise UserError(f"{path}: residual has shape {self.residual.shape}, expected {wanted}; track it again")
+        if self.mouth_interior is not None and self.mouth_interior.dtype != np.uint8:
+            raise UserError(f"{path}: mouth_interior is {self.mouth_interior.dtype}, expected uint8; track it again")
         check_rotations(self.transform_matrix, f"{path}: transform_matrix")
         if not 0 < self.fps <= _MAX_FPS:
             raise UserError(f"{path}: {float(self.fps):g} frames per second cannot be; track it again")
@@ -211,11 +223,8 @@ class TrackedSequence:
         """Write `track.npz` into a folder, whole or not at all; returns the file. UserError where that fails."""
         target = folder / TRACK_FILE
         values: dict[str, object] = {name: getattr(self, name) for name in (*PARAMETERS, "bbox", "status")}
-        values |= {
-            name: getattr(self, name)
-            for name in ("crops", "residual", "torso", "shots")
-            if getattr(self, name) is not None
-        }
+        optional = ("crops", "residual", "torso", "mouth_interior", "shots")
+        values |= {name: getattr(self, name) for name in optional if getattr(self, name) is not None}
         values["times"] = np.array([(t.numerator, t.denominator) for t in self.times], np.int64).reshape(-1, 2)
         values["fps"] = np.array([self.fps.numerator, self.fps.denominator], np.int64)
         values["head"], values["smoothed"], values["lost"] = self.head, self.smoothed, self.lost
@@ -250,6 +259,11 @@ class TrackedSequence:
             ) from error
 
 
+def _told(numbers: np.ndarray) -> np.ndarray | None:
+    """What a mouth shows, of the numbers (4,) as they are kept."""
+    return None if (numbers == MOUTH_UNKNOWN).all() else np.float32(MOUTH_STEPS) * numbers
+
+
 def frames_of_shots(shots: np.ndarray) -> list[np.ndarray]:
     """The indices (N,) of frames that follow one another and have one number, for the shots' numbers (T,) of all."""
     return np.split(np.arange(len(shots)), np.flatnonzero(np.diff(shots)) + 1) if len(shots) else []
@@ -263,7 +277,8 @@ def mostly_stills(shots: np.ndarray) -> bool:
 def join(parts: Sequence[TrackedSequence]) -> TrackedSequence:
     """Sequences of one head one after the other, each a shot of its own or the shots that it has.
 
-    Times are kept as they are, fps and head are the first one's. Crops, torso and view are there where all have them.
+    Times are kept as they are, fps and head are the first one's. Crops, torso and view are there where all have them,
+    what the mouth shows where one has it.
     """
     counts = [1 if part.shots is None else int(part.shots.max()) + 1 for part in parts]
     firsts = np.cumsum([0, *counts[:-1]])
@@ -275,6 +290,10 @@ def join(parts: Sequence[TrackedSequence]) -> TrackedSequence:
     for name in ("crops", "torso", "view"):
         all_have = all(getattr(part, name) is not None for part in parts)
         values[name] = np.concatenate([getattr(part, name) for part in parts]) if all_have else None
+    if any(part.mouth_interior is not None for part in parts):
+        nothing = np.full((1, 4), MOUTH_UNKNOWN, np.uint8)
+        told = [np.repeat(nothing, len(p), 0) if p.mouth_interior is None else p.mouth_interior for p in parts]
+        values["mouth_interior"] = np.concatenate(told)
     return replace(
         parts[0],
         **values,

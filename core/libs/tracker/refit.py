@@ -32,7 +32,9 @@ def to_flame(track: TrackedSequence, head: Path) -> TrackedSequence:
         steady = track.transform_matrix.astype(np.float64)
         transform = fitter.poses_from(points, steady, seen) if len(track) > 1 else None
         args = (points, list(track.times), track.fps, track.status, track.crops, transform, fitter)
-        return replace(sequence_from_points(*args), smoothed=track.smoothed, torso=track.torso)
+        return replace(
+            sequence_from_points(*args), smoothed=track.smoothed, torso=track.torso, mouth_interior=track.mouth_interior
+        )
 
 
 def tracked_points(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:

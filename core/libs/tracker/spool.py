@@ -1,9 +1,10 @@
-"""The points of a clip, however long, outside of memory."""
+"""What there is to keep of every frame of a clip, however long, outside of memory."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 
@@ -17,43 +18,44 @@ def chunks(length: int, size: int = _CHUNK) -> Iterator[slice]:
     return (slice(start, min(start + size, length)) for start in range(0, length, size))
 
 
-class PointSpool:
-    """Points (T, 478, 3) float32 in a temporary file, read and written like an array along its first axis.
+class FrameSpool:
+    """Arrays of one shape and type, one a frame, in a temporary file, read and written like an array along its first
+    axis. The file has no name and goes when this is closed.
 
-    A frame's points take 5.7 KiB, ten minutes' 82 MB. The file has no name and goes when this is closed.
+    Args:
+        shape, dtype: of a frame's array.
     """
 
-    _FRAME = (N_POINTS, 3)
-    _BYTES = N_POINTS * 3 * 4
-
-    def __init__(self) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: type = np.float32) -> None:
+        self._frame, self._dtype = shape, np.dtype(dtype)
+        self._bytes = int(np.prod(shape)) * self._dtype.itemsize
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 closed by close()
         self._length = 0
 
-    def append(self, points: np.ndarray | None) -> None:
-        """One more frame at the end; None for one whose points are not known yet."""
+    def append(self, values: np.ndarray | None) -> None:
+        """One more frame at the end; None for one whose values are not known yet."""
         self._length += 1
-        self[self._length - 1] = np.zeros(self._FRAME, np.float32) if points is None else points
+        self[self._length - 1] = np.zeros(self._frame, self._dtype) if values is None else values
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
-        """A frame (478, 3), or frames (N, 478, 3) by slice without step or by an array of frame numbers."""
+        """A frame's array, or those of N frames stacked, by slice without step or by an array of frame numbers."""
         if isinstance(index, np.ndarray):
             return np.stack([self[int(i)] for i in index])
         start, stop = self._range(index)
-        self._file.seek(start * self._BYTES)
-        values = np.frombuffer(self._file.read((stop - start) * self._BYTES), np.float32)
-        values = values.reshape(stop - start, *self._FRAME).copy()
+        self._file.seek(start * self._bytes)
+        values = np.frombuffer(self._file.read((stop - start) * self._bytes), self._dtype)
+        values = values.reshape(stop - start, *self._frame).copy()
         return values if isinstance(index, slice) else values[0]
 
     def __setitem__(self, index: int | slice, values: np.ndarray) -> None:
         start, stop = self._range(index)
-        self._file.seek(start * self._BYTES)
-        self._file.write(np.ascontiguousarray(np.broadcast_to(values, (stop - start, *self._FRAME)), np.float32))
+        self._file.seek(start * self._bytes)
+        self._file.write(np.ascontiguousarray(np.broadcast_to(values, (stop - start, *self._frame)), self._dtype))
 
-    def __enter__(self) -> PointSpool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,3 +75,10 @@ class PointSpool:
         if not 0 <= place < self._length:
             raise IndexError(f"frame {index} of {self._length}")
         return place, place + 1
+
+
+class PointSpool(FrameSpool):
+    """Points (T, 478, 3) float32. A frame's points take 5.7 KiB, ten minutes' 82 MB."""
+
+    def __init__(self) -> None:
+        super().__init__((N_POINTS, 3))

@@ -33,11 +33,12 @@ from core.libs.tracker.cuts import CutFinder
 from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.fit_flame import FLAME_VERSION, FlameFitter
 from core.libs.tracker.gaps import bridge, bridge_torso, scenes_of, with_faces
+from core.libs.tracker.mouth_interior import MouthReader
 from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.spool import PointSpool, chunks
 from core.libs.tracker.torso import TorsoTracker
 
-VERSION = "11"  # of everything here that changes what comes out
+VERSION = "12"  # of everything here that changes what comes out
 MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
 _LOG = logging.getLogger(__name__)
 _IMAGE_FPS = Fraction(25)
@@ -215,10 +216,10 @@ def track_footage(
         for part in chunks(len(points)):
             points[part] = to_crop(points[part], crops[part])
         # Whatever head the codes are to be of: the picture mends the points on the open one, which has all of them.
-        sequence, transform, torso = sequence_from_points(points, times, fps, status, crops), None, None
+        sequence, transform, seen_again = sequence_from_points(points, times, fps, status, crops), None, {}
         sequence = replace(sequence, shots=shots)
         if len(sequence) > 1:
-            transform, torso = _look_again(footage, name, tracker, sequence, points, progress)
+            transform, seen_again = _look_again(footage, name, tracker, sequence, points, progress)
             if kept is not None:
                 kept += [points[part] for part in chunks(len(points))]
             sequence = sequence_from_points(points, times, fps, status, crops, transform)
@@ -226,7 +227,7 @@ def track_footage(
             if transform is not None:
                 transform = flame.poses_from(points, transform, status == SEEN)
             sequence = sequence_from_points(points, times, fps, status, crops, transform, flame)
-        return replace(sequence, torso=torso, shots=shots, lost=lost)
+        return replace(sequence, shots=shots, lost=lost, **seen_again)
 
 
 def sequence_from_points(
@@ -284,10 +285,11 @@ def _look_again(
     sequence: TrackedSequence,
     points: PointSpool,  # (T, 478, 3) pixels of the crop, mended in place
     progress: Progress | None,
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
     """Points and transforms (T, 3, 4) mended by the pictures themselves: see `refine`.
 
-    And how the shoulders moved, (T, 4), where they could be followed: see `torso`.
+    And what the pictures say beside, by the name of its field: how the shoulders moved, `torso` (T, 4), and what the
+    mouth shows, `mouth_interior` (T, 4); None each where it could not be told.
     """
     head = FLAMEModel()
     fitter = HeadFitter(head)
@@ -302,7 +304,7 @@ def _look_again(
         if len(frames) > 1 and seen[frames].any()
     }
     unlike, looks = 0, {}
-    with footage() as reader:
+    with footage() as reader, MouthReader(len(sequence), sequence.fps, sequence.shots) as mouth:
         torso = np.full((len(sequence), 4), np.nan, np.float32)
         for frame in reader:
             if (scene := references.get(frame.index)) is None:
@@ -325,6 +327,8 @@ def _look_again(
             t, scene = frame.index, scene_of[frame.index]
             if scene != last:
                 mend, last = np.eye(3), scene
+            if sequence.status[t] == SEEN and scene not in looks and mouth.wants(points[t], transform[t]):
+                mouth.look(t, crop_image(frame.image, sequence.crops[t]), points[t], transform[t])
             if sequence.status[t] == SEEN and scene in looks:
                 refiner, shoulders = looks[scene]
                 tracked, before = points[t], transform[t].copy()
@@ -337,11 +341,13 @@ def _look_again(
                 points[t] = tracked
                 unlike += not mended.alike
                 torso[t] = shoulders.follow(picture)
+                mouth.look(t, picture, tracked, transform[t])
             if progress is not None:
                 progress(len(sequence) + t + 1, 2 * len(sequence))
+        interior = mouth.numbers()
     if unlike:
         _LOG.info("%s: %d of %d frames keep their tracked pose: too unlike their reference", name, unlike, len(points))
-    return transform, bridge_torso(torso)
+    return transform, {"torso": bridge_torso(torso), "mouth_interior": interior}
 
 
 def flame_fitter(head: Path) -> FlameFitter:

@@ -92,6 +92,7 @@ class PublishedAvatar:
         detail: float = 0.0,
         torso: np.ndarray | None = None,
         view: np.ndarray | None = None,
+        mouth: np.ndarray | None = None,
     ) -> Tensor:
         """The picture (3, 512, 512) in 0..1 of FLAME's vertices (5023, 3) under a transform (3, 4).
 
@@ -99,8 +100,8 @@ class PublishedAvatar:
         while the next ones are drawn.
 
         `view` (3, 4): from the transform's camera to the one that draws; None: the same one.
-        `detail` (0..1): how much of what the photo shows and the network does not is added. `torso` is for avatars with
-        shoulders of their own and is not read.
+        `detail` (0..1): how much of what the photo shows and the network does not is added. `torso` and `mouth` are
+        for avatars with shoulders and a mouth of their own and are not read.
         """
         assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
         moved = upload(_tensor(vertices), self.network.device)

@@ -19,6 +19,7 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import NECK, seen_from, sway, to_camera, to_pixels
 from core.libs.surface import Sheet, cover, lift
 from core.models.LiftedAvatar.binding import carry, compose, pixel_spread
+from core.models.LiftedAvatar.chin import unfold_chin
 from core.models.LiftedAvatar.detail import detail_weight, missing_detail
 from core.models.LiftedAvatar.eyes import Iris, draw_iris, lid_gap, shut_lids, split_eyes
 from core.models.LiftedAvatar.filling import fill
@@ -26,6 +27,7 @@ from core.models.LiftedAvatar.fringe import without_fringe
 from core.models.LiftedAvatar.handover import closed, find_rim, haste, outline
 from core.models.LiftedAvatar.lids import Lids, close_lids, closing, paint_lids
 from core.models.LiftedAvatar.mouth import Mouth, build_mouth, draw_mouth
+from core.models.LiftedAvatar.mouth import warm_up as warm_up_mouth
 from core.models.LiftedAvatar.unseen import facing, normals
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface, warm_up
 
@@ -111,6 +113,7 @@ class LiftedAvatar:
         power, shut = np.ones(1, np.float32), np.zeros(3, bool)
         carry(points, triangle, 1, spread, 0.5, one, points[:1], power, np.zeros(3, np.int8), shut, 0.1, *out)
         compose(np.zeros((1, 1, 4), np.float32), self.background, np.zeros((1, 1, 3), np.float32))
+        warm_up_mouth()
         return time.perf_counter() - start
 
     def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> Avatar:
@@ -203,17 +206,20 @@ class LiftedAvatar:
         detail: float = 0.0,
         torso: np.ndarray | None = None,
         view: np.ndarray | None = None,
+        mouth: np.ndarray | None = None,
     ) -> torch.Tensor:
         """The picture (3, 512, 512) in 0..1 of the head's vertices (V, 3) under a transform (3, 4).
 
         `torso` (4,): how the shoulders moved since the avatar's anchor, see `TrackedFrame`; None: only as the neck
         takes them along. `detail`: how much of the photo's own detail is added, 0 to 1; see `source_detail_fade`.
         `view` (3, 4): from the camera of transform and anchor to the one that draws; None: the same one.
+        `mouth` (4,): what the driver's mouth shows between its lips, see `TrackedFrame`; None: what is usual.
         """
         colors = avatar.colors
         if detail:  # the splat is linear in the colours: one pass draws both
             colors = cv2.scaleAdd(avatar.detail, float(detail), colors, dst=avatar.buffers["colors"])
-        vertices = np.concatenate([shut_lids(vertices[: topo.N_POINTS], avatar.lids), vertices[topo.N_POINTS :]])
+        face = unfold_chin(shut_lids(vertices[: topo.N_POINTS], avatar.lids), avatar.at_source)
+        vertices = np.concatenate([face, vertices[topo.N_POINTS :]])
         if closing(avatar.shut, gaps := lid_gap(vertices)):
             if colors is avatar.colors:
                 np.copyto(colors := avatar.buffers["colors"], avatar.colors)
@@ -224,7 +230,7 @@ class LiftedAvatar:
         image, _ = self._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL, colors)
         face = vertices[: topo.N_POINTS].astype(np.float64)
         pixels = to_pixels(to_camera(face, transform_matrix))
-        draw_mouth(image, avatar.mouth, face, pixels, transform_matrix)
+        draw_mouth(image, avatar.mouth, face, pixels, transform_matrix, mouth)
         for iris in avatar.irises:
             draw_iris(image, iris, pixels)
         rgb = np.empty((IMAGE_SIZE, IMAGE_SIZE, 3), np.float32)

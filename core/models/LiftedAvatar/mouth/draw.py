@@ -1,0 +1,189 @@
+"""A person's mouth, built from the photo once and drawn behind the lips of every picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from core.data.records import FOCAL, IMAGE_SIZE
+from core.libs.flame_model import topology as topo
+from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
+from core.models.LiftedAvatar.contour import window
+from core.models.LiftedAvatar.mouth.colours import Colours, mouth_colours, softness
+from core.models.LiftedAvatar.mouth.kernel import View, lay_behind, paint
+from core.models.LiftedAvatar.mouth.outline import opening_mask, subdivision
+from core.models.LiftedAvatar.mouth.settings import INTERIOR, LOWER, MM, SHADOW, SHAPE, UPPER
+from core.models.LiftedAvatar.mouth.teeth import photo_row, row_table
+
+_CAMERA = np.array(  # camera frame to homogeneous pixels, as `to_pixels`
+    [[-FOCAL * IMAGE_SIZE / 2, 0, (IMAGE_SIZE - 1) / 2], [0, -FOCAL * IMAGE_SIZE / 2, (IMAGE_SIZE - 1) / 2], [0, 0, 1]]
+)
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """The inside of one person's mouth, at rest in head space.
+
+    Attributes:
+        middle: (3,) between the lips at rest. joint: (3,) of the jaw. rest: (478, 3) the face at rest.
+        opening: of the lips in the photo, head units. width: of the lips at rest.
+        colours: linear. soft: standard deviation in pixels by which the inside is blurred, 0 for none.
+        upper, lower: tables of the rows. photo: the photo's own upper row, see `photo_row`.
+        outline: what makes a smooth ring of the lips' points, see `subdivision`.
+    """
+
+    middle: np.ndarray
+    joint: np.ndarray
+    rest: np.ndarray
+    opening: float
+    width: float
+    colours: Colours
+    soft: float
+    upper: np.ndarray
+    lower: np.ndarray
+    photo: np.ndarray
+    outline: np.ndarray
+
+
+def build_mouth(
+    rest: np.ndarray,  # (478, 3) head space, the person at rest
+    joint: np.ndarray,  # (3,)
+    vertices: np.ndarray,  # (478, 3) as in the photo
+    image: np.ndarray,  # (S, S, 3) float32 in 0..1
+    pixels: np.ndarray,  # (478, 2)
+    transform: np.ndarray,  # (3, 4)
+    margin: int,  # pixels of the photo beyond each side of the shown crop
+) -> Mouth:
+    """The mouth of the person in a photo."""
+    middle = (rest[13] + rest[14]) / 2
+    colours = mouth_colours(image, pixels)
+    behind = np.array([0, -SHAPE.overbite - SHAPE.above_bite, -SHAPE.upper_behind]) * MM
+    soft = float(np.clip(0.75 * softness(image, pixels) - 0.25, 0, 1.1))
+    return Mouth(
+        middle,
+        joint,
+        rest,
+        _opening(vertices),
+        float(np.linalg.norm(rest[topo.MOUTH_CORNERS[0]] - rest[topo.MOUTH_CORNERS[1]])),
+        colours,
+        soft if soft >= 0.3 else 0.0,
+        row_table(UPPER),
+        row_table(LOWER),
+        photo_row(image, pixels, middle + behind, transform, margin, colours),
+        subdivision(len(topo.INNER_LIPS)),
+    )
+
+
+def draw_mouth(
+    image: np.ndarray,  # (H, W, C >= 3) float32, in place
+    mouth: Mouth,
+    vertices: np.ndarray,  # (478, 3)
+    pixels: np.ndarray,  # (478, 2)
+    transform: np.ndarray,  # (3, 4)
+    interior: np.ndarray | None = None,  # (4,) what the driver's mouth shows, see `TrackedFrame`
+) -> None:
+    """Put the inside of the mouth behind the lips of a picture."""
+    now = _opening(vertices)
+    # Near the photo's own opening its own pixels serve best.
+    share = abs(now - mouth.opening) / (0.30 * mouth.opening + 1.0 * MM) - 0.25
+    # Lips that touch are tracked up to a millimetre apart.
+    share = float(np.clip(share, 0, 1) * np.clip((now / MM - 0.8) / 1.2, 0, 1))
+    outline = mouth.outline @ pixels[list(topo.INNER_LIPS)]
+    x0, y0, x1, y1 = box = window(outline, image.shape[:2], 4)
+    if share == 0 or x1 - x0 < 5 or y1 - y0 < 5:
+        return
+    mask = opening_mask(outline, box)
+    view = _view(mouth, vertices, pixels, transform, interior)
+    inside = np.empty((*mask.shape, 3), np.float32)
+    # The blur below reaches beyond the mask.
+    paint(inside, x0, y0, cv2.dilate(mask, np.ones((7, 7))) if mouth.soft else mask, view)
+    if mouth.soft:
+        inside = cv2.GaussianBlur(inside, (0, 0), mouth.soft, borderType=cv2.BORDER_REPLICATE)
+    distance = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    reach = np.clip(SHADOW.of_opening * view.opening, SHADOW.least, SHADOW.most)
+    single = (np.float32(v) for v in (SHADOW.deep, SHADOW.lower, reach))
+    lay_behind(image, x0, y0, inside, mask * np.float32(share), distance, view, *single)
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from the cache on disk."""
+    points = np.zeros((topo.N_POINTS, 3))
+    points[list(topo.INNER_LIPS[:10]), 1], points[list(topo.INNER_LIPS[10:]), 1] = 0.02, -0.02
+    points[:, 0] = np.linspace(-0.1, 0.1, topo.N_POINTS)
+    pixels = 256 + 100 * points[:, :2]
+    transform = np.array([[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, 12]])
+    photo = np.full((IMAGE_SIZE, IMAGE_SIZE, 3), 0.5, np.float32)
+    mouth = build_mouth(0 * points, np.zeros(3), 0 * points, photo, pixels, transform, 0)
+    draw_mouth(np.zeros((IMAGE_SIZE, IMAGE_SIZE, 4), np.float32), mouth, points, pixels, transform)
+
+
+def _view(
+    mouth: Mouth, vertices: np.ndarray, pixels: np.ndarray, transform: np.ndarray, interior: np.ndarray | None
+) -> View:
+    """What the kernel paints this picture's mouth from."""
+    middle = mouth.middle / MM
+    R, t = transform[:, :3].astype(np.float64), transform[:, 3].astype(np.float64)
+    toward = -t @ R.T / MM - middle  # the camera
+    rise = toward[1] / toward[2]
+    lip_up, lip_low = (float(vertices[i, 1]) / MM for i in (13, 14))
+    opening = max(lip_up - lip_low, 0.0)
+    # What is seen beside the lips from above lies lower on the rows behind them.
+    lip_up, lip_low = lip_up - rise * SHAPE.upper_behind, lip_low - rise * SHAPE.lower_behind
+    bite = middle[1] - SHAPE.overbite
+    upper = max(bite - SHAPE.above_bite, lip_up - SHAPE.crown_shows)
+    upper = min(upper, lip_up - min(SHAPE.least_shows, SHAPE.least_share * opening))
+    jaw = np.array([middle[0], bite - SHAPE.lower_below, middle[2] - SHAPE.lower_behind]) * MM
+    angle = np.array(jaw_angle(vertices, mouth.rest, mouth.joint))
+    jaw = (rotate_about_x((jaw - mouth.joint)[None], angle) + mouth.joint)[0] / MM
+    lower = min(jaw[1], lip_low + SHAPE.lower_shows)
+    tongue, glow = 2.5 + 0.36 * opening, 0.80
+    # Rounded lips hide the teeth, drawn ones bare them.
+    corners = vertices[topo.MOUTH_CORNERS[0]] - vertices[topo.MOUTH_CORNERS[1]]
+    bared = float(np.clip((np.linalg.norm(corners) / max(mouth.width, 1e-6) - 0.70) / 0.25, 0, 1))
+    lower = min(lower, upper + SHAPE.overlap)
+    if interior is not None:
+        seen = INTERIOR
+        up, low, top, shines = (float(v) for v in interior)
+        trust = _ramp(opening, *seen.trusted)
+        shown = np.clip(up * opening, -1.5, seen.upper_most) if up > seen.hidden else -seen.upper_behind_lip
+        upper += seen.rows * trust * (lip_up - shown - upper)
+        shown = np.clip(low * opening, -1.0, seen.lower_most) if low > seen.hidden else -seen.lower_behind_lip
+        lower = min(lower, upper + SHAPE.overlap)
+        lower += seen.rows * trust * (lip_low + shown - lower)
+        lower = min(lower, upper + SHAPE.overlap)
+        tongue += seen.tongue * trust * (np.clip(top * opening - (lower - lip_low), 1, 24) + 1 - tongue)
+        glow += seen.tongue * trust * (np.clip(0.85 * shines, 0.3, 0.95) - glow)
+        bared += trust * (1 - bared)
+    to_upper, eye_upper = _plane(np.array([middle[0], upper, middle[2] - SHAPE.upper_behind]), transform)
+    to_lower, eye_lower = _plane(np.array([jaw[0], lower, jaw[2]]), transform)
+    eyes = [33, 263]
+    apart = np.linalg.norm(np.diff(pixels[eyes], axis=0))
+    pixel = np.linalg.norm(np.diff(vertices[eyes], axis=0)) / MM / max(float(apart), 1e-6)
+    arrays = (to_upper, to_lower, eye_upper, eye_lower, mouth.upper, mouth.lower, mouth.photo)
+    colours = (mouth.colours.teeth, mouth.colours.tissue, mouth.colours.dark)
+    numbers = (lip_up - upper, opening, tongue, glow, bared, pixel)
+    rows = (UPPER.crown, LOWER.crown, UPPER.bright, LOWER.bright, UPPER.reach, LOWER.reach)
+    numbers = (*numbers, *rows, SHAPE.arch, SHAPE.deepest, SHAPE.half_width)
+    return View(*(a.astype(np.float32) for a in (*arrays, *colours)), *(np.float32(v) for v in numbers))
+
+
+def _plane(origin: np.ndarray, transform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A frontal plane of the head through a point (3,) in millimetres.
+
+    Returns what takes homogeneous pixels to its millimetres, (3, 3), and the camera in its coordinates, (3,).
+    """
+    R, t = transform[:, :3].astype(np.float64), transform[:, 3].astype(np.float64)
+    camera = np.stack([MM * R[0], MM * R[1], MM * origin @ R + t], 1)
+    return np.linalg.inv(_CAMERA @ camera), -t @ R.T / MM - origin
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3 - 2 * t)
+
+
+def _opening(vertices: np.ndarray) -> float:
+    """Height of the opening of the lips, head units."""
+    return float(np.mean([vertices[a, 1] - vertices[b, 1] for a, b in topo.LIP_PAIRS]))

@@ -1,0 +1,277 @@
+"""The mouth's inside, pixel by pixel in closed form: cavity, tongue, lower row, upper row. Compiled, on all cores.
+
+`tests/mouth_reference.py` says the same in plain NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from core.models.LiftedAvatar.mouth.teeth import PER_MM, TEXTURE_HEIGHT
+
+
+class View(NamedTuple):
+    """What one picture's mouth is painted from. Lengths in millimetres; float32.
+
+    Attributes:
+        to_upper, to_lower: (3, 3) from homogeneous pixels to the plane of a row, x to the person's left and y up from
+            its biting edge. eye_upper, eye_lower: (3,) the camera in that plane's coordinates.
+        upper, lower: tables of the rows, see `row_table`. photo: (h, w, 4) see `photo_row`.
+        teeth, tissue, dark: (3,) linear colours.
+        lip_up: height of the upper lip's middle over the upper row's edge. opening: from there to the lower lip.
+        tongue: height of its top over the lower row's edge. tongue_bright: of its light, over the tissue's.
+        bared: light on the teeth, 0..1. pixel: its size.
+        crown_upper, crown_lower, bright_upper, bright_lower, reach_upper, reach_lower: see `Row`.
+        arch, deepest, half_width: see `Shape`.
+    """
+
+    to_upper: np.ndarray
+    to_lower: np.ndarray
+    eye_upper: np.ndarray
+    eye_lower: np.ndarray
+    upper: np.ndarray
+    lower: np.ndarray
+    photo: np.ndarray
+    teeth: np.ndarray
+    tissue: np.ndarray
+    dark: np.ndarray
+    lip_up: np.float32
+    opening: np.float32
+    tongue: np.float32
+    tongue_bright: np.float32
+    bared: np.float32
+    pixel: np.float32
+    crown_upper: np.float32
+    crown_lower: np.float32
+    bright_upper: np.float32
+    bright_lower: np.float32
+    reach_upper: np.float32
+    reach_lower: np.float32
+    arch: np.float32
+    deepest: np.float32
+    half_width: np.float32
+
+
+F = np.float32
+
+
+@numba.njit(cache=True, fastmath=True)
+def _step(value: np.float32, low: np.float32, high: np.float32) -> np.float32:
+    t = min(max((value - low) / (high - low), F(0)), F(1))
+    return t * t * (F(3) - F(2) * t)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _fall(x: np.float32) -> np.float32:
+    """exp(-x^2.5): flat in the middle, then quickly down."""
+    return math.exp(-x * x * math.sqrt(x))
+
+
+@numba.njit(cache=True, fastmath=True)
+def _on_plane(matrix: np.ndarray, column: np.float32, line: np.float32) -> tuple[np.float32, np.float32]:
+    w = F(1) / (matrix[2, 0] * column + matrix[2, 1] * line + matrix[2, 2])
+    x = (matrix[0, 0] * column + matrix[0, 1] * line + matrix[0, 2]) * w
+    return x, (matrix[1, 0] * column + matrix[1, 1] * line + matrix[1, 2]) * w
+
+
+@numba.njit(cache=True, fastmath=True)
+def _on_arch(
+    x: np.float32, y: np.float32, eye: np.ndarray, arch: np.float32, deepest: np.float32
+) -> tuple[np.float32, np.float32]:
+    """Where the ray through a point of a row's plane meets the dental arch behind it: two rounds of a fixed point."""
+    along, up = (x - eye[0]) / eye[2], (y - eye[1]) / eye[2]
+    depth = min(arch * x * x, deepest)
+    there = x + along * depth
+    depth = min(arch * there * there, deepest)
+    there = x + along * depth
+    depth = min(arch * there * there, deepest)
+    return there, y + up * depth
+
+
+@numba.njit(cache=True, fastmath=True)
+def _row(
+    x: np.float32,
+    y: np.float32,  # from the biting edge towards the gum
+    table: np.ndarray,
+    crown: np.float32,
+    bright: np.float32,
+    reach: np.float32,
+    half_width: np.float32,
+    teeth: np.ndarray,
+    tissue: np.ndarray,
+    pixel: np.float32,
+    lit: np.float32,  # light that comes in between the lips
+    tone: np.ndarray,  # (3,) out
+) -> np.float32:
+    """The colour of a row at a place; returns how much of the pixel it covers."""
+    far = abs(x)
+    at = min(far * F(PER_MM), F(len(table) - 1.001))
+    i = int(at)
+    part = at - F(i)
+    gap = table[i, 0] + part * (table[i + 1, 0] - table[i, 0])
+    edge = table[i, 1] + part * (table[i + 1, 1] - table[i, 1])
+    bulge = table[i, 2] + part * (table[i + 1, 2] - table[i, 2])
+    soft = max(pixel, F(0.25))
+    h = y - edge
+    cover = _step(h, F(-0.55) * soft, F(0.55) * soft) * _step(half_width - far, F(0), F(6))
+    if cover <= F(0):
+        return F(0)
+    narrow = gap / max(F(0.35), F(0.5) * soft)
+    shade = bulge * (F(1) - F(0.26) * math.exp(-narrow * narrow) * min(F(1), F(0.6) / soft))
+    shade *= F(0.80) + F(0.20) * _step(h, F(0), F(1.8))  # the thin biting edge lets light through
+    fall = (F(0.12) + F(0.88) * _fall(far / reach)) * (F(1) - F(0.18) * _step(h, F(5), F(10)))
+    light = max(bright * shade * fall * lit, F(1e-4))
+    across = (h - F(3.4)) / F(1.5)
+    along = x / F(14)
+    gleam = F(0.10) * math.exp(-across * across) * max(F(1) - along * along, F(0)) * bright * lit
+    gum = _step(h - (crown - math.cos(F(math.pi) * min(gap / F(3.5), F(1)))), F(-0.8), F(0.8))
+    reddest = max(tissue[0], max(tissue[1], tissue[2]))
+    log_light = math.log(light)
+    for k in range(3):
+        # What reaches the back teeth went round a red cavity.
+        power = F(1) + F(0.45) * (F(1) - tissue[k] / reddest)
+        tooth = teeth[k] * (math.exp(power * log_light) + gleam)
+        tone[k] = tooth + gum * (tissue[k] * F(0.85) * fall * lit - tooth)
+    return cover
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def paint(
+    out: np.ndarray,  # (h, w, 3) float32, display values
+    x0: int,  # of the window in the picture
+    y0: int,
+    shown: np.ndarray,  # (h, w) float32: nothing is painted where it is 0
+    view: View,
+) -> None:
+    """The inside of a mouth in a window of the picture."""
+    height, width = shown.shape
+    tooth_light = F(0.45) + F(0.55) * view.bared
+    lit = _step(view.opening, F(2), F(20))
+    tissue, dark, teeth = view.tissue, view.dark, view.teeth
+    lower_shows = _step(view.opening, F(2), F(5))
+    for line in numba.prange(height):
+        tone = np.empty(3, np.float32)
+        colour = np.empty(3, np.float32)
+        for column in range(width):
+            if shown[line, column] <= F(0):
+                out[line, column, 0] = out[line, column, 1] = out[line, column, 2] = F(0)
+                continue
+            px, py = F(column + x0), F(line + y0)
+            plane_x, plane_y = _on_plane(view.to_upper, px, py)
+            low_x, low_y = _on_plane(view.to_lower, px, py)
+            v = min(max((view.lip_up - plane_y) / max(view.opening, F(1e-3)), F(0)), F(1))
+            # The cavity: lit from below, a little at the cheeks.
+            deep = F(0.5) + F(0.5) * _step(v, F(0.15), F(0.95)) * lit
+            off = (abs(plane_x) - F(20)) / F(6)
+            cheek = F(0.10) * lit * math.exp(-off * off) * _step(v, F(0.05), F(0.5))
+            # The tongue.
+            wide = (low_x / F(20)) ** 2
+            top = (view.tongue + F(0.6)) * math.sqrt(max(F(1) - F(0.5) * wide * (F(1) + wide), F(0))) - F(0.6)
+            rim = F(1.8) + F(0.2) * view.tongue
+            there = _step(top - low_y, -rim, rim) * _step(F(21) - abs(low_x), F(0), F(7))
+            dome = min(max((top - low_y) / max(view.tongue, F(2)), F(0)), F(1.4))
+            groove = low_x / F(1.2)
+            tongue = (F(0.15) + F(0.85) * _step(dome, F(0), F(0.9))) * view.tongue_bright
+            tongue *= F(1) - F(0.22) * math.exp(-groove * groove) * _step(dome, F(0.1), F(0.7))
+            tongue *= (F(0.45) + F(0.55) * _fall(abs(low_x) / F(13))) * (F(0.35) + F(0.65) * lit)
+            tongue *= F(1) - F(0.35) * math.exp(-max(low_y + F(0.5), F(0)) / F(1.6))  # behind the lower row
+            for k in range(3):
+                base = dark[k] * deep + tissue[k] * cheek
+                colour[k] = base + there * (tissue[k] * tongue - base)
+            x, y = _on_arch(low_x, low_y, view.eye_lower, view.arch, view.deepest)
+            cover = _row(
+                x,
+                -y,
+                view.lower,
+                view.crown_lower,
+                view.bright_lower,
+                view.reach_lower,
+                view.half_width,
+                teeth,
+                tissue,
+                view.pixel,
+                tooth_light,
+                tone,
+            )
+            cover *= lower_shows
+            for k in range(3):
+                colour[k] += cover * (tone[k] - colour[k]) if cover > F(0) else F(0)
+            x, y = _on_arch(plane_x, plane_y, view.eye_upper, view.arch, view.deepest)
+            cover = _row(
+                x,
+                y,
+                view.upper,
+                view.crown_upper,
+                view.bright_upper,
+                view.reach_upper,
+                view.half_width,
+                teeth,
+                tissue,
+                view.pixel,
+                tooth_light,
+                tone,
+            )
+            if cover > F(0):
+                _own_teeth(x, y, view.photo, view.half_width, tooth_light, tone)
+                for k in range(3):
+                    colour[k] += cover * (tone[k] - colour[k])
+            for k in range(3):
+                out[line, column, k] = max(colour[k], F(0)) ** F(1 / 2.2)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _own_teeth(
+    x: np.float32, y: np.float32, photo: np.ndarray, half_width: np.float32, lit: np.float32, tone: np.ndarray
+) -> None:
+    """The photo's own row in place of the painted one, as far as the photo shows it."""
+    height, width = photo.shape[:2]
+    column = (x + half_width) / (F(2) * half_width) * F(width - 1)
+    line = max(y, F(0)) / F(TEXTURE_HEIGHT) * F(height - 1)
+    if column < F(0) or column >= F(width - 1) or line >= F(height - 1):
+        return
+    i, j = int(line), int(column)
+    a, b = line - F(i), column - F(j)
+    w00, w01, w10, w11 = (F(1) - a) * (F(1) - b), (F(1) - a) * b, a * (F(1) - b), a * b
+    share = w00 * photo[i, j, 3] + w01 * photo[i, j + 1, 3] + w10 * photo[i + 1, j, 3] + w11 * photo[i + 1, j + 1, 3]
+    if share <= F(0):
+        return
+    for k in range(3):
+        seen = w00 * photo[i, j, k] + w01 * photo[i, j + 1, k] + w10 * photo[i + 1, j, k] + w11 * photo[i + 1, j + 1, k]
+        tone[k] += share * (seen * lit - tone[k])
+
+
+@numba.njit(cache=True, fastmath=True)
+def lay_behind(
+    image: np.ndarray,  # (H, W, 4) float32 in place, RGB and matte
+    x0: int,
+    y0: int,
+    inside: np.ndarray,  # (h, w, 3) float32, display values
+    cover: np.ndarray,  # (h, w) float32: share of the inside
+    distance: np.ndarray,  # (h, w) float32: pixels to the lips
+    view: View,
+    deep: np.float32,  # see `Shadow`
+    lower: np.float32,
+    reach: np.float32,  # millimetres
+) -> None:
+    """Put the inside behind the lips, with the shadow that they throw on it."""
+    height, width = cover.shape
+    channels = image.shape[2]
+    power = (F(0.9), F(1.05), F(1.1))  # what the lips let through came off them
+    for line in range(height):
+        for column in range(width):
+            share = cover[line, column]
+            if share <= F(0):
+                continue
+            _, y = _on_plane(view.to_upper, F(column + x0), F(line + y0))
+            v = (view.lip_up - y) / max(view.opening, F(1e-3))
+            shadow = deep * (lower + (F(1) - lower) * (F(1) - _step(v, F(0.3), F(0.7))))
+            shade = math.log(F(1) - shadow * math.exp(-distance[line, column] * view.pixel / reach))
+            pixel = image[y0 + line, x0 + column]
+            for k in range(3):
+                pixel[k] += share * (inside[line, column, k] * math.exp(power[k] * shade) - pixel[k])
+            if channels > 3:
+                pixel[3] = max(pixel[3], share)
