@@ -93,7 +93,7 @@ def read_pictures(folder: Path, keys: tuple[str, ...]) -> Iterator[np.ndarray] |
     """
     if inside(folder, PICTURES) is None:
         return None
-    with _open(folder) as transaction:
+    with open_pictures(folder) as transaction:
         if not any(_decode(transaction.get(name)) is not None for name in map(_stored, keys)):
             return None
     return _pictures(folder, keys)
@@ -101,7 +101,7 @@ def read_pictures(folder: Path, keys: tuple[str, ...]) -> Iterator[np.ndarray] |
 
 def stored_keys(folder: Path) -> list[str]:
     """The keys of the JPEG and PNG pictures in `img_lmdb`, by what they begin with; UserError where it is damaged."""
-    with _open(folder, buffers=True) as transaction, transaction.cursor() as cursor:
+    with open_pictures(folder, buffers=True) as transaction, transaction.cursor() as cursor:
         found = [bytes(key) for key, value in cursor if bytes(value[:8]).startswith(_BEGINS)]
     keys = [key.decode("utf-8", "replace") for key in found]
     return [key for key, stored in zip(keys, found, strict=True) if _stored(key) == stored]
@@ -109,7 +109,7 @@ def stored_keys(folder: Path) -> list[str]:
 
 def stored_bytes(folder: Path, key: str) -> bytes:
     """A picture of `img_lmdb` as it is stored; empty where it is not there."""
-    with _open(folder) as transaction:
+    with open_pictures(folder) as transaction:
         return transaction.get(_stored(key)) or b""
 
 
@@ -123,7 +123,7 @@ def read_stored(folder: Path, key: str) -> np.ndarray:
 
 def _pictures(folder: Path, keys: tuple[str, ...]) -> Iterator[np.ndarray]:
     last = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    with _open(folder) as transaction:
+    with open_pictures(folder) as transaction:
         for key in keys:
             picture = _decode(transaction.get(_stored(key)))
             last = last if picture is None else picture
@@ -176,10 +176,13 @@ def _value(path: Path, key: str, record: Any, name: str) -> np.ndarray:
 
 
 @contextmanager
-def _open(folder: Path, buffers: bool = False) -> Iterator[lmdb.Transaction]:
-    """Read from the pictures' database; nothing is written, no lock taken. `buffers`: views of it in place of bytes."""
-    path = folder / PICTURES
-    advice = f"copy it again, or, where parameters are there, take {PICTURES} out of the folder"
+def open_pictures(folder: Path, name: str = PICTURES, buffers: bool = False) -> Iterator[lmdb.Transaction]:
+    """Read from the pictures' database in a folder; nothing is written, no lock taken. UserError where it is damaged.
+
+    `buffers`: views of it in place of bytes.
+    """
+    path = folder / name
+    advice = f"copy it again, or, where parameters are there, take {name} out of the folder"
     data = path / _DATA
     if not data.is_file() or not data.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{path} holds no {_DATA} of its own: {advice}")

@@ -97,24 +97,55 @@ class FLAMEModel(torch.nn.Module):
 
     def forward(
         self,
-        shape_params: Tensor,  # (B, n_shape)
-        expression_params: Tensor,  # (B, n_exp)
-        pose_params: Tensor,  # (B, 6) root and jaw
-        eye_pose_params: Tensor,  # (B, 6) left and right
-        residual: Tensor | None = None,  # (V, 3) or (B, V, 3), added at rest
-    ) -> Tensor | tuple[Tensor, Tensor]:  # (B, V, 3) and (B, 70, 3)
+        shape_params: Tensor,  # (..., n_shape)
+        expression_params: Tensor | None = None,  # (..., n_exp)
+        pose_params: Tensor | None = None,  # (..., 6) root and jaw
+        eye_pose_params: Tensor | None = None,  # (..., 6) left and right
+        residual: Tensor | None = None,  # (V, 3) or (..., V, 3), added at rest
+    ) -> Tensor | tuple[Tensor, Tensor]:  # (..., V, 3) and (..., 70, 3)
         """Vertices in head units, and FLAME's landmarks where the head has them and `no_lmks` is not set.
 
-        The landmarks are the plain barycentric ones, as upstream's call returns them; see `landmarks_70`.
+        What is left out is zero: at rest. Any leading dimensions, also none, the same for all or such that they
+        broadcast; ValueError for other shapes. The landmarks are the plain barycentric ones, as upstream's call returns
+        them; see `landmarks_70`.
         """
-        rest = self.template + torch.einsum(
-            "vck,bk->bvc", self.directions, torch.cat([shape_params, expression_params], -1)
-        )
+        shape, expression, pose, eyes = self._codes(shape_params, expression_params, pose_params, eye_pose_params)
+        leading = shape.shape[:-1]
+        if residual is not None:
+            residual = self._residual(residual, leading)
+        shape, expression, pose, eyes = (code.reshape(-1, code.shape[-1]) for code in (shape, expression, pose, eyes))
+        rest = self.template + torch.einsum("vck,bk->bvc", self.directions, torch.cat([shape, expression], -1))
         joints = self.joint_regressor @ rest  # (B, 5, 3)
         if residual is not None:
             rest = rest + residual
-        vertices = self._pose(rest, joints, pose_params, eye_pose_params)
+        vertices = self._pose(rest, joints, pose, eyes)
+        vertices = vertices.reshape(*leading, *vertices.shape[1:])
         return vertices if self.no_lmks or self.embedding is None else (vertices, self.landmarks_70(vertices))
+
+    def _codes(self, *given: Tensor | None) -> tuple[Tensor, ...]:
+        """The four codes of a call, of one leading shape; ValueError where they are not of theirs."""
+        names = ("shape_params", "expression_params", "pose_params", "eye_pose_params")
+        lengths = (self.n_shape, self.n_exp, 6, 6)
+        codes = [self.template.new_zeros(n) if code is None else code for code, n in zip(given, lengths, strict=True)]
+        for name, code, length in zip(names, codes, lengths, strict=True):
+            if not code.ndim or code.shape[-1] != length:
+                raise ValueError(f"{name}: expected (..., {length}), got {tuple(code.shape)}")
+        try:
+            leading = torch.broadcast_shapes(*(code.shape[:-1] for code in codes))
+        except RuntimeError:
+            came = ", ".join(f"{name} {tuple(code.shape)}" for name, code in zip(names, codes, strict=True))
+            raise ValueError(f"the codes' leading dimensions must be the same, got {came}") from None
+        return tuple(code.expand(*leading, code.shape[-1]) for code in codes)
+
+    def _residual(self, residual: Tensor, leading: torch.Size) -> Tensor:  # (V, 3) or (B, V, 3)
+        V = len(self.template)
+        if tuple(residual.shape) not in ((V, 3), (*leading, V, 3)):
+            raise ValueError(f"residual: expected ({V}, 3) or {(*leading, V, 3)}, got {tuple(residual.shape)}")
+        return residual if residual.ndim == 2 else residual.reshape(-1, V, 3)
+
+    def get_faces(self) -> Tensor:  # (F, 3)
+        """The triangles, int64: `faces`, by upstream's name."""
+        return self.faces
 
     def landmarks_70(self, vertices: Tensor, lids: bool = False) -> Tensor:  # (..., V, 3) to (..., 70, 3)
         """FLAME's 68 landmarks in iBUG's order and the two irises; with `lids`, eight of the lids' are taken from

@@ -1,0 +1,5 @@
+"""The built-in avatar: training-free, on the CPU."""
+
+from .models import LiftedAvatar
+
+__all__ = ["LiftedAvatar"]
