@@ -63,10 +63,47 @@ def coded(frame, pitch: float, yaw: float):
     return replace(frame, eyecode=np.tile(turn, 2).astype(np.float32))
 
 
+def aimed(pitch: float, yaw: float) -> np.ndarray:
+    """The code of one eye without torsion that looks at a pitch and yaw in degrees."""
+    x, y, z = directed(pitch, yaw)
+    return np.arccos(z) / max(np.hypot(x, y), 1e-9) * np.array([-y, x, 0])
+
+
 class TestCorrectGaze:
-    def test_with_nothing_to_go_by_the_code_comes_back(self):
+    def test_with_nothing_to_go_by_the_two_eyes_agree(self):
+        apart = np.concatenate([aimed(4, 12), aimed(-2, 6)])
+        left, right = looks(GazeCorrector(1.0).correct_gaze(apart))
+        np.testing.assert_allclose([left, right], [directed(1, 9)] * 2, atol=1e-7)  # the left eye is at +x: they part
+        near = np.concatenate([aimed(2, -6), aimed(2, 6)])
+        np.testing.assert_allclose(
+            GazeCorrector(1.0).correct_gaze(near), near, atol=1e-9
+        )  # at something near
+        left, _ = looks(GazeCorrector(0.5).correct_gaze(apart))
+        np.testing.assert_allclose(left, directed(2.5, 10.5), atol=1e-7)
         code = torch.randn(4, 6)
-        assert GazeCorrector(1.0).correct_gaze(code) is code
+        assert torch.equal(GazeCorrector(0.0).correct_gaze(code), code)
+        assert GazeCorrector(1.0).correct_sequence(apart[None]).shape == (1, 6)
+
+    def test_68_landmarks_point_open_eyes_ahead(self, head, plain):
+        points = head.evaluate(plain)[list(topo.LANDMARKS_68)]
+        code = np.concatenate([aimed(3, 12), aimed(3, 12)])
+        np.testing.assert_allclose(looks(GazeCorrector(1.0).correct_gaze(code, points)), [[0, 0, 1]] * 2, atol=1e-7)
+        sequence = GazeCorrector(1.0).correct_sequence(np.stack([code] * 3), np.stack([points] * 3))
+        np.testing.assert_allclose(looks(sequence[2]), [[0, 0, 1]] * 2, atol=1e-7)
+        shut = points.copy()
+        shut[[37, 38, 43, 44]] = shut[[41, 40, 47, 46]]  # upper lids on the lower ones
+        np.testing.assert_array_equal(GazeCorrector(1.0).correct_gaze(code, shut), code)
+
+    def test_70_landmarks_say_the_same_as_478(self, head, plain):
+        points = head.evaluate(replace(plain, eyecode=np.tile(aimed(4, -9), 2).astype(np.float32)))[:478]
+        few = np.concatenate([points[list(topo.LANDMARKS_68)], points[[468, 473]]])
+        swapped = np.concatenate([points[list(topo.LANDMARKS_68)], points[[473, 468]]])
+        centres = points.copy()
+        centres[[*range(469, 473), *range(474, 478)]] = np.nan  # 70 have the irises' centres only
+        expected = GazeCorrector(1.0).correct_gaze(np.zeros(6), centres)
+        assert np.abs(expected).max() > 0.05
+        for landmarks in (few, swapped):
+            np.testing.assert_array_equal(GazeCorrector(1.0).correct_gaze(np.zeros(6), landmarks), expected)
 
     @pytest.mark.parametrize("target", [(0, 0), (20, -10), (-15, 30), (5, 34)])
     def test_full_strength_reaches_the_target(self, target):

@@ -8,7 +8,9 @@ What an opening of lips and lids needs beyond that is in `expression_transfer.py
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
+_LOG = logging.getLogger(__name__)
 SENSITIVITY = {"eyes": 0.9, "nose": 0.95, "mouth": 0.7, "brows": 0.85, "cheeks": 0.8}
 # How much of a code seen once is expression and how much the person's own: variance within clips, over that plus the
 # variance of neutral codes between people. `python -m benchmarks.expression --codes` prints it for its clips.
@@ -44,7 +47,8 @@ class ExpressionOptimizer:
         gain: of the motion.
         limit: standard deviations that no code goes beyond; codes are bent towards it from two thirds of it on.
         use_pca: keep the strongest components of the driver's motion and drop what lies beside them, unless it is too
-            large to be noise, as a blink is. Needs scikit-learn.
+            large to be noise, as a blink is. Needs scikit-learn: the extra `pca`. `fit_neutral` finds them in the
+            driver's clip, or `initialize_pca` in whatever it is given.
         head: whose codes these are. For the open head, and with None, codes belong to regions by their index; for
             FLAME, whose directions move the whole face, by where each one moves vertices.
         regions: name -> (V,) weights in 0..1, with `head`; None takes the head's own.
@@ -81,6 +85,7 @@ class ExpressionOptimizer:
         self.neutral: np.ndarray | None = None
         self._pca: PCA | None = None
         self._noise = 0.0
+        self._initialized = self._said = False
 
     def fit_neutral(self, expcodes: Array, share: float = 0.15) -> Array:  # (T, N) -> (N,)
         """The driver's resting code, and remembers it for `optimize_expression`.
@@ -96,9 +101,22 @@ class ExpressionOptimizer:
         if len(codes) < 2:
             raise ValueError(f"a neutral needs at least 2 frames with finite codes, got {len(codes)}")
         self.neutral = codes[resting_frames(codes, share)].mean(0)
-        if self.use_pca:
-            self._fit_pca(codes - self.neutral)
+        if self.use_pca and not self._initialized:
+            self._fit_pca(codes)
         return _like(self.neutral, expcodes)
+
+    def initialize_pca(self, expression_dataset: Array) -> None:  # (T, N)
+        """The components that expressions are made of, from codes of one or many clips; switches `use_pca` on.
+
+        `fit_neutral` leaves them as they are from then on. Rows that are not finite are left out. ValueError with fewer
+        than two others; UserError without scikit-learn.
+        """
+        codes = self._checked(expression_dataset, (2,), finite=False)
+        codes = codes[np.isfinite(codes).all(1)]
+        if len(codes) < 2:
+            raise ValueError(f"a PCA needs at least 2 finite codes, got {len(codes)}")
+        self._fit_pca(codes)
+        self.use_pca = self._initialized = True
 
     def optimize_expression(
         self,
@@ -111,14 +129,20 @@ class ExpressionOptimizer:
         Args:
             expcode: the driver's.
             identity_features: the source's own expression code, as its photo was tracked: the resting face that the
-                driver's motion is added to. None: the driver's own resting face stays.
+                driver's motion is added to. None: the driver's own resting face stays, which is logged once.
             preserve_identity: False ignores `identity_features`.
 
         With a neutral fitted, motion is how the driver differs from it. Without (a single picture) nobody's neutral is
         known, neither the driver's nor the source's, and each code is split into its likely parts: `MOTION_SHARE` of
         it is expression, the rest the person. A smile is taken over then, and a smile on a smile is not two.
         """
-        code = self._checked(expcode, (1, 2))
+        code = self._cleaned(self._checked(expcode, (1, 2)))
+        if identity_features is None and preserve_identity and not self._said:
+            self._said = True
+            _LOG.warning(
+                "optimize_expression without identity_features: the resting face stays the driver's; give the photo's "
+                "own expression code, and the driver's clip to fit_neutral"
+            )
         if identity_features is None or not preserve_identity:
             own, share = code, np.zeros(self.n_exp)
         else:
@@ -130,7 +154,7 @@ class ExpressionOptimizer:
         theirs = self.neutral if known else (1 - MOTION_SHARE) * code
         mine = own if known else (1 - MOTION_SHARE) * own
         base = share * mine + (1 - share) * theirs
-        return _like(bent(base + self.gain * self._cleaned(code - theirs), self.limit), expcode)
+        return _like(bent(base + self.gain * (code - theirs), self.limit), expcode)
 
     def transfer(
         self, source: TrackedFrame, driver: TrackedSequence, motion: TrackedSequence, head: FLAMEModel
@@ -140,28 +164,79 @@ class ExpressionOptimizer:
 
         return transfer_expression(self, source, driver, motion, head)
 
-    def _fit_pca(self, moves: np.ndarray) -> None:
+    def compute_expression_distance(
+        self,
+        exp1: Array,  # (N,) or (1, N)
+        exp2: Array,  # (N,) or (1, N)
+        metric: Literal["l2", "cosine", "perceptual"] = "l2",
+    ) -> float:
+        """How far two codes are apart.
+
+        `l2` is the Euclidean distance; `cosine` one minus the cosine of the angle between them, 1 where a code is zero;
+        `perceptual` the Euclidean one with the squares of the codes that act on the whole face counted twice, as the
+        specification has it. ValueError for another metric.
+        """
+        a, b = (self._checked(code, (1, 2)).reshape(-1, self.n_exp) for code in (exp1, exp2))
+        if len(a) != 1 or len(b) != 1:
+            raise ValueError(f"expected one code each, ({self.n_exp},), got {len(a)} and {len(b)}")
+        if metric == "cosine":
+            size = float(np.linalg.norm(a) * np.linalg.norm(b))
+            return 1 - float((a * b).sum()) / size if size > 0 else 1.0
+        if metric not in ("l2", "perceptual"):
+            raise ValueError(f"metric must be l2, cosine or perceptual, got {metric!r}")
+        weights = np.ones(self.n_exp)
+        if metric == "perceptual":
+            weights[slice(*REGIONS["global"])] = 2
+        return float(np.sqrt((weights * np.square(a - b)).sum()))
+
+    def blend_expressions(
+        self,
+        exp1: Array,  # (N,) or (B, N)
+        exp2: Array,  # the same
+        alpha: float = 0.5,
+        regions: Sequence[str] | None = None,
+    ) -> Array:
+        """`(1 - alpha) exp1 + alpha exp2`, in the codes of some regions only where these are named; else `exp1`.
+
+        Regions are those of the open head's codes, in the singular or the plural: `global`, `eyes`, `mouth`, `brows`,
+        `nose`, `cheeks`. ValueError for others, and for codes of two shapes.
+        """
+        a, b = self._checked(exp1, (1, 2)), self._checked(exp2, (1, 2))
+        if a.shape != b.shape:
+            raise ValueError(f"expected two codes of one shape, got {a.shape} and {b.shape}")
+        share = np.full(self.n_exp, float(alpha) if regions is None else 0.0)
+        for region in regions or ():
+            name = region if region in REGIONS else f"{region}s"
+            if name not in REGIONS:
+                raise ValueError(f"region {region!r} is none of {', '.join(REGIONS)}")
+            share[slice(*REGIONS[name])] = alpha
+        return _like((1 - share) * a + share * b, exp1)
+
+    def _fit_pca(self, codes: np.ndarray) -> None:
         try:
             from sklearn.decomposition import PCA
         except ImportError:
-            raise UserError("the expression's PCA needs scikit-learn: pip install scikit-learn") from None
-        count = min(self.n_pca_components, *moves.shape)
-        self._pca = PCA(count, svd_solver="full").fit(moves)
-        self._noise = float(np.median(np.linalg.norm(self._beside(moves), axis=-1)))
+            raise UserError(
+                "the expression's PCA needs scikit-learn: pip install scikit-learn, or this project with its extra, "
+                "pip install .[pca]"
+            ) from None
+        count = min(self.n_pca_components, *codes.shape)
+        self._pca = PCA(count, svd_solver="full").fit(codes)
+        self._noise = float(np.median(np.linalg.norm(self._beside(codes), axis=-1)))
 
-    def _beside(self, moves: np.ndarray) -> np.ndarray:
-        """What the kept components leave of motion (..., N)."""
+    def _beside(self, codes: np.ndarray) -> np.ndarray:
+        """What the kept components leave of codes (..., N)."""
         axes = self._pca.components_
-        away = moves - self._pca.mean_
+        away = codes - self._pca.mean_
         return away - away @ axes.T @ axes
 
-    def _cleaned(self, moves: np.ndarray) -> np.ndarray:
+    def _cleaned(self, codes: np.ndarray) -> np.ndarray:
         if self._pca is None:
-            return moves
-        beside = self._beside(moves)
+            return codes
+        beside = self._beside(codes)
         size = np.linalg.norm(beside, axis=-1, keepdims=True) / max(self._noise, 1e-9)
         keep = np.clip(size - 1.5, 0, 1)  # from 1.5 to 2.5 times what is usual
-        return moves - (1 - keep) * beside
+        return codes - (1 - keep) * beside
 
     def _checked(self, values: Array, dimensions: tuple[int, ...], finite: bool = True) -> np.ndarray:
         array = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)

@@ -15,6 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.libs.face_finder import FaceFinder
+from core.libs.landmark_sets import SETS, as_tracker_points
+
 Array = np.ndarray | Tensor
 
 # Right, then left eye: points that iBUG's 68 have too, in order around the eye from corner to corner; then the iris.
@@ -70,25 +73,41 @@ class EyeEnhancer:
         contrast: the most of the local contrast that is added again, or taken away: as much as makes it the photo's.
             Without a photo, all of it is added.
         detail: how much of what edges the photo has more or less than the frame is added, where both show the same.
+        finder: finds the eyes of pictures that come without landmarks; None for one with the project's own tracker,
+            loaded when it is first needed.
     """
 
-    def __init__(self, contrast: float = 0.35, detail: float = 1.0) -> None:
+    def __init__(self, contrast: float = 0.35, detail: float = 1.0, *, finder: FaceFinder | None = None) -> None:
         self.contrast, self.detail = contrast, detail
+        self._finder = finder or FaceFinder()
         self._photo: tuple[_Photo | None, _Photo | None] = (None, None)
 
     def set_source(self, image: Tensor, landmarks_2d: Array) -> None:
-        """The photo (3, H, W) in 0..1 and its points (478, 2) in pixels; only boxes around the eyes are kept."""
+        """The photo (3, H, W) in 0..1 and its points (478, 2) in pixels; only boxes around the eyes are kept.
+
+        ValueError for other shapes.
+        """
+        if image.ndim != 3 or image.shape[0] != 3:
+            raise ValueError(f"expected the photo (3, H, W), got {tuple(image.shape)}")
         eyes = _eyes(_points(landmarks_2d)[0])
         self._photo = tuple(None if eye is None or eye.amount == 0 else _photo(image, eye) for eye in eyes)
 
-    def __call__(self, image: Tensor, landmarks_2d: Array) -> Tensor:
+    def __call__(self, image: Tensor, landmarks_2d: Array | None = None) -> Tensor:
         """Pictures (B, 3, H, W) in 0..1 as they are but for the eyes, of the same dtype and on the same device.
 
-        `landmarks_2d` (B, 478, 2) in pixels, centres at integers. On other devices than the CPU, the boxes around the
-        eyes make the way there and back. ValueError where the shapes do not fit.
+        Args:
+            image: on other devices than the CPU, the boxes around the eyes make the way there and back.
+            landmarks_2d: (B, 478, 2) in pixels, centres at integers; or 68 or 70 of iBUG's in their place, with which
+                irises are taken to stand in the middle of the lids, or where the last two say. None: each picture is
+                looked at by a face tracker; where that finds no face, or is not there, the picture stays as it is.
+
+        Raises:
+            ValueError: the shapes do not fit.
         """
-        points = _points(landmarks_2d)
-        if image.ndim != 4 or image.shape[1] != 3 or len(points) != len(image):
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ValueError(f"expected pictures (B, 3, H, W), got {tuple(image.shape)}")
+        points = self._finder(image) if landmarks_2d is None else _points(landmarks_2d)
+        if len(points) != len(image):
             raise ValueError(
                 f"expected pictures (B, 3, H, W) and points (B, 478, 2), got {tuple(image.shape)} and {points.shape}"
             )
@@ -254,12 +273,12 @@ def _shifted(eye: _Eye, x0: int, y0: int) -> _Eye:
 
 
 def _points(values: Array) -> np.ndarray:
-    """(B, 478, 2) float64 of points (478, K) or (B, 478, K), K at least 2."""
+    """(B, 478, 2) float64 of points (L, K) or (B, L, K), L one of 68, 70 and 478, K at least 2."""
     out = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     out = out[None] if out.ndim == 2 else out
-    if out.ndim != 3 or out.shape[1] != 478 or out.shape[2] < 2:
-        raise ValueError(f"expected points (B, 478, 2), got {out.shape}")
-    return out[..., :2].astype(np.float64)
+    if out.ndim != 3 or out.shape[1] not in SETS or out.shape[2] < 2:
+        raise ValueError(f"expected points (B, 478, 2), or 68 or 70 in place of 478, got {out.shape}")
+    return as_tracker_points(out[..., :2], guess_irises=True).astype(np.float64)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

@@ -20,6 +20,7 @@ from core.libs.gaze_reading import (
     angles_of,
     direction_of,
     fused_eyes,
+    open_eyes,
     ramp,
     read_eyes,
     read_gaze,
@@ -27,6 +28,7 @@ from core.libs.gaze_reading import (
     to_viewer,
 )
 from core.libs.gaze_transfer import RESPONSE, SAME_FACE_RESPONSE, TARGETS, steady_gaze, transfer_gaze
+from core.libs.landmark_sets import SETS, as_tracker_points
 
 __all__ = [
     "RESPONSE",
@@ -72,27 +74,39 @@ class GazeCorrector:
     def correct_gaze(
         self,
         eyecode: Array,  # (6,) or (B, 6)
-        landmarks_3d: Array | None = None,  # (478, 3) or (B, 478, 3) in head space
+        landmarks_3d: Array | None = None,  # (478, 3) or (B, 478, 3) in head space; or 68 or 70
         target_gaze: Array | None = None,  # (3,) or (B, 3) in head space, of any length
     ) -> Array:
-        """Eye codes turned towards `target_gaze`, or where that is not given towards what the irises say.
+        """Eye codes turned towards `target_gaze`, or where that is not given towards what the landmarks say.
 
-        With neither there is nothing to turn them to, and the code comes back unchanged. So it does where the target is
-        NaN and, without a target, where both eyes are shut (the tracker's code is held there). What comes back is of
-        the type, shape and device of `eyecode`; both eyes have one pitch and do not diverge; an eye turns at most about
-        35 degrees. `landmarks_3d` need only have corners, lids and irises, as FLAME's have.
+        Landmarks are the tracker's 478 points, of which only corners, lids and irises are read; or iBUG's 68 and the
+        two irises, 70, as FLAME has them; or iBUG's 68 alone. 68 have no irises and so do not say where the eyes look:
+        open eyes are turned straight ahead, where the head points.
+
+        With neither landmarks nor target the codes say themselves where the eyes look, and are only made to agree: both
+        eyes get their mean pitch, and lines of sight that part become parallel; eyes that look at something near go on
+        doing so.
+
+        All of it by the strength. Nothing changes where the target is NaN nor, without a target, where both eyes are
+        shut (the tracker's code is held there). What comes back is of the type, shape and device of `eyecode`; both
+        eyes have one pitch and do not diverge, at full strength; an eye turns at most about 35 degrees. ValueError for
+        other shapes.
         """
-        if target_gaze is None and landmarks_3d is None:
-            return eyecode
         code = _tensor(eyecode, (6,), "eyecode")
+        if target_gaze is None and landmarks_3d is None:
+            out = self._agreed(code)
+            return _like(out if eyecode.ndim == 2 else out[0], eyecode)
         if target_gaze is not None:
             target = _tensor(target_gaze, (3,), "target_gaze").to(code).expand(len(code), 3)
             trust = torch.ones_like(target[:, 0])
         else:
-            points = _tensor(landmarks_3d, (478, 3), "landmarks_3d").to(code)
-            angles, weight = read_eyes(points, EyeGeometry.usual())
-            pair = fused_eyes(angles, weight)
-            target, trust = direction_of(pair), weight.amax(-1)
+            points, with_irises = _landmarks(landmarks_3d)
+            points = points.to(code)
+            if with_irises:
+                angles, weight = read_eyes(points, EyeGeometry.usual())
+                target, trust = direction_of(fused_eyes(angles, weight)), weight.amax(-1)
+            else:
+                target, trust = _ahead(points), open_eyes(points)
             target, trust = target.expand(len(code), 3), trust.expand(len(code))
         out = self.turned(code, target, trust)
         return _like(out if eyecode.ndim == 2 else out[0], eyecode)
@@ -100,7 +114,7 @@ class GazeCorrector:
     def correct_sequence(
         self,
         eyecode: Array,  # (T, 6)
-        landmarks_3d: Array | None = None,  # (T, 478, 3) in head space
+        landmarks_3d: Array | None = None,  # (T, 478, 3) in head space; or 68 or 70
         target_gaze: Array | None = None,  # (3,) or (T, 3)
         *,
         transform: np.ndarray | None = None,  # (T, 3, 4) says which eye is turned away
@@ -112,11 +126,14 @@ class GazeCorrector:
         Gaze read from the irises is rid of the noise within fixations (`steady_fixations`) and held through blinks.
         """
         if target_gaze is None and landmarks_3d is None:
-            return eyecode
+            return self.correct_gaze(eyecode)
         code = _tensor(eyecode, (6,), "eyecode")
         if target_gaze is None:
-            points = _tensor(landmarks_3d, (478, 3), "landmarks_3d").cpu().double().numpy()
-            target_gaze = read_gaze(points, transform, geometry, fps).direction
+            points, with_irises = _landmarks(landmarks_3d)
+            if not with_irises:
+                points = points.to(code)
+                return _like(self.turned(code, _ahead(points), open_eyes(points)), eyecode)
+            target_gaze = read_gaze(points.cpu().double().numpy(), transform, geometry, fps).direction
         target = _tensor(target_gaze, (3,), "target_gaze").to(code).expand(len(code), 3)
         return _like(self.turned(code, target), eyecode)
 
@@ -141,12 +158,22 @@ class GazeCorrector:
         out = direction_of(viewer + away * (angles_of(gaze) - viewer))
         return _like(out if transform.ndim == 3 else out[0], transform)
 
-    def enhance_eye_region(self, image: Tensor, landmarks_2d: Array) -> Tensor:
+    def enhance_eye_region(self, image: Tensor, landmarks_2d: Array | None = None) -> Tensor:
         """Pictures (B, 3, H, W) in 0..1 with clearer eyes, where `landmarks_2d` (B, 478, 2) in pixels has them.
 
-        See `EyeEnhancer`. Landmarks may be NaN; an eye without them stays as it is.
+        See `EyeEnhancer`: 68 or 70 landmarks do as well, and without any the eyes are looked for in each picture, which
+        stays as it is where no face is found. Landmarks may be NaN; an eye without them stays as it is.
         """
         return self.enhancer(image, landmarks_2d) if self.enhance_eyes else image
+
+    def _agreed(self, code: Tensor) -> Tensor:  # (B, 6) to (B, 6)
+        """Codes whose two eyes have, by the strength, one pitch and lines of sight that do not part."""
+        if self.correction_strength == 0:
+            return code
+        own = angles_of(_look(code))
+        looks = own + self.correction_strength * (_consistent(own) - own)
+        out = aim(_limited(direction_of(looks))).flatten(-2)
+        return torch.where(torch.isfinite(out).all(-1, keepdim=True), out, code)
 
     def turned(
         self,
@@ -195,6 +222,23 @@ def _limited(direction: Tensor, limit: float = _LIMIT) -> Tensor:
     angle = torch.atan2(across, direction[..., 2:])
     edge = torch.cat([direction[..., :2] / across.clamp_min(1e-9) * np.sin(limit), across * 0 + np.cos(limit)], -1)
     return torch.where(angle > limit, edge, direction)
+
+
+def _ahead(points: Tensor) -> Tensor:
+    """Straight ahead in head space, (B, 3), for each of points (B, ...)."""
+    return points.new_tensor([0.0, 0.0, 1.0]).expand(len(points), 3)
+
+
+def _landmarks(values: Array) -> tuple[Tensor, bool]:
+    """Landmarks as the tracker's points (B, 478, 3), and whether irises are among them."""
+    count = values.shape[-2] if values.ndim in (2, 3) else 0
+    if count not in SETS or values.shape[-1] != 3:
+        raise ValueError(
+            f"landmarks_3d: expected (478, 3) or (B, 478, 3), or 68 or 70 in place of 478, got {tuple(values.shape)}"
+        )
+    if count != SETS[-1]:
+        values = as_tracker_points(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
+    return _tensor(values, (SETS[-1], 3), "landmarks_3d"), count != SETS[0]
 
 
 def _tensor(values: Array, shape: tuple[int, ...], name: str) -> Tensor:

@@ -180,6 +180,11 @@ def read_eyes(
     return angles, torch.where(known, weight, torch.zeros_like(weight))
 
 
+def open_eyes(points: Tensor) -> Tensor:
+    """(B,) how surely an eye is open in points (B, 478, 3), of which irises need not be known: 0 shut, 1 open."""
+    return torch.nan_to_num(ramp(_opening(points) / _OPEN, _SHUT_PART, _OPEN_PART)).amax(-1)
+
+
 def fused_eyes(angles: Tensor, weight: Tensor) -> Tensor:
     """Both eyes' angles (B, 2, 2) as one, (B, 2), by their weights (B, 2); NaN where neither is seen."""
     total = weight.sum(-1, keepdim=True)

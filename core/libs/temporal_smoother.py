@@ -82,6 +82,7 @@ class TemporalSmoother:
         self.filled = 0
         self._replaced = 0
         self._live: dict[str, _Live] = {}
+        self._returned: np.ndarray | None = None  # the transform that `smooth` gave last
 
     @property
     def outliers(self) -> int:
@@ -93,10 +94,17 @@ class TemporalSmoother:
 
         `shapecode` becomes the mean so far. What is missing before anything was seen comes back as it is.
         """
-        return {name: self._next(name, value) if name in KEYS else value for name, value in params.items()}
+        out = {name: self._next(name, value) if name in KEYS else value for name, value in params.items()}
+        self._returned = _frame(TRANSFORM, out[TRANSFORM]) if TRANSFORM in out else None
+        return out
 
     def smooth_transform(self, transform: Array) -> Array:
-        """The next transform of a live source, (3, 4) or (1, 3, 4); a frame goes either here or into `smooth`."""
+        """The next transform of a live source, (3, 4) or (1, 3, 4).
+
+        One that `smooth` has just returned is smoothed already and comes back as it is.
+        """
+        if self._returned is not None and np.array_equal(_frame(TRANSFORM, transform), self._returned):
+            return transform
         return self._next(TRANSFORM, transform)
 
     def smooth_sequence(self, params: Mapping[str, Array]) -> dict[str, Array]:

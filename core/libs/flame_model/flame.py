@@ -56,7 +56,7 @@ class FLAMEModel(torch.nn.Module):
         path: an asset in FLAME's layout: `.npz`, or FLAME's own `.pt`.
 
     Attributes:
-        faces: (F, 3) int64. kind: `open` or `flame`.
+        faces: (F, 3) int64. kind: `open` or `flame`. path: the asset.
         embedding: where FLAME's 70 landmarks lie on its mesh; None where the file has none.
     """
 
@@ -69,7 +69,8 @@ class FLAMEModel(torch.nn.Module):
         path: Path = OPEN_HEAD,
     ) -> None:
         super().__init__()
-        arrays, landmarks = _read(Path(path))
+        self.path = Path(path)
+        arrays, landmarks = _read(self.path)
         self.kind = "open" if "mirror" in arrays else "flame"
         self.n_shape, self.n_exp, self.scale, self.no_lmks = n_shape, n_exp, scale, no_lmks
         directions = arrays["shapedirs"]

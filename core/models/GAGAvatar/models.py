@@ -25,7 +25,8 @@ from core.models.modules.style_unet import StyleUNet
 from core.models.modules.style_unet_engine import exact_convolutions, frame_engine
 from core.models.rasterizer import RasterWorkspace, covariances, render_gaussian
 
-from .checkpoint import fitting_weights, log_noise_strengths, read_checkpoint
+from ..batches import frames_of, only_one
+from .checkpoint import IGNORED, fitting_weights, log_noise_strengths, read_checkpoint
 from .planes import lifting_plane
 
 N_VERTICES = 5023
@@ -69,6 +70,7 @@ class GAGAvatar(nn.Module):
         self._dtype: torch.dtype | None = None
         self._engine: Callable[[Tensor], Tensor] | None = None
         self._encoded: tuple[Tensor, Tensor, NetworkAvatar] | None = None
+        self.register_load_state_dict_pre_hook(_before_loading)
 
     @classmethod
     def from_checkpoint(
@@ -110,8 +112,11 @@ class GAGAvatar(nn.Module):
         image = image.to(self.device, torch.float32)
         transform = transform_matrix.to(self.device, torch.float32)
         assert bool(image.isfinite().all() & transform.isfinite().all()), "image and transform must be finite"
+        return self._encode(image, *lifting_plane(transform, self.plane_size))
+
+    def _encode(self, image: Tensor, points: Tensor, axis: Tensor) -> NetworkAvatar:
+        """The Gaussians of a picture (3, S, S) on a plane: its points (296 * 296, 3) and its axis (3,)."""
         features, global_feature = self.base_model(resize_smooth(image[None], IMAGE_SIDE))
-        points, axis = lifting_plane(transform, self.plane_size)
         direction = direction_code(axis[None])
 
         rows = torch.cat([self.head_base, global_feature.expand(N_VERTICES, -1)], 1)
@@ -157,17 +162,21 @@ class GAGAvatar(nn.Module):
     ) -> dict[str, Tensor]:
         """Frames of one person.
 
-        :param batch: `f_image` (3, S, S) or (1, 3, S, S) in 0..1 and `f_transform` (3, 4) or (1, 3, 4) of the source,
-            or `avatar` from `encode` in their place; `t_points` (B, 5023, 3) and `t_transform` (B, 3, 4) of the frames.
-            The last source is remembered: it is encoded again when its picture or transform is another.
+        :param batch: as `core.data.DriverData` makes it. Of the source `f_image` (3, S, S) or (B, 3, S, S) in 0..1 on
+            black, and either `f_planes`, a dict of `plane_points` (B, 87616, 3) and `plane_dirs` (B, 3), or
+            `f_transform` (3, 4) or (B, 3, 4), from which they follow; or `avatar` from `encode` in place of all that.
+            Of the frames `t_points` (B, 5023, 3) and `t_transform` (B, 3, 4). The last source is remembered: it is
+            encoded again when its picture or place is another.
         :param enable_detail_enhance: sharpen the frames with `DetailEnhancer`
         :param detail_strength: how much, as a multiple of its own strength
         :return: `gen_image` (B, 3, 512, 512), the raster's first three channels, which are not bounded, and
             `sr_gen_image` (B, 3, 512, 512) in 0..1, the frames; `t_image` and `t_bbox` of the batch, where it has them
+        :raises KeyError: something is missing. ValueError: it is of another shape, or there are several sources.
         """
+        points, transforms = frames_of(batch, N_VERTICES)
         avatar = batch["avatar"] if "avatar" in batch else self._source(batch)
         previews, frames = [], []
-        for vertices, transform in zip(batch["t_points"], batch["t_transform"], strict=True):
+        for vertices, transform in zip(points, transforms, strict=True):
             raster = self.rasterize(avatar, vertices, transform)
             previews.append(raster[:, :3])
             frames.append(self.upsample(raster))
@@ -179,16 +188,35 @@ class GAGAvatar(nn.Module):
         result = {"gen_image": torch.cat(previews), "sr_gen_image": pictures}
         return result | {name: batch[name] for name in ("t_image", "t_bbox") if name in batch}
 
+    @exact_convolutions()
     def _source(self, batch: Mapping[str, Any]) -> NetworkAvatar:
         """The avatar of the batch's source picture: the last one if it is the same."""
-        image = batch["f_image"].reshape(batch["f_image"].shape[-3:])
-        transform = batch["f_transform"].reshape(3, 4)
+        image = only_one(batch, "f_image", (3, None, None))
+        planes = batch.get("f_planes")
+        if planes is None:
+            place = only_one(batch, "f_transform", (3, 4))
+        else:
+            points = only_one(planes, "plane_points", (self.plane_size**2, 3), "f_planes: ")
+            place = torch.cat([points, only_one(planes, "plane_dirs", (3,), "f_planes: ")[None]])
         known = self._encoded
-        if known is not None and torch.equal(known[0], image) and torch.equal(known[1], transform):
+        if known is not None and torch.equal(known[0], image) and torch.equal(known[1], place):
             return known[2]
-        avatar = self.encode(image, transform)
-        self._encoded = (image.clone(), transform.clone(), avatar)
+        if planes is None:
+            avatar = self.encode(image, place)
+        else:
+            there = place.to(self.device, torch.float32)
+            avatar = self._encode(image.to(self.device, torch.float32), there[:-1], there[-1])
+        self._encoded = (image.clone(), place.clone(), avatar)
         return avatar
+
+
+def _before_loading(
+    network: GAGAvatar, state: dict[str, Any], prefix: str, metadata: Any, strict: bool, *_: list[str]
+) -> None:
+    """Lets `load_state_dict` take a checkpoint's `model` as it is, and forgets what older weights have made."""
+    for name in [name for name in state if name.startswith(tuple(prefix + part for part in IGNORED))]:
+        del state[name]
+    network._engine = network._encoded = None
 
 
 def _plane_size(configuration: Mapping[str, Any] | None) -> int:

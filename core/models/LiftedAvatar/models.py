@@ -7,7 +7,9 @@ moves the sheet and the sheet carries the Gaussians (`binding`); the rasterizer'
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +20,7 @@ from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import NECK, seen_from, sway, to_camera, to_pixels
 from core.libs.surface import Sheet, cover, lift
+from core.models.LiftedAvatar.batch import SourceCache, draw_batch
 from core.models.LiftedAvatar.binding import carry, compose, pixel_spread
 from core.models.LiftedAvatar.chin import unfold_chin
 from core.models.LiftedAvatar.detail import detail_weight, missing_detail
@@ -98,7 +101,13 @@ class LiftedAvatar:
         self.background = np.array(background, np.float32)
         self._head = FLAMEModel()
         self._mirror = head_mirror()
+        self.sources = SourceCache()
         self._surface = SurfaceSettings(blur=self.settings.blur, z_window=self.settings.z_window, full_weight=0.2)
+
+    @property
+    def vertices(self) -> int:
+        """How many the open head has."""
+        return len(self._head.template)
 
     def warm_up(self) -> float:
         """Compile the kernels, or load them from the cache on disk; returns the seconds that took."""
@@ -236,6 +245,12 @@ class LiftedAvatar:
         rgb = np.empty((IMAGE_SIZE, IMAGE_SIZE, 3), np.float32)
         compose(image, self.background, rgb)
         return torch.from_numpy(rgb).permute(2, 0, 1)
+
+    def forward_expression(
+        self, batch: Mapping[str, Any], enable_detail_enhance: bool = False, detail_strength: float = 1.0
+    ) -> dict[str, torch.Tensor]:
+        """Frames of one person, called as the network's `forward_expression`; see `draw_batch`."""
+        return draw_batch(self, batch, enable_detail_enhance, detail_strength)
 
     def move(
         self, avatar: Avatar, vertices: np.ndarray, transform: np.ndarray, torso: np.ndarray | None = None

@@ -1,0 +1,310 @@
+"""A driver's frames as a dataset of torch's, with the keys that upstream's loop over a driver reads.
+
+    from core.data import DriverData
+    from core.libs.tracker.track import track_source
+
+    driver = DriverData("clip.mp4", track_source(Path("me.jpg")))
+    for batch in torch.utils.data.DataLoader(driver, batch_size=1):
+        pictures = LiftedAvatar().forward_expression(batch)["sr_gen_image"]
+
+The driver's values are taken over as they are (`--motion absolute`); the pipeline does more. This stands above
+`core.data`, `core.libs` and `core.models`, because it brings all three together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from core.data.image import kind_of
+from core.data.loader_track import DriverData as DriverRecord
+from core.data.records import IMAGE_SIZE, PARAMETERS, SEEN, TrackedSequence, TrackedSource
+from core.errors import UserError
+from core.libs.flame_model import FLAMEModel
+from core.libs.tracker.crop import crop_image
+from core.mesh_panel import MeshPanel
+from core.models.batches import packed_source
+from core.models.GAGAvatar.planes import lifting_plane
+from core.models.modules.resize import resize_smooth
+from core.options import DEFAULT_CHECKPOINT, FLAME_FILE
+
+ENCODER_SIDE = 518  # pixels of the picture that the network's encoder sees
+_FPS = Fraction(25)
+_FEATURES = {"transform_matrix": (3, 4), "shapecode": (300,)}
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """The source: picture (3, H, W) in 0..1 on black, transform (3, 4), shapecode (300,), and all of it if tracked."""
+
+    picture: Tensor
+    transform: np.ndarray
+    shapecode: np.ndarray
+    tracked: TrackedSource | None = None
+
+
+class DriverDataset(Dataset):
+    """A driver's frames for `forward_expression`, of the network or of the built-in avatar.
+
+    Args:
+        driver_path: what `-d` takes: a tracked folder, a video or a picture (tracked here, or read from the cache); or
+            a `core.data.loader_track.DriverData`; or upstream's dict of records by name, each with `image` (3, 512,
+            512) in 0..1 and the codes of FLAME.
+        feature_data: the photo: a `TrackedSource`, as `track_source` returns it; or upstream's dict with `image`
+            (3, H, W) in 0..1 on black, `transform_matrix` (3, 4) and `shapecode` (300,), FLAME's; or None: the driver's
+            own first frame, where it has pictures.
+        point_plane_size: side of the lifting plane; the published network wants 296.
+        head: whose vertices the frames are: `FLAMEModel` with `no_lmks=True`. None: the open head, or FLAME from
+            `assets/FLAME_with_eye.pt`, whichever the photo was tracked for.
+
+    Attributes:
+        flame_model: the head as a function of codes, with what they leave of the photo's own face (its residual) added.
+        f_image, f_planes, f_shape: of the photo, as in every item.
+
+    Raises:
+        UserError: a driver that cannot be read, of another head, or without the picture that None asks for; FLAME is
+            not there. ValueError: a part of `feature_data` is missing or of another shape.
+    """
+
+    def __init__(
+        self,
+        driver_path: str | Path | DriverRecord | Mapping[str, Mapping[str, Any]],
+        feature_data: TrackedSource | Mapping[str, Any] | None = None,
+        point_plane_size: int = 296,
+        *,
+        head: FLAMEModel | None = None,
+    ) -> None:
+        if point_plane_size < 2:
+            raise ValueError(f"point_plane_size must be at least 2, got {point_plane_size}")
+        photo = None if feature_data is None else _photo(feature_data)
+        wanted = head.kind if head is not None else None if photo is None else _head_of(photo)
+        self._driver, begin = _driver(driver_path, wanted, head)
+        self.head = head or _head(wanted or self._driver.track.head)
+        self._driver = _for_the_head(self._driver, self.head)
+        if photo is not None and _head_of(photo) != self.head.kind:
+            raise UserError(
+                f"the photo was tracked for the {_head_of(photo)} head, the driver is to move the {self.head.kind} "
+                f"head: track the photo for it"
+            )
+        photo = photo or self._first_frame(begin)
+        residual = None if photo.tracked is None else photo.tracked.frame.residual
+        self._residual = residual
+        self.flame_model = self.head if residual is None else partial(self.head, residual=torch.from_numpy(residual))
+        self.f_image = resize_smooth(photo.picture[None], ENCODER_SIDE)[0]
+        points, axis = lifting_plane(torch.from_numpy(photo.transform), point_plane_size)
+        self.f_planes = {"plane_points": points, "plane_dirs": axis}
+        self.f_shape = torch.from_numpy(photo.shapecode)
+        self._source = packed_source(photo.tracked) if photo.tracked is not None and wanted == "open" else None
+        self._pictures = _Pictures(begin)
+        self._panel = MeshPanel(self.head.faces.numpy())
+        self._frames = list(range(len(self._driver.track)))
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One frame, float32 unless said otherwise.
+
+        `f_image` (3, 518, 518), `f_planes` (`plane_points` (P * P, 3), `plane_dirs` (3,)), `t_image` (3, 512, 512) in
+        0..1 the driver's picture, or a drawing of its head where it has none, `t_points` (V, 3), `t_transform` (3, 4),
+        `infos` (`t_key`, the frame's name), `flame_params` (`shapecode` the photo's; `expcode`, `posecode`, `eyecode`,
+        `transform_matrix` the driver's); with a photo of the open head also `source`, from which the built-in avatar is
+        made. Pictures of a video are quickest in order.
+        """
+        number = self._frames[index]
+        frame = self._driver.track[number]
+        moved = replace(frame, shapecode=self.f_shape.numpy(), residual=self._residual, torso=None)
+        codes = {name: _tensor(getattr(frame, name)) for name in PARAMETERS if name != "shapecode"}
+        item = {
+            "f_image": self.f_image,
+            "f_planes": dict(self.f_planes),
+            "t_image": _unit(self._picture(number)),
+            "t_points": torch.from_numpy(self.head.evaluate(moved)),
+            "t_transform": codes["transform_matrix"],
+            "infos": {"t_key": self._key(number)},
+            "flame_params": {"shapecode": self.f_shape, **codes},
+        }
+        return item if self._source is None else item | {"source": dict(self._source)}
+
+    def slice(self, count: int) -> None:
+        """Keep the first `count` frames only."""
+        self._frames = self._frames[:count]
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the frames are a clip, not one picture nor pictures that have nothing to do with one another."""
+        shots = {key.rpartition("_")[0] for key in self._driver.keys}
+        return self._driver.kind != "image" and len(self._driver.track) > 1 and len(shots) < 2
+
+    @property
+    def _is_video(self) -> bool:  # the specification's loop reads it by this name
+        return self.is_video
+
+    def _key(self, number: int) -> str:
+        return self._driver.keys[number] if self._driver.keys else f"{self._driver.path.stem}_{number}"
+
+    def _picture(self, number: int) -> np.ndarray:
+        picture = self._pictures[number]
+        if picture is not None:
+            return picture
+        frame = replace(self._driver.track[number], residual=None)
+        return self._panel.draw(self.head.evaluate(frame), frame.transform_matrix)
+
+    def _first_frame(self, begin: Callable[[], Iterator[np.ndarray] | None]) -> _Photo:
+        pictures = begin()
+        if pictures is None:
+            raise UserError(f"{self._driver.path} holds no pictures: give the photo as feature_data")
+        with closing(pictures):
+            frame = self._driver.track[0]
+            return _Photo(_unit(next(pictures)), frame.transform_matrix, frame.shapecode)
+
+
+class _Pictures:
+    """The driver's pictures by number, None where there are none. They come in order: to go back begins anew."""
+
+    def __init__(self, begin: Callable[[], Iterator[np.ndarray] | None]) -> None:
+        self._begin = begin
+        self._process: int | None = None
+        self._next = 0
+        self._iterator: Iterator[np.ndarray] | None = None
+        self._last: np.ndarray | None = None
+        self._parents: list[Any] = []
+
+    def __getitem__(self, number: int) -> np.ndarray | None:
+        if self._process != os.getpid() or number < self._next - 1:
+            if self._process not in (None, os.getpid()):
+                # A loader's worker was forked: the decoder's threads stayed in the parent, and to close it would wait
+                # for them.
+                self._parents.append(self._iterator)
+            self._process, self._next, self._iterator, self._last = os.getpid(), 0, self._begin(), None
+        if self._iterator is not None:
+            while self._next <= number:
+                self._last = next(self._iterator, self._last)  # the last one again should they end early
+                self._next += 1
+        return self._last
+
+
+def _photo(given: TrackedSource | Mapping[str, Any]) -> _Photo:
+    if isinstance(given, TrackedSource):
+        image, matte = given.shown()
+        picture = _unit(image) * torch.from_numpy(matte)
+        frame = given.frame
+        return _Photo(picture, frame.transform_matrix, frame.shapecode, given)
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"feature_data: expected a TrackedSource or a dict with image, {', '.join(_FEATURES)}, got a "
+            f"{type(given).__name__}"
+        )
+    image = torch.from_numpy(_array(given, "image", (3, None, None), "feature_data"))
+    return _Photo(image, *(_array(given, name, shape, "feature_data") for name, shape in _FEATURES.items()))
+
+
+def _head_of(photo: _Photo) -> str:
+    return "flame" if photo.tracked is None else photo.tracked.frame.head
+
+
+def _head(kind: str) -> FLAMEModel:
+    if kind == "open":
+        return FLAMEModel()
+    path = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
+    if not path.is_file():
+        raise UserError(
+            f"{path} is not there, and codes of FLAME need it: fetch it with `python -m core.assets`, or give a head"
+        )
+    return FLAMEModel(path=path, no_lmks=True)
+
+
+def _driver(
+    given: str | Path | DriverRecord | Mapping[str, Mapping[str, Any]], wanted: str | None, head: FLAMEModel | None
+) -> tuple[DriverRecord, Callable[[], Iterator[np.ndarray] | None]]:
+    """The driver, and what begins a pass over its pictures."""
+    if isinstance(given, Mapping):
+        return _from_records(given)
+    if isinstance(given, DriverRecord):
+        driver = given
+    else:
+        path = Path(given)
+        kind = kind_of(path)
+        if kind == "folder":
+            driver = DriverRecord.from_folder(path)
+        else:
+            from core.libs.tracker.track import track_driver  # here: a tracked folder does without the tracker
+
+            flame = (head or _head("flame")).path if wanted == "flame" else None
+            driver = DriverRecord(path, kind, track_driver(path, head=flame))
+    return driver, lambda: driver.pictures(crop_image)
+
+
+def _from_records(
+    records: Mapping[str, Mapping[str, Any]],
+) -> tuple[DriverRecord, Callable[[], Iterator[np.ndarray] | None]]:
+    """Upstream's records in memory: stills, each with its picture."""
+    if not records:
+        raise ValueError("driver_path: a dict of records by name holds at least one, got none")
+    keys = tuple(records)
+    values = {
+        name: np.stack([_array(records[key], name, shape, f"driver_path[{key!r}]") for key in keys])
+        for name, shape in PARAMETERS.items()
+    }
+    pictures = [_array(records[k], "image", (3, IMAGE_SIZE, IMAGE_SIZE), f"driver_path[{k!r}]") for k in keys]
+    track = TrackedSequence(
+        **values,
+        bbox=np.tile(np.float32([0, 0, 1, 1]), (len(keys), 1)),
+        times=tuple(i / _FPS for i in range(len(keys))),
+        fps=_FPS,
+        status=np.full(len(keys), SEEN, np.int8),
+        head="flame",
+    )
+    track.check(Path("driver_path"))
+
+    def begin() -> Iterator[np.ndarray]:
+        return (np.rint(np.clip(p.transpose(1, 2, 0), 0, 1) * 255).astype(np.uint8) for p in pictures)
+
+    return DriverRecord(Path(keys[0]), "image", track, keys), begin
+
+
+def _for_the_head(driver: DriverRecord, head: FLAMEModel) -> DriverRecord:
+    if driver.track.head == head.kind:
+        return driver
+    if driver.track.head == "open":
+        from core.libs.tracker.refit import to_flame
+
+        return replace(driver, track=to_flame(driver.track, head.path))
+    raise UserError(
+        f"{driver.path} was tracked for the flame head, and the photo for the {head.kind} head: give a photo tracked "
+        f"for FLAME, or the video itself"
+    )
+
+
+def _array(values: Mapping[str, Any], name: str, shape: tuple[int | None, ...], where: str) -> np.ndarray:
+    """A part of upstream's dict as float32 of a shape, where None is any length."""
+    if name not in values:
+        raise ValueError(f"{where} lacks {name}, it has {', '.join(map(str, values))}")
+    value = values[name]
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
+        wanted = ", ".join("HW"[i - 1] if n is None else str(n) for i, n in enumerate(shape))
+        raise ValueError(f"{where}: {name}: expected ({wanted}{',' * (len(shape) == 1)}), got {array.shape}")
+    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise ValueError(f"{where}: {name}: expected finite numbers, got {array.dtype}")
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _unit(image: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 to (3, H, W) in 0..1."""
+    return torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1).contiguous()
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(values, np.float32))
