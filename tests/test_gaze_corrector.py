@@ -75,9 +75,7 @@ class TestCorrectGaze:
         left, right = looks(GazeCorrector(1.0).correct_gaze(apart))
         np.testing.assert_allclose([left, right], [directed(1, 9)] * 2, atol=1e-7)  # the left eye is at +x: they part
         near = np.concatenate([aimed(2, -6), aimed(2, 6)])
-        np.testing.assert_allclose(
-            GazeCorrector(1.0).correct_gaze(near), near, atol=1e-9
-        )  # at something near
+        np.testing.assert_allclose(GazeCorrector(1.0).correct_gaze(near), near, atol=1e-9)  # at something near
         left, _ = looks(GazeCorrector(0.5).correct_gaze(apart))
         np.testing.assert_allclose(left, directed(2.5, 10.5), atol=1e-7)
         code = torch.randn(4, 6)

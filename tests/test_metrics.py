@@ -397,7 +397,7 @@ class TestOverTime:
 
 class TestPerceptual:
     def test_without_weights_nothing_is_reported(self, tmp_path, monkeypatch):
-        assert metrics.identity_metric(tmp_path / "none.onnx") is None
+        assert metrics.csim_metric(tmp_path / "none.onnx") is None
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
         assert metrics.lpips_metric() is None
 

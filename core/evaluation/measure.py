@@ -134,7 +134,7 @@ class Bench:
             names += ["psnr", "face_psnr", "eye_psnr", "ssim", "ms_ssim", "gmsd", "stability", "detail"]
             names += ["detail_energy", "detail_correlation", "gradient", "gradient_truth"]
             names += ["lpips"] if self._lpips else []
-        names += ["identity"] if self._identity else []
+        names += ["csim"] if self._csim else []
         return {name: np.full(self._length, np.nan) for name in names}
 
     def _frames(
@@ -219,8 +219,8 @@ class Bench:
         for index, image in enumerate(images):
             if (found := self._tracker.follow(image)) is not None:
                 points[index] = found.points
-                if self._identity and self._is_sampled(index):
-                    columns["identity"][index] = self._identity(image, found.points, *self._photo_face)
+                if self._csim and self._is_sampled(index):
+                    columns["csim"][index] = self._csim(image, found.points, *self._photo_face)
             columns["found"][index] = found is not None
         self._tracker.reset()
         columns["found"][~np.isfinite(self.points[:, 0, 0])] = np.nan
@@ -284,8 +284,8 @@ class Bench:
         return metrics.lpips_metric()
 
     @cached_property
-    def _identity(self) -> metrics.FaceMetric | None:
-        return metrics.identity_metric()
+    def _csim(self) -> metrics.FaceMetric | None:
+        return metrics.csim_metric()
 
     @cached_property
     def _photo_face(self) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from core.evaluation.motion import (
     temporal_stability,
     warped,
 )
-from core.evaluation.perceptual import FaceMetric, PictureMetric, face_row, identity_metric, lpips_metric
+from core.evaluation.perceptual import FaceMetric, PictureMetric, csim_metric, face_row, lpips_metric
 from core.evaluation.pictures import eye_boxes, eye_psnr, face_psnr, gmsd, hull_mask, luminance, ms_ssim, psnr, ssim
 from core.evaluation.points import (
     LANDMARKS_68,
@@ -49,6 +49,7 @@ __all__ = [
     "backward_flow",
     "brow_height",
     "correlation",
+    "csim_metric",
     "detail",
     "expression",
     "expression_error",
@@ -66,7 +67,6 @@ __all__ = [
     "head_angles",
     "head_rotation",
     "hull_mask",
-    "identity_metric",
     "jitter",
     "lpips_metric",
     "luminance",

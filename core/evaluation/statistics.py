@@ -66,7 +66,7 @@ METRICS = (
     Metric("gaze", "gaze error", "degrees", 2, "down", "mean", ("gaze_error",)),
     Metric("gaze_correlation", "gaze, correlation", "", 3, "up", "correlation", ("gaze", "gaze_truth")),
     Metric("pose", "pose error", "degrees", 2, "down", "mean", ("pose_error",)),
-    Metric("identity", "identity (SFace cosine)", "", 3, "up", "mean", ("identity",)),
+    Metric("csim", "CSIM", "", 3, "up", "mean", ("csim",)),
     Metric("found", "frames with a face", "", 3, "up", "mean", ("found",)),
     Metric("speed", "frames per second / off's", "", 3, "up", "median ratio", ("ms_off", "ms")),
 )
