@@ -30,6 +30,7 @@ from torch.utils.data import Dataset
 from core.data.image import kind_of
 from core.data.loader_track import DriverData as DriverRecord
 from core.data.records import IMAGE_SIZE, PARAMETERS, SEEN, TrackedSequence, TrackedSource
+from core.data.upstream_folder import read_pictures
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.tracker.crop import crop_image
@@ -52,6 +53,9 @@ class _Photo:
     transform: np.ndarray
     shapecode: np.ndarray
     tracked: TrackedSource | None = None
+
+
+Pictures = Callable[[int], np.ndarray | None]  # a frame's picture (512, 512, 3) uint8 by its number, where it has one
 
 
 class DriverDataset(Dataset):
@@ -89,7 +93,7 @@ class DriverDataset(Dataset):
             raise ValueError(f"point_plane_size must be at least 2, got {point_plane_size}")
         photo = None if feature_data is None else _photo(feature_data)
         wanted = head.kind if head is not None else None if photo is None else _head_of(photo)
-        self._driver, begin = _driver(driver_path, wanted, head)
+        self._driver, self._pictures = _driver(driver_path, wanted, head)
         self.head = head or _head(wanted or self._driver.track.head)
         self._driver = _for_the_head(self._driver, self.head)
         if photo is not None and _head_of(photo) != self.head.kind:
@@ -97,7 +101,7 @@ class DriverDataset(Dataset):
                 f"the photo was tracked for the {_head_of(photo)} head, the driver is to move the {self.head.kind} "
                 f"head: track the photo for it"
             )
-        photo = photo or self._first_frame(begin)
+        photo = photo or self._first_frame()
         residual = None if photo.tracked is None else photo.tracked.frame.residual
         self._residual = residual
         self.flame_model = self.head if residual is None else partial(self.head, residual=torch.from_numpy(residual))
@@ -106,7 +110,6 @@ class DriverDataset(Dataset):
         self.f_planes = {"plane_points": points, "plane_dirs": axis}
         self.f_shape = torch.from_numpy(photo.shapecode)
         self._source = packed_source(photo.tracked) if photo.tracked is not None and wanted == "open" else None
-        self._pictures = _Pictures(begin)
         self._panel = MeshPanel(self.head.faces.numpy())
         self._frames = list(range(len(self._driver.track)))
 
@@ -155,44 +158,63 @@ class DriverDataset(Dataset):
         return self._driver.keys[number] if self._driver.keys else f"{self._driver.path.stem}_{number}"
 
     def _picture(self, number: int) -> np.ndarray:
-        picture = self._pictures[number]
+        picture = self._pictures(number)
         if picture is not None:
             return picture
         frame = replace(self._driver.track[number], residual=None)
         return self._panel.draw(self.head.evaluate(frame), frame.transform_matrix)
 
-    def _first_frame(self, begin: Callable[[], Iterator[np.ndarray] | None]) -> _Photo:
-        pictures = begin()
-        if pictures is None:
+    def _first_frame(self) -> _Photo:
+        picture = self._pictures(0)
+        if picture is None:
             raise UserError(f"{self._driver.path} holds no pictures: give the photo as feature_data")
-        with closing(pictures):
-            frame = self._driver.track[0]
-            return _Photo(_unit(next(pictures)), frame.transform_matrix, frame.shapecode)
+        frame = self._driver.track[0]
+        return _Photo(_unit(picture), frame.transform_matrix, frame.shapecode)
 
 
-class _Pictures:
-    """The driver's pictures by number, None where there are none. They come in order: to go back begins anew."""
+class _Decoded:
+    """The pictures of a video by number. They are decoded in order: to go back begins anew."""
 
-    def __init__(self, begin: Callable[[], Iterator[np.ndarray] | None]) -> None:
-        self._begin = begin
+    def __init__(self, driver: DriverRecord) -> None:
+        self._driver = driver
         self._process: int | None = None
         self._next = 0
         self._iterator: Iterator[np.ndarray] | None = None
         self._last: np.ndarray | None = None
-        self._parents: list[Any] = []
+        self._parents: list[Iterator[np.ndarray] | None] = []
 
-    def __getitem__(self, number: int) -> np.ndarray | None:
+    def __call__(self, number: int) -> np.ndarray | None:
         if self._process != os.getpid() or number < self._next - 1:
             if self._process not in (None, os.getpid()):
                 # A loader's worker was forked: the decoder's threads stayed in the parent, and to close it would wait
                 # for them.
                 self._parents.append(self._iterator)
-            self._process, self._next, self._iterator, self._last = os.getpid(), 0, self._begin(), None
-        if self._iterator is not None:
-            while self._next <= number:
-                self._last = next(self._iterator, self._last)  # the last one again should they end early
-                self._next += 1
+            self._process, self._next, self._last = os.getpid(), 0, None
+            self._iterator = self._driver.pictures(crop_image)
+        while self._iterator is not None and self._next <= number:
+            self._last = next(self._iterator, self._last)  # the last one again should they end early
+            self._next += 1
         return self._last
+
+
+class _Stored:
+    """The pictures of a folder of GAGAvatar_track by number; a frame without one repeats the last.
+
+    The database is opened for each: it can be open only once in a process and its children.
+    """
+
+    def __init__(self, driver: DriverRecord) -> None:
+        self._driver = driver
+        self._any = bool(driver.keys) and read_pictures(driver.path, driver.keys) is not None
+
+    def __call__(self, number: int) -> np.ndarray | None:
+        if not self._any:
+            return None
+        for key in reversed(self._driver.keys[: number + 1]):
+            if (pictures := read_pictures(self._driver.path, (key,))) is not None:
+                with closing(pictures):
+                    return next(pictures)
+        return np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
 
 
 def _photo(given: TrackedSource | Mapping[str, Any]) -> _Photo:
@@ -227,8 +249,8 @@ def _head(kind: str) -> FLAMEModel:
 
 def _driver(
     given: str | Path | DriverRecord | Mapping[str, Mapping[str, Any]], wanted: str | None, head: FLAMEModel | None
-) -> tuple[DriverRecord, Callable[[], Iterator[np.ndarray] | None]]:
-    """The driver, and what begins a pass over its pictures."""
+) -> tuple[DriverRecord, Pictures]:
+    """The driver and its pictures."""
     if isinstance(given, Mapping):
         return _from_records(given)
     if isinstance(given, DriverRecord):
@@ -243,12 +265,12 @@ def _driver(
 
             flame = (head or _head("flame")).path if wanted == "flame" else None
             driver = DriverRecord(path, kind, track_driver(path, head=flame))
-    return driver, lambda: driver.pictures(crop_image)
+    return driver, _Stored(driver) if driver.kind == "folder" else _Decoded(driver)
 
 
 def _from_records(
     records: Mapping[str, Mapping[str, Any]],
-) -> tuple[DriverRecord, Callable[[], Iterator[np.ndarray] | None]]:
+) -> tuple[DriverRecord, Pictures]:
     """Upstream's records in memory: stills, each with its picture."""
     if not records:
         raise ValueError("driver_path: a dict of records by name holds at least one, got none")
@@ -268,10 +290,8 @@ def _from_records(
     )
     track.check(Path("driver_path"))
 
-    def begin() -> Iterator[np.ndarray]:
-        return (np.rint(np.clip(p.transpose(1, 2, 0), 0, 1) * 255).astype(np.uint8) for p in pictures)
-
-    return DriverRecord(Path(keys[0]), "image", track, keys), begin
+    shown = [np.rint(np.clip(p.transpose(1, 2, 0), 0, 1) * 255).astype(np.uint8) for p in pictures]
+    return DriverRecord(Path(keys[0]), "image", track, keys), shown.__getitem__
 
 
 def _for_the_head(driver: DriverRecord, head: FLAMEModel) -> DriverRecord:
