@@ -62,7 +62,7 @@ class DriverDataset(Dataset):
     """A driver's frames for `forward_expression`, of the network or of the built-in avatar.
 
     Args:
-        driver_path: what `-d` takes: a tracked folder, a video or a picture (tracked here, or read from the cache); or
+        driver_path: a tracked folder, a file of codes, or a video or picture (tracked here, or read from the cache); or
             a `core.data.loader_track.DriverData`; or upstream's dict of records by name, each with `image` (3, 512,
             512) in 0..1 and the codes of FLAME.
         feature_data: the photo: a `TrackedSource`, as `track_source` returns it; or upstream's dict with `image`
@@ -127,7 +127,7 @@ class DriverDataset(Dataset):
         """
         number = self._frames[index]
         frame = self._driver.track[number]
-        moved = replace(frame, shapecode=self.f_shape.numpy(), residual=self._residual, torso=None)
+        moved = replace(frame, shapecode=self.f_shape.numpy(), residual=self._residual)
         codes = {name: _tensor(getattr(frame, name)) for name in PARAMETERS if name != "shapecode"}
         item = {
             "f_image": self.f_image,
@@ -147,8 +147,8 @@ class DriverDataset(Dataset):
     @property
     def is_video(self) -> bool:
         """Whether the frames are a clip, not one picture nor pictures that have nothing to do with one another."""
-        shots = {key.rpartition("_")[0] for key in self._driver.keys}
-        return self._driver.kind != "image" and len(self._driver.track) > 1 and len(shots) < 2
+        track = self._driver.track
+        return self._driver.kind != "image" and len(track) > 1 and not track.stills
 
     @property
     def _is_video(self) -> bool:  # the specification's loop reads it by this name
@@ -260,12 +260,15 @@ def _driver(
         kind = kind_of(path)
         if kind == "folder":
             driver = DriverRecord.from_folder(path)
+        elif kind == "motion":
+            driver = DriverRecord.from_motion(path)
         else:
             from core.libs.tracker.track import track_driver  # here: a tracked folder does without the tracker
 
             flame = (head or _head("flame")).path if wanted == "flame" else None
             driver = DriverRecord(path, kind, track_driver(path, head=flame))
-    return driver, _Stored(driver) if driver.kind == "folder" else _Decoded(driver)
+    stored = driver.kind in ("folder", "motion") and driver.frames is None
+    return driver, _Stored(driver) if stored else _Decoded(driver)
 
 
 def _from_records(
@@ -298,13 +301,14 @@ def _for_the_head(driver: DriverRecord, head: FLAMEModel) -> DriverRecord:
     if driver.track.head == head.kind:
         return driver
     if driver.track.head == "open":
+        from core.libs.shots import by_groups, by_number
         from core.libs.tracker.refit import to_flame
 
-        return replace(driver, track=to_flame(driver.track, head.path))
-    raise UserError(
-        f"{driver.path} was tracked for the flame head, and the photo for the {head.kind} head: give a photo tracked "
-        f"for FLAME, or the video itself"
-    )
+        groups = by_number(driver.track)
+        return replace(driver, track=by_groups(lambda own: to_flame(own, head.path), groups, driver.track))
+    from core.libs.flame_model.code_map import to_open
+
+    return replace(driver, track=to_open(driver.track, DEFAULT_CHECKPOINT.with_name(FLAME_FILE), driver.path))
 
 
 def _array(values: Mapping[str, Any], name: str, shape: tuple[int | None, ...], where: str) -> np.ndarray:

@@ -540,9 +540,10 @@ class TestRefused:
         with pytest.raises(UserError, match=r"python -m core\.assets"):
             DriverData(folder, None)
 
-    def test_codes_of_another_head(self, tmp_path, person):
+    def test_codes_of_flame_for_the_open_head_without_flame(self, tmp_path, person, monkeypatch):
+        monkeypatch.chdir(tmp_path)
         folder = put(tmp_path, "optim.pkl", {"a_0": _flame_record(0), "a_1": _flame_record(1)})
-        with pytest.raises(UserError, match=r"tracked for the flame head, and the photo for the open"):
+        with pytest.raises(UserError, match=r"tracked for the flame head.*python -m core\.assets"):
             DriverData(folder, person)
 
     def test_no_picture_to_start_from(self, tracked):

@@ -13,7 +13,8 @@ from torch import Tensor
 from core.data.records import TrackedFrame, TrackedSource
 
 _PARTS = ("image", "matte", "inside")
-_CODES = tuple(field.name for field in fields(TrackedFrame) if field.name not in ("head", "torso"))
+_OF_A_CLIP = ("torso", "view", "mouth_interior")
+_CODES = tuple(field.name for field in fields(TrackedFrame) if field.name not in ("head", *_OF_A_CLIP))
 
 
 def frames_of(batch: Mapping[str, Any], vertices: int | None = None) -> tuple[Tensor, Tensor]:
