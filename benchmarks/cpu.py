@@ -159,14 +159,17 @@ def lifted(options: Options, frames: int) -> list[Row]:
     return _rows("lifted", times, whole)
 
 
-def flags(options: Options, frames: int) -> list[Row]:
-    """What each improvement adds to a frame; the motion's own part is spread over the frames of the clip."""
+def flags(options: Options, frames: int, variants: Sequence[Variant] | None = None) -> list[Row]:
+    """What each improvement adds to a frame; the motion's own part is spread over the frames of the clip.
+
+    `variants`: off first; None for off, each improvement alone, and all.
+    """
     parts = default_parts(options)
     track = parts.track_driver(options.driver_path, False, lambda done, total: None)
     photo = parts.track_source(options.image_path, False)
     shared = {"track_driver": lambda path, force, advance: track, "track_source": lambda path, force: photo}
     pipelines, shares = {}, {}
-    for variant in (v for v in standard_variants() if not v.name.startswith("without ")):
+    for variant in variants or [v for v in standard_variants() if not v.name.startswith("without ")]:
         pipeline = pipelines[variant.name] = _pipeline(variant, options, shared)
         seconds = []
         for _ in range(3):

@@ -58,6 +58,7 @@ SCORES = {
     "eye sharpness over the truth's": 3,
     "BRISQUE, lower": 1,
 }
+BALANCED = Variant("temporal + detail", {"temporal_smooth": True, "detail_enhance": True})  # the specification's mode
 SIZE = (IMAGE_SIZE, IMAGE_SIZE)
 _MOST_DB = 60.0
 Score = Callable[[np.ndarray], float]
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, object]:
     brisque = brisque_score()
     variants = [variant for variant in standard_variants() if not variant.name.startswith("without ")]
     found: dict[str, object] = {}
-    for title, noise in (("as tracked", None), ("with tracking noise", 0)):
+    for title, noise in () if args.no_scores else (("as tracked", None), ("with tracking noise", 0)):
         scores = [_clip(clip, noise, variants, args, brisque) for clip in clips]
         means = {v.name: np.mean([clip[v.name] for clip in scores], 0) for v in variants}
         truth = float(np.mean([clip["truth"][-1] for clip in scores]))
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, object]:
         print(scores_table(means), flush=True)
         print("BRISQUE: not measured, pip install brisque" if brisque is None else f"BRISQUE of the truth: {truth:.1f}")
     if not args.no_cost:
-        found["cost"] = _costs(clips[0], variants, args.frames)
+        found["cost"] = _costs(clips[0], [*variants[:-1], BALANCED, variants[-1]], args.frames)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(found, indent=1))
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add_inputs(parser, CLIPS)
     parser.add_argument("--stride", type=int, default=6, metavar="K", help="only every K-th frame (default: 6)")
     parser.add_argument("--frames", type=int, default=120, metavar="N", help="of each clip (default: 120)")
+    parser.add_argument("--no-scores", action="store_true", help="only milliseconds and memory")
     parser.add_argument("--no-cost", action="store_true", help="leave out milliseconds and memory")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     return parser
@@ -191,7 +193,7 @@ def _costs(clip: Path, variants: Sequence[Variant], frames: int) -> dict[str, di
     """Milliseconds as a ratio, and MiB, by variant."""
     options = Options(lossless_first_frame(clip), clip, model="lifted", quiet=True, no_watermark=True)
     with torch_threads(1):  # as the pipeline does
-        times = {row.name: row for row in cpu.flags(options, frames)}
+        times = {row.name: row for row in cpu.flags(options, frames, variants)}
     spawned = multiprocessing.get_context("spawn")  # what this process holds is not to be theirs
     with ProcessPoolExecutor(1, spawned, max_tasks_per_child=1) as pool:
         peaks = {v.name: pool.submit(peaks_of, v.applied(options), frames).result() for v in variants}
@@ -205,7 +207,8 @@ def _costs(clip: Path, variants: Sequence[Variant], frames: int) -> dict[str, di
     header = ["", "ms a frame", f"ratio to {OFF}", "MiB more, motion", "MiB more, drawing"]
     print(f"\ncost, {clip.name}, {frames} frames\n{report.table(header, rows)}")
     print(f"{OFF}: {peaks[OFF][0]:.0f} MiB while the motion is made, {peaks[OFF][1]:.0f} MiB while frames are drawn")
-    print(f"{ALL}: {1 / times[ALL].ratio:.2f} of the frame rate")
+    for name in (BALANCED.name, ALL):
+        print(f"{name}: {1 / times[name].ratio:.2f} of the frame rate of {OFF}")
     return found
 
 
