@@ -7,6 +7,9 @@ the head is turned from the source, as the face tracker's points say. The warp i
 driven by the face tracker's points themselves; the avatar gets what the track holds, codes and camera. Keypoint
 distances are between the face tracked afresh in the truth's pictures and afresh in the result's. The first frame, which
 is the source, is not scored. Options of a run (`--enhanced`, ...) may be added and are handed to the avatar.
+
+The track also says what the driver's open mouth shows, four numbers a frame that are read off its pictures; `--mouth
+plain` leaves them out, for comparison with figures of methods that do not look into it. The warp never sees them.
 """
 
 from __future__ import annotations

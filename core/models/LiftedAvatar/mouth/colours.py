@@ -14,7 +14,7 @@ from core.models.LiftedAvatar.contour import contour_mask, smoothstep, window
 # Red and blue of drawn teeth over green: among warm colours whiter ones look grey. By eye.
 _IVORY = (1.07, 0.80)
 _SKIN_POINTS = (50, 280, 205, 425, 101, 330, 36, 266)  # cheeks
-_TISSUE = np.array([0.50, 0.19, 0.185])  # of gums and tongue under white light, of the teeth's brightness
+_TISSUE = np.array([0.50, 0.18, 0.175])  # of gums and tongue under white light, of the teeth's brightness
 _DARK = np.array([0.13, 0.055, 0.055])  # what the cavity leaves of it: light in there has met red walls more than once
 _SOFT_EDGES = 15  # per cent of the strongest gradients
 _ENOUGH_TEETH = 120  # pixels

@@ -154,7 +154,7 @@ def _view(
         lower += seen.rows * trust * (lip_low + shown - lower)
         lower = min(lower, upper + SHAPE.overlap)
         tongue += seen.tongue * trust * (np.clip(top * opening - (lower - lip_low), 1, 24) + 1 - tongue)
-        glow += seen.tongue * trust * (np.clip(0.85 * shines, 0.3, 0.95) - glow)
+        glow += seen.tongue * trust * (np.clip(1.2 * shines, 0.3, 1.3) - glow)
         bared += trust * (1 - bared)
     to_upper, eye_upper = _plane(np.array([middle[0], upper, middle[2] - SHAPE.upper_behind]), transform)
     to_lower, eye_lower = _plane(np.array([jaw[0], lower, jaw[2]]), transform)

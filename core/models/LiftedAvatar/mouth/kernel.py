@@ -57,6 +57,8 @@ class View(NamedTuple):
 
 
 F = np.float32
+_ROOTS = 256  # entries of the table below for 1
+_FROM_ROOT = ((np.arange(2 * _ROOTS) / _ROOTS) ** (2 / 2.2)).astype(np.float32)
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -163,43 +165,7 @@ def paint(
             px, py = F(column + x0), F(line + y0)
             plane_x, plane_y = _on_plane(view.to_upper, px, py)
             low_x, low_y = _on_plane(view.to_lower, px, py)
-            v = min(max((view.lip_up - plane_y) / max(view.opening, F(1e-3)), F(0)), F(1))
-            # The cavity: lit from below, a little at the cheeks.
-            deep = F(0.5) + F(0.5) * _step(v, F(0.15), F(0.95)) * lit
-            off = (abs(plane_x) - F(20)) / F(6)
-            cheek = F(0.10) * lit * math.exp(-off * off) * _step(v, F(0.05), F(0.5))
-            # The tongue.
-            wide = (low_x / F(20)) ** 2
-            top = (view.tongue + F(0.6)) * math.sqrt(max(F(1) - F(0.5) * wide * (F(1) + wide), F(0))) - F(0.6)
-            rim = F(1.8) + F(0.2) * view.tongue
-            there = _step(top - low_y, -rim, rim) * _step(F(21) - abs(low_x), F(0), F(7))
-            dome = min(max((top - low_y) / max(view.tongue, F(2)), F(0)), F(1.4))
-            groove = low_x / F(1.2)
-            tongue = (F(0.15) + F(0.85) * _step(dome, F(0), F(0.9))) * view.tongue_bright
-            tongue *= F(1) - F(0.22) * math.exp(-groove * groove) * _step(dome, F(0.1), F(0.7))
-            tongue *= (F(0.45) + F(0.55) * _fall(abs(low_x) / F(13))) * (F(0.35) + F(0.65) * lit)
-            tongue *= F(1) - F(0.35) * math.exp(-max(low_y + F(0.5), F(0)) / F(1.6))  # behind the lower row
-            for k in range(3):
-                base = dark[k] * deep + tissue[k] * cheek
-                colour[k] = base + there * (tissue[k] * tongue - base)
-            x, y = _on_arch(low_x, low_y, view.eye_lower, view.arch, view.deepest)
-            cover = _row(
-                x,
-                -y,
-                view.lower,
-                view.crown_lower,
-                view.bright_lower,
-                view.reach_lower,
-                view.half_width,
-                teeth,
-                tissue,
-                view.pixel,
-                tooth_light,
-                tone,
-            )
-            cover *= lower_shows
-            for k in range(3):
-                colour[k] += cover * (tone[k] - colour[k]) if cover > F(0) else F(0)
+            # From the front to the back, as far as one sees.
             x, y = _on_arch(plane_x, plane_y, view.eye_upper, view.arch, view.deepest)
             cover = _row(
                 x,
@@ -217,10 +183,68 @@ def paint(
             )
             if cover > F(0):
                 _own_teeth(x, y, view.photo, view.half_width, tooth_light, tone)
-                for k in range(3):
-                    colour[k] += cover * (tone[k] - colour[k])
             for k in range(3):
-                out[line, column, k] = max(colour[k], F(0)) ** F(1 / 2.2)
+                colour[k] = cover * tone[k] if cover > F(0) else F(0)
+            left = F(1) - cover
+            if left > F(0) and lower_shows > F(0):
+                x, y = _on_arch(low_x, low_y, view.eye_lower, view.arch, view.deepest)
+                cover = lower_shows * _row(
+                    x,
+                    -y,
+                    view.lower,
+                    view.crown_lower,
+                    view.bright_lower,
+                    view.reach_lower,
+                    view.half_width,
+                    teeth,
+                    tissue,
+                    view.pixel,
+                    tooth_light,
+                    tone,
+                )
+                if cover > F(0):
+                    for k in range(3):
+                        colour[k] += left * cover * tone[k]
+                    left *= F(1) - cover
+            if left > F(0):
+                v = min(max((view.lip_up - plane_y) / max(view.opening, F(1e-3)), F(0)), F(1))
+                # The cavity: lit from below, a little at the cheeks.
+                deep = F(0.5) + F(0.5) * _step(v, F(0.15), F(0.95)) * lit
+                off = (abs(plane_x) - F(20)) / F(6)
+                cheek = F(0.10) * lit * math.exp(-off * off) * _step(v, F(0.05), F(0.5))
+                there, tongue = _tongue(low_x, low_y, view.tongue, view.tongue_bright, lit)
+                for k in range(3):
+                    base = dark[k] * deep + tissue[k] * cheek
+                    colour[k] += left * (base + there * (tissue[k] * tongue - base))
+            for k in range(3):
+                out[line, column, k] = _display(colour[k])
+
+
+@numba.njit(cache=True, fastmath=True)
+def _tongue(
+    x: np.float32, y: np.float32, height: np.float32, bright: np.float32, lit: np.float32
+) -> tuple[np.float32, np.float32]:
+    """How much of a place the tongue covers, and its light. Without a soft rim and a dark foot it looks like a ball."""
+    wide = (x / F(20)) ** 2
+    top = (height + F(0.6)) * math.sqrt(max(F(1) - F(0.5) * wide * (F(1) + wide), F(0))) - F(0.6)
+    rim = F(1.8) + F(0.2) * height
+    there = _step(top - y, -rim, rim) * _step(F(21) - abs(x), F(0), F(7))
+    if there <= F(0):
+        return F(0), F(0)
+    dome = min(max((top - y) / max(height, F(2)), F(0)), F(1.4))
+    groove = x / F(1.2)
+    light = (F(0.15) + F(0.85) * _step(dome, F(0), F(0.9))) * bright
+    light *= F(1) - F(0.22) * math.exp(-groove * groove) * _step(dome, F(0.1), F(0.7))
+    light *= (F(0.45) + F(0.55) * _fall(abs(x) / F(13))) * (F(0.35) + F(0.65) * lit)
+    return there, light * (F(1) - F(0.35) * math.exp(-max(y + F(0.5), F(0)) / F(1.6)))  # behind the lower row
+
+
+@numba.njit(cache=True, fastmath=True)
+def _display(value: np.float32) -> np.float32:
+    """value^(1 / 2.2) from a table over its root, of which it is nearly a straight line."""
+    at = min(math.sqrt(max(value, F(0))) * F(_ROOTS), F(len(_FROM_ROOT) - 1.001))
+    i = int(at)
+    return _FROM_ROOT[i] + (at - F(i)) * (_FROM_ROOT[i + 1] - _FROM_ROOT[i])
 
 
 @numba.njit(cache=True, fastmath=True)
