@@ -55,7 +55,7 @@ def painted(view: View, x0: int, y0: int, height: int, width: int) -> np.ndarray
     low_x, low_y = on_plane(view.to_lower, px, py)
     lit, tooth_lit = step(view.opening, 2, 20), 0.45 + 0.55 * view.bared
     v = np.clip((view.lip_up - y) / max(view.opening, 1e-3), 0, 1)
-    deep = 0.5 + 0.5 * step(v, 0.15, 0.95) * lit
+    deep = 0.4 + 0.9 * step(v, 0.10, 0.95) * lit
     cheek = 0.10 * lit * np.exp(-(((np.abs(x) - 20) / 6) ** 2)) * step(v, 0.05, 0.5)
     colour = view.dark * deep[..., None] + view.tissue * cheek[..., None]
     wide = (low_x / 20) ** 2

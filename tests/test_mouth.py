@@ -256,6 +256,19 @@ def test_a_drawn_mouth_is_read():
     assert (found[open_below, 3] > 0.7).all()
 
 
+def test_closed_teeth_are_parted_where_they_bite():
+    """At the darker line between the rows; without one all are the upper ones, as in a grin."""
+    picture, points = mouth_twin.drawn_mouth(1.0, 1.0, 0.0)
+    bitten = picture.copy()
+    line = slice(322, 325)  # 0.6 of the way down
+    bitten[line, 220:292] = (bitten[line, 220:292] * 0.6).astype(np.uint8)
+    for look, expected in ((picture, (1.0, 0.0)), (bitten, (0.6, 0.4))):
+        with MouthReader(9, 25) as reader:
+            for i in range(9):
+                reader.look(i, look, points, FRONT)
+            np.testing.assert_allclose(MOUTH_STEPS * reader.numbers()[4, :2], expected, atol=0.1)
+
+
 def test_shut_mouths_and_mouths_without_teeth_say_nothing():
     assert read([(0.3, 0.2, 0.5)] * 2, gap=1.0) is None
     assert read([(0.0, 0.0, 0.6)] * 2) is None

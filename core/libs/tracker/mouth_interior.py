@@ -69,7 +69,7 @@ class ReadingSettings:
         colourful: of teeth and of what is none, under their own light, over the lips'. lips: theirs, at least and most.
         bright: luminance of what is no tooth and of teeth, over the anchor's.
         most_columns: share of a row's columns that must be teeth. begins: rows in which a run may begin, from outside.
-        full: share of the rows that closed teeth fill. upper: the upper ones' part of it.
+        full: share of the rows that closed teeth fill. line: by how much the line between both rows is darker.
         tongue: luminance over the red anchor's. filled: share of the rows below that are as bright.
         still: seconds of the median over time. blur: of the Gaussian after it.
         least_teeth: share of all pixels; with fewer in the clip nothing is told.
@@ -82,7 +82,7 @@ class ReadingSettings:
     most_columns: float = 0.45
     begins: int = 14
     full: float = 0.9
-    upper: float = 0.62
+    line: float = 0.12
     tongue: float = 0.42
     filled: float = 0.6
     still: float = 0.16
@@ -214,9 +214,9 @@ def read_view(view: np.ndarray, anchors: Anchors, settings: ReadingSettings) -> 
     last, lower = _run(teeth[::-1], settings.begins)
     last = len(teeth) - last
     if upper and lower and (first + upper >= last - lower or upper + lower >= settings.full * _ROWS):
-        shown = max(min(last, _BEYOND + _ROWS) - max(first, _BEYOND), 0)
-        upper, lower = settings.upper * shown, (1 - settings.upper) * shown
-        return np.array([upper / _ROWS, lower / _ROWS, 0.0, 0.2])
+        begin, end = max(first, _BEYOND), max(min(last, _BEYOND + _ROWS), max(first, _BEYOND))
+        split = _bite(np.median(bright[begin:end], 1), settings.line)
+        return np.array([split / _ROWS, (end - begin - split) / _ROWS, 0.0, 0.2])
     between = slice(max(first + upper, _BEYOND), last - lower if lower else _BEYOND + _ROWS)
     shine = bright.mean(1)[between] / anchors.red
     red = (shine > settings.tongue) & ~teeth[between]
@@ -354,6 +354,13 @@ def _run(rows: np.ndarray, begins: int) -> tuple[int, int]:
         return 0, 0
     ends = np.flatnonzero(~rows[found[0] :])
     return int(found[0]), int(ends[0]) if len(ends) else len(rows) - int(found[0])
+
+
+def _bite(bright: np.ndarray, line: float) -> int:
+    """Rows (N,) of closed teeth that are the upper ones': up to the darker line between the rows; all without one."""
+    above, below = np.maximum.accumulate(bright), np.maximum.accumulate(bright[::-1])[::-1]
+    depth = 1 - bright / np.maximum(np.minimum(above, below), 1e-6)
+    return int(depth.argmax()) if len(depth) and depth.max() > line else len(bright)
 
 
 def _skin(picture: np.ndarray, points: np.ndarray) -> np.ndarray:

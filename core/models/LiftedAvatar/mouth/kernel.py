@@ -209,7 +209,7 @@ def paint(
             if left > F(0):
                 v = min(max((view.lip_up - plane_y) / max(view.opening, F(1e-3)), F(0)), F(1))
                 # The cavity: lit from below, a little at the cheeks.
-                deep = F(0.5) + F(0.5) * _step(v, F(0.15), F(0.95)) * lit
+                deep = F(0.4) + F(0.9) * _step(v, F(0.10), F(0.95)) * lit
                 off = (abs(plane_x) - F(20)) / F(6)
                 cheek = F(0.10) * lit * math.exp(-off * off) * _step(v, F(0.05), F(0.5))
                 there, tongue = _tongue(low_x, low_y, view.tongue, view.tongue_bright, lit)
