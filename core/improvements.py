@@ -128,40 +128,68 @@ class Improvements:
         strength = min(self._options.detail_strength, 1.0)
         return strength * source_detail_fade(self._source.transform_matrix, transform)
 
-    def sharpen(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
-        """The picture (3, 512, 512) with its detail, on its own device.
+    def points(self, vertices: np.ndarray, transform: np.ndarray, head: Any) -> np.ndarray | None:
+        """(478, 2) the tracker's points in a picture of `vertices` (V, 3) under a transform (3, 4); NaN where unknown.
 
-        `vertices` (V, 3) and `transform` (3, 4) say what it shows.
+        What `sharpen` and `clear_eyes` go by; None where neither is on.
         """
+        if not (self._has("detail_enhance") or self._has("gaze_correct")):
+            return None
+        return _pixels(head, vertices, transform)
+
+    def sharpen(self, picture: torch.Tensor, points: np.ndarray | None) -> torch.Tensor:
+        """The picture (3, 512, 512) with its detail, on its own device; on the CPU it is written to."""
         if not self._has("detail_enhance") or self._options.detail_strength == 0:
             return picture
         from core.device import upload
         from core.libs.flame_model.topology import INNER_LIPS
-        from core.models.modules.detail_enhancer import face_matte
+        from core.models.modules.detail_enhancer import as_matte, face_mask
 
-        points = _pixels(head, vertices, transform)
         known = np.isfinite(points).all(1)
-        lips = points[list(INNER_LIPS)]
+        lips = points[inner := list(INNER_LIPS)]
         # The inside of a mouth is painted, not seen: there is nothing in it to bring out.
-        holes = [lips] if known[list(INNER_LIPS)].all() else []
-        matte = face_matte(points[known], (IMAGE_SIZE, IMAGE_SIZE), holes=holes)
-        enhancer = self._enhancer.to(picture.device)  # its filters too, once: a copy in each frame would be waited for
-        return enhancer(picture[None], self._options.detail_strength, upload(matte, picture.device))[0]
-
-    def clear_eyes(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
-        """The same with its eyes clearer; best of a picture on the host, or it has to be waited for."""
-        if not self._has("gaze_correct"):
+        holes = [lips] if known[inner].all() else []
+        mask = face_mask(points[known], (IMAGE_SIZE, IMAGE_SIZE), holes=holes)
+        strength = self._options.detail_strength
+        if _on_host(picture):
+            self._enhancer.enhance_face(picture.permute(1, 2, 0).numpy(), mask, strength)
             return picture
-        points = _pixels(head, vertices, transform)
+        enhancer = self._enhancer.to(picture.device)  # its filters too, once: a copy in each frame would be waited for
+        return enhancer(picture[None], strength, upload(as_matte(mask), picture.device))[0]
+
+    def clear_eyes(self, picture: torch.Tensor, points: np.ndarray | None) -> torch.Tensor:
+        """The same with its eyes clearer; best of a picture on the host, or it has to be waited for."""
+        if not self._has("gaze_correct") or not self._corrector.enhance_eyes:
+            return picture
+        if _on_host(picture):
+            self._corrector.enhancer.enhance(picture.permute(1, 2, 0).numpy(), points.astype(np.float64))
+            return picture
         return self._corrector.enhance_eye_region(picture[None], points[None])[0]
 
     def finish(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
-        """The picture (3, 512, 512) with its detail, then with its eyes, clearer."""
-        picture = self.sharpen(picture, vertices, transform, head)
-        return self.clear_eyes(picture, vertices, transform, head)
+        """The picture (3, 512, 512) with its detail, then with its eyes, clearer.
+
+        `vertices` (V, 3) and `transform` (3, 4) say what it shows.
+        """
+        points = self.points(vertices, transform, head)
+        return self.clear_eyes(self.sharpen(picture, points), points)
+
+    def warm_up(self) -> None:
+        """Compile what works on pictures, or load it from the cache on disk."""
+        if self._has("detail_enhance"):
+            self._enhancer.warm_up()
+        if self._has("gaze_correct"):
+            self._corrector.enhancer.warm_up()
 
     def _has(self, name: str) -> bool:
         return name in self.wanted
+
+
+def _on_host(picture: torch.Tensor) -> bool:
+    """Whether a picture can be worked on where it is, in numpy."""
+    import torch
+
+    return picture.device.type == "cpu" and picture.dtype == torch.float32
 
 
 def _pixels(head: Any, vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ class Avatar(Protocol):
         torso: np.ndarray | None = None,
         view: np.ndarray | None = None,  # given only where the camera is moved
         mouth: np.ndarray | None = None,  # given only where the driver's mouth was looked into
-    ) -> torch.Tensor: ...
+    ) -> torch.Tensor: ...  # (3, 512, 512), the caller's own: it is written to
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,7 @@ class Pipeline:
         """The photo as something that can be moved."""
         with self.progress.stage("compile", "preparing the renderer (slow only the first time)"):
             self.parts.model.warm_up()
+            self.improvements.warm_up()
         with self.progress.stage("encode avatar", "building the avatar"):
             from core.libs.motion_transfer import resting_transform  # it loads torch
 
@@ -255,12 +256,12 @@ class Pipeline:
         from core.libs.geometry import seen_from
 
         model, head, improvements, avatar = self.parts.model, self.parts.head, self.improvements, self.avatar
-        shown: deque[tuple[np.ndarray, np.ndarray]] = deque()
+        shown: deque[np.ndarray | None] = deque()
 
         def begin() -> Iterator[torch.Tensor]:
             for frame in frames:
                 vertices, transform = head.evaluate(frame), seen_from(frame.transform_matrix, frame.view)
-                shown.append((vertices, transform))
+                shown.append(points := improvements.points(vertices, transform, head))
                 told = {"view": frame.view, "mouth": frame.mouth_interior}
                 told = {name: value for name, value in told.items() if value is not None}
                 picture = model.render(
@@ -271,10 +272,10 @@ class Pipeline:
                     torso=frame.torso,
                     **told,
                 )
-                yield improvements.sharpen(picture, vertices, transform, head)
+                yield improvements.sharpen(picture, points)
 
         for picture in on_host(begin()):
-            yield improvements.clear_eyes(picture, *shown.popleft(), head)
+            yield improvements.clear_eyes(picture, shown.popleft())
 
     @property
     def size(self) -> tuple[int, int]:

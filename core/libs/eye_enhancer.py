@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.libs.eye_kernels import clear_eye
 from core.libs.face_finder import FaceFinder
 from core.libs.landmark_sets import SETS, as_tracker_points
 
@@ -31,6 +32,7 @@ _IRIS = 0.187  # iris radius over eye width, where only the centre is known: tha
 _ALIKE = (0.3, 0.7)  # correlation of the photo's edges with the frame's: not the same thing, and surely the same
 _FINE = 0.06  # of the eye's width: standard deviation of what local contrast is counted from
 _REACH = 1.05  # of the photo's contrast: with it the gradients of sharpened eyes are as strong as those of a video's
+_NOTHING = np.zeros((1, 1), np.float32)  # the edges of no photo
 _CORE, _MOST = 0.008, 0.12  # luminance steps taken for noise, and the most that is added
 
 
@@ -111,6 +113,47 @@ class EyeEnhancer:
             raise ValueError(
                 f"expected pictures (B, 3, H, W) and points (B, 478, 2), got {tuple(image.shape)} and {points.shape}"
             )
+        if image.device.type == "cpu" and image.dtype == torch.float32 and not image.requires_grad:
+            out = image.clone()
+            for picture, frame in zip(out, points, strict=True):
+                self.enhance(picture.permute(1, 2, 0).numpy(), frame)
+            return out
+        return self._with_numpy(image, points)
+
+    def enhance(self, picture: np.ndarray, points: np.ndarray) -> None:
+        """The same for one picture (H, W, 3) float32 in 0..1, in place; `points` (478, 2) float64."""
+        for eye, photo in zip(_eyes(points), self._photo, strict=True):
+            if eye is None or eye.amount == 0:
+                continue
+            x0, y0, x1, y1 = _box(eye, picture.shape[:2])
+            if x1 - x0 < 5 or y1 - y0 < 5:
+                continue
+            eye = _shifted(eye, x0, y0)
+            numbers = np.array([eye.radius, eye.width, eye.tilt, eye.amount, *_spread(eye)])
+            there = (eye.ring, eye.iris, np.zeros(3))
+            if photo is not None:
+                there = (photo.eye.ring, photo.eye.iris, np.array([photo.eye.radius, photo.eye.tilt, photo.contrast]))
+            edges = _NOTHING if photo is None else photo.edges
+            lids = _lids(eye, (y1 - y0, x1 - x0))
+            own = np.ascontiguousarray(picture)
+            clear_eye(
+                own, x0, y0, lids, eye.ring, eye.iris, numbers, photo is not None, edges, *there, self._settings()
+            )
+            if own is not picture:
+                picture[:] = own
+
+    def _settings(self) -> np.ndarray:
+        return np.array([self.contrast, self.detail, _FINE, _CORE, _MOST, _REACH, *_ALIKE])
+
+    def warm_up(self) -> None:
+        """Compile the kernel, or load it from the cache on disk."""
+        ring = np.array([[2, 5], [4, 3], [7, 3], [9, 5], [7, 7], [4, 7]], np.float64)
+        eye, lids = np.array([2.0, 7, 0, 1, 3, 3]), np.zeros((12, 12), np.float32)
+        picture, there = np.zeros((12, 12, 3), np.float32), (ring, ring[0], np.ones(3))
+        clear_eye(picture, 0, 0, lids, ring, ring[0], eye, True, lids, *there, self._settings())
+
+    def _with_numpy(self, image: Tensor, points: np.ndarray) -> Tensor:
+        """The reference."""
         out = None
         for b, frame in enumerate(points):
             for eye, photo in zip(_eyes(frame), self._photo, strict=True):

@@ -1,9 +1,12 @@
 """Detail: a rendered picture's weak local contrast raised, and how much of the source photo's own detail is shown.
 
 The picture's luminance is taken apart into a Laplacian pyramid (Burt and Adelson, "The Laplacian pyramid as a compact
-image code", IEEE Trans. Communications 1983), every band is multiplied by `1 + beta * attention * (1 + edge)`, and the
-bands are added up again. Nothing is learned: attention is local contrast times the head's matte, edge is Sobel's, both
-on fixed scales, so that a gain depends on the place and never on the frame around it.
+image code", IEEE Trans. Communications 1983), every band is raised, and the bands are added up again:
+
+    enhanced[i] = band[i] * (1 + beta * attention[i] * (1 + edge[i]))
+
+Nothing is learned: attention is local contrast on fixed scales, edge is Sobel's, both in 0..1 and both measured in the
+band at hand, so that a gain depends on the place and never on the frame around it.
 """
 
 from __future__ import annotations
@@ -17,17 +20,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-# Gains and scales; luminance is in 0..1.
-_BETA = (0.3, 0.5, 0.4)  # of each band, finest first, for strength 1; coarser bands stay as they are
-_CORE = (0.008, 0.006, 0.004)  # coefficients below are taken for noise
-_FLAT, _STRONG = 0.008, 0.03  # local contrast below which there is nothing to raise, and above which it is enough
+from core.models.modules.detail_kernels import enhance_box, level_sizes
+
+# Scales of the attention in the finest band, and their ratio from a band to the next coarser one; luminance is in 0..1.
+# Fitted on the six development clips by `benchmarks.detail`: as much gradient as the truth has, at the least PSNR.
+_FLAT = (0.012, 0.9)  # local contrast below which there is nothing to raise
+_STRONG = (0.015, 0.9)  # and above which there is enough of it
+_CORE = (0.008, 0.7)  # coefficients below are taken for noise
 _EDGE = 0.03  # gradient per pixel that counts as half an edge
 _OVERSHOOT = 0.1  # of the local range, that a picture may leave it by
 _INSIDE = 15  # pixels at half size: the window that the matte is eroded by
-_BLUR = 5  # pixels at half size: the window of the local averages
+_BLUR = 5  # pixels: the window of the local averages, in the band at hand
 _FADE_END = 28.0  # degrees from the source at which nothing of its detail is left
 _LUMA = (0.299, 0.587, 0.114)
-_SQUARE = np.ones((3, 3), np.uint8)
+_ROOM = 3  # cells of the coarsest level around a matte, that what is far inside feels nothing of the box
 _BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
@@ -44,9 +50,14 @@ def source_detail_fade(source_transform: np.ndarray, transform: np.ndarray, end:
 
 
 def face_matte(points: np.ndarray, size: tuple[int, int], holes: Sequence[np.ndarray] = ()) -> Tensor:
-    """(1, 1, H, W) float32: 1 inside the convex hull of a face's projected points, 0 outside and in the holes.
+    """(1, 1, H, W) float32: `face_mask` in 0..1, what `DetailEnhancer` may change; it keeps away from the borders by
+    itself.
+    """
+    return as_matte(face_mask(points, size, holes))
 
-    This is what `DetailEnhancer` may change; it keeps away from the borders by itself.
+
+def face_mask(points: np.ndarray, size: tuple[int, int], holes: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """(H, W) uint8: 255 inside the convex hull of a face's projected points, 0 outside and in the holes.
 
     Args:
         points: (N, 2) pixels of a picture of `size` (H, W).
@@ -63,7 +74,12 @@ def face_matte(points: np.ndarray, size: tuple[int, int], holes: Sequence[np.nda
     cv2.fillConvexPoly(mask, cv2.convexHull(fixed(points)), 255, cv2.LINE_AA, bits)
     for hole in holes:
         cv2.fillPoly(mask, [fixed(hole)], 0, cv2.LINE_AA, bits)
-    return torch.from_numpy(cv2.multiply(mask, 1 / 255, dtype=cv2.CV_32F))[None, None]
+    return mask
+
+
+def as_matte(mask: np.ndarray) -> Tensor:
+    """A mask (H, W) uint8 as the matte (1, 1, H, W) that `DetailEnhancer` takes."""
+    return torch.from_numpy(_share(mask))[None, None]
 
 
 class LaplacianPyramid(nn.Module):
@@ -135,24 +151,37 @@ class SobelEdgeDetector(nn.Module):
 class DetailEnhancer(nn.Module):
     """Raises the weak detail of a face: called on (B, 3, H, W) in 0..1, it returns the same shape, type and device.
 
-    * Attention is small where there is no contrast (noise, JPEG blocks) and where there is enough of it already.
-    * Coefficients of the size of noise are cored away before they are multiplied.
+    With beta the strength and L[0] .. L[num_levels - 1] the bands of the luminance, finest first, the picture gains
+
+        matte * sum over i of upsampled(L[i] * beta * attention[i] * (1 + edge[i])),
+
+    which is that much more of every band; the low-pass rest G[num_levels] stays as it is.
+
+    * attention[i] = c^2 / (c^2 + flat^2) * strong^2 / (c^2 + strong^2) * L[i]^2 / (L[i]^2 + core^2), where c is the
+      mean of |L[i]| over 5x5 pixels of the band. It is small where there is no contrast (noise, JPEG blocks), where
+      there is enough of it already, and for coefficients of the size of noise. `attention_scales` has the scales.
+    * edge[i] = m^2 / (m^2 + scale^2), m Sobel's gradient of G[i], the luminance at the band's size.
     * A pixel may leave the range of its 3x3 neighbours by a tenth of that range, so that edges get steeper, not haloed.
     * Only the luminance changes; nothing changes within about 6 pixels of the matte's border.
 
-    float32 pictures on the CPU go through OpenCV, and only the box around the matte is worked on; others go through
-    torch, which says the same. There is nothing to train: `state_dict()` is empty.
+    float32 pictures on the CPU go through compiled code, and only the box around the matte is worked on; others go
+    through torch, which says the same. There is nothing to train: `state_dict()` is empty.
 
     Args:
-        num_levels: of the pyramid, with the low-pass rest.
-        enhancement_strength: 0 is the identity.
+        num_levels: how many bands there are to raise; a picture too small for them has fewer.
+        enhancement_strength: beta; 0 is the identity.
     """
 
     def __init__(self, num_levels: int = 4, enhancement_strength: float = 0.3) -> None:
+        if num_levels < 1:
+            raise ValueError(f"num_levels must be at least 1, got {num_levels}")
         super().__init__()
-        self.pyramid = LaplacianPyramid(num_levels)
+        self.num_levels = num_levels
+        self.pyramid = LaplacianPyramid(num_levels + 1)  # with the low-pass rest
         self.enhancement_strength = _checked_strength(enhancement_strength)
         self.edges = SobelEdgeDetector()
+        self._scales = np.array([attention_scales(i) for i in range(num_levels)], np.float32)
+        self._work = np.empty(0, np.float32)  # grows to what the largest box needs
 
     def forward(self, image: Tensor, strength_multiplier: float = 1.0, matte: Tensor | None = None) -> Tensor:
         """The picture with more detail; `image` itself where the strength is 0.
@@ -169,106 +198,91 @@ class DetailEnhancer(nn.Module):
         if strength == 0 or levels_that_fit(image.shape[-2:], 2) < 2:
             return image
         if image.device.type == "cpu" and image.dtype == torch.float32 and not image.requires_grad:
-            return self._with_opencv(image, strength, matte)
+            out = image.detach().clone()
+            for i, picture in enumerate(out):
+                where = None if matte is None else matte[i, 0].detach().to(torch.float32).numpy()
+                self._enhance(picture.permute(1, 2, 0).numpy(), strength, where)
+            return out
         return self._with_torch(image, strength, matte)
+
+    def enhance_face(self, picture: np.ndarray, matte: np.ndarray, strength_multiplier: float = 1.0) -> None:
+        """The same for one picture (H, W, 3) float32 in 0..1, in place, with a matte (H, W) uint8 in 0..255."""
+        strength = self.enhancement_strength * _checked_strength(strength_multiplier)
+        if strength > 0 and levels_that_fit(picture.shape[:2], 2) >= 2:
+            self._enhance(picture, strength, matte)
+
+    def warm_up(self) -> None:
+        """Compile the kernel, or load it from the cache on disk."""
+        self._enhance(np.zeros((16, 16, 3), np.float32), 1.0, None)
+
+    def enhanced_bands(self, luma: Tensor, strength: float) -> list[Tensor]:
+        """The levels of a luminance (B, 1, H, W), every band raised as the formula says; the low-pass rest comes last.
+
+        `strength`: beta.
+        """
+        levels = self.pyramid.build(luma)
+        gaussian = luma
+        for i, band in enumerate(levels[:-1]):
+            gain = strength * self.attention(band, i) * (1 + self.edges(gaussian))
+            levels[i] = band * (1 + gain)
+            gaussian = self.pyramid.reduce(gaussian)
+        return levels
+
+    def attention(self, band: Tensor, level: int) -> Tensor:
+        """Where a band (B, 1, H, W) is worth raising, in 0..1; `level` counts from the finest, 0."""
+        flat, strong, core = attention_scales(level)
+        half = _BLUR // 2
+        contrast = F.pad(band.abs(), (half,) * 4, mode="reflect" if min(band.shape[-2:]) > half else "replicate")
+        contrast = F.avg_pool2d(contrast, _BLUR, 1).square()
+        power = band.square()
+        weak = contrast / (contrast + flat**2) * (strong**2 / (contrast + strong**2))
+        return weak * (power / (power + core**2))
 
     def _with_torch(self, image: Tensor, strength: float, matte: Tensor | None) -> Tensor:
         """The reference."""
         wide = image if image.dtype in (torch.float32, torch.float64) else image.float()
         luma = _luma(wide)
-        levels = self.pyramid.build(luma)
-        bands = levels[:-1]
-        at = min(1, len(bands) - 1)  # the level that attention is computed at
-        gain = self._gain(bands[at], _gaussian(self.pyramid, luma, at))
-        gains = [gain]
-        while len(gains) < len(bands) - at:
-            gains.append(self.pyramid.reduce(gains[-1]))
-        if at:
-            gains.insert(0, self.pyramid.expand(gain, luma.shape[-2:]))
-        change = [_change(band, g, i, strength) for i, (band, g) in enumerate(zip(bands, gains, strict=True))]
-        change = self.pyramid.collapse([*change, torch.zeros_like(levels[-1])])
+        change = self.pyramid.collapse(self.enhanced_bands(luma, strength)) - luma
         if matte is not None:
-            inside = self._inside(matte.to(wide), at)
-            change = change * (self.pyramid.expand(inside, luma.shape[-2:]) if at else inside)
+            change = change * self._inside(matte.to(wide))
         around = F.pad(luma, (1, 1, 1, 1), mode="replicate")
         high, low = F.max_pool2d(around, 3, 1), -F.max_pool2d(-around, 3, 1)
         room = _OVERSHOOT * (high - low)
         change = torch.minimum(torch.maximum(luma + change, low - room), high + room) - luma
         return (wide + change).clamp(0, 1).to(image.dtype)
 
-    def _gain(self, band: Tensor, smaller: Tensor) -> Tensor:
-        """attention * (1 + edge) at the size of a band, the matte's share of the attention apart."""
-        half = _BLUR // 2
-        contrast = F.pad(band.abs(), (half,) * 4, mode="reflect" if min(band.shape[-2:]) > half else "replicate")
-        contrast = F.avg_pool2d(contrast, _BLUR, 1).square()
-        attention = contrast / (contrast + _FLAT**2) * (_STRONG**2 / (contrast + _STRONG**2))
-        return attention * (1 + self.edges(smaller))
-
-    def _inside(self, matte: Tensor, at: int) -> Tensor:
+    def _inside(self, matte: Tensor) -> Tensor:
         """The matte's share, which is taken of the bands' sum: a coarse band would carry it over the border."""
-        matte = -F.max_pool2d(-_gaussian(self.pyramid, matte, at), _INSIDE, 1, _INSIDE // 2)
-        return F.avg_pool2d(F.pad(matte, (_BLUR // 2,) * 4, mode="replicate"), _BLUR, 1)
+        size, halved = matte.shape[-2:], levels_that_fit(matte.shape[-2:], 3) > 2
+        matte = self.pyramid.reduce(matte) if halved else matte
+        matte = -F.max_pool2d(-matte, _INSIDE, 1, _INSIDE // 2)
+        matte = F.avg_pool2d(F.pad(matte, (_BLUR // 2,) * 4, mode="replicate"), _BLUR, 1)
+        return self.pyramid.expand(matte, size) if halved else matte
 
-    def _with_opencv(self, image: Tensor, strength: float, matte: Tensor | None) -> Tensor:
-        out = image.detach().clone()
-        cell = 2 ** (levels_that_fit(image.shape[-2:], self.pyramid.num_levels) - 1)
-        for i, picture in enumerate(out):
-            values = picture.numpy().transpose(1, 2, 0)
-            where = None if matte is None else matte[i, 0].detach().to(torch.float32).numpy()
-            box = (slice(None), slice(None)) if where is None else _box(where, cell)
-            if box is None:
-                continue
-            part = values[box]
-            own = np.ascontiguousarray(part)
-            luma = cv2.cvtColor(own, cv2.COLOR_RGB2GRAY)
-            change = self._change_of(luma, strength, None if where is None else np.ascontiguousarray(where[box]))
-            change = cv2.cvtColor(change, cv2.COLOR_GRAY2RGB)
-            cv2.add(own, change, dst=change)
-            cv2.threshold(change, 0, 0, cv2.THRESH_TOZERO, dst=change)
-            cv2.threshold(change, 1, 0, cv2.THRESH_TRUNC, dst=change)
-            part[:] = change
-        return out
-
-    def _change_of(self, luma: np.ndarray, strength: float, matte: np.ndarray | None) -> np.ndarray:
-        """What is added to the luminance (H, W): the twin of `_with_torch`."""
-        gaussians, bands = [luma], []
-        for _ in range(levels_that_fit(luma.shape, self.pyramid.num_levels) - 1):
-            gaussians.append(cv2.pyrDown(gaussians[-1]))
-            bands.append(cv2.subtract(gaussians[-2], _up(gaussians[-1], gaussians[-2].shape)))
-        at = min(1, len(bands) - 1)
-        gain = self._gain_of(bands[at], gaussians[at])
-        gains = [gain]
-        while len(gains) < len(bands) - at:
-            gains.append(cv2.pyrDown(gains[-1]))
-        if at:
-            gains.insert(0, _up(gain, luma.shape))
-        change = None
-        for i in reversed(range(len(bands))):
-            here = _change(bands[i], gains[i], i, strength)
-            change = here if change is None else here + _up(change, here.shape)
+    def _enhance(self, picture: np.ndarray, strength: float, matte: np.ndarray | None) -> None:
+        """`_with_torch` for a picture (H, W, 3) in place; `matte` (H, W) float32 in 0..1 or uint8 in 0..255."""
+        bands = levels_that_fit(picture.shape[:2], self.num_levels + 1) - 1
+        top, left, height, width = 0, 0, *picture.shape[:2]
         if matte is not None:
-            change *= _inside_of(matte, at)
-        high, low = cv2.dilate(luma, _SQUARE), cv2.erode(luma, _SQUARE)
-        room = cv2.subtract(high, low)
-        room *= _OVERSHOOT
-        change += luma
-        cv2.min(change, cv2.add(high, room), dst=change)
-        cv2.max(change, cv2.subtract(low, room), dst=change)
-        change -= luma
-        return change
+            box = _box(matte, 2**bands)
+            if box is None:
+                return
+            top, left, height, width = box
+            matte = matte[top : top + height, left : left + width]
+        inside = np.ones((height, width), np.float32) if matte is None else _inside_of(matte, picture.shape[:2])
+        sizes = level_sizes(height, width, bands)
+        if len(self._work) < 3 * sizes[-1, 2]:
+            self._work = np.empty(3 * sizes[-1, 2], np.float32)
+        own = np.ascontiguousarray(picture)
+        numbers = (np.float32(v) for v in (self.edges.scale, strength, _OVERSHOOT))
+        enhance_box(own, top, left, sizes, inside, self._scales[:bands], *numbers, self._work)
+        if own is not picture:
+            picture[:] = own
 
-    def _gain_of(self, band: np.ndarray, smaller: np.ndarray) -> np.ndarray:
-        contrast = cv2.blur(np.abs(band), (_BLUR, _BLUR))
-        contrast *= contrast
-        gain = contrast / (contrast + _FLAT**2)
-        gain *= _STRONG**2 / (contrast + _STRONG**2)
-        right, down = (cv2.Sobel(smaller, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
-        energy = right * right
-        energy += down * down
-        energy /= energy + self.edges.scale**2
-        energy += 1
-        gain *= energy
-        return gain
+
+def attention_scales(level: int) -> tuple[float, float, float]:
+    """What attention measures a band by, the finest being level 0: flat, strong and core, see `DetailEnhancer`."""
+    return tuple(finest * ratio**level for finest, ratio in (_FLAT, _STRONG, _CORE))
 
 
 def levels_that_fit(size: Sequence[int], wanted: int) -> int:
@@ -279,41 +293,34 @@ def levels_that_fit(size: Sequence[int], wanted: int) -> int:
     return count
 
 
-def _change(band, gain, level: int, strength: float):
-    """What a band gains: beta * gain * cored band. Of tensors as of arrays."""
-    if level >= len(_BETA):
-        return 0 * band
-    power = band * band
-    return power / (power + _CORE[level] ** 2) * band * gain * (strength * _BETA[level])
-
-
-def _inside_of(matte: np.ndarray, at: int) -> np.ndarray:
-    inside = cv2.pyrDown(matte) if at else matte
+def _inside_of(matte: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """`DetailEnhancer._inside` of a part of a picture's matte, at half size where the picture (H, W) allows it."""
+    inside = _share(matte) if matte.dtype == np.uint8 else np.ascontiguousarray(matte)
+    if levels_that_fit(size, 3) > 2:
+        inside = cv2.pyrDown(inside)
     inside = cv2.erode(inside, np.ones((_INSIDE, _INSIDE), np.uint8))
-    inside = cv2.blur(inside, (_BLUR, _BLUR), borderType=cv2.BORDER_REPLICATE)
-    return _up(inside, matte.shape) if at else inside
+    return cv2.blur(inside, (_BLUR, _BLUR), borderType=cv2.BORDER_REPLICATE)
 
 
-def _box(matte: np.ndarray, cell: int) -> tuple[slice, slice] | None:
-    """The box of a matte with room for the pyramid's reach; None where it is empty.
+def _share(mask: np.ndarray) -> np.ndarray:
+    """0..255 to 0..1."""
+    return cv2.multiply(mask, 1 / 255, dtype=cv2.CV_32F)
+
+
+def _box(matte: np.ndarray, cell: int) -> tuple[int, int, int, int] | None:
+    """Top, left, height and width of the box of a matte with room for the pyramid's reach; None where it is empty.
 
     It begins on the coarsest level's grid, so that the pyramid's phase is that of the whole picture.
     """
-    some = matte[::4, ::4] > 0  # what falls between them is nearer to the border than anything that is changed
-    rows, columns = (4 * np.flatnonzero(some.any(axis)) for axis in (1, 0))
-    if not len(rows):
+    x, y, width, height = cv2.boundingRect(matte if matte.dtype == np.uint8 else (matte > 0).view(np.uint8))
+    if not width:
         return None
-    return tuple(slice(max(at[0] // cell - 3, 0) * cell, (at[-1] // cell + 4) * cell) for at in (rows, columns))
-
-
-def _up(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    return cv2.pyrUp(image, dstsize=(shape[1], shape[0]))
-
-
-def _gaussian(pyramid: LaplacianPyramid, image: Tensor, level: int) -> Tensor:
-    for _ in range(level):
-        image = pyramid.reduce(image)
-    return image
+    ends = []
+    for first, count, most in ((y, height, matte.shape[0]), (x, width, matte.shape[1])):
+        begin = max(first // cell - _ROOM, 0) * cell
+        ends.append((begin, min((first + count - 1) // cell + 1 + _ROOM, -(-most // cell)) * cell))
+    (top, bottom), (left, right) = ends
+    return top, left, min(bottom, matte.shape[0]) - top, min(right, matte.shape[1]) - left
 
 
 def _luma(image: Tensor) -> Tensor:
