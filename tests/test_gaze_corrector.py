@@ -464,6 +464,23 @@ class TestEnhancer:
         enhancer.set_source(1 - photo[0], points[0])
         assert torch.equal(enhancer(image, points), image)
 
+    @pytest.mark.parametrize("known", [False, True])
+    def test_the_compiled_way_is_the_reference(self, picture, known):
+        photo, image, points = picture
+        enhancer = EyeEnhancer()
+        if known:
+            enhancer.set_source(photo[0], points[0])
+        turn = np.array([[0.98, 0.17], [-0.17, 0.98]])
+        for moved in (points, points * [1, 0.9] + [4.3, 20.2], points @ turn, points - [200, 0], points * 0.3):
+            expected = enhancer._with_numpy(image, moved)
+            for layout in (image, image.contiguous(memory_format=torch.channels_last)):
+                np.testing.assert_allclose(enhancer(layout, moved), expected, atol=2e-5)
+                own = layout[0].clone().permute(1, 2, 0).numpy()
+                enhancer.enhance(own, moved[0].astype(np.float64))
+                np.testing.assert_array_equal(own.transpose(2, 0, 1), enhancer(layout, moved)[0])
+        assert (enhancer(image, points) - image).abs().max() > 0.02  # there is something to compare
+        assert (enhancer(image.double(), points) - enhancer(image, points)).abs().max() < 2e-5
+
     def test_flat_noise_is_not_amplified(self, picture):
         _, image, points = picture
         noisy = 0.5 + 0.004 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))

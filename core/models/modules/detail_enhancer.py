@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from core.models.modules.detail_kernels import enhance_box, level_sizes
 
 # Scales of the attention in the finest band, and their ratio from a band to the next coarser one; luminance is in 0..1.
-# Fitted on the six development clips by `benchmarks.detail`: as much gradient as the truth has, at the least PSNR.
-_FLAT = (0.012, 0.9)  # local contrast below which there is nothing to raise
-_STRONG = (0.015, 0.9)  # and above which there is enough of it
-_CORE = (0.008, 0.7)  # coefficients below are taken for noise
+# Fitted on the six development clips by `benchmarks.detail`: as much of the truth's gradient energy as costs no clip
+# more than 0.1 dB.
+_FLAT = (0.012, 0.8)  # local contrast below which there is nothing to raise
+_STRONG = (0.017, 0.6)  # and above which there is enough of it
+_CORE = (0.02, 0.8)  # coefficients below are left to themselves: noise, blocks of JPEG
 _EDGE = 0.03  # gradient per pixel that counts as half an edge
 _OVERSHOOT = 0.1  # of the local range, that a picture may leave it by
 _INSIDE = 15  # pixels at half size: the window that the matte is eroded by
