@@ -38,7 +38,7 @@ from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.spool import PointSpool, chunks
 from core.libs.tracker.torso import TorsoTracker
 
-VERSION = "12"  # of everything here that changes what comes out
+VERSION = "13"  # of everything here that changes what comes out
 MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
 _LOG = logging.getLogger(__name__)
 _IMAGE_FPS = Fraction(25)
