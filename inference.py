@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from core.errors import UserError
-from core.interrupt import Interruption, interruptible, leave
+from core.runtime.interrupt import Interruption, interruptible, leave
 
 _FINISHING = 30.0  # seconds that an interrupted run with --keep-partial has to finish its file
 

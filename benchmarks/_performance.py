@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from core.components import Parts
 from core.data.records import TrackedSequence, TrackedSource
 from core.evaluation.truth import lossless_first_frame, source_in_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import Options
-from core.parts import Parts
 from core.pipeline import Pipeline, to_image
 
 __all__ = ["Performance", "frame_indices", "lossless_first_frame", "source_in_crop", "to_image"]

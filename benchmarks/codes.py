@@ -18,7 +18,7 @@ from benchmarks._truth import on_black
 from core.data.video import VideoReader
 from core.evaluation.metrics import akd, psnr
 from core.libs.flame_model import FLAMEModel
-from core.libs.motion_transfer import MotionTransfer, resting_transform
+from core.libs.retargeting.motion_transfer import MotionTransfer, resting_transform
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker

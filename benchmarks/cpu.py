@@ -28,15 +28,15 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_data, command, find_clips
 from benchmarks._network import network_stages
 from benchmarks.rasterizer import alpha_scene, surface_scene
+from core.components import default_parts
 from core.data.records import TrackedSequence
-from core.device import torch_threads
 from core.evaluation.plots import new_figure
 from core.evaluation.truth import lossless_first_frame
 from core.evaluation.variants import OFF, Variant, standard_variants
 from core.models.rasterizer import RasterWorkspace, render_gaussian, splat_surface
 from core.options import Options
-from core.parts import default_parts
 from core.pipeline import Pipeline, to_image
+from core.runtime.device import torch_threads
 
 OUT = Path("build/cpu")
 WARM_UP = 4  # rounds that are not counted

@@ -27,13 +27,13 @@ from benchmarks._inputs import add_inputs, command, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, to_image
 from benchmarks._truth import Truth
 from benchmarks.self_reenactment import CLIPS
+from core.components import default_parts
 from core.evaluation import metrics
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.models.modules.detail_enhancer import DetailEnhancer, face_matte, source_detail_fade
 from core.options import load_options
-from core.pipeline import default_parts
 
 METHODS = {"off": (0.0, 0.0), "source's": (1.0, 0.0), "pyramid": (0.0, 1.0), "both": (1.0, 1.0)}
 SCORES = ("energy", "skin energy", "PSNR", "face PSNR", "GMSD", "face GMSD", "ms")

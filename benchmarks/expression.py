@@ -32,15 +32,15 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, command, find_clips, find_photos
 from benchmarks._performance import Performance, frame_indices
 from benchmarks._truth import settled_points, track_faces
+from core.components import Parts, default_parts
 from core.data.records import IMAGE_SIZE, SEEN, TrackedSequence
 from core.data.video import VideoReader
 from core.evaluation import metrics
 from core.libs.expression_optimizer import ExpressionOptimizer
-from core.libs.expression_transfer import OPEN_HEAD_OPENINGS, Face
+from core.libs.retargeting.expression_transfer import OPEN_HEAD_OPENINGS, Face, transfer_expression
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import load_options
-from core.pipeline import Parts, default_parts
 
 CLIPS = ("obama", "d10", "d13")
 FEATURES = ("mouth", "eyes", "brows", "smile")
@@ -84,7 +84,7 @@ def _motions(performance: Performance) -> dict[str, TrackedSequence]:
     """What is rendered, by whether the optimizer had a hand in it."""
     head, off = performance.parts.head, performance.motion
     optimizer = ExpressionOptimizer(head=head)
-    return {"off": off, "on": optimizer.transfer(performance.source.frame, performance.track, off, head)}
+    return {"off": off, "on": transfer_expression(optimizer, performance.source.frame, performance.track, off, head)}
 
 
 def _by_pictures(
@@ -159,7 +159,7 @@ def _by_codes(sources: Sequence[Path], clips: Sequence[Path], parts: Parts) -> d
             options = load_options(["-i", str(photo), "-d", str(clip), "--model", "lifted", "--quiet"])
             source, driver = parts.track_source(photo, False).frame, parts.track_driver(clip, False, lambda *_: None)
             off = parts.transfer(source, driver)
-            on = ExpressionOptimizer(head=parts.head).transfer(source, driver, off, parts.head)
+            on = transfer_expression(ExpressionOptimizer(head=parts.head), source, driver, off, parts.head)
             theirs, mine = (Face(parts.head, OPEN_HEAD_OPENINGS, f) for f in (driver[0], source))
             gaps = theirs.gaps(driver.expcode, driver.posecode[:, 3:])[:, :3]
             own = mine.gaps(source.expcode[None], source.posecode[None, 3:])[0, :3]

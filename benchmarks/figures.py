@@ -16,9 +16,9 @@ import numpy as np
 from benchmarks import _report as report
 from benchmarks import cpu
 from benchmarks._inputs import command
-from core.mesh_panel import MeshPanel
+from core.components import default_parts
 from core.options import Options
-from core.parts import default_parts
+from core.output.mesh_panel import MeshPanel
 from core.pipeline import Pipeline, to_image
 
 PHOTO, DRIVER = Path("demos/examples/1.jpg"), Path("demos/drivers/obama")

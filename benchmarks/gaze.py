@@ -36,6 +36,7 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, command, find_clips, find_photos
 from benchmarks._performance import frame_indices, lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import track_faces
+from core.components import Parts, default_parts
 from core.data.records import SEEN, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader
 from core.errors import UserError
@@ -43,12 +44,11 @@ from core.evaluation import metrics
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.gaze_corrector import RESPONSE, EyeGeometry, GazeCorrector, Head, read_irises, transfer_gaze
 from core.libs.geometry import to_camera, to_pixels
-from core.libs.motion_transfer import resting_transform
+from core.libs.retargeting.motion_transfer import resting_transform
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.libs.tracker.track import sequence_from_points
 from core.options import load_options
-from core.pipeline import Parts, default_parts
 
 CLIPS = ("obama", "d0", "d10", "d13", "d19", "s18")
 OPEN = 0.15  # eye aspect ratio from which an iris is believed

@@ -27,20 +27,20 @@ from torch import Tensor
 
 from benchmarks import _report as report
 from benchmarks.network import best
+from core.components import Parts
 from core.data.image import write_image
 from core.data.records import IMAGE_SIZE, TrackedSource
-from core.device import on_host, upload
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.geometry import head_rotation
-from core.libs.motion_transfer import MotionTransfer
+from core.libs.retargeting.motion_transfer import MotionTransfer
 from core.models.GAGAvatar.adapter import PublishedAvatar
 from core.models.GAGAvatar.models import CAMERA, GAGAvatar
 from core.models.modules.style_unet_engine import StyleUNetEngine, exact_convolutions, fast_dtype
 from core.models.rasterizer import render_gaussian
 from core.options import Options
-from core.parts import Parts
 from core.pipeline import Pipeline
+from core.runtime.device import on_host, upload
 from tests.synthetic_checkpoint import LAYOUT, write
 from tests.synthetic_flame import random_flame, write_flame
 from tests.synthetic_head import a_clip, a_frame

@@ -37,17 +37,17 @@ from benchmarks import cpu
 from benchmarks._inputs import add_inputs, command, find_clips
 from benchmarks.self_reenactment import CLIPS
 from core.data.records import IMAGE_SIZE
-from core.device import torch_threads
 from core.evaluation import metrics
 from core.evaluation.measure import Bench
 from core.evaluation.setting import Setting
 from core.evaluation.timing import peak_memory, reset_peak_memory
 from core.evaluation.truth import lossless_first_frame
 from core.evaluation.variants import ALL, OFF, Pair, Variant, standard_variants
-from core.heap import give_back_memory
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import Options
 from core.pipeline import Pipeline, to_image
+from core.runtime.device import torch_threads
+from core.runtime.memory import give_back_memory
 
 # name of a score, digits, unit
 SCORES = {

@@ -34,11 +34,11 @@ from core.data.upstream_folder import read_pictures
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.tracker.crop import crop_image
-from core.mesh_panel import MeshPanel
 from core.models.batches import packed_source
 from core.models.GAGAvatar.planes import lifting_plane
 from core.models.modules.resize import resize_smooth
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE
+from core.output.mesh_panel import MeshPanel
 
 ENCODER_SIDE = 518  # pixels of the picture that the network's encoder sees
 _FPS = Fraction(25)
@@ -301,7 +301,7 @@ def _for_the_head(driver: DriverRecord, head: FLAMEModel) -> DriverRecord:
     if driver.track.head == head.kind:
         return driver
     if driver.track.head == "open":
-        from core.libs.shots import by_groups, by_number
+        from core.libs.retargeting.shots import by_groups, by_number
         from core.libs.tracker.refit import to_flame
 
         groups = by_number(driver.track)

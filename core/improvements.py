@@ -82,17 +82,20 @@ class Improvements:
             motion: what the transfer made of them, as long.
             head: the head model of all three.
         """
-        from core.libs.shots import by_groups, resting_groups
+        from core.libs.retargeting.shots import by_groups, resting_groups
 
         if self._options.take == "pose":  # the face is the photo's
             return motion
         # Asked for as they are, the driver's expressions are another matter: the same person's, mostly.
         if self._has("expression_opt") and self._options.motion != "absolute":
             from core.libs.expression_optimizer import ExpressionOptimizer
+            from core.libs.retargeting.expression_transfer import transfer_expression
 
             optimizer = ExpressionOptimizer(gain=self._options.expression_gain, head=head)
             groups = resting_groups(track)
-            motion = by_groups(lambda theirs, own: optimizer.transfer(source, theirs, own, head), groups, track, motion)
+            motion = by_groups(
+                lambda theirs, own: transfer_expression(optimizer, source, theirs, own, head), groups, track, motion
+            )
         # Where a driver says nothing of its eyes, there is nowhere that they look.
         if self._has("gaze_correct") and (self._options.gaze_target == "camera" or "eyecode" not in track.absent):
             from core.libs.gaze_corrector import RESPONSE, SAME_FACE_RESPONSE, steady_gaze, transfer_gaze
@@ -141,9 +144,9 @@ class Improvements:
         """The picture (3, 512, 512) with its detail, on its own device; on the CPU it is written to."""
         if not self._has("detail_enhance") or self._options.detail_strength == 0:
             return picture
-        from core.device import upload
         from core.libs.flame_model.topology import INNER_LIPS
         from core.models.modules.detail_enhancer import as_matte, face_mask
+        from core.runtime.device import upload
 
         known = np.isfinite(points).all(1)
         lips = points[inner := list(INNER_LIPS)]

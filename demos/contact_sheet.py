@@ -12,7 +12,7 @@ import numpy as np
 from core.data.image import write_image
 from core.data.video import VideoReader
 from core.errors import UserError
-from core.mark import metadata
+from core.output.watermark import metadata
 
 FRAMES = 8
 WIDTH = 768  # of a wide frame in the sheet; square ones get half

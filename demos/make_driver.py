@@ -28,8 +28,8 @@ from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.topology import LIP_PAIRS
 from core.libs.geometry import head_angles, head_rotation
-from core.mark import metadata
 from core.options import Options
+from core.output.watermark import metadata
 from core.pipeline import Pipeline
 
 DEMOS = Path(__file__).parent

@@ -17,13 +17,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_pipeline import FlatAvatar, fakes, sequence
 
+from core.components import Parts
 from core.data.image import write_image
 from core.data.records import TrackedSequence
 from core.data.video import VideoWriter
 from core.errors import UserError
 from core.libs.tracker.cache import TrackCache
 from core.options import Options
-from core.parts import Parts
 from core.pipeline import animate
 
 FRAMES = 12

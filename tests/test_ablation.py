@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.components import Parts
 from core.data.image import write_image
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader, VideoWriter
@@ -39,7 +40,6 @@ from core.evaluation.variants import Pair, Variant, comparisons, make_pair, read
 from core.libs.geometry import head_rotation
 from core.libs.tracker.base import Observation
 from core.options import IMPROVEMENTS, Options
-from core.parts import Parts
 
 DEMOS = Path(__file__).parents[1] / "demos"
 FPS, FRAMES = Fraction(25), 9

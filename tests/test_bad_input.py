@@ -25,10 +25,10 @@ import pytest
 from faces import PORTRAIT, face_clip, portrait, save_clip, tracked
 from test_pipeline import FlatAvatar
 
-import core.pipeline
+import core.pipeline.run
+from core.components import Parts, default_parts
 from core.data.records import TrackedSource
 from core.data.video import VideoReader
-from core.parts import Parts, default_parts
 from inference import main
 
 REFUSED = bad_pictures.REFUSED | bad_videos.REFUSED | bad_folders.REFUSED | bad_motion.REFUSED | bad_options.REFUSED
@@ -59,7 +59,7 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
     """
     from core.libs.flame_model import FLAMEModel
     from core.libs.flame_model.code_map import to_open
-    from core.libs.motion_transfer import MotionTransfer
+    from core.libs.retargeting.motion_transfer import MotionTransfer
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
     from core.libs.tracker.folder import track_folder
@@ -96,7 +96,7 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
         said = capsys.readouterr()
         return code, said.out + said.err + "\n".join(caplog.messages), photos
 
-    monkeypatch.setattr(core.pipeline, "default_parts", parts)
+    monkeypatch.setattr(core.pipeline.run, "default_parts", parts)
     caplog.set_level(logging.WARNING)
     return call
 

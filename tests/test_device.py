@@ -8,12 +8,12 @@ import math
 import pytest
 import torch
 
-from core.device import on_host, upload
 from core.errors import UserError
 from core.models.modules import style_unet_engine
 from core.models.modules.cuda_graph import Graphed
 from core.models.modules.style_unet import StyleUNet
 from core.models.modules.style_unet_engine import StyleUNetEngine, exact_convolutions, frame_engine
+from core.runtime.device import on_host, upload
 from tests.synthetic_checkpoint import small_upsampler
 from tests.test_network import psnr, raster_like
 
@@ -157,7 +157,7 @@ def test_pictures_on_a_gpu_come_in_order_one_later(monkeypatch):
         def __init__(self, number):
             self.number = number
 
-    monkeypatch.setattr("core.device._Copy", Copy)
+    monkeypatch.setattr("core.runtime.device._Copy", Copy)
     assert list(on_host(Picture(n) for n in range(3))) == [0, 1, 2]
     assert log == ["copy 0", "copy 1", "wait 0", "copy 2", "wait 1", "wait 2"]
     assert list(on_host(iter([]))) == []

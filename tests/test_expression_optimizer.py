@@ -14,11 +14,11 @@ from synthetic_head import a_clip, a_frame
 
 from core.data.records import HELD, TrackedFrame, TrackedSequence
 from core.libs.expression_optimizer import MOTION_SHARE, ExpressionOptimizer, region_shares, resting_frames
-from core.libs.expression_transfer import Face, openings_of
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.regions import face_regions
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, REGIONS
-from core.libs.motion_transfer import MotionTransfer
+from core.libs.retargeting.expression_transfer import Face, openings_of, transfer_expression
+from core.libs.retargeting.motion_transfer import MotionTransfer
 
 DATA = Path(__file__).parents[2] / "shared/data"
 
@@ -265,7 +265,7 @@ class TestTransfer:
     def moved(self, head):
         source, driver = source_and_driver(head, head.kind)
         motion = replace(driver, shapecode=source.shapecode[None], residual=source.residual)
-        return source, driver, ExpressionOptimizer(head=head).transfer(source, driver, motion, head)
+        return source, driver, transfer_expression(ExpressionOptimizer(head=head), source, driver, motion, head)
 
     def test_gaps_are_those_of_the_head(self, head):
         random = np.random.default_rng(3)
@@ -310,7 +310,7 @@ class TestTransfer:
         residual = np.zeros_like(rest)
         residual[:, 1] = 0.6 * near * up * np.sin(25 * across)  # wide towards the temples, narrow towards the nose
         source = replace(source, residual=residual)
-        motion = ExpressionOptimizer(head=head).transfer(source, driver, driver, head)
+        motion = transfer_expression(ExpressionOptimizer(head=head), source, driver, driver, head)
         face = Face(head, openings_of(head), source)
         rim = face.gaps(motion.expcode.astype(float), motion.posecode[:, 3:])[13:15, 3:][:, ~face.at_lips]
         assert np.abs(rim).max() < 0.0105  # head units; .0123 and more where only the blink is carried over
@@ -320,12 +320,14 @@ class TestTransfer:
         source, driver = source_and_driver(head, head.kind)
         codes = driver.expcode.copy()
         codes[12:16] = codes[0] + 0.7 * (codes[12:16] - codes[0])
-        ajar = ExpressionOptimizer(head=head).transfer(source, replace(driver, expcode=codes), driver, head)
+        ajar = transfer_expression(ExpressionOptimizer(head=head), source, replace(driver, expcode=codes), driver, head)
         _, mine = gaps(head, (source, driver, ajar))
         assert np.abs(mine[13:15, 1:] / own_gaps(head, source)[1:]).max() < 0.05
         # A clip that only squints has no blink to be mended.
         codes[12:16] = codes[0] + 0.3 * (driver.expcode[12:16] - codes[0])
-        squint = ExpressionOptimizer(head=head).transfer(source, replace(driver, expcode=codes), driver, head)
+        squint = transfer_expression(
+            ExpressionOptimizer(head=head), source, replace(driver, expcode=codes), driver, head
+        )
         _, mine = gaps(head, (source, driver, squint))
         assert (mine[13:15, 1:] / own_gaps(head, source)[1:]).min() > 0.6
 
@@ -340,7 +342,7 @@ class TestTransfer:
     def test_shut_is_shut_under_any_gain(self, head, moved):
         source, driver, motion = moved
         for gain in (0.6, 1.4):
-            other = ExpressionOptimizer(head=head, gain=gain).transfer(source, driver, motion, head)
+            other = transfer_expression(ExpressionOptimizer(head=head, gain=gain), source, driver, motion, head)
             theirs, mine = gaps(head, (source, driver, other))
             assert np.abs(mine[13:15, 1:]).max() < 0.05 * own_gaps(head, source)[1:].min()
             assert np.abs(mine[:12, 0]).max() < 0.01
@@ -354,7 +356,7 @@ class TestTransfer:
         codes[-1] += (2.5 * face.gaps(codes[:1].astype(float), np.zeros((1, 3)))[0, 1:3] @ face.steps()[1:3]).astype(
             "f"
         )
-        wide = ExpressionOptimizer(head=head).transfer(source, replace(driver, expcode=codes), motion, head)
+        wide = transfer_expression(ExpressionOptimizer(head=head), source, replace(driver, expcode=codes), motion, head)
         _, mine = gaps(head, (source, driver, wide))
         assert (mine[-1, 1:] / own_gaps(head, source)[1:]).min() > 1.2
         assert (mine[-1, 1:] / own_gaps(head, source)[1:]).max() < 1.46
@@ -364,7 +366,7 @@ class TestTransfer:
         status, codes = driver.status.copy(), driver.expcode.copy()
         status[:8], codes[:8] = HELD, 3.0
         held = replace(driver, status=status, expcode=codes)
-        other = ExpressionOptimizer(head=head).transfer(source, held, motion, head)
+        other = transfer_expression(ExpressionOptimizer(head=head), source, held, motion, head)
         np.testing.assert_allclose(other.expcode[8:], motion.expcode[8:], atol=1e-3)
 
     def test_one_picture(self, head, moved):
@@ -375,7 +377,9 @@ class TestTransfer:
             return replace(sequence, **{name: getattr(sequence, name)[t : t + 1] for name in names})
 
         for t, shut, opened in ((0, False, False), (13, True, False), (17, False, True)):
-            one = ExpressionOptimizer(head=head).transfer(source, picture(driver, t), picture(motion, t), head)
+            one = transfer_expression(
+                ExpressionOptimizer(head=head), source, picture(driver, t), picture(motion, t), head
+            )
             theirs, mine = gaps(head, (source, picture(driver, t), one))
             part = mine[0, 1:] / own_gaps(head, source)[1:]
             assert (part < 0.05).all() if shut else (part > 0.8).all()
@@ -414,7 +418,7 @@ def test_a_clip_that_mostly_laughs():
     driver = track_driver(DATA / "drivers/d0.mp4", cache=cache)
     off = MotionTransfer().run(source, driver)
     optimizer = ExpressionOptimizer(head=head)
-    on = optimizer.transfer(source, driver, off, head)
+    on = transfer_expression(optimizer, source, driver, off, head)
 
     def smile(codes: np.ndarray) -> float:
         points = head.evaluate(replace(driver[0], expcode=codes.astype(np.float32)))

@@ -120,7 +120,7 @@ def test_a_thread_that_hangs_does_not_keep_an_interrupted_process(tmp_path):
         "import os, signal, sys, time\n"
         "from pathlib import Path\n"
         "from core.data.part_file import PartFile\n"
-        "from core.interrupt import interruptible\n"
+        "from core.runtime.interrupt import interruptible\n"
         "with interruptible():\n"
         "    part = PartFile(Path(sys.argv[1]) / 'out.mp4')\n"
         "    os.kill(os.getpid(), signal.SIGTERM) if len(sys.argv) > 2 else None\n"

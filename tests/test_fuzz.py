@@ -17,11 +17,11 @@ from synthetic_head import a_clip, a_frame
 from core.data.records import HELD, INTERPOLATED, SEEN, TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.expression_optimizer import ExpressionOptimizer
-from core.libs.expression_transfer import Face, openings_of
 from core.libs.flame_model import FLAMEModel
 from core.libs.gaze_corrector import GazeCorrector, transfer_gaze
 from core.libs.geometry import head_rotation
-from core.libs.motion_transfer import MotionTransfer
+from core.libs.retargeting.expression_transfer import Face, openings_of, transfer_expression
+from core.libs.retargeting.motion_transfer import MotionTransfer
 from core.libs.temporal_smoother import TemporalSmoother
 
 # The same examples on every machine; `make fuzz` draws others, and more of them.
@@ -141,7 +141,7 @@ def test_expression_codes(seed, size, gain):
 @given(clips(), photos(), st.sampled_from([0.0, 1.0, 3.0]))
 def test_expression(head, clip, photo, gain):
     motion = MotionTransfer("relative").run(photo, clip)
-    out = ExpressionOptimizer(gain=gain, head=head).transfer(photo, clip, motion, head)
+    out = transfer_expression(ExpressionOptimizer(gain=gain, head=head), photo, clip, motion, head)
     assert_legal(out, clip)
     assert np.abs(out.expcode).max() <= 20.0
     np.testing.assert_array_equal(out.transform_matrix, motion.transform_matrix)
@@ -158,7 +158,10 @@ def grimaces(seed: int, sizes: Iterable[float], rest: int = 4) -> tuple[TrackedF
 @given(st.integers(0, 2**32 - 1), st.tuples(*[st.floats(1, 20)] * 3))
 def test_expression_at_its_limit_has_lips_and_lids_where_they_are_without(head, seed, sizes):
     photo, clip = grimaces(seed, sizes)
-    out, free = (ExpressionOptimizer(limit=limit, head=head).transfer(photo, clip, clip, head) for limit in (20.0, 1e6))
+    out, free = (
+        transfer_expression(ExpressionOptimizer(limit=limit, head=head), photo, clip, clip, head)
+        for limit in (20.0, 1e6)
+    )
     assert np.abs(out.expcode).max() <= 20.0
     face = Face(head, openings_of(head), photo)
     gaps, wanted = (face.gaps(m.expcode.astype(float), m.posecode[:, 3:])[:, :3] for m in (out, free))
@@ -171,7 +174,7 @@ def test_expression_at_its_limit_has_lips_and_lids_where_they_are_without(head, 
 def test_expression_comes_to_its_limit_without_a_jump(head, seed, limit):
     steps = np.linspace(0, 0.001, 41)
     photo, clip = grimaces(seed, limit * np.concatenate([start + steps for start in (0.1, 0.3, 1.0)]), rest=150)
-    out = ExpressionOptimizer(limit=limit, head=head).transfer(photo, clip, clip, head).expcode[150:]
+    out = transfer_expression(ExpressionOptimizer(limit=limit, head=head), photo, clip, clip, head).expcode[150:]
     given_steps = np.abs(np.diff(clip.expcode[150:].reshape(3, 41, -1), axis=1)).max()
     assert np.abs(np.diff(out.reshape(3, 41, -1), axis=1)).max() < 40 * given_steps  # a lid that closes is steep
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from synthetic_head import a_clip, a_frame, seen_points
 
 from core.errors import UserError
-from core.libs.fixations import steady_fixations
+from core.libs.filters.fixations import steady_fixations
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.gaze_corrector import (
@@ -24,7 +24,7 @@ from core.libs.gaze_corrector import (
     steady_gaze,
     transfer_gaze,
 )
-from core.libs.motion_transfer import MotionTransfer
+from core.libs.retargeting.motion_transfer import MotionTransfer
 
 KNOWN = [33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380, 468, 473]  # what FLAME has of the eyes
 

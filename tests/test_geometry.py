@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL
 from core.libs.geometry import fit_similarity, head_angles, head_rotation, to_camera, to_pixels, to_rays
-from core.libs.surface import cover
+from core.libs.mesh import cover
 
 FRONT = np.diag([-1.0, 1.0, -1.0])
 

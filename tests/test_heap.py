@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.heap import give_back_memory
+from core.runtime.memory import give_back_memory
 
 
 def held() -> float:

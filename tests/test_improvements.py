@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from core.components import Parts, default_parts
 from core.data.records import TrackedSequence
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.expression_optimizer import ExpressionOptimizer
 from core.libs.flame_model.topology import INNER_LIPS
 from core.libs.gaze_corrector import GazeCorrector, steady_gaze, transfer_gaze
 from core.libs.geometry import to_camera, to_pixels
+from core.libs.retargeting.expression_transfer import transfer_expression
 from core.libs.temporal_smoother import TemporalSmoother
 from core.models.modules.detail_enhancer import DetailEnhancer, face_matte, source_detail_fade
 from core.options import IMPROVEMENTS, Options
-from core.parts import Parts, default_parts
 from core.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[1]
@@ -79,7 +80,7 @@ def test_all_on_is_each_in_turn(runs, parts):
     track = run.driver.track
     track = track.with_parameters(TemporalSmoother(fps=float(track.fps)).smooth_sequence(track.parameters))
     motion = parts.transfer(source.frame, track)
-    motion = ExpressionOptimizer(head=head).transfer(source.frame, track, motion, head)
+    motion = transfer_expression(ExpressionOptimizer(head=head), source.frame, track, motion, head)
     corrector = GazeCorrector()
     motion = transfer_gaze(source.frame, track, motion, head, corrector)
     for name, values in motion.parameters.items():

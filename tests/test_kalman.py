@@ -7,7 +7,16 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from core.libs.kalman import _OVERLAP, _WINDOW, _both_ways, _innovations, find_cuts, find_outliers, noise_floor, smooth
+from core.libs.filters.kalman import (
+    _OVERLAP,
+    _WINDOW,
+    _both_ways,
+    _innovations,
+    find_cuts,
+    find_outliers,
+    noise_floor,
+    smooth,
+)
 
 
 class TestFilter:

@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from core.libs.filters.kalman import _innovations
 from core.libs.geometry import to_pixels
-from core.libs.kalman import _innovations
-from core.libs.surface import cover
+from core.libs.mesh import cover
 from core.libs.tracker import pose, refine
 from core.models.LiftedAvatar import binding
 from tests import twins

@@ -13,7 +13,7 @@ from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
 from core.libs.geometry import head_angles, head_rotation
-from core.libs.motion_transfer import MotionTransfer, neutral_frame, resting_transform
+from core.libs.retargeting.motion_transfer import MotionTransfer, neutral_frame, resting_transform
 
 ROLL, YAW, PITCH = 0, 1, 2
 

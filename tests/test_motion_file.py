@@ -22,7 +22,7 @@ from core.data.records import TrackedSequence
 from core.data.video import VideoReader
 from core.errors import UserError
 from core.libs.geometry import head_angles
-from core.libs.motion_transfer import MotionTransfer
+from core.libs.retargeting.motion_transfer import MotionTransfer
 
 ROOT = Path(__file__).parents[1]
 FRAMES = 7

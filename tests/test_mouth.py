@@ -10,10 +10,10 @@ import pytest
 
 from core.data.records import MOUTH_STEPS, MOUTH_UNKNOWN, TrackedSequence, join
 from core.errors import UserError
+from core.libs.face_light import display, linear, luminance
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
-from core.libs.light import display, linear, luminance
 from core.libs.tracker.mouth_interior import (
     MouthReader,
     ReadingSettings,

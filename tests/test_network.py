@@ -19,10 +19,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from core.components import Parts
 from core.data.records import IMAGE_SIZE, TrackedSource
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
-from core.libs.motion_transfer import MotionTransfer
+from core.libs.retargeting.motion_transfer import MotionTransfer
 from core.models.GAGAvatar.adapter import PublishedAvatar, SourceAvatar
 from core.models.GAGAvatar.checkpoint import fitting_weights, read_checkpoint
 from core.models.GAGAvatar.models import N_VERTICES, GAGAvatar, NetworkAvatar
@@ -34,7 +35,6 @@ from core.models.modules.resize import resize_smooth
 from core.models.modules.style_unet import StyleUNet
 from core.models.modules.style_unet_engine import StyleUNetEngine, faithful_engine
 from core.options import Options
-from core.parts import Parts
 from core.pipeline import animate, to_image
 from tests.synthetic_checkpoint import LAYOUT, layout, small_upsampler, tensors, write
 from tests.synthetic_flame import random_flame, write_flame

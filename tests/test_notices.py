@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from core.components import default_parts
 from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
 from core.data.records import TrackedSequence
 from core.notices import ACTS, ALWAYS, Run, notices, without_effect
 from core.options import IMPROVEMENTS, Options, load_options
-from core.parts import default_parts
 from core.pipeline import Pipeline
+from core.pipeline.variants import Variants
 from core.preflight import Inputs
-from core.progress import Progress
-from core.variants import Variants
+from core.runtime.progress import Progress
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "demos/examples/1.jpg"

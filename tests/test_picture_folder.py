@@ -15,7 +15,6 @@ from PIL import Image
 from synthetic_flame import face_like_flame, write_flame
 from test_pipeline import fakes, sequence
 
-from core.contact_sheet import LARGEST, ContactSheet
 from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
 from core.data.records import PARAMETERS, TrackedSequence, join
@@ -24,8 +23,9 @@ from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.folder import track_folder
 from core.libs.tracker.track import track_driver
 from core.options import Options
+from core.output.contact_sheet import LARGEST, ContactSheet
 from core.pipeline import Pipeline, animate
-from core.variants import Variants
+from core.pipeline.variants import Variants
 
 
 @pytest.fixture(scope="module")

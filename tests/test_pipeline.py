@@ -12,16 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
+from core.components import Parts
 from core.data.image import read_image, write_image
 from core.data.records import HELD, INTERPOLATED, SEEN, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
-from core.mark import PROGRAM, Mark
-from core.mesh_panel import MeshPanel
 from core.options import Options
-from core.overlap import WriteBehind, read_ahead
-from core.pipeline import Parts, Pipeline, animate
-from core.progress import Progress
+from core.output.mesh_panel import MeshPanel
+from core.output.watermark import PROGRAM, Mark
+from core.pipeline import Pipeline, animate
+from core.runtime.progress import Progress
+from core.runtime.threads import WriteBehind, read_ahead
 
 ROOT = Path(__file__).parents[1]
 FPS = Fraction(30000, 1001)

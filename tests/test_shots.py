@@ -16,9 +16,9 @@ from core.data.records import HELD, INTERPOLATED, SEEN, TrackedFrame, TrackedSeq
 from core.errors import UserError
 from core.improvements import Improvements
 from core.libs.flame_model import FLAMEModel
-from core.libs.motion_transfer import MotionTransfer
-from core.libs.orbit import orbit
-from core.libs.shots import by_groups, resting_groups, with_shots
+from core.libs.retargeting.motion_transfer import MotionTransfer
+from core.libs.retargeting.orbit import orbit
+from core.libs.retargeting.shots import by_groups, resting_groups, with_shots
 from core.libs.tracker.cuts import CutFinder
 from core.libs.tracker.gaps import bridge, with_faces
 from core.options import Options

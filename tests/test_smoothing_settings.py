@@ -12,9 +12,9 @@ from scipy.linalg import block_diag
 from benchmarks.smoothing import Seen, best_lag, closings, jitter, kept, live, rms, sinusoids
 from core.data.records import TrackedSequence
 from core.errors import UserError
+from core.libs.filters.kalman import RATIOS, _both_ways, _tail_scales, noise_floor, smooth
+from core.libs.filters.live_kalman import LiveKalman
 from core.libs.flame_model import FLAMEModel
-from core.libs.kalman import RATIOS, _both_ways, _tail_scales, noise_floor, smooth
-from core.libs.live_kalman import LiveKalman
 from core.libs.temporal_smoother import TemporalSmoother
 
 DEMO = Path(__file__).parents[1] / "demos" / "drivers" / "obama"

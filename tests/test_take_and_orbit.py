@@ -16,8 +16,8 @@ from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.topology import LANDMARKS_68
 from core.libs.geometry import head_angles, seen_from, to_camera, to_pixels
-from core.libs.orbit import orbit, orbit_angles, orbit_view
-from core.libs.take import take_part
+from core.libs.retargeting.orbit import orbit, orbit_angles, orbit_view
+from core.libs.retargeting.take import take_part
 from core.options import Options
 from core.pipeline import Pipeline
 

@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import head_angles, head_rotation, to_camera, to_pixels
-from core.libs.surface import lift
+from core.libs.mesh import lift
 from core.libs.tracker import track as track_module
 from core.libs.tracker.base import Observation
 from core.libs.tracker.cache import TrackCache

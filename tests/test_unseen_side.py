@@ -13,7 +13,7 @@ from core.data.records import FOCAL, IMAGE_SIZE, TrackedSource
 from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import head_rotation, to_camera, to_pixels
-from core.libs.surface import cover, lift
+from core.libs.mesh import cover, lift
 from core.libs.tracker.track import MARGIN
 from core.models.LiftedAvatar.binding import carry, pixel_spread
 from core.models.LiftedAvatar.filling import _SPACING, _samples

@@ -19,7 +19,7 @@ from core.data.loader_track import DriverData
 from core.data.records import TrackedSequence
 from core.data.upstream_folder import read_track
 from core.errors import UserError
-from core.overlap import read_ahead
+from core.runtime.threads import read_ahead
 
 REAL = Path(__file__).parent.parent.parent / "shared/data/vfhq_demo/img_lmdb"
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)

@@ -8,14 +8,14 @@ import av
 import numpy as np
 import pytest
 
+from core.components import default_parts
 from core.data.image import read_image
 from core.data.records import IMAGE_SIZE, TrackedSequence
 from core.data.video import VideoReader
 from core.evaluation.setting import first_frames
 from core.options import Options, load_options
-from core.parts import default_parts
 from core.pipeline import Pipeline, animate
-from core.variants import BAR, Sheet, Variants, sheet_size
+from core.pipeline.variants import BAR, Sheet, Variants, sheet_size
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "demos/examples/1.jpg"

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from core.components import Parts
 from core.data.loader_track import DriverData
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource, save_arrays
 from core.errors import UserError
@@ -23,7 +24,6 @@ from core.evaluation.truth import Truth, lossless_first_frame, source_in_crop
 from core.evaluation.variants import ALL, OFF, Variant
 from core.libs.tracker.base import FaceTracker
 from core.options import IMPROVEMENTS, Options
-from core.parts import Parts
 from core.pipeline import Pipeline
 from core.preflight import find_inputs
 

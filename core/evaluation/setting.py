@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from core.components import Parts, default_parts
 from core.data.records import TrackedSequence
 from core.evaluation.variants import Pair
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options, load_options
-from core.parts import Parts, default_parts
 from core.preflight import choose_model
 
 

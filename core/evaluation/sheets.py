@@ -13,7 +13,7 @@ from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
 from core.evaluation.measure import COLUMNS_FILE, DRIVER_PICTURE, PICTURE, VIDEO_FILE
 from core.evaluation.variants import OFF
-from core.mark import metadata
+from core.output.watermark import metadata
 
 _FACE = 256  # pixels of the face's tile; the eyes and the mouth have half its height below it
 _BAR = 22

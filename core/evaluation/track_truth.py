@@ -7,7 +7,7 @@ import numpy as np
 from core.data.records import FOCAL, IMAGE_SIZE, SEEN, TrackedFrame, TrackedSequence
 from core.libs.flame_model import FLAMEModel
 from core.libs.geometry import to_camera, to_pixels
-from core.mesh_panel import MeshPanel
+from core.output.mesh_panel import MeshPanel
 
 
 class TrackTruth:

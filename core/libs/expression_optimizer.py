@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import torch
     from sklearn.decomposition import PCA
 
-    from core.data.records import TrackedFrame, TrackedSequence
     from core.libs.flame_model import FLAMEModel
 
     Array = TypeVar("Array", np.ndarray, torch.Tensor)
@@ -155,14 +154,6 @@ class ExpressionOptimizer:
         mine = own if known else (1 - MOTION_SHARE) * own
         base = share * mine + (1 - share) * theirs
         return _like(bent(base + self.gain * (code - theirs), self.limit), expcode)
-
-    def transfer(
-        self, source: TrackedFrame, driver: TrackedSequence, motion: TrackedSequence, head: FLAMEModel
-    ) -> TrackedSequence:
-        """`core.libs.expression_transfer.transfer_expression` with these settings: what the pipeline calls."""
-        from core.libs.expression_transfer import transfer_expression  # it knows the head; this class need not
-
-        return transfer_expression(self, source, driver, motion, head)
 
     def compute_expression_distance(
         self,

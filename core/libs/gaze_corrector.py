@@ -12,7 +12,8 @@ from torch import Tensor
 
 from core.errors import UserError
 from core.libs.eye_enhancer import EyeEnhancer
-from core.libs.gaze_reading import (
+from core.libs.landmark_sets import SETS, as_tracker_points
+from core.libs.retargeting.gaze_reading import (
     EyeGeometry,
     Gaze,
     Head,
@@ -27,8 +28,7 @@ from core.libs.gaze_reading import (
     read_irises,
     to_viewer,
 )
-from core.libs.gaze_transfer import RESPONSE, SAME_FACE_RESPONSE, TARGETS, steady_gaze, transfer_gaze
-from core.libs.landmark_sets import SETS, as_tracker_points
+from core.libs.retargeting.gaze_transfer import RESPONSE, SAME_FACE_RESPONSE, TARGETS, steady_gaze, transfer_gaze
 
 __all__ = [
     "RESPONSE",

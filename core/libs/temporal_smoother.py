@@ -1,7 +1,7 @@
 """Takes a tracker's noise out of a face's parameters and leaves the face's own motion in, blinks included.
 
 A clip is filtered forwards and backwards, so that nothing comes late; a live source is filtered forwards. What the
-filter works on, see `core.libs.motion_path`; the filter itself and its noise, `core.libs.kalman`.
+filter works on, see `core.libs.filters.motion_path`; the filter itself and its noise, `core.libs.filters.kalman`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from core.errors import UserError
-from core.libs.kalman import find_cuts, find_outliers, smooth
-from core.libs.live_kalman import LiveKalman
-from core.libs.motion_path import TRANSFORM, TURNS, MotionPath, motion_path, slerp
+from core.libs.filters.kalman import find_cuts, find_outliers, smooth
+from core.libs.filters.live_kalman import LiveKalman
+from core.libs.filters.motion_path import TRANSFORM, TURNS, MotionPath, motion_path, slerp
 
 KEYS = ("shapecode", "expcode", "posecode", "eyecode", TRANSFORM)
 Array = np.ndarray | torch.Tensor

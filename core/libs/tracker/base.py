@@ -57,22 +57,3 @@ class FaceTracker(Protocol):
     def close(self) -> None:
         """Free the models."""
         ...
-
-
-class TrackerOpened:
-    """The caller's tracker, left open, or one of our own, closed at the end."""
-
-    def __init__(self, given: FaceTracker | None) -> None:
-        self._given = given
-
-    def __enter__(self) -> FaceTracker:
-        if self._given is not None:
-            return self._given
-        from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-
-        self._own = MediaPipeTracker()
-        return self._own
-
-    def __exit__(self, *_: object) -> None:
-        if self._given is None:
-            self._own.close()

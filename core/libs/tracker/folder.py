@@ -11,8 +11,9 @@ import numpy as np
 from core.data.picture_folder import FrameReader, PictureFolder
 from core.data.records import TrackedSequence, join
 from core.errors import UserError
-from core.libs.tracker.base import FaceTracker, TrackerOpened
+from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.cache import TrackCache
+from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.track import NoFaceError, flame_fitter, track_footage, tracked_by
 
 Progress = Callable[[int, int | None], None]
@@ -94,7 +95,7 @@ class _Later:
     """The tracker and FLAME's fitter, opened when something is not in the cache."""
 
     def __init__(self, given: FaceTracker | None, head: Path | None) -> None:
-        self._opened, self._head = TrackerOpened(given), head
+        self._opened, self._head = open_tracker(given), head
         self._tracker, self._fitter = None, None
 
     def __enter__(self) -> _Later:

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from core.data.records import FOCAL, IMAGE_SIZE, MOUTH_STEPS, MOUTH_UNKNOWN, frames_of_shots
+from core.libs.face_light import TEETH, chroma, colourfulness, light_on, linear, luminance
 from core.libs.flame_model import topology as topo
-from core.libs.light import TEETH, chroma, colourfulness, light_on, linear, luminance
 from core.libs.tracker.spool import FrameSpool, chunks
 
 _MM = 0.005  # head units

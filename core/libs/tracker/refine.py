@@ -19,7 +19,7 @@ from core.data.records import IMAGE_SIZE
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels, to_rays
-from core.libs.surface import cover, lift
+from core.libs.mesh import cover, lift
 from core.libs.tracker.pose import refine_pose
 
 _SIZE = 256  # pixels of the pictures compared

@@ -25,8 +25,8 @@ from core.data.records import (
 from core.data.video import VideoReader
 from core.errors import UserError
 from core.libs.flame_model import OPEN_HEAD, FLAMEModel
-from core.libs.motion_transfer import neutral_frame
-from core.libs.tracker.base import FaceTracker, Observation, TrackerOpened
+from core.libs.retargeting.motion_transfer import neutral_frame
+from core.libs.tracker.base import FaceTracker, Observation
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.crop import crop_around, crop_image, face_box, steady_crops, to_crop
 from core.libs.tracker.cuts import CutFinder
@@ -34,6 +34,7 @@ from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.fit_flame import FLAME_VERSION, FlameFitter
 from core.libs.tracker.gaps import bridge, bridge_torso, scenes_of, with_faces
 from core.libs.tracker.mouth_interior import MouthReader
+from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.spool import PointSpool, chunks
 from core.libs.tracker.torso import TorsoTracker
@@ -70,7 +71,7 @@ def track_source(
     entry = cache.entry(path, "source", *tracked_by(tracker, head)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
         return known
-    with TrackerOpened(tracker) as tracker:
+    with open_tracker(tracker) as tracker:
         source = track_source_image(image, tracker, name=str(path), head=head)
     cache.keep(lambda: _save_source(entry, source))
     return source
@@ -162,7 +163,7 @@ def track_driver(
             return TrackedSequence.load(entry)
         except UserError:
             pass  # not tracked yet, or damaged: tracked again below
-    with TrackerOpened(tracker) as tracker:
+    with open_tracker(tracker) as tracker:
         footage = read_image(path) if kind == "image" else lambda: VideoReader(path)
         sequence = track_footage(footage, tracker, name=str(path), progress=progress, head=head)
     cache.keep(lambda: sequence.save(entry))

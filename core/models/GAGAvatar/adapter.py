@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from core.data.records import TrackedFrame, TrackedSource
-from core.device import torch_threads, upload
 from core.errors import UserError
 from core.libs.geometry import seen_from
 from core.models.rasterizer import warm_up
+from core.runtime.device import torch_threads, upload
 
 from .detail import source_detail, with_detail
 from .models import COLORS, GAGAvatar, NetworkAvatar
@@ -96,8 +96,8 @@ class PublishedAvatar:
     ) -> Tensor:
         """The picture (3, 512, 512) in 0..1 of FLAME's vertices (5023, 3) under a transform (3, 4).
 
-        It is on the network's device and, on CUDA, may still be under way: `core.device.on_host` fetches pictures
-        while the next ones are drawn.
+        It is on the network's device and, on CUDA, may still be under way: `on_host` of `core.runtime.device` fetches
+        pictures while the next ones are drawn.
 
         `view` (3, 4): from the transform's camera to the one that draws; None: the same one.
         `detail` (0..1): how much of what the photo shows and the network does not is added. `torso` and `mouth` are

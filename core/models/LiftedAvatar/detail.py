@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.libs.surface import Sheet
+from core.libs.mesh import Sheet
 
 _ROUNDS = 3  # after which what is missing at the photo's pose is next to nothing
 _MOST = 0.1  # of a colour's range, that detail may add

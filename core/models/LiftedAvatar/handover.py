@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from core.libs.flame_model import topology as topo
-from core.libs.surface import Sheet
+from core.libs.mesh import Sheet
 from core.models.LiftedAvatar.unseen import facing, in_front, normals
 
 _DOUBT = 300.0  # how much sooner than the sure face a pixel gives way that may be background

@@ -19,7 +19,7 @@ from core.data.records import FOCAL, IMAGE_SIZE, TrackedSource
 from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import NECK, seen_from, sway, to_camera, to_pixels
-from core.libs.surface import Sheet, cover, lift
+from core.libs.mesh import Sheet, cover, lift
 from core.models.LiftedAvatar.batch import SourceCache, draw_batch
 from core.models.LiftedAvatar.binding import carry, compose, pixel_spread
 from core.models.LiftedAvatar.chin import unfold_chin

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.device import upload
 from core.errors import UserError
+from core.runtime.device import upload
 
 from .kernels import NEAR
 

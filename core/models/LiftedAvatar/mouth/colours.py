@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from core.libs.face_light import LUMINANCE, SKIN, TEETH, chroma, colourfulness, light_on, linear, luminance
 from core.libs.flame_model import topology as topo
-from core.libs.light import LUMINANCE, SKIN, TEETH, chroma, colourfulness, light_on, linear, luminance
 from core.models.LiftedAvatar.contour import contour_mask, smoothstep, window
 
 # Red and blue of drawn teeth over green: among warm colours whiter ones look grey. By eye.

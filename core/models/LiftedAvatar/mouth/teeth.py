@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from core.libs.face_light import colourfulness, linear, luminance
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
-from core.libs.light import colourfulness, linear, luminance
 from core.models.LiftedAvatar.contour import contour_mask, smoothstep
 from core.models.LiftedAvatar.mouth.colours import Colours
 from core.models.LiftedAvatar.mouth.settings import MM, SHAPE, Row

@@ -1,6 +1,6 @@
 """Builds `open_head.npz`: a head in FLAME's file layout over the tracker's mesh, with no licence to accept.
 
-    python -m core.libs.flame_model.build_open_head --data ../shared/data
+    python -m tools.build_open_head --data ../shared/data
 
 What goes in are the tracker's points on faces of real people; what comes out holds only statistics of them: a mean
 face, how faces differ (shape) and how they move (expression). Where the data run out, smooth harmonics of the mesh

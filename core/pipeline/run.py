@@ -1,11 +1,4 @@
-"""From a photo and a driver to a file: the stations of the flow, in their order.
-
-    from core.options import Options
-    from core.pipeline import Pipeline, animate
-
-    report = animate(Options("me.jpg", "clip.mp4"))          # writes a file, as the command line does
-    for frame in Pipeline(Options("me.jpg", "clip.mp4")).frames():
-        frame.image                                           # or one picture after the other, (512, 512, 3) uint8
+"""The stations of a run, in their order. Nothing else knows this order.
 
 Memory does not grow with the length of the driver, apart from its parameters (about 2 KiB a frame): it is tracked
 first, and its pictures are decoded a second time where they are shown.
@@ -25,22 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.contact_sheet import ContactSheet
+from core.components import Head, Parts, default_parts
 from core.data.image import write_image
 from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
 from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
 from core.errors import UserError
-from core.heap import give_back_memory
 from core.improvements import Improvements
-from core.mark import Mark, metadata
 from core.notices import Run, notices
 from core.options import Options
-from core.overlap import WriteBehind, read_ahead
-from core.parts import Head, Parts, default_parts
+from core.output.contact_sheet import ContactSheet
+from core.output.watermark import Mark, metadata
 from core.preflight import Inputs, choose_model, find_inputs, find_output
-from core.progress import Progress
+from core.runtime.progress import Progress
+from core.runtime.threads import WriteBehind, read_ahead
 
 if TYPE_CHECKING:
     import torch
@@ -89,16 +81,6 @@ class Report:
             f"{self.output}: {what}, made at {speed:.1f} fps; seconds: {self.total:.1f} in all, {', '.join(stages)} "
             f"({parts} side by side)"
         )
-
-
-def animate(options: Options, parts: Parts | None = None) -> Report:
-    """Do a whole run and write its file. Raises UserError where something given is wrong; no file is left then."""
-    from core.variants import Variants  # it is made of pipelines
-
-    try:
-        return (Variants if options.variants else Pipeline)(options, parts).run()
-    finally:
-        give_back_memory()
 
 
 class Pipeline:
@@ -181,7 +163,7 @@ class Pipeline:
         if track.head == wanted:
             return driver
         if track.head == "open" and self.parts.to_flame is not None:
-            from core.libs.shots import by_groups, by_number
+            from core.libs.retargeting.shots import by_groups, by_number
 
             self.progress.say(f"{driver.path} was tracked for the open head: FLAME is fitted to its points")
             return replace(driver, track=by_groups(self.parts.to_flame, by_number(track), track))
@@ -203,7 +185,7 @@ class Pipeline:
         """The parameters that are rendered: the driver's motion on the photo's person, frame after frame."""
         source, track = self.source.frame, self.driver.track
         _check_residual(self.inputs.driver, track, self.parts.head)
-        from core.libs.shots import by_groups, resting_groups, with_shots  # it loads scipy
+        from core.libs.retargeting.shots import by_groups, resting_groups, with_shots  # it loads scipy
 
         if self.driver.kind != "motion":  # a program's codes are of nobody who could be cut away from
             track = with_shots(track)
@@ -215,11 +197,11 @@ class Pipeline:
         motion = by_groups(lambda theirs: self.parts.transfer(source, theirs), resting_groups(track), track)
         options = self.options
         if options.take != "all":
-            from core.libs.take import take_part
+            from core.libs.retargeting.take import take_part
 
             motion = take_part(source, motion, options.take)
         if options.orbit:
-            from core.libs.orbit import orbit
+            from core.libs.retargeting.orbit import orbit
 
             # A still is seen from the side, as one picture is.
             each = [np.array([i]) for i in range(len(motion))] if track.stills else [np.arange(len(motion))]
@@ -236,7 +218,7 @@ class Pipeline:
             self.parts.model.warm_up()
             self.improvements.warm_up()
         with self.progress.stage("encode avatar", "building the avatar"):
-            from core.libs.motion_transfer import resting_transform  # it loads torch
+            from core.libs.retargeting.motion_transfer import resting_transform  # it loads torch
 
             source = self.source
             self.improvements.show(source, self.parts.head)
@@ -252,8 +234,8 @@ class Pipeline:
 
     def _draw(self, frames: Iterable[TrackedFrame]) -> Iterator[torch.Tensor]:
         """The pictures of frames. A GPU draws the next one while the last one's eyes are seen to on the host."""
-        from core.device import on_host  # it loads torch
         from core.libs.geometry import seen_from
+        from core.runtime.device import on_host  # it loads torch
 
         model, head, improvements, avatar = self.parts.model, self.parts.head, self.improvements, self.avatar
         shown: deque[np.ndarray | None] = deque()
@@ -285,7 +267,7 @@ class Pipeline:
 
     def frames(self) -> Iterator[RenderedFrame]:
         """The result, picture after picture."""
-        from core.device import torch_threads  # it loads torch
+        from core.runtime.device import torch_threads  # it loads torch
 
         motion, _ = self.motion, self.avatar
         mark = None if self.options.no_watermark else Mark(IMAGE_SIZE, IMAGE_SIZE)
@@ -390,7 +372,7 @@ class Pipeline:
         track, head = self.driver.track, self.parts.head
         pictures = self.driver.pictures(self.parts.crop)
         if pictures is None:
-            from core.mesh_panel import MeshPanel  # it loads torch, which a run that is refused does without
+            from core.output.mesh_panel import MeshPanel  # it loads torch, which a run that is refused does without
 
             mesh = MeshPanel(np.asarray(head.faces))
             for frame in track:

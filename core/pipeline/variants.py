@@ -20,14 +20,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from core.contact_sheet import ContactSheet
+from core.components import Avatar, Parts
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.improvements import Improvements
-from core.mark import Mark
 from core.options import FLOW, IMPROVEMENTS, Options
-from core.parts import Avatar, Parts
-from core.pipeline import Pipeline, RenderedFrame, to_image
-from core.progress import Progress
+from core.output.contact_sheet import ContactSheet
+from core.output.watermark import Mark
+from core.pipeline.run import Pipeline, RenderedFrame, to_image
+from core.runtime.progress import Progress
 
 OFF, ALL = "off", "--enhanced"
 COLUMNS = 4
@@ -72,7 +72,7 @@ class Variants(Pipeline):
 
     def frames(self) -> Iterator[RenderedFrame]:
         """All tiles of one frame of the driver after the other, labelled: photo, driver, then the variants."""
-        from core.device import torch_threads  # it loads torch
+        from core.runtime.device import torch_threads  # it loads torch
 
         self._build()
         sheet = Sheet(("photo", "driver", *self.runs))

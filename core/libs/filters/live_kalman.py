@@ -1,4 +1,4 @@
-"""The constant-velocity Kalman filter of `core.libs.kalman`, one frame at a time."""
+"""The constant-velocity Kalman filter of `core.libs.filters.kalman`, one frame at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from core.libs.kalman import RATIOS, Noise, estimate, noise_floor
+from core.libs.filters.kalman import RATIOS, Noise, estimate, noise_floor
 
 _FIRST = 8  # frames after which the noise is estimated for the first time
 _AGAIN = 16  # frames between later estimates

@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 
 from core.data.records import SEEN, TrackedSequence, join
+from core.libs.filters.kalman import find_cuts
+from core.libs.filters.motion_path import TRANSFORM, motion_path
 from core.libs.geometry import head_angles
-from core.libs.kalman import find_cuts
-from core.libs.motion_path import TRANSFORM, motion_path
 
 SHORT = 1.0  # seconds with a face below which a shot does not show its person at rest
 # Between the medians of two shots of one person, filmed the same way. Pieces of one clip differ by .5 to 2, people that
@@ -28,9 +28,9 @@ _TURNED, _MOVED = np.radians(15.0), 0.5  # of the head; head units
 def with_shots(track: TrackedSequence) -> TrackedSequence:
     """The driver with its shots: those that it comes with, cut where the numbers say that another one begins.
 
-    Another shot or person shows in where the head is and in what the face does (`core.libs.kalman.find_cuts`). Of what
-    one shot falls into so, pieces that are clearly of one person, filmed the same way, keep one number. A driver of one
-    shot comes back as it is.
+    Another shot or person shows in where the head is and in what the face does (`find_cuts` of
+    `core.libs.filters.kalman`). Of what one shot falls into so, pieces that are clearly of one person, filmed the same
+    way, keep one number. A driver of one shot comes back as it is.
     """
     pieces: list[np.ndarray] = []
     for frames in track.shot_frames:

@@ -14,9 +14,17 @@ import torch
 
 from core.data.records import TrackedFrame, TrackedSequence
 from core.errors import UserError
-from core.libs.fixations import steady_fixations
-from core.libs.gaze_reading import EyeGeometry, EyeLandmarks, Head, angles_of, direction_of, read_gaze, read_irises
+from core.libs.filters.fixations import steady_fixations
 from core.libs.geometry import seen_from
+from core.libs.retargeting.gaze_reading import (
+    EyeGeometry,
+    EyeLandmarks,
+    Head,
+    angles_of,
+    direction_of,
+    read_gaze,
+    read_irises,
+)
 
 if TYPE_CHECKING:
     from core.libs.gaze_corrector import GazeCorrector

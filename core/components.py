@@ -14,7 +14,7 @@ from core.data.picture_folder import PictureFolder
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options
-from core.progress import Advance
+from core.runtime.progress import Advance
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ def default_parts(options: Options, model_name: str = "lifted") -> Parts:
     Raises:
         UserError: the network's files cannot be had, or its device.
     """
-    from core.libs.motion_transfer import MotionTransfer
+    from core.libs.retargeting.motion_transfer import MotionTransfer
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
     from core.libs.tracker.folder import track_folder

@@ -1,0 +1,27 @@
+"""A whole run: from a photo and a driver to a file, or picture by picture.
+
+from core.options import Options
+from core.pipeline import Pipeline, animate
+
+report = animate(Options("me.jpg", "clip.mp4"))          # writes a file, as the command line does
+for frame in Pipeline(Options("me.jpg", "clip.mp4")).frames():
+    frame.image                                           # or one picture after the other, (512, 512, 3) uint8
+"""
+
+from __future__ import annotations
+
+from core.components import Parts
+from core.options import Options
+from core.pipeline.run import Pipeline, RenderedFrame, Report, to_image
+from core.pipeline.variants import Variants
+from core.runtime.memory import give_back_memory
+
+__all__ = ["Pipeline", "RenderedFrame", "Report", "Variants", "animate", "to_image"]
+
+
+def animate(options: Options, parts: Parts | None = None) -> Report:
+    """Do a whole run and write its file. Raises UserError where something given is wrong; no file is left then."""
+    try:
+        return (Variants if options.variants else Pipeline)(options, parts).run()
+    finally:
+        give_back_memory()
