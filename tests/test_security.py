@@ -19,8 +19,8 @@ MODULES = {
     **dict.fromkeys(("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "jsonpickle"), ()),
     **dict.fromkeys(("requests", "urllib", "http", "ftplib", "smtplib", "httpx", "aiohttp", "xmlrpc"), ()),
     "huggingface_hub": ("core/assets.py",),
-    "socket": ("core/interrupt.py",),  # a pair of them within the process
-    "ctypes": ("core/heap.py",),  # one function of the C library, by name
+    "socket": ("core/runtime/interrupt.py",),  # a pair of them within the process
+    "ctypes": ("core/runtime/memory.py",),  # one function of the C library, by name
 }
 CALLS = {
     "eval": "runs a text",

@@ -24,6 +24,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from core import pipeline
+from core.components import Avatar, Parts, default_parts
 from core.data.image import read_image, write_image
 from core.data.records import TrackedSource
 from core.data.video import VideoReader, VideoWriter
@@ -32,7 +33,6 @@ from core.libs.tracker.__main__ import main as track
 from core.libs.tracker.cache import TrackCache
 from core.models.modules.detail_enhancer import DetailEnhancer, SobelEdgeDetector
 from core.options import IMPROVEMENTS, Options, build_parser, load_options
-from core.parts import Avatar, Parts, default_parts
 from core.pipeline import Pipeline, animate
 from inference import main
 from tests.specification_rows import ids_of, rows, short_driver

@@ -8,6 +8,8 @@ __all__ = ["GAGAvatar"]
 def __getattr__(name: str) -> Any:
     if name != "GAGAvatar":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .models import GAGAvatar  # here: it takes a second, which a look at a neighbouring file need not wait
+    from core.models.GAGAvatar.models import (
+        GAGAvatar,  # here: it takes a second, which a look at a neighbouring file need not wait
+    )
 
     return GAGAvatar

@@ -13,11 +13,10 @@ from torch import Tensor
 from core.data.records import TrackedFrame, TrackedSource
 from core.errors import UserError
 from core.libs.geometry import seen_from
+from core.models.GAGAvatar.detail import source_detail, with_detail
+from core.models.GAGAvatar.models import COLORS, GAGAvatar, NetworkAvatar
 from core.models.rasterizer import warm_up
 from core.runtime.device import torch_threads, upload
-
-from .detail import source_detail, with_detail
-from .models import COLORS, GAGAvatar, NetworkAvatar
 
 
 class Head(Protocol):

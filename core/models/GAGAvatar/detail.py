@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.data.records import FOCAL, IMAGE_SIZE
-
-from .models import COLORS, N_VERTICES, GAGAvatar, NetworkAvatar
+from core.models.GAGAvatar.models import COLORS, N_VERTICES, GAGAvatar, NetworkAvatar
 
 PASSES = 4
 BEHIND = 0.1  # head units: a Gaussian this far behind the mean depth of its pixel still counts as seen

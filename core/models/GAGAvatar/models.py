@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from core.data.records import FOCAL, IMAGE_SIZE
 from core.errors import UserError
+from core.models.batches import frames_of, only_one
+from core.models.GAGAvatar.checkpoint import IGNORED, fitting_weights, log_noise_strengths, read_checkpoint
+from core.models.GAGAvatar.planes import lifting_plane
 from core.models.modules.dino_base import IMAGE_SIDE, DINOBase
 from core.models.modules.direction_code import direction_code
 from core.models.modules.gs_generators import COLORS, ConvGSGenerator, LinearGSGenerator
@@ -24,10 +27,6 @@ from core.models.modules.resize import resize_smooth
 from core.models.modules.style_unet import StyleUNet
 from core.models.modules.style_unet_engine import exact_convolutions, frame_engine
 from core.models.rasterizer import RasterWorkspace, covariances, render_gaussian
-
-from ..batches import frames_of, only_one
-from .checkpoint import IGNORED, fitting_weights, log_noise_strengths, read_checkpoint
-from .planes import lifting_plane
 
 N_VERTICES = 5023
 FEATURES = 256

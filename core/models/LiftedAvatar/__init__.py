@@ -8,6 +8,8 @@ __all__ = ["LiftedAvatar"]
 def __getattr__(name: str) -> Any:
     if name != "LiftedAvatar":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .models import LiftedAvatar  # here: it takes a second, which a look at a neighbouring file need not wait
+    from core.models.LiftedAvatar.models import (
+        LiftedAvatar,  # here: it takes a second, which a look at a neighbouring file need not wait
+    )
 
     return LiftedAvatar

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .resize import resize_smooth
+from core.models.modules.resize import resize_smooth
 
 IMAGE_SIDE = 518  # the ViT's native size: its position code fits as it is
 PATCH = 14

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .direction_code import DIRECTION_DIM
+from core.models.modules.direction_code import DIRECTION_DIM
 
 COLORS = 32
 MAX_SCALE = 0.05  # head units

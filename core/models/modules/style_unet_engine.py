@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .cuda_graph import Graphed
-from .resize import down2, up2
-from .style_unet import EPS, ModulatedConv, ResidualBlock, StyleConv, StyleUNet, ToRGB
+from core.models.modules.cuda_graph import Graphed
+from core.models.modules.resize import down2, up2
+from core.models.modules.style_unet import EPS, ModulatedConv, ResidualBlock, StyleConv, StyleUNet, ToRGB
 
 FAITHFUL = 45.0  # dB of PSNR between a picture in half precision and the same in float32
 FAITHFUL_CUDA = 50.0  # the same on CUDA, whose float16 is finer than a CPU's bfloat16

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .kernels import LANES, TILE, alpha_composite, alpha_project
-from .surface import RasterWorkspace, deal, pack_camera
+from core.models.rasterizer.kernels import LANES, TILE, alpha_composite, alpha_project
+from core.models.rasterizer.surface import RasterWorkspace, deal, pack_camera
 
 
 def splat_alpha(

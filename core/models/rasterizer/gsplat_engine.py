@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
+from core.models.rasterizer.kernels import NEAR
 from core.runtime.device import upload
-
-from .kernels import NEAR
 
 
 def _rasterization() -> Callable[..., tuple[Tensor, Tensor, dict]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import get_thread_id, njit, prange
 
-from ._simd import (
+from core.models.rasterizer._simd import (
     BLOCK,
     block_columns,
     block_rows,

@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from .kernels import FAR, TILE
-from .surface import SurfaceSettings
+from core.models.rasterizer.kernels import FAR, TILE
+from core.models.rasterizer.surface import SurfaceSettings
 
 
 def project(

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
-
-from . import alpha, kernels, reference, surface
-from .surface import RasterWorkspace, SurfaceSettings
+from core.models.rasterizer import alpha, kernels, reference, surface
+from core.models.rasterizer.surface import RasterWorkspace, SurfaceSettings
 
 RULES = ("alpha", "surface")
 ENGINES = ("auto", "numba", "torch", "gsplat")
@@ -120,7 +119,7 @@ def render_gaussian(
 
     chosen = _pick(engine, rule, device.type == "cuda")
     if chosen == "gsplat":
-        from .gsplat_engine import render
+        from core.models.rasterizer.gsplat_engine import render
 
         inputs = (a.expand(B, *a.shape[1:]) for a in (xyz, cov, colors, opacities[..., 0], cams))
         return render(*inputs, bg, focal, (H, W), ALPHA_BLUR)

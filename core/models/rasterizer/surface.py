@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from .kernels import BAND, CHUNK, EXP_MIN, LANES, surface_kernel
+from core.models.rasterizer.kernels import BAND, CHUNK, EXP_MIN, LANES, surface_kernel
 
 
 def deal(count: int) -> np.ndarray:  # (count,)

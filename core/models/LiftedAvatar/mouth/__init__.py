@@ -7,6 +7,6 @@ jaw. Where the driver's picture was looked into, four numbers a frame say how mu
 the mouth is about as open as in the photo, the photo's own inside is shown.
 """
 
-from .draw import Mouth, build_mouth, draw_mouth, warm_up
+from core.models.LiftedAvatar.mouth.draw import Mouth, build_mouth, draw_mouth, warm_up
 
 __all__ = ["Mouth", "build_mouth", "draw_mouth", "warm_up"]
