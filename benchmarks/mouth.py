@@ -33,16 +33,16 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, command, find_clips
 from benchmarks._performance import lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import BUILD
+from core.components import Head, Parts, default_parts
 from core.data.image import write_image
 from core.data.records import SEEN, TrackedFrame
 from core.data.video import VideoReader
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
-from core.libs.motion_transfer import neutral_frame
+from core.libs.retargeting.motion_transfer import neutral_frame
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import load_options
-from core.parts import Head, Parts, default_parts
 from core.pipeline import Pipeline
 
 CLIPS = ("obama", "d10", "d13", "d6", "d12")
