@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import UserError
@@ -54,16 +53,6 @@ def find_photos(wanted: Sequence[Path] | None, data: Path) -> list[Path]:
         return [_there(DEMO_PHOTO)]
     folder = _there(data / "sources")
     return [p for p in sorted(folder.iterdir()) if p.suffix in (".jpg", ".png") and not p.stem.startswith("not_")]
-
-
-def command(main: Callable[[], object]) -> int:
-    """Run a benchmark; returns the exit code: 2 where its inputs are not there or are wrong, and one line says what."""
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
 
 
 def _demo_instead(data: Path) -> bool:

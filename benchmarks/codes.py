@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._inputs import add_inputs, command, find_clips
+from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._truth import on_black
 from core.data.video import VideoReader
+from core.errors import command
 from core.evaluation.metrics import akd, psnr
 from core.libs.flame_model import FLAMEModel
 from core.libs.retargeting.motion_transfer import MotionTransfer, resting_transform

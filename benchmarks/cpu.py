@@ -25,11 +25,12 @@ import numpy as np
 import torch
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_data, command, find_clips
+from benchmarks._inputs import add_data, find_clips
 from benchmarks._network import network_stages
 from benchmarks.rasterizer import alpha_scene, surface_scene
 from core.components import default_parts
 from core.data.records import TrackedSequence
+from core.errors import command
 from core.evaluation.plots import new_figure
 from core.evaluation.truth import lossless_first_frame
 from core.evaluation.variants import OFF, Variant, standard_variants

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_inputs, command, find_clips, find_photos
+from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import Performance, frame_indices
 from benchmarks._truth import BUILD, track_faces
 from core.components import default_parts
 from core.data.records import SEEN
 from core.data.video import VideoReader
-from core.errors import UserError
+from core.errors import UserError, command
 from core.evaluation import metrics
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker

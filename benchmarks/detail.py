@@ -23,11 +23,12 @@ import numpy as np
 import torch
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_inputs, command, find_clips
+from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, to_image
 from benchmarks._truth import Truth
 from benchmarks.self_reenactment import CLIPS
 from core.components import default_parts
+from core.errors import command
 from core.evaluation import metrics
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels

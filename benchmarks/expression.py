@@ -29,12 +29,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_inputs, command, find_clips, find_photos
+from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import Performance, frame_indices
 from benchmarks._truth import settled_points, track_faces
 from core.components import Parts, default_parts
 from core.data.records import IMAGE_SIZE, SEEN, TrackedSequence
 from core.data.video import VideoReader
+from core.errors import command
 from core.evaluation import metrics
 from core.libs.expression_optimizer import ExpressionOptimizer
 from core.libs.retargeting.expression_transfer import OPEN_HEAD_OPENINGS, Face, transfer_expression

@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks import _report as report
 from benchmarks import cpu
-from benchmarks._inputs import command
 from core.components import default_parts
+from core.errors import command
 from core.options import Options
 from core.output.mesh_panel import MeshPanel
 from core.pipeline import Pipeline, to_image

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from core.data.records import TrackedSequence
-from core.errors import UserError
+from core.errors import UserError, command
 from core.options import IMPROVEMENTS, Options
 from core.pipeline import Pipeline
 
@@ -64,6 +64,13 @@ def _per_frame(value: object, length: int) -> bool:
     return isinstance(value, (np.ndarray, tuple)) and len(value) == length
 
 
+def _read(path: Path) -> dict[str, list[str]]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} holds no sums of frames: write them with --save before the change") from error
+
+
 def _checkpoint(folder: Path) -> Path:
     from tests.synthetic_checkpoint import CHECKPOINT, write
 
@@ -77,7 +84,7 @@ def main() -> int:
     parser.add_argument("--against", type=Path, metavar="FILE", help="compare with the sums in this file")
     parser.add_argument("--frames", type=int, default=FRAMES, metavar="N", help=f"of the demo's driver ({FRAMES})")
     arguments = parser.parse_args()
-    before = json.loads(arguments.against.read_text()) if arguments.against else {}
+    before = _read(arguments.against) if arguments.against else {}
     found, differ = {}, 0
     with tempfile.TemporaryDirectory() as name:
         for run, options in runs(Path(name), arguments.frames):
@@ -85,6 +92,8 @@ def main() -> int:
             whole = hashlib.sha256("".join(found[run]).encode()).hexdigest()[:16]
             verdict = ""
             if run in before:
+                if len(before[run]) != len(found[run]):
+                    raise UserError(f"{arguments.against} has {len(before[run])} frames of {run}: give its --frames")
                 pairs = zip(found[run], before[run], strict=True)
                 first = next((i for i, (new, old) in enumerate(pairs) if new != old), None)
                 verdict = "same" if first is None else f"DIFFERS from frame {first} on"
@@ -97,7 +106,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(command(main))

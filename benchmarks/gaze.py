@@ -33,13 +33,13 @@ import numpy as np
 import torch
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_inputs, command, find_clips, find_photos
+from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import frame_indices, lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import track_faces
 from core.components import Parts, default_parts
 from core.data.records import SEEN, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader
-from core.errors import UserError
+from core.errors import UserError, command
 from core.evaluation import metrics
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.gaze_corrector import RESPONSE, EyeGeometry, GazeCorrector, Head, read_irises, transfer_gaze

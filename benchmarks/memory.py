@@ -31,11 +31,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_data, command, find_clips
+from benchmarks._inputs import add_data, find_clips
 from benchmarks._performance import lossless_first_frame
 from core.data.image import read_image, write_image
 from core.data.records import TrackedSequence
 from core.data.video import VideoWriter
+from core.errors import command
 
 DEMO_PHOTO, DEMO_DRIVER = Path("demos/examples/1.jpg"), Path("demos/drivers/obama")
 SHORT_SECONDS = 10

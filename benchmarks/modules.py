@@ -34,9 +34,10 @@ import numpy as np
 
 from benchmarks import _report as report
 from benchmarks import cpu
-from benchmarks._inputs import add_inputs, command, find_clips
+from benchmarks._inputs import add_inputs, find_clips
 from benchmarks.self_reenactment import CLIPS
 from core.data.records import IMAGE_SIZE
+from core.errors import UserError, command
 from core.evaluation import metrics
 from core.evaluation.measure import Bench
 from core.evaluation.setting import Setting
@@ -106,6 +107,11 @@ def _clip(
     setting = Setting(Pair(clip.stem, clip), noise, args.stride, args.frames, ("--model", "lifted"))
     bench = Bench(setting, tracker)
     indices = [int(i) for i in bench.truth.indices if i > 0 and i % args.stride == 0]
+    if not indices:
+        raise UserError(
+            f"{clip}: none of its frames is compared: the first is the photo, then every {args.stride}th counts: more "
+            f"--frames than {args.stride}, or a smaller --stride"
+        )
     rows: dict[str, list[np.ndarray]] = {"truth": []}
     for variant in variants:
         pipeline = bench.pipeline(variant)

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks import _report as report
-from benchmarks._inputs import command
+from core.errors import command
 from core.models.GAGAvatar.models import N_VERTICES, GAGAvatar, NetworkAvatar
 from core.models.modules.style_unet_engine import FAITHFUL, StyleUNetEngine, fast_dtype
 from core.models.rasterizer import warm_up

@@ -25,12 +25,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_inputs, command, find_clips
+from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, source_in_crop
 from benchmarks._truth import Truth, code_of, digest, on_black, settled_points, track_faces
 from core.components import default_parts
 from core.data.records import load_arrays, save_arrays
-from core.errors import UserError
+from core.errors import UserError, command
 from core.evaluation import metrics
 from core.evaluation.warp_baseline import PiecewiseAffineWarp
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker

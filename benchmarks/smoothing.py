@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._inputs import add_data, command, find_clips
+from benchmarks._inputs import add_data, find_clips
 from benchmarks._report import number, requirement, requirements, table
 from core.data.records import TrackedSequence
+from core.errors import command
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE

@@ -22,10 +22,11 @@ import cv2
 import numpy as np
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_data, command, find_clips
+from benchmarks._inputs import add_data, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame
 from benchmarks._truth import settled_points, track_faces
 from core.data.video import VideoReader
+from core.errors import command
 from core.evaluation.warp_baseline import PiecewiseAffineWarp
 from core.libs.tracker.crop import to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.data.image import write_image
 from core.data.video import VideoReader
-from core.errors import UserError
+from core.errors import command
 from core.output.watermark import metadata
 
 FRAMES = 8
@@ -36,20 +36,15 @@ def contact_sheet(video: Path, frames: int = FRAMES) -> np.ndarray:
     return sheet
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video", type=Path)
     parser.add_argument("picture", type=Path, nargs="?", help="default: beside the video")
     arguments = parser.parse_args()
     picture = arguments.picture or arguments.video.with_suffix(".png")
-    try:
-        write_image(picture, contact_sheet(arguments.video), metadata("see the video"))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    write_image(picture, contact_sheet(arguments.video), metadata("see the video"))
     print(f"contact sheet: {picture}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(main))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks._inputs import DATA, DEMO_CLIP, DEMO_PHOTO, command, find_clips, find_photos
-from core.errors import UserError
+from benchmarks._inputs import DATA, DEMO_CLIP, DEMO_PHOTO, find_clips, find_photos
+from core.errors import UserError, command
 
 OF_CLIPS = (
     *("self_reenactment", "cross_identity", "speed", "memory", "codes", "cpu"),

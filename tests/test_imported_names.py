@@ -181,6 +181,15 @@ class TestLMDBEngine:
         with pytest.raises(UserError, match=r"holds no data\.mdb"):
             LMDBEngine(tmp_path / "none")
 
+    def test_a_second_one_in_the_process_is_told_to_wait_for_the_first(self, pictures):
+        with LMDBEngine(pictures) as first:
+            with pytest.raises(UserError, match="open in this process already: close") as caught:
+                LMDBEngine(pictures)
+            assert "copy" not in str(caught.value)
+            assert first.exists("a_1")
+        with LMDBEngine(pictures) as second:
+            assert second.exists("a_1")
+
 
 # The head
 

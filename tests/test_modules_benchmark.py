@@ -1,6 +1,7 @@
 """The scores of `benchmarks.modules`, on pictures whose scores are known."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,3 +60,18 @@ def test_the_table_shows_off_and_changes():
 def test_missing_clips_are_said_in_one_line(tmp_path):
     with pytest.raises(UserError, match=r"none\.mp4 is not there"):
         main(["--clips", str(tmp_path / "none.mp4")])
+
+
+def test_so_few_frames_that_none_is_compared_are_said_in_one_line(monkeypatch, tmp_path):
+    class Bench:
+        truth = SimpleNamespace(indices=np.arange(3))
+
+        def __init__(self, *_):
+            pass
+
+    monkeypatch.setattr(modules, "Bench", Bench)
+    monkeypatch.setattr(modules, "MediaPipeTracker", object)
+    clip = tmp_path / "a.mp4"
+    clip.touch()
+    with pytest.raises(UserError, match=r"a\.mp4: none of its frames is compared.*smaller --stride"):
+        main(["--clips", str(clip), "--frames", "3", "--stride", "6", "--no-cost"])

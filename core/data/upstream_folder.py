@@ -189,6 +189,11 @@ def open_pictures(folder: Path, name: str = PICTURES, buffers: bool = False) -> 
     try:
         environment = lmdb.open(str(path), readonly=True, lock=False, create=False, readahead=False, max_dbs=0)
     except lmdb.Error as error:
+        if "already open in this process" in str(error):  # py-lmdb has no class of its own for it
+            raise UserError(
+                f"{path} is open in this process already: close what reads it, an LMDBEngine or the pictures of a "
+                f"driver, before it is opened again"
+            ) from error
         raise UserError(f"{path} cannot be read ({_one_line(error)}): {advice}") from error
     with environment:
         # LMDB maps the file into memory: reading behind the end of a cut-off copy would kill the process.

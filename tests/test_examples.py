@@ -1,0 +1,124 @@
+"""Every example of `examples/` runs, on a few frames of the demo's inputs, and gives what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.data.image import read_image
+from core.data.records import TrackedSequence
+from core.data.video import VideoReader, VideoWriter
+from core.libs.geometry import head_angles
+from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+from core.libs.tracker.track import track_driver
+from core.options import Options
+from examples.animate import talking
+from examples.frame_by_frame import write_some
+from examples.measure_a_pair import follow
+from examples.one_improvement import smooth, unrest
+from examples.own_tracker import MirrorTracker
+
+ROOT = Path(__file__).parents[1]
+PHOTO, OTHER = ROOT / "demos/examples/1.jpg", ROOT / "demos/examples/2.jpg"
+TRACK, CLIP = ROOT / "demos/drivers/obama", ROOT / "demos/drivers/talk.mp4"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def short(tmp_path) -> Path:
+    """Four frames of the tracked driver."""
+    TrackedSequence.load(TRACK).take(np.arange(4)).save(tmp_path / "short")
+    return tmp_path / "short"
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    """Every eighth of the first frames of the video driver: its head turns."""
+    path = tmp_path / "clip.mp4"
+    with VideoWriter(path, Fraction(25), (512, 512), crf=10) as writer:
+        for frame in list(VideoReader(CLIP))[:41:8]:
+            writer.write(frame.image)
+    return path
+
+
+def test_examples_are_short():
+    scripts = sorted((ROOT / "examples").glob("*.py"))
+    assert len(scripts) == 5
+    page = (ROOT / "examples/README.md").read_text(encoding="utf-8")
+    for script in scripts:
+        text = script.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 40, script
+        assert f"python -m examples.{script.stem} " in text
+        assert f"`{script.name}`" in page
+
+
+def test_a_video_and_its_pictures_are_the_same(short, tmp_path):
+    report = talking(PHOTO, short, tmp_path / "result.mp4")
+    written = list(VideoReader(report.output))
+    assert (report.frames, len(written), report.fps) == (4, 4, 24)
+
+    options = Options(PHOTO, short, enhanced=True, layout="result", quiet=True)
+    paths = write_some(options, 3, tmp_path / "pictures")
+    assert [path.name for path in paths] == ["0000000.png", "0000125.png"]  # frames 0 and 3 at 24 a second
+    for path, frame in zip(paths, written[::3], strict=True):
+        difference = read_image(path).astype(float) - frame.image
+        assert np.sqrt(np.square(difference).mean()) < 4  # of 255: what H.264 loses
+
+
+def test_smoothing_brings_a_noisy_track_nearer_to_the_clean_one():
+    clean = TrackedSequence.load(TRACK)
+    noise = np.random.default_rng(0).normal(0, 0.3, clean.expcode.shape).astype(np.float32)
+    noisy = clean.with_parameters({"expcode": clean.expcode + noise})
+    smoothed = smooth(noisy)
+    assert smoothed.times == noisy.times
+    assert unrest(smoothed) < 0.6 * unrest(noisy)
+
+    def error(track: TrackedSequence) -> float:
+        return float(np.square(track.expcode - clean.expcode).mean())
+
+    assert error(smoothed) < 0.5 * error(noisy)
+    untouched = smooth(noisy, strength=0)
+    assert all(np.array_equal(untouched.parameters[name], noisy.parameters[name]) for name in noisy.parameters)
+
+
+def test_a_pair_that_follows_is_closer_than_one_that_holds_still(clip):
+    moved = follow(OTHER, clip, motion="absolute")
+    still = follow(OTHER, clip, take="expression")  # the head stays where the photo has it
+    assert moved.frames == still.frames == len(list(VideoReader(clip)))
+    assert moved.apd < 0.05 < still.apd
+
+
+def test_a_tracker_of_ones_own(clip):
+    image = read_image(PHOTO)
+    with closing(MirrorTracker()) as tracker:
+        track = track_driver(clip, tracker=tracker)
+        seen = tracker.detect(image).points
+        mirrored = tracker.detect(np.ascontiguousarray(image[:, ::-1])).points
+    back = (mirrored * [-1, 1, 1] + [image.shape[1] - 1, 0, 0]).astype(np.float32)
+    from core.libs.flame_model import head_mirror
+
+    np.testing.assert_allclose(back[head_mirror()], seen, atol=1e-3)  # it favours no side
+    with closing(MediaPipeTracker()) as tracker:
+        usual = track_driver(clip, tracker=tracker)
+    angles = [np.degrees(head_angles(t.transform_matrix[..., :3].astype(np.float64))) for t in (track, usual)]
+    assert np.ptp(angles[1], axis=0).max() > 5
+    assert np.abs(angles[0] - angles[1]).max() < 3
+
+
+def test_a_wrong_input_is_one_line(tmp_path):
+    call = [sys.executable, "-m", "examples.one_improvement", str(tmp_path), str(tmp_path / "out")]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
