@@ -14,6 +14,7 @@ import pytest
 from core.data.image import read_image
 from core.data.records import TrackedSequence
 from core.data.video import VideoReader, VideoWriter
+from core.libs.flame_model import head_mirror
 from core.libs.geometry import head_angles
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.libs.tracker.track import track_driver
@@ -75,18 +76,17 @@ def test_a_video_and_its_pictures_are_the_same(short, tmp_path):
         assert np.sqrt(np.square(difference).mean()) < 4  # of 255: what H.264 loses
 
 
-def test_smoothing_brings_a_noisy_track_nearer_to_the_clean_one():
-    clean = TrackedSequence.load(TRACK)
-    noise = np.random.default_rng(0).normal(0, 0.3, clean.expcode.shape).astype(np.float32)
-    noisy = clean.with_parameters({"expcode": clean.expcode + noise})
+def test_smoothing_takes_noise_out_of_a_known_motion():
+    track = TrackedSequence.load(TRACK)
+    seconds = np.array([float(time) for time in track.times])[:, None]
+    known = np.sin(np.pi * seconds + np.arange(track.expcode.shape[1])).astype(np.float32)  # half a turn a second
+    noise = np.random.default_rng(0).normal(0, 0.3, known.shape).astype(np.float32)
+    noisy = track.with_parameters({"expcode": known + noise})
     smoothed = smooth(noisy)
     assert smoothed.times == noisy.times
-    assert unrest(smoothed) < 0.6 * unrest(noisy)
-
-    def error(track: TrackedSequence) -> float:
-        return float(np.square(track.expcode - clean.expcode).mean())
-
-    assert error(smoothed) < 0.5 * error(noisy)
+    assert unrest(noisy) == pytest.approx(0.3 * np.sqrt(6), rel=0.05)  # second differences of white noise
+    assert unrest(smoothed) < 0.5 * unrest(noisy)
+    assert np.square(smoothed.expcode - known).mean() < 0.5 * np.square(noise).mean()
     untouched = smooth(noisy, strength=0)
     assert all(np.array_equal(untouched.parameters[name], noisy.parameters[name]) for name in noisy.parameters)
 
@@ -105,8 +105,6 @@ def test_a_tracker_of_ones_own(clip):
         seen = tracker.detect(image).points
         mirrored = tracker.detect(np.ascontiguousarray(image[:, ::-1])).points
     back = (mirrored * [-1, 1, 1] + [image.shape[1] - 1, 0, 0]).astype(np.float32)
-    from core.libs.flame_model import head_mirror
-
     np.testing.assert_allclose(back[head_mirror()], seen, atol=1e-3)  # it favours no side
     with closing(MediaPipeTracker()) as tracker:
         usual = track_driver(clip, tracker=tracker)
