@@ -38,7 +38,7 @@ from core.data.video import VideoReader
 from core.errors import command
 from core.evaluation import metrics
 from core.libs.expression_optimizer import ExpressionOptimizer
-from core.libs.retargeting.expression_transfer import OPEN_HEAD_OPENINGS, Face, transfer_expression
+from core.libs.retargeting.expression_transfer import Face, transfer_expression
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import load_options
@@ -161,7 +161,7 @@ def _by_codes(sources: Sequence[Path], clips: Sequence[Path], parts: Parts) -> d
             source, driver = parts.track_source(photo, False).frame, parts.track_driver(clip, False, lambda *_: None)
             off = parts.transfer(source, driver)
             on = transfer_expression(ExpressionOptimizer(head=parts.head), source, driver, off, parts.head)
-            theirs, mine = (Face(parts.head, OPEN_HEAD_OPENINGS, f) for f in (driver[0], source))
+            theirs, mine = (Face(parts.head, parts.head.openings, f) for f in (driver[0], source))
             gaps = theirs.gaps(driver.expcode, driver.posecode[:, 3:])[:, :3]
             own = mine.gaps(source.expcode[None], source.posecode[None, 3:])[0, :3]
             eye = _open_eyes(gaps[:, 1:])
@@ -194,7 +194,7 @@ def _dump(
 ) -> None:
     """A contact sheet: driver, off and on at frames spread over how open mouth and eyes are."""
     head, track = performance.parts.head, performance.track
-    face = Face(head, OPEN_HEAD_OPENINGS, track[0])
+    face = Face(head, head.openings, track[0])
     gaps = face.gaps(track.expcode[index], track.posecode[index, 3:])[:, :3]
     by_mouth, by_eyes = np.argsort(gaps[:, 0]), np.argsort(gaps[:, 1:].mean(1))
     last = len(index) - 1

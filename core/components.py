@@ -19,14 +19,7 @@ from core.runtime.progress import Advance
 if TYPE_CHECKING:
     import torch
 
-
-class Head(Protocol):
-    """A head model: `core.libs.flame_model.FLAMEModel`."""
-
-    kind: str  # `open` or `flame`
-    faces: Any  # (F, 3)
-
-    def evaluate(self, frame: TrackedFrame) -> np.ndarray: ...  # (V, 3)
+    from core.libs.flame_model import Head, OpenHead
 
 
 class Avatar(Protocol):
@@ -51,8 +44,16 @@ class Avatar(Protocol):
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a pipeline is put together from. `default_parts` gives the usual ones; a program may give its own."""
+class Components:
+    """What a pipeline is put together from. `default_components` gives the usual ones; a program may give its own.
+
+    Attributes:
+        track_source, track_driver, track_folder: see `core.libs.tracker`; tracked again where the flag says so.
+        crop: a frame's crop, as the tracker sees it. transfer: the driver's motion on the photo's person.
+        head: the one head model of a run. model: the avatar.
+        to_flame: codes of the open head as FLAME's. to_open: codes of FLAME's as the open head's, and the driver they
+            are from; None each where the avatar needs no such codes.
+    """
 
     track_source: Callable[[Path, bool], TrackedSource]
     track_driver: Callable[[Path, bool, Advance], TrackedSequence]
@@ -61,66 +62,66 @@ class Parts:
     head: Head
     model: Avatar
     to_flame: Callable[[TrackedSequence], TrackedSequence] | None = None
-    to_open: Callable[[TrackedSequence, Path], TrackedSequence] | None = (
-        None  # codes of FLAME's, and where they are from
-    )
+    to_open: Callable[[TrackedSequence, Path], TrackedSequence] | None = None
     track_folder: Callable[[PictureFolder, bool, Advance], tuple[TrackedSequence, np.ndarray]] | None = None
 
 
-def default_parts(options: Options, model_name: str = "lifted") -> Parts:
+def default_components(options: Options, model_name: str = "lifted", open_head: Path | None = None) -> Components:
     """The usual tracker, with the head and the avatar of that name. Imports here, because they take seconds.
 
+    Args:
+        options: of the run. model_name: `lifted` or `gagavatar`.
+        open_head: another file of `tools.build_open_head` than the one that comes with the program.
     Raises:
-        UserError: the network's files cannot be had, or its device.
+        UserError: the network's files cannot be had, or its device; the file of the head cannot be read.
     """
+    from core.libs.flame_model import OPEN_HEAD, OpenHead
     from core.libs.retargeting.motion_transfer import MotionTransfer
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
     from core.libs.tracker.folder import track_folder
     from core.libs.tracker.track import track_driver, track_source
 
-    cache = TrackCache()
-    model, head, path, to_flame, to_open = (_network if model_name == "gagavatar" else _lifted)(options)
-    return Parts(
-        track_source=lambda photo, force: track_source(photo, cache=cache, force=force, head=path),
-        track_driver=lambda driver, force, advance: track_driver(
-            driver, cache=cache, force=force, progress=advance, head=path
-        ),
+    cache, built_in = TrackCache(), OpenHead(path=open_head or OPEN_HEAD)
+    # The pictures correct the tracker's points on the open head, also where FLAME's codes are wanted.
+    model, head, flame, to_flame, to_open = (_network if model_name == "gagavatar" else _lifted)(options, built_in)
+    tracked = {"cache": cache, "head": flame, "open_head": built_in}
+    return Components(
+        track_source=lambda photo, force: track_source(photo, force=force, **tracked),
+        track_driver=lambda driver, force, advance: track_driver(driver, force=force, progress=advance, **tracked),
         crop=crop_image,
-        transfer=MotionTransfer(options.motion).run,
+        transfer=MotionTransfer(options.motion, head=built_in).run,
         head=head,
         model=model,
         to_flame=to_flame,
         to_open=to_open,
-        track_folder=lambda folder, force, advance: track_folder(
-            folder, cache=cache, force=force, progress=advance, head=path
-        ),
+        track_folder=lambda folder, force, advance: track_folder(folder, force=force, progress=advance, **tracked),
     )
 
 
 _Convert = Callable[..., TrackedSequence]
 
 
-def _lifted(options: Options) -> tuple[Avatar, Head, None, None, _Convert]:
-    from core.libs.flame_model import FLAMEModel
+def _lifted(options: Options, open_head: OpenHead) -> tuple[Avatar, Head, None, None, _Convert]:
     from core.libs.flame_model.code_map import to_open
     from core.models.LiftedAvatar.models import LiftedAvatar
 
     red, green, blue = options.background_rgb
-    avatar = LiftedAvatar(background=(red / 255, green / 255, blue / 255))
+    avatar = LiftedAvatar(background=(red / 255, green / 255, blue / 255), head=open_head)
     flame = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
-    return avatar, FLAMEModel(), None, None, lambda track, came_from: to_open(track, flame, came_from)
+    return avatar, open_head, None, None, lambda track, came_from: to_open(track, flame, came_from, open_head)
 
 
-def _network(options: Options) -> tuple[Avatar, Head, Path, _Convert, None]:
-    from core.libs.flame_model import FLAMEModel
+def _network(options: Options, open_head: OpenHead) -> tuple[Avatar, Head, Path, _Convert, None]:
+    from core.libs.flame_model import FlameHead
     from core.libs.tracker.refit import to_flame
     from core.models.GAGAvatar.adapter import PublishedAvatar
 
     device = _device(options.device)
     checkpoint, flame = _files(options)
-    head = FLAMEModel(path=flame, no_lmks=True)
-    return PublishedAvatar.load(checkpoint, head, device), head, flame, lambda track: to_flame(track, flame), None
+    head = FlameHead(path=flame, no_lmks=True)
+    avatar = PublishedAvatar.load(checkpoint, head, device)
+    return avatar, head, flame, lambda track: to_flame(track, flame, open_head), None
 
 
 def _files(options: Options) -> tuple[Path, Path]:

@@ -98,16 +98,15 @@ class Improvements:
             )
         # Where a driver says nothing of its eyes, there is nowhere that they look.
         if self._has("gaze_correct") and (self._options.gaze_target == "camera" or "eyecode" not in track.absent):
-            from core.libs.gaze_corrector import RESPONSE, SAME_FACE_RESPONSE, steady_gaze, transfer_gaze
+            from core.libs.gaze_corrector import steady_gaze, transfer_gaze
 
             # The driver's eyes as they are, then: they are not to look elsewhere, but to hold still.
             if self._options.motion == "absolute" and self._options.gaze_target == "driver":
-                response = SAME_FACE_RESPONSE if head.kind == "open" else (1.0, 1.0)
+                response = head.iris_gain.same_face
                 steady = partial(steady_gaze, head=head, corrector=self._corrector, response=response)
                 return by_groups(lambda own: steady(source, own), track.shot_frames, motion)
-            # Of the mesh that the open head is made of; FLAME's eyes turn as far as they are told to.
-            response = RESPONSE if head.kind == "open" else (1.0, 1.0)
-            settings = {"corrector": self._corrector, "target": self._options.gaze_target, "response": response}
+            settings = {"corrector": self._corrector, "target": self._options.gaze_target}
+            settings["response"] = head.iris_gain.reading
             turned = partial(transfer_gaze, head=head, **settings)
             motion = by_groups(lambda theirs, own: turned(source, theirs, own), track.shot_frames, track, motion)
         return motion

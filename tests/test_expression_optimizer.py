@@ -17,7 +17,7 @@ from core.libs.expression_optimizer import MOTION_SHARE, ExpressionOptimizer, re
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.regions import face_regions
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, REGIONS
-from core.libs.retargeting.expression_transfer import Face, openings_of, transfer_expression
+from core.libs.retargeting.expression_transfer import Face, transfer_expression
 from core.libs.retargeting.motion_transfer import MotionTransfer
 
 DATA = Path(__file__).parents[2] / "shared/data"
@@ -235,11 +235,11 @@ def source_and_driver(head: FLAMEModel, kind: str) -> tuple[TrackedFrame, Tracke
     # Lips together in both, by as much as `steps` says.
     frames = []
     for person, lips in ((source, 0.004), (still, -0.003)):
-        face = Face(head, openings_of(head), person)
+        face = Face(head, head.openings, person)
         gap = face.gaps(person.expcode[None].astype(float), np.zeros((1, 3)))[0]
         frames.append(replace(person, expcode=person.expcode + ((lips - gap[0]) * face.steps()[0]).astype(np.float32)))
     source, still = frames
-    face = Face(head, openings_of(head), still)
+    face = Face(head, head.openings, still)
     gap, steps = face.gaps(still.expcode[None].astype(float), np.zeros((1, 3)))[0], face.steps()
     blink = -(gap[1] * steps[1] + gap[2] * steps[2])
     moves = [still] * 12
@@ -277,7 +277,7 @@ class TestTransfer:
         if head.kind == "flame":
             vertices = head.embedding.place(vertices)
             pairs = ((61, 67), (62, 66), (63, 65)), ((43, 47), (44, 46)), ((37, 41), (38, 40))
-        face = Face(head, openings_of(head), frame)
+        face = Face(head, head.openings, frame)
         found = face.gaps(frame.expcode[None].astype(float), frame.posecode[None, 3:])[0]
         for i, (upper, lower) in enumerate(np.array(p).T for p in pairs):
             assert found[i] == pytest.approx((vertices[upper, 1] - vertices[lower, 1]).mean(), abs=2e-6)
@@ -311,7 +311,7 @@ class TestTransfer:
         residual[:, 1] = 0.6 * near * up * np.sin(25 * across)  # wide towards the temples, narrow towards the nose
         source = replace(source, residual=residual)
         motion = transfer_expression(ExpressionOptimizer(head=head), source, driver, driver, head)
-        face = Face(head, openings_of(head), source)
+        face = Face(head, head.openings, source)
         rim = face.gaps(motion.expcode.astype(float), motion.posecode[:, 3:])[13:15, 3:][:, ~face.at_lips]
         assert np.abs(rim).max() < 0.0105  # head units; .0123 and more where only the blink is carried over
 
@@ -352,7 +352,7 @@ class TestTransfer:
     def test_eyes_do_not_open_wider_than_eyes_do(self, head, moved):
         source, driver, motion = moved
         codes = driver.expcode.copy()
-        face = Face(head, openings_of(head), driver[0])
+        face = Face(head, head.openings, driver[0])
         codes[-1] += (2.5 * face.gaps(codes[:1].astype(float), np.zeros((1, 3)))[0, 1:3] @ face.steps()[1:3]).astype(
             "f"
         )
@@ -394,14 +394,14 @@ def gaps(head: FLAMEModel, moved: tuple) -> tuple[np.ndarray, np.ndarray]:
     """(T, 3) of driver and result: lips over the distance of the eyes, lids in head units."""
     out = []
     for person, motion in ((moved[1][0], moved[1]), (moved[0], moved[2])):
-        face = Face(head, openings_of(head), person)
+        face = Face(head, head.openings, person)
         values = face.gaps(motion.expcode.astype(float), motion.posecode[:, 3:])[:, :3]
         out.append(values / [face.width, 1, 1])
     return out[0], out[1]
 
 
 def own_gaps(head: FLAMEModel, source: TrackedFrame) -> np.ndarray:
-    return Face(head, openings_of(head), source).gaps(source.expcode[None].astype(float), source.posecode[None, 3:])[
+    return Face(head, head.openings, source).gaps(source.expcode[None].astype(float), source.posecode[None, 3:])[
         0, :3
     ]
 

@@ -20,7 +20,7 @@ from core.libs.expression_optimizer import ExpressionOptimizer
 from core.libs.flame_model import FLAMEModel
 from core.libs.gaze_corrector import GazeCorrector, transfer_gaze
 from core.libs.geometry import head_rotation
-from core.libs.retargeting.expression_transfer import Face, openings_of, transfer_expression
+from core.libs.retargeting.expression_transfer import Face, transfer_expression
 from core.libs.retargeting.motion_transfer import MotionTransfer
 from core.libs.temporal_smoother import TemporalSmoother
 
@@ -163,7 +163,7 @@ def test_expression_at_its_limit_has_lips_and_lids_where_they_are_without(head, 
         for limit in (20.0, 1e6)
     )
     assert np.abs(out.expcode).max() <= 20.0
-    face = Face(head, openings_of(head), photo)
+    face = Face(head, head.openings, photo)
     gaps, wanted = (face.gaps(m.expcode.astype(float), m.posecode[:, 3:])[:, :3] for m in (out, free))
     assert (np.abs(gaps - wanted) / [face.width, *face.usual[1:]]).max() < 0.05
     usual = np.abs(free.expcode).max(1) < 10  # what is far from the limit does not know of it

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from core.errors import UserError
 from core.libs.eye_enhancer import EyeEnhancer
+from core.libs.flame_model import Head
 from core.libs.landmark_sets import SETS, as_tracker_points
 from core.libs.retargeting.gaze_reading import (
     EyeGeometry,
     Gaze,
-    Head,
     aim,
     angles_of,
     direction_of,

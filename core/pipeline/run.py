@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.components import Head, Parts, default_parts
+from core.components import Parts, default_parts
+from core.libs.flame_model import Head
 from core.data.image import write_image
 from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder

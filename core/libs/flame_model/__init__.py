@@ -1,5 +1,6 @@
 """The head model."""
 
-from core.libs.flame_model.flame import OPEN_HEAD, FLAMEModel, head_mirror
+from core.libs.flame_model.flame import HEAD_TYPES, OPEN_HEAD, FLAMEModel, FlameHead, IrisGain, OpenHead, head_mirror
+from core.libs.flame_model.head import Head
 
-__all__ = ["OPEN_HEAD", "FLAMEModel", "head_mirror"]
+__all__ = ["HEAD_TYPES", "OPEN_HEAD", "FLAMEModel", "FlameHead", "Head", "IrisGain", "OpenHead", "head_mirror"]

@@ -30,7 +30,7 @@ from scipy.spatial import cKDTree
 
 from core.data.records import TrackedFrame, TrackedSequence
 from core.errors import UserError
-from core.libs.flame_model.flame import FLAMEModel
+from core.libs.flame_model.flame import FlameHead, FLAMEModel, OpenHead
 from core.libs.flame_model.topology import LANDMARKS_68, N_FACE, PARTS_68
 from core.libs.geometry import FLIP, fit_similarity
 
@@ -66,9 +66,9 @@ class CodeMap:
     by_direction: np.ndarray = field(repr=False)
 
     @classmethod
-    def fit(cls, flame: FLAMEModel, head: FLAMEModel) -> CodeMap:
+    def fit(cls, flame: FLAMEModel, head: OpenHead) -> CodeMap:
         """Args: flame: FLAME, with its landmarks. head: the open head. ValueError where they are not."""
-        if flame.embedding is None or head.kind != "open":
+        if flame.embedding is None or not isinstance(head, OpenHead):
             raise ValueError("the map goes from FLAME, with landmarks, to the open head")
         scale, turn, origin, corners, shares = _correspondence(flame, head)
         moves = _displacements(flame)
@@ -89,7 +89,7 @@ class CodeMap:
 
     def run(self, track: TrackedSequence) -> TrackedSequence:
         """The same motion in the open head's codes. ValueError where it is not FLAME's."""
-        if track.head != "flame":
+        if track.head != FlameHead.kind:
             raise ValueError(f"expected codes of the flame head, got those of the {track.head} head")
         codes = np.concatenate([track.expcode, track.posecode[:, 3:]], 1).astype(np.float64) @ self.matrix.T
         posecode = np.concatenate([track.posecode[:, :3], codes[:, N_EXPRESSION:]], 1)
@@ -100,7 +100,7 @@ class CodeMap:
             posecode=posecode.astype(np.float32),
             transform_matrix=self._transforms(track).astype(np.float32),
             residual=None,
-            head="open",
+            head=OpenHead.kind,
             absent=tuple(name for name in track.absent if name != "posecode"),
         )
 
@@ -115,11 +115,12 @@ class CodeMap:
         return np.concatenate([turned, (self.scale * shift - self.origin @ turned)[..., None]], -1)
 
 
-def to_open(track: TrackedSequence, flame: Path, came_from: Path) -> TrackedSequence:
+def to_open(track: TrackedSequence, flame: Path, came_from: Path, head: OpenHead | None = None) -> TrackedSequence:
     """FLAME's codes as the open head's, by a map that is fitted for it.
 
     Args:
         track: of FLAME. flame: its file. came_from: the driver, for messages.
+        head: the open head; the built-in one where it is left out.
     Raises:
         UserError: the file is not there, or not FLAME's.
     """
@@ -128,14 +129,14 @@ def to_open(track: TrackedSequence, flame: Path, came_from: Path) -> TrackedSequ
             f"{came_from} was tracked for the flame head: to play it, the built-in head is fitted to {flame}, which is "
             f"not there; fetch it with `python -m core.assets`"
         )
-    return _fitted_to(flame).run(track)
+    return _fitted_to(flame, head or OpenHead()).run(track)
 
 
-def _fitted_to(path: Path) -> CodeMap:
+def _fitted_to(path: Path, head: OpenHead) -> CodeMap:
     flame = FLAMEModel(path=path)
     if flame.embedding is None:
         raise UserError(f"{path} is not FLAME's file: it has no landmarks; fetch it with `python -m core.assets`")
-    return CodeMap.fit(flame, FLAMEModel())
+    return CodeMap.fit(flame, head)
 
 
 def _displacements(head: FLAMEModel) -> np.ndarray:  # (103, V, 3)
@@ -158,7 +159,7 @@ def _displacements(head: FLAMEModel) -> np.ndarray:  # (103, V, 3)
 
 
 def _correspondence(
-    flame: FLAMEModel, head: FLAMEModel
+    flame: FLAMEModel, head: OpenHead
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Similarity from FLAME to the open head, and vertices of FLAME's and shares (468, 4) that make each point."""
     marks = flame.embedding.place(flame.template.numpy().astype(np.float64))[:68]
@@ -207,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if not path.is_file():
             raise UserError(f"{path} is not there: the map is fitted to it; fetch it with `python -m core.assets`")
-        fitted = _fitted_to(path)
+        fitted = _fitted_to(path, OpenHead())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

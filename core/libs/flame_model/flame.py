@@ -1,13 +1,15 @@
 """FLAME (Li et al., SIGGRAPH Asia 2017): a head as linear blend skinning over shape and expression directions.
 
-One class, two assets: the built-in open head and, where the user has it, FLAME's own file. Both have 300 shape and 100
-expression directions and five joints: root, neck, jaw, left eye, right eye.
+Two heads of one layout: the built-in `OpenHead` and, where the user has its file, FLAME itself, `FlameHead`. Both have
+300 shape and 100 expression directions and five joints: root, neck, jaw, left eye, right eye. What differs between them
+is said by the two classes and nowhere else.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,23 +18,31 @@ from torch import Tensor
 
 from core.data.records import TrackedFrame
 from core.errors import UserError
-from core.libs.flame_model.landmarks import N_LANDMARKS, LandmarkEmbedding
+from core.libs.flame_model.asset import OPEN_HEAD, HeadAsset, is_open_head, read_head
+from core.libs.flame_model.landmarks import LandmarkEmbedding
+from core.libs.flame_model.openings import OPEN_HEAD_OPENINGS, Openings, flame_openings
 from core.libs.flame_model.topology import N_POINTS
 
-OPEN_HEAD = Path(__file__).with_name("open_head.npz")
-_ARRAYS = {
-    "f": (None, 3),
-    "v_template": (None, 3),
-    "shapedirs": (None, 3, 400),
-    "posedirs": (None, 3, 36),
-    "J_regressor": (5, None),
-    "kintree_table": (2, 5),
-    "weights": (None, 5),
-}
-_LANDMARKS = {
-    "full_lmk_faces_idx_with_eye": (1, N_LANDMARKS),
-    "full_lmk_bary_coords_with_eye": (1, N_LANDMARKS, 3),
-}
+
+@dataclass(frozen=True)
+class IrisGain:
+    """Degrees of (pitch, yaw) that the irises of a head's mesh show for one degree that an eye turns.
+
+    Attributes:
+        reading: where a gaze is read off one face's mesh and played on another's.
+        same_face: where the driver's own codes are rendered: the irises lie about where they are seen.
+    """
+
+    reading: tuple[float, float] = (1.0, 1.0)
+    same_face: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class _ShapedPerson:
+    """What is kept of the last person that a head evaluated: a cache of one entry, never a part of a result."""
+
+    shapecode: np.ndarray  # (n_shape,)
+    template: np.ndarray  # (V, 3) with that shape
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,9 @@ class _Arrays:
 
 
 class FLAMEModel(torch.nn.Module):
-    """A head that shape, expression, jaw and eye codes move.
+    """A head that shape, expression, jaw and eye codes move: upstream's name for both of its kinds.
+
+    `FLAMEModel(path=...)` gives an `OpenHead` or a `FlameHead`, by what the file is.
 
     Args:
         n_shape, n_exp: how many shape and expression directions to keep; shorter codes are allowed.
@@ -58,7 +70,27 @@ class FLAMEModel(torch.nn.Module):
     Attributes:
         faces: (F, 3) int64. kind: `open` or `flame`. path: the asset.
         embedding: where FLAME's 70 landmarks lie on its mesh; None where the file has none.
+        openings: where mouth and eyes open; None where the head says nothing of them.
+        iris_gain: how far its irises show that an eye has turned.
+        default_motion: how a driver's motion is taken over where nobody says: `relative` or `absolute`.
     """
+
+    kind: ClassVar[str]
+    iris_gain: ClassVar[IrisGain]
+    default_motion: ClassVar[str]
+
+    def __new__(
+        cls,
+        n_shape: int = 300,
+        n_exp: int = 100,
+        scale: float = 5.0,
+        no_lmks: bool = False,
+        path: Path = OPEN_HEAD,
+    ) -> Self:
+        """An `OpenHead` or a `FlameHead`, where neither is asked for by name."""
+        if cls is FLAMEModel:
+            cls = OpenHead if is_open_head(Path(path)) else FlameHead
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -70,8 +102,9 @@ class FLAMEModel(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.path = Path(path)
-        arrays, landmarks = _read(self.path)
-        self.kind = "open" if "mirror" in arrays else "flame"
+        asset = read_head(self.path)
+        arrays = asset.arrays
+        self._accept(asset)
         self.n_shape, self.n_exp, self.scale, self.no_lmks = n_shape, n_exp, scale, no_lmks
         directions = arrays["shapedirs"]
         directions = torch.cat([directions[..., :n_shape], directions[..., 300 : 300 + n_exp]], -1)
@@ -91,9 +124,8 @@ class FLAMEModel(torch.nn.Module):
             self.weights.numpy(),
         )
         self.embedding = None
-        if landmarks is not None:
-            self.embedding = LandmarkEmbedding.of(*landmarks, arrays["f"].numpy(), self._np.weights)
-        self._last_person: tuple[np.ndarray, np.ndarray] = np.full(n_shape, np.nan), self._np.template
+        if asset.landmarks is not None:
+            self.embedding = LandmarkEmbedding.of(*asset.landmarks, arrays["f"].numpy(), self._np.weights)
         self._parents = (-1, *(int(p) for p in arrays["kintree_table"][0, 1:]))
 
     def forward(
@@ -157,20 +189,25 @@ class FLAMEModel(torch.nn.Module):
         weights = torch.from_numpy(embedding.lid_weights if lids else embedding.weights).to(vertices)
         return (vertices[..., corners, :] * weights[..., None]).sum(-2)
 
-    def landmarks(self, vertices: np.ndarray) -> np.ndarray:  # (V, 3) to (478, 3)
-        """The tracker's points on a head's vertices, float32, in the vertices' own space.
+    @property
+    def openings(self) -> Openings | None:
+        raise NotImplementedError
 
-        FLAME has the 70 of `embedding.tracker_points` (lids by the lids' edges), the others are NaN. ValueError where
-        the vertices are not this head's, or the head has no landmarks.
+    def landmarks(self, vertices: np.ndarray) -> np.ndarray:  # (V, 3) to (478, 3)
+        """The tracker's points on a head's vertices, float32, in the vertices' own space; NaN those it does not know.
+
+        ValueError where the vertices are not this head's, or the head has no landmarks.
         """
         if vertices.shape != self.template.shape:
             raise ValueError(f"expected vertices {tuple(self.template.shape)}, got {vertices.shape}")
-        if self.kind == "open":
-            return np.array(vertices[:N_POINTS], np.float32)
-        embedding = self._landmarks()
-        out = np.full((N_POINTS, 3), np.nan, np.float32)
-        out[embedding.tracker_points] = embedding.place(vertices)
-        return out
+        return self._tracker_points(vertices)
+
+    def _tracker_points(self, vertices: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _accept(self, asset: HeadAsset) -> None:
+        """UserError where a file is not of this kind of head."""
+        raise NotImplementedError
 
     def _landmarks(self) -> LandmarkEmbedding:
         if self.embedding is None:
@@ -207,16 +244,7 @@ class FLAMEModel(torch.nn.Module):
 
     def _rest(self, frame: TrackedFrame) -> np.ndarray:  # (V, 3)
         """A frame's vertices before they are posed."""
-        shape, expression = frame.shapecode[: self.n_shape], frame.expcode[: self.n_exp]
-        if self.kind == "open":
-            code = np.concatenate([shape, expression])
-            return self._np.template + (self._np.directions @ code).reshape(-1, 3)
-        # FLAME's shape directions are 18 MB to read, and a clip's frames are of one person.
-        person, shaped = self._last_person
-        if not np.array_equal(person, shape):
-            shaped = self._np.template + (self._np.directions[:, : self.n_shape] @ shape).reshape(-1, 3)
-            self._last_person = shape.copy(), shaped
-        return shaped + (self._np.directions[:, self.n_shape :] @ expression).reshape(-1, 3)
+        raise NotImplementedError
 
     def joints(self, frame: TrackedFrame) -> np.ndarray:  # (5, 3)
         """Root, neck, jaw, left and right eye of a person at rest, head units."""
@@ -244,9 +272,82 @@ class FLAMEModel(torch.nn.Module):
         return (blended @ rest[..., None])[..., 0] + self.weights @ shift
 
 
+class OpenHead(FLAMEModel):
+    """The built-in head, whose first 478 vertices are the tracker's points.
+
+    Attributes:
+        mirror: (478,) for every one of those, the one on the other side of the face.
+    """
+
+    kind = "open"
+    default_motion = "relative"
+    # reading: read off a speaker who keeps his eyes on the camera while his head moves (`benchmarks.gaze` prints it),
+    # where the eyes turn as much as the head. same_face: chosen on the clips of the ablation; more takes the irises
+    # past the driver's and costs the eyes PSNR, less lets the gaze's correlation fall.
+    iris_gain = IrisGain(reading=(0.4, 0.6), same_face=(0.75, 0.75))
+
+    mirror: np.ndarray
+
+    @property
+    def openings(self) -> Openings:
+        """By vertices."""
+        return OPEN_HEAD_OPENINGS
+
+    def _accept(self, asset: HeadAsset) -> None:
+        if asset.mirror is None:
+            raise UserError(f"{self.path}: not an open head's file; make one with `python -m tools.build_open_head`")
+        self.mirror = asset.mirror
+
+    def _tracker_points(self, vertices: np.ndarray) -> np.ndarray:
+        return np.array(vertices[:N_POINTS], np.float32)
+
+    def _rest(self, frame: TrackedFrame) -> np.ndarray:
+        code = np.concatenate([frame.shapecode[: self.n_shape], frame.expcode[: self.n_exp]])
+        return self._np.template + (self._np.directions @ code).reshape(-1, 3)
+
+
+class FlameHead(FLAMEModel):
+    """FLAME's own file. What it knows of the tracker's points are its 70 landmarks, the lids' on the lids' edges.
+
+    The published network was trained on, and upstream plays, the driver's parameters as they are: motion is absolute.
+    """
+
+    kind = "flame"
+    default_motion = "absolute"
+    iris_gain = IrisGain()  # its eyes turn as far as they are told to
+
+    _last_person: _ShapedPerson | None = None
+
+    @property
+    def openings(self) -> Openings | None:
+        """By its landmarks; None where the file has none."""
+        return None if self.embedding is None else flame_openings(self.embedding)
+
+    def _accept(self, asset: HeadAsset) -> None:
+        if asset.mirror is not None:
+            raise UserError(f"{self.path}: the open head's file, not FLAME's; fetch it with `python -m core.assets`")
+
+    def _tracker_points(self, vertices: np.ndarray) -> np.ndarray:
+        embedding = self._landmarks()
+        out = np.full((N_POINTS, 3), np.nan, np.float32)
+        out[embedding.tracker_points] = embedding.place(vertices)
+        return out
+
+    def _rest(self, frame: TrackedFrame) -> np.ndarray:
+        # The shape directions are 18 MB to read, and a clip's frames are of one person: kept from frame to frame.
+        shape, known = frame.shapecode[: self.n_shape], self._last_person
+        if known is None or not np.array_equal(known.shapecode, shape):
+            shaped = self._np.template + (self._np.directions[:, : self.n_shape] @ shape).reshape(-1, 3)
+            self._last_person = known = _ShapedPerson(shape.copy(), shaped)
+        return known.template + (self._np.directions[:, self.n_shape :] @ frame.expcode[: self.n_exp]).reshape(-1, 3)
+
+
+HEAD_TYPES: dict[str, type[FLAMEModel]] = {head.kind: head for head in (OpenHead, FlameHead)}
+
+
 def head_mirror() -> np.ndarray:  # (478,)
-    """For every point of the tracker's mesh, the one on the other side of the face."""
-    return _read(OPEN_HEAD)[0]["mirror"].numpy().astype(np.int64)
+    """For every point of the tracker's mesh, the one on the other side of the face, as the built-in file has it."""
+    return read_head(OPEN_HEAD).mirror
 
 
 def _rodrigues(vectors: Tensor) -> Tensor:
@@ -257,41 +358,3 @@ def _rodrigues(vectors: Tensor) -> Tensor:
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
     sin, cos = angle.sin()[..., None], angle.cos()[..., None]
     return torch.eye(3, device=x.device, dtype=x.dtype) + sin * cross + (1 - cos) * (cross @ cross)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], tuple[np.ndarray, np.ndarray] | None]:
-    """The arrays of an asset, their shapes checked, and the faces (70,) and weights (70, 3) of its landmarks.
-
-    UserError where it is not one.
-    """
-    landmarks: dict[str, Tensor] | None = None
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: torch.from_numpy(archive[name]) for name in archive.files}
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            arrays, landmarks = dict(content["flame_model"]), content.get("lmk_embeddings")
-    except FileNotFoundError:
-        raise UserError(f"{path}: head model not found") from None
-    except Exception as error:  # each reader raises its own
-        raise UserError(f"{path}: not a head model ({type(error).__name__})") from error
-    _check(path, arrays, _ARRAYS)
-    if landmarks is None:
-        return arrays, None
-    _check(path, landmarks, _LANDMARKS)
-    faces, weights = (landmarks[name][0].numpy() for name in _LANDMARKS)
-    if faces.min() < 0 or faces.max() >= len(arrays["f"]):
-        raise UserError(f"{path}: not a head model: landmarks lie on faces that it does not have")
-    return arrays, (faces.astype(np.int64), weights.astype(np.float32))
-
-
-def _check(path: Path, arrays: dict[str, Tensor], expected: dict[str, tuple[int | None, ...]]) -> None:
-    for name, shape in expected.items():
-        got = tuple(arrays[name].shape) if name in arrays else None
-        if (
-            got is None
-            or len(got) != len(shape)
-            or any(e is not None and e != g for e, g in zip(shape, got, strict=True))
-        ):
-            raise UserError(f"{path}: not a head model: {name} has shape {got}, expected {shape}")

@@ -18,12 +18,10 @@ from scipy.spatial.transform import Rotation
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.libs.blocks import blocks
 from core.libs.expression_optimizer import MOTION_SHARE, ExpressionOptimizer, bent, resting_frames
-from core.libs.flame_model.topology import EYE_PAIRS, INNER_LIPS, LEFT_EYE, LIP_PAIRS, RIGHT_EYE
+from core.libs.flame_model.openings import Openings
 
 if TYPE_CHECKING:
     from core.libs.flame_model import FLAMEModel
-
-Pairs = tuple[tuple[int, int], ...]
 
 # Of an open eye: how far a tracker sees lids apart that touch, where a clip shows no blink; how far it may be, where
 # one shows; and at which smallest opening a clip is taken to show none.
@@ -45,52 +43,6 @@ _ROUNDS, _MORE_ROUNDS = 3, 12  # that bring openings to their goals; more of the
 _HELD = 0.1  # standard deviations that the limit takes off a change, from where on those count in full
 
 
-@dataclass(frozen=True)
-class Openings:
-    """Where a head's openings are, by points: its vertices, or landmarks on its mesh.
-
-    Attributes:
-        pairs: for lips, left lids, right lids, in this order: the pairs of an upper and a lower point by whose mean
-            distance they are measured. Lips may be empty.
-        rims: the same for the pairs that meet when they close, from corner to corner; empty where not known.
-        eyes: the outer corners of the eyes, right and left.
-        landmarks: vertices (P, 3) and weights (P, 3) of each point; None where points are vertices.
-    """
-
-    pairs: tuple[Pairs, Pairs, Pairs]
-    rims: tuple[Pairs, Pairs, Pairs]
-    eyes: tuple[int, int]
-    landmarks: tuple[np.ndarray, np.ndarray] | None = None
-
-
-def _rim(ring: tuple[int, ...]) -> Pairs:
-    """The pairs of a loop whose two corners are its first and its middle point."""
-    half = len(ring) // 2
-    return tuple(zip(ring[1:half], ring[:half:-1], strict=True))
-
-
-OPEN_HEAD_OPENINGS = Openings(
-    (LIP_PAIRS, EYE_PAIRS["left"], EYE_PAIRS["right"]),
-    (_rim(INNER_LIPS), _rim(LEFT_EYE), _rim(RIGHT_EYE)),
-    (33, 263),
-)
-_FLAME_PAIRS: tuple[Pairs, Pairs, Pairs] = (  # by iBUG's 68 landmarks
-    ((61, 67), (62, 66), (63, 65)),
-    ((43, 47), (44, 46)),
-    ((37, 41), (38, 40)),
-)
-
-
-def openings_of(head: FLAMEModel) -> Openings | None:
-    """Where a head's openings are: the open head's by its points, FLAME's by its landmarks; None where it has none."""
-    if head.kind == "open":
-        return OPEN_HEAD_OPENINGS
-    if head.embedding is None:
-        return None
-    marks = (np.asarray(head.embedding.lid_corners), np.asarray(head.embedding.lid_weights, np.float64))
-    return Openings(_FLAME_PAIRS, _FLAME_PAIRS, (36, 45), marks)
-
-
 def transfer_expression(
     optimizer: ExpressionOptimizer,
     source: TrackedFrame,
@@ -108,7 +60,7 @@ def transfer_expression(
     """
     if not len(motion) == len(driver):
         raise ValueError(f"driver and motion must be of one length, got {len(driver)} and {len(motion)}")
-    openings = openings_of(head)
+    openings = head.openings
     theirs = None if openings is None else Face(head, openings, driver[0])
     gaps = None
     if theirs is not None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 import roma
@@ -29,6 +28,7 @@ from torch import Tensor
 from core.data.records import TrackedFrame, TrackedSequence
 from core.libs.blocks import blocks
 from core.libs.filters.fixations import steady_fixations
+from core.libs.flame_model import Head
 
 # Left, then right eye. Only points that iBUG's 68 have too, and the irises: FLAME knows no others.
 _CORNERS = ((362, 263), (33, 133))
@@ -40,16 +40,6 @@ _OPEN = 0.28  # lid distance over eye width of usual open eyes
 _SHUT_PART, _OPEN_PART = 0.35, 0.6  # of the usual opening: where an iris is not believed, and where it is
 _OUTWARD = np.radians(20.0)  # an eye's opening faces a little to the side
 _BETWEEN_EYES = (0.0, 0.068, 0.229)  # the eyeballs' middle in the open head's template
-
-
-class Head(Protocol):
-    """A head model: `core.libs.flame_model.FLAMEModel`."""
-
-    def evaluate(self, frame: TrackedFrame) -> np.ndarray: ...  # (V, 3)
-
-    def landmarks(self, vertices: np.ndarray) -> np.ndarray: ...  # (478, 3), NaN where it has none
-
-    def joints(self, frame: TrackedFrame) -> np.ndarray: ...  # (5, 3) root, neck, jaw, left and right eye
 
 
 @dataclass(frozen=True)

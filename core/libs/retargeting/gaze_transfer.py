@@ -15,11 +15,11 @@ import torch
 from core.data.records import TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.filters.fixations import steady_fixations
+from core.libs.flame_model import Head, OpenHead
 from core.libs.geometry import seen_from
 from core.libs.retargeting.gaze_reading import (
     EyeGeometry,
     EyeLandmarks,
-    Head,
     angles_of,
     direction_of,
     read_gaze,
@@ -30,13 +30,8 @@ if TYPE_CHECKING:
     from core.libs.gaze_corrector import GazeCorrector
 
 TARGETS = ("driver", "camera")
-# Of MediaPipe's mesh: degrees of pitch and of yaw that it shows for one that an eye turns. Read off a speaker who keeps
-# his eyes on the camera while his head moves (`benchmarks.gaze` prints it), where the eyes turn as much as the head.
-RESPONSE = (0.4, 0.6)
-# Of a rendering with the driver's own codes, whose irises lie about where the driver's are seen, and yet follow fewer
-# degrees. Chosen on the clips of the ablation: more takes the irises past the driver's and costs the eyes PSNR, less
-# lets the gaze's correlation fall.
-SAME_FACE_RESPONSE = (0.75, 0.75)
+# The open head's iris gains, the usual ones.
+RESPONSE, SAME_FACE_RESPONSE = OpenHead.iris_gain.reading, OpenHead.iris_gain.same_face
 
 
 def transfer_gaze(

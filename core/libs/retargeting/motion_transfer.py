@@ -10,13 +10,13 @@ source. How it turns the head is then counted from the front: absolute motion ad
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.errors import UserError
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import HEAD_TYPES, OpenHead
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE, STABLE
 from core.libs.geometry import FLIP, head_angles, head_rotation, to_camera, to_pixels, to_rays
 
@@ -35,12 +35,14 @@ class MotionTransfer:
         shift_limit: head units towards which relative shifts are bent.
         same_face: in absolute mode, pixels (rms over the face) by which a driver's frame may differ from the photo and
             still be taken for the same face in the same pose.
+        head: the open head of a run; the built-in one where it is left out.
     """
 
     mode: str = "auto"
     turn_limit: float = 30.0
     shift_limit: float = 0.35
     same_face: float = 2.5
+    head: OpenHead | None = field(default=None, repr=False, compare=False)
 
     def run(self, source: TrackedFrame, driver: TrackedSequence) -> TrackedSequence:
         """The parameters to render, with the source's shape: a sequence as long as the driver."""
@@ -51,9 +53,7 @@ class MotionTransfer:
                 f"the driver's codes are of the {driver.head!r} head, the source's of the {source.head!r} head: "
                 "they cannot be mixed; track the driver again with -f"
             )
-        # The published network was trained on, and upstream plays, the driver's parameters as they are.
-        usual = "absolute" if source.head == "flame" else "relative"
-        mode = usual if self.mode == "auto" else self.mode
+        mode = HEAD_TYPES[source.head].default_motion if self.mode == "auto" else self.mode
         own = {name: getattr(source, name) for name in ("posecode", "eyecode") if name in driver.absent}
         driver = driver.with_parameters(
             {n: np.repeat(v[None].astype(np.float32), len(driver), 0) for n, v in own.items()}
@@ -73,7 +73,7 @@ class MotionTransfer:
             return driver
         # A photo and a clip of one person are fitted slightly apart. Where the driver has a frame that shows the very
         # face of the photo, motion is counted from there, so that this frame comes out as the photo went in.
-        head = FLAMEModel()
+        head = self.head or OpenHead()
         mine = to_pixels(to_camera(head.evaluate(source)[:N_FACE], source.transform_matrix))
         seen = np.flatnonzero(driver.status == SEEN)
         frame, scale, shift, distance = None, 1.0, np.zeros(2), self.same_face
@@ -104,7 +104,7 @@ class MotionTransfer:
 
     def _relative(self, source: TrackedFrame, driver: TrackedSequence) -> TrackedSequence:
         # One picture has no resting state to count from: the source takes over what it shows.
-        neutral = neutral_frame(driver) if len(driver) > 1 else 0
+        neutral = neutral_frame(driver, self.head) if len(driver) > 1 else 0
         rest = driver[neutral] if len(driver) > 1 else source
         if len(driver) == 1 and "transform_matrix" in driver.absent:  # the turn itself, and no shift
             front = np.concatenate([np.diag(FLIP), driver.transform_matrix[0, :, 3:]], 1)
@@ -122,7 +122,7 @@ class MotionTransfer:
             sway = driver.torso - driver.torso[neutral]
             sway = np.concatenate([_soft(sway[:, :2], self.shift_limit), sway[:, 2:] * [1, 0.5]], 1)
             moved = replace(moved, torso=sway.astype(np.float32))
-        return _uncrossed(source, moved) if source.head == "open" else moved
+        return _uncrossed(source, moved, self.head or OpenHead()) if source.head == "open" else moved
 
     def _limited(self, delta: np.ndarray, own_yaw: float) -> np.ndarray:
         """Changes of roll, yaw and pitch (T, 3) in radians, bent by tanh; small ones stay as they are."""
@@ -132,7 +132,7 @@ class MotionTransfer:
         return limit * np.tanh(delta / limit)
 
 
-def neutral_frame(driver: TrackedSequence) -> int:
+def neutral_frame(driver: TrackedSequence, head: OpenHead | None = None) -> int:
     """The frame of a driver nearest its resting state: expression, gaze and pose as usual, eyes open, lips closed.
 
     Someone who talks has the lips apart at most times. Counted from there, closing them would push a source's closed
@@ -145,19 +145,18 @@ def neutral_frame(driver: TrackedSequence) -> int:
     distance += np.linalg.norm(pose - np.median(pose, 0), axis=1) / 0.2
     distance += np.linalg.norm(driver.eyecode[seen] - np.median(driver.eyecode[seen], 0), axis=1) / 0.3
     if driver.head == "open":
-        head = FLAMEModel()
+        head = head or OpenHead()
         lips, *eyes = (_gap(head, pairs, driver.expcode, driver.posecode)[0][seen] for pairs in _OPENINGS)
         distance += np.maximum(lips - np.percentile(lips, 10), 0) / 0.02
         distance += np.abs(np.mean(eyes, 0) - np.median(np.mean(eyes, 0))) / 0.02
     return int(seen[distance.argmin()])
 
 
-def _uncrossed(source: TrackedFrame, motion: TrackedSequence) -> TrackedSequence:
+def _uncrossed(source: TrackedFrame, motion: TrackedSequence, head: OpenHead) -> TrackedSequence:
     """The motion, its expressions changed as little as can be so that neither lips nor lids go through one another.
 
     They would where a source's stand closer together at rest than the driver's do.
     """
-    head = FLAMEModel()
     points = head.evaluate(source)
     expcode = motion.expcode.astype(np.float64)
     for pairs in _OPENINGS:
@@ -171,7 +170,7 @@ def _uncrossed(source: TrackedFrame, motion: TrackedSequence) -> TrackedSequence
 
 
 def _gap(
-    head: FLAMEModel, pairs: tuple[tuple[int, int], ...], expcode: np.ndarray, posecode: np.ndarray
+    head: OpenHead, pairs: tuple[tuple[int, int], ...], expcode: np.ndarray, posecode: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """How much further the points of pairs are apart than the template's, to first order in the codes (..., 100).
 

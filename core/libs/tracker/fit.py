@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
 from core.libs.geometry import FLIP, fit_similarity, to_rays
@@ -59,9 +59,9 @@ class HeadFitter:
         kind: whose codes come out, `open`.
     """
 
-    kind = "open"
+    kind = OpenHead.kind
 
-    def __init__(self, head: FLAMEModel, noise: tuple[float, float] = (0.003, 0.012)) -> None:
+    def __init__(self, head: OpenHead, noise: tuple[float, float] = (0.003, 0.012)) -> None:
         n = topo.N_POINTS
         self._n_vertices = len(head.template)
         self._template = head.template.numpy()[:n].astype(np.float64)

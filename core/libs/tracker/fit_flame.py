@@ -19,7 +19,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import FlameHead
 from core.libs.flame_model.moving_landmarks import MovingLandmarks, turn_matrices
 from core.libs.flame_model.topology import LEFT_IRIS, PARTS_68, RIGHT_IRIS
 from core.libs.geometry import FLIP, fit_similarity, to_camera, to_pixels, to_rays
@@ -72,9 +72,9 @@ class FlameFitter:
         kind: whose codes come out, `flame`.
     """
 
-    kind = "flame"
+    kind = FlameHead.kind
 
-    def __init__(self, head: FLAMEModel, noise: tuple[float, float, float] = (1.0, 4.0, 8.0)) -> None:
+    def __init__(self, head: FlameHead, noise: tuple[float, float, float] = (1.0, 4.0, 8.0)) -> None:
         self._landmarks = MovingLandmarks(head)
         self._index = self._landmarks.tracker_points
         self._irises = [int(np.flatnonzero(self._index == iris)[0]) for iris in (LEFT_IRIS[0], RIGHT_IRIS[0])]

@@ -11,6 +11,7 @@ import numpy as np
 from core.data.picture_folder import FrameReader, PictureFolder
 from core.data.records import TrackedSequence, join
 from core.errors import UserError
+from core.libs.flame_model import OpenHead
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.opened import open_tracker
@@ -27,6 +28,7 @@ def track_folder(
     force: bool = False,
     progress: Progress | None = None,
     head: Path | None = None,
+    open_head: OpenHead | None = None,
 ) -> tuple[TrackedSequence, np.ndarray]:
     """The faces in a folder of pictures, in codes of the open head, or of FLAME where `head` is its file.
 
@@ -39,9 +41,9 @@ def track_folder(
         UserError: no picture has a face, one cannot be read, or the pictures of a clip differ in size.
     """
     cache = cache or TrackCache()
-    depends_on = ("driver", *tracked_by(tracker, head))
+    depends_on = ("driver", *tracked_by(tracker, head, open_head))
     parts, kept, done = [], [], 0
-    with _Later(tracker, head) as later:
+    with _Later(tracker, head, open_head) as later:
         for frames in folder.shot_frames:
             entry = cache.entry_of((folder.data(int(frame)) for frame in frames), *depends_on)
             part = None if force else _known(entry, len(frames))
@@ -81,7 +83,8 @@ def _tracked(
     if len(frames) == 1:
         footage = folder.read(first)
     try:
-        return track_footage(footage, later.tracker, name=folder.name(first), progress=progress, head=later.fitter)
+        given = {"name": folder.name(first), "progress": progress, "open_head": later.open_head}
+        return track_footage(footage, later.tracker, head=later.fitter, **given)
     except NoFaceError:
         return None
 
@@ -94,8 +97,8 @@ def _behind(progress: Progress, before: int, folder: PictureFolder) -> Progress:
 class _Later:
     """The tracker and FLAME's fitter, opened when something is not in the cache."""
 
-    def __init__(self, given: FaceTracker | None, head: Path | None) -> None:
-        self._opened, self._head = open_tracker(given), head
+    def __init__(self, given: FaceTracker | None, head: Path | None, open_head: OpenHead | None) -> None:
+        self._opened, self._head, self.open_head = open_tracker(given), head, open_head
         self._tracker, self._fitter = None, None
 
     def __enter__(self) -> _Later:

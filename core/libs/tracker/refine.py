@@ -16,7 +16,7 @@ import numba
 import numpy as np
 
 from core.data.records import IMAGE_SIZE
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels, to_rays
 from core.libs.mesh import cover, lift
@@ -60,7 +60,7 @@ class PictureRefiner:
     """
 
     def __init__(
-        self, head: FLAMEModel, picture: np.ndarray, matte: np.ndarray, vertices: np.ndarray, transform: np.ndarray
+        self, head: OpenHead, picture: np.ndarray, matte: np.ndarray, vertices: np.ndarray, transform: np.ndarray
     ) -> None:
         self.sheet = sheet = lift(vertices, transform, head.faces.numpy(), IMAGE_SIZE, 0)
         self._reference = _shrink(picture)

@@ -8,22 +8,23 @@ from pathlib import Path
 import numpy as np
 
 from core.data.records import FOCAL, IMAGE_SIZE, SEEN, TrackedSequence
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import OpenHead
 from core.libs.flame_model.topology import N_POINTS
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.tracker.spool import PointSpool
 from core.libs.tracker.track import flame_fitter, sequence_from_points
 
 
-def to_flame(track: TrackedSequence, head: Path) -> TrackedSequence:
+def to_flame(track: TrackedSequence, head: Path, open_head: OpenHead | None = None) -> TrackedSequence:
     """The same motion in FLAME's codes.
 
     Args:
         track: of the open head. head: FLAME's file.
+        open_head: that one; the built-in one where it is left out.
     Raises:
         UserError: the file is not FLAME's.
     """
-    fitter, model = flame_fitter(head), FLAMEModel()
+    fitter, model = flame_fitter(head), open_head or OpenHead()
     seen = track.status == SEEN
     seen = seen if seen.any() else np.ones(len(track), bool)
     with PointSpool() as points:

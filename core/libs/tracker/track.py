@@ -24,7 +24,7 @@ from core.data.records import (
 )
 from core.data.video import VideoReader
 from core.errors import UserError
-from core.libs.flame_model import OPEN_HEAD, FLAMEModel
+from core.libs.flame_model import OPEN_HEAD, FlameHead, OpenHead
 from core.libs.retargeting.motion_transfer import neutral_frame
 from core.libs.tracker.base import FaceTracker, Observation
 from core.libs.tracker.cache import TrackCache
@@ -61,18 +61,19 @@ def track_source(
     cache: TrackCache | None = None,
     force: bool = False,
     head: Path | None = None,
+    open_head: OpenHead | None = None,
 ) -> TrackedSource:
     """The person in a picture, in codes of the open head, or of FLAME where `head` is its file.
 
-    UserError where there is no face.
+    `open_head`: the built-in one where it is left out. UserError where there is no face.
     """
     image = read_image(path)
     cache = cache or TrackCache()
-    entry = cache.entry(path, "source", *tracked_by(tracker, head)) / "source.npz"
+    entry = cache.entry(path, "source", *tracked_by(tracker, head, open_head)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
         return known
     with open_tracker(tracker) as tracker:
-        source = track_source_image(image, tracker, name=str(path), head=head)
+        source = track_source_image(image, tracker, name=str(path), head=head, open_head=open_head)
     cache.keep(lambda: _save_source(entry, source))
     return source
 
@@ -83,6 +84,7 @@ def track_source_image(
     name: str = "the picture",
     crop: np.ndarray | None = None,
     head: Path | None = None,
+    open_head: OpenHead | None = None,
 ) -> TrackedSource:
     """As `track_source`, for a picture (H, W, 3) uint8 RGB in memory; nothing is cached.
 
@@ -93,7 +95,7 @@ def track_source_image(
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
     crop = crop_around(found.box) if crop is None else crop
     points = to_crop(found.points, crop)
-    fitter = HeadFitter(FLAMEModel()) if head is None else flame_fitter(head)
+    fitter = HeadFitter(open_head or OpenHead()) if head is None else flame_fitter(head)
     fit = fitter.fit(points[None])
     wide = IMAGE_SIZE + 2 * MARGIN
     part = crop[2] * MARGIN / IMAGE_SIZE
@@ -147,17 +149,18 @@ def track_driver(
     force: bool = False,
     progress: Progress | None = None,
     head: Path | None = None,
+    open_head: OpenHead | None = None,
 ) -> TrackedSequence:
     """The motion of the face in a video or picture, in codes of the open head, or of FLAME where `head` is its file.
 
-    A folder that holds numbers is read as it is. UserError where no frame has a face. `progress` is called with the
+    A folder that holds numbers is read as it is. `open_head`: the built-in one where it is left out. UserError where no frame has a face. `progress` is called with the
     frames done and their number where that is known.
     """
     kind = kind_of(path)
     if kind == "folder":
         return TrackedSequence.load(path)
     cache = cache or TrackCache()
-    entry = cache.entry(path, "driver", *tracked_by(tracker, head))
+    entry = cache.entry(path, "driver", *tracked_by(tracker, head, open_head))
     if not force:
         try:
             return TrackedSequence.load(entry)
@@ -165,7 +168,7 @@ def track_driver(
             pass  # not tracked yet, or damaged: tracked again below
     with open_tracker(tracker) as tracker:
         footage = read_image(path) if kind == "image" else lambda: VideoReader(path)
-        sequence = track_footage(footage, tracker, name=str(path), progress=progress, head=head)
+        sequence = track_footage(footage, tracker, name=str(path), progress=progress, head=head, open_head=open_head)
     cache.keep(lambda: sequence.save(entry))
     return sequence
 
@@ -185,15 +188,19 @@ def track_footage(
     progress: Progress | None = None,
     kept: list[np.ndarray] | None = None,
     head: Path | FlameFitter | None = None,
+    open_head: OpenHead | None = None,
 ) -> TrackedSequence:
     """The motion of the face in a picture (H, W, 3) uint8 RGB, or in the clip that a call opens; nothing is cached.
 
     Args:
         footage: is opened twice where it is a clip. name: of it, for messages. progress: see `track_driver`.
         kept: takes the points that were fitted. head: FLAME's file or its fitter, for codes of FLAME.
+        open_head: what the pictures correct the points on; the built-in one where it is left out.
     Raises:
         NoFaceError: there is no face in it.
     """
+    open_head = open_head or OpenHead()
+    fitter = HeadFitter(open_head)
     flame = flame_fitter(head) if isinstance(head, Path) else head  # before the video: a wrong file is known at once
     tracker.reset()
     with PointSpool() as points:
@@ -217,13 +224,13 @@ def track_footage(
         for part in chunks(len(points)):
             points[part] = to_crop(points[part], crops[part])
         # Whatever head the codes are to be of: the picture mends the points on the open one, which has all of them.
-        sequence, transform, seen_again = sequence_from_points(points, times, fps, status, crops), None, {}
+        sequence, transform, seen_again = sequence_from_points(points, times, fps, status, crops, fitter=fitter), None, {}
         sequence = replace(sequence, shots=shots)
         if len(sequence) > 1:
-            transform, seen_again = _look_again(footage, name, tracker, sequence, points, progress)
+            transform, seen_again = _look_again(footage, name, tracker, sequence, points, open_head, progress)
             if kept is not None:
                 kept += [points[part] for part in chunks(len(points))]
-            sequence = sequence_from_points(points, times, fps, status, crops, transform)
+            sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
         if flame is not None:
             if transform is not None:
                 transform = flame.poses_from(points, transform, status == SEEN)
@@ -238,10 +245,10 @@ def sequence_from_points(
     status: np.ndarray,
     crops: np.ndarray | None = None,
     transform: np.ndarray | None = None,  # (T, 3, 4) where the poses are known
-    fitter: HeadFitter | FlameFitter | None = None,  # of the open head where it is not given
+    fitter: HeadFitter | FlameFitter | None = None,  # of the built-in head where it is not given
 ) -> TrackedSequence:
     """The head's parameters for the points of a clip."""
-    fitter = HeadFitter(FLAMEModel()) if fitter is None else fitter
+    fitter = HeadFitter(OpenHead()) if fitter is None else fitter
     fit: Fit = fitter.fit(points, transform, status == SEEN)
     return TrackedSequence(
         shapecode=fit.shapecode[None],
@@ -285,6 +292,7 @@ def _look_again(
     tracker: FaceTracker,
     sequence: TrackedSequence,
     points: PointSpool,  # (T, 478, 3) pixels of the crop, mended in place
+    head: OpenHead,
     progress: Progress | None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
     """Points and transforms (T, 3, 4) mended by the pictures themselves: see `refine`.
@@ -292,7 +300,6 @@ def _look_again(
     And what the pictures say beside, by the name of its field: how the shoulders moved, `torso` (T, 4), and what the
     mouth shows, `mouth_interior` (T, 4); None each where it could not be told.
     """
-    head = FLAMEModel()
     fitter = HeadFitter(head)
     transform = sequence.transform_matrix.astype(np.float64)
     scenes = scenes_of(sequence.shots, len(sequence))
@@ -300,7 +307,7 @@ def _look_again(
     longest = sorted(range(len(scenes)), key=lambda i: -len(scenes[i]))[:_LOOKED_AT]
     seen = sequence.status == SEEN
     references = {
-        int(frames[neutral_frame(sequence.take(frames))]): i
+        int(frames[neutral_frame(sequence.take(frames), head)]): i
         for i, frames in ((i, scenes[i]) for i in longest)
         if len(frames) > 1 and seen[frames].any()
     }
@@ -353,7 +360,7 @@ def _look_again(
 
 def flame_fitter(head: Path) -> FlameFitter:
     """What fits FLAME, from its file; UserError where it is another one."""
-    model = FLAMEModel(path=head)
+    model = FlameHead(path=head)
     if model.embedding is None:
         raise UserError(f"{head}: not FLAME with its landmarks; give FLAME_with_eye.pt as upstream publishes it")
     return FlameFitter(model)
@@ -364,11 +371,11 @@ def _head_box(points: np.ndarray) -> np.ndarray:
     return np.clip(face_box(points) / IMAGE_SIZE, 0, 1).astype(np.float32)
 
 
-def tracked_by(tracker: FaceTracker | None, head: Path | None) -> tuple[str, ...]:
+def tracked_by(tracker: FaceTracker | None, head: Path | None, open_head: OpenHead | None = None) -> tuple[str, ...]:
     """What a result depends on besides the file: codes of FLAME also on the open head, which mends their poses."""
     if tracker is None:
         from core.libs.tracker.mediapipe_tracker import MediaPipeTracker as tracker  # noqa: N813 only its name is read
-    common = VERSION, tracker.name, tracker.version, hashlib.sha256(OPEN_HEAD.read_bytes()).hexdigest()
+    common = VERSION, tracker.name, tracker.version, _digest(OPEN_HEAD if open_head is None else open_head.path)
     return common if head is None else (*common, FLAME_VERSION, _digest(head))
 
 

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from core.data.records import TrackedFrame, TrackedSource
+from core.data.records import TrackedSource
 from core.errors import UserError
+from core.libs.flame_model import Head
 from core.libs.geometry import seen_from
 from core.models.GAGAvatar.detail import source_detail, with_detail
 from core.models.GAGAvatar.models import COLORS, GAGAvatar, NetworkAvatar
 from core.models.rasterizer import warm_up
 from core.runtime.device import torch_threads, upload
-
-
-class Head(Protocol):
-    """A head model: `core.libs.flame_model.FLAMEModel` with FLAME's own file."""
-
-    def evaluate(self, frame: TrackedFrame) -> np.ndarray: ...  # (5023, 3)
 
 
 @dataclass

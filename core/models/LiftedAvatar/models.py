@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from core.data.records import FOCAL, IMAGE_SIZE, TrackedSource
-from core.libs.flame_model import FLAMEModel, head_mirror
+from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import NECK, seen_from, sway, to_camera, to_pixels
 from core.libs.mesh import Sheet, cover, lift
@@ -90,17 +90,21 @@ class LiftedAvatar:
     Args:
         background: RGB in 0..1 behind the person.
         settings: see `LiftedSettings`.
+        head: the open head of a run; the built-in one where it is left out.
     """
 
     name = "lifted"
 
     def __init__(
-        self, background: tuple[float, float, float] = (0.0, 0.0, 0.0), settings: LiftedSettings | None = None
+        self,
+        background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        settings: LiftedSettings | None = None,
+        head: OpenHead | None = None,
     ) -> None:
         self.settings = settings or LiftedSettings()
         self.background = np.array(background, np.float32)
-        self._head = FLAMEModel()
-        self._mirror = head_mirror()
+        self._head = head or OpenHead()
+        self._mirror = self._head.mirror
         self.sources = SourceCache()
         self._surface = SurfaceSettings(blur=self.settings.blur, z_window=self.settings.z_window, full_weight=0.2)
 
