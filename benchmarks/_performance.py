@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.components import Parts
+from core.components import Components
 from core.data.records import TrackedSequence, TrackedSource
 from core.evaluation.truth import lossless_first_frame, source_in_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
@@ -18,10 +18,10 @@ __all__ = ["Performance", "frame_indices", "lossless_first_frame", "source_in_cr
 
 
 class Performance:
-    """A photo moved by a driver, with the options of a run. The parts may be shared between performances.
+    """A photo moved by a driver, with the options of a run. The components may be shared between performances.
 
     Args:
-        options: of the run. parts: of its pipeline.
+        options: of the run. components: of its pipeline.
         tracker: given, the photo is the driver's first frame and is cropped as that is.
 
     Attributes:
@@ -29,11 +29,13 @@ class Performance:
         render_seconds: spent in `__call__` so far, over `rendered` frames.
     """
 
-    def __init__(self, options: Options, parts: Parts | None = None, tracker: MediaPipeTracker | None = None) -> None:
-        self._pipeline = pipeline = Pipeline(options, parts)
+    def __init__(
+        self, options: Options, components: Components | None = None, tracker: MediaPipeTracker | None = None
+    ) -> None:
+        self._pipeline = pipeline = Pipeline(options, components)
         if tracker is not None:
             pipeline.source = source_in_crop(options.image_path, pipeline.driver.track.crops[0], tracker)
-        self.parts = pipeline.parts
+        self.components = pipeline.components
         self.source: TrackedSource = pipeline.source
         self.track: TrackedSequence = pipeline.driver.track
         self.motion: TrackedSequence = pipeline.motion

@@ -28,7 +28,7 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_data, find_clips
 from benchmarks._network import network_stages
 from benchmarks.rasterizer import alpha_scene, surface_scene
-from core.components import default_parts
+from core.components import default_components
 from core.data.records import TrackedSequence
 from core.errors import command
 from core.evaluation.plots import new_figure
@@ -128,16 +128,16 @@ def _rows(section: str, times: dict[str, float], baseline: str) -> list[Row]:
 def lifted(options: Options, frames: int) -> list[Row]:
     """The stages of the built-in avatar. Those of a run are spread over the frames of the clip."""
     tracking = time.perf_counter()
-    parts = default_parts(options)
-    fresh = parts.track_driver(options.driver_path, True, lambda done, total: None)
+    components = default_components(options)
+    fresh = components.track_driver(options.driver_path, True, lambda done, total: None)
     tracking = 1e3 * (time.perf_counter() - tracking) / len(fresh)
-    pipeline = Pipeline(options, replace(parts, track_driver=lambda path, force, advance: fresh))
+    pipeline = Pipeline(options, replace(components, track_driver=lambda path, force, advance: fresh))
     source = time.perf_counter()
     _ = pipeline.source
     encode = time.perf_counter()
     _ = pipeline.avatar
     done = time.perf_counter()
-    head, model, motion = pipeline.parts.head, pipeline.parts.model, pipeline.motion
+    head, model, motion = pipeline.components.head, pipeline.components.model, pipeline.motion
     vertices = [head.evaluate(frame) for frame in _some(motion, frames)]
     picture = model.render(pipeline.avatar, vertices[0], motion[0].transform_matrix)
     whole = "a frame, codes to picture"
@@ -165,9 +165,9 @@ def flags(options: Options, frames: int, variants: Sequence[Variant] | None = No
 
     `variants`: off first; None for off, each improvement alone, and all.
     """
-    parts = default_parts(options)
-    track = parts.track_driver(options.driver_path, False, lambda done, total: None)
-    photo = parts.track_source(options.image_path, False)
+    components = default_components(options)
+    track = components.track_driver(options.driver_path, False, lambda done, total: None)
+    photo = components.track_source(options.image_path, False)
     shared = {"track_driver": lambda path, force, advance: track, "track_source": lambda path, force: photo}
     pipelines, shares = {}, {}
     for variant in variants or [v for v in standard_variants() if not v.name.startswith("without ")]:
@@ -190,7 +190,7 @@ def flags(options: Options, frames: int, variants: Sequence[Variant] | None = No
 
 def _pipeline(variant: Variant, options: Options, shared: dict[str, Callable]) -> Pipeline:
     own = variant.applied(options)
-    return Pipeline(own, replace(default_parts(own), **shared))
+    return Pipeline(own, replace(default_components(own), **shared))
 
 
 def network(options: Options, frames: int, checkpoint: Path) -> list[Row]:
@@ -201,7 +201,7 @@ def network(options: Options, frames: int, checkpoint: Path) -> list[Row]:
         print(f"\nnetwork: left out ({error})")
         return []
     print(f"\nnetwork: {about}")
-    pipeline = Pipeline(options, default_parts(options))
+    pipeline = Pipeline(options, default_components(options))
     motion, name = pipeline.motion, "built-in avatar, a frame"
     own = {name: lambda i: to_image(pipeline.draw(motion[i]))}
     times = in_turns({**own, **stages}, min(frames, 7), warm_up=1)
@@ -275,9 +275,9 @@ def threads(options: Options, frames: int) -> list[Row]:
 
 def length(options: Options) -> list[Row]:
     """What the motion costs a frame when the driver is longer: the clip, again and again."""
-    parts = default_parts(options)
-    track = parts.track_driver(options.driver_path, False, lambda done, total: None)
-    photo = parts.track_source(options.image_path, False)
+    components = default_components(options)
+    track = components.track_driver(options.driver_path, False, lambda done, total: None)
+    photo = components.track_source(options.image_path, False)
     tasks: dict[str, Callable[[int], object]] = {}
     counts = {}
     for variant in (v for v in standard_variants() if v.name in (OFF, "all")):
@@ -289,7 +289,7 @@ def length(options: Options) -> list[Row]:
                 "track_source": lambda path, force: photo,
             }
             pipeline = _pipeline(variant, options, shared)
-            _ = pipeline.parts
+            _ = pipeline.components
             tasks[name], counts[name] = lambda i, p=pipeline: _motion(p), len(longer)
     found = {name: ms / counts[name] for name, ms in in_turns(tasks, 3).items()}
     return _rows("length", found, next(iter(found)))

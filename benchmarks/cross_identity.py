@@ -22,7 +22,7 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import Performance, frame_indices
 from benchmarks._truth import BUILD, track_faces
-from core.components import default_parts
+from core.components import default_components
 from core.data.records import SEEN
 from core.data.video import VideoReader
 from core.errors import UserError, command
@@ -51,14 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     args, rest = _parser().parse_known_args(arguments)
     clips, sources = find_clips(args.clips, args.data, CLIPS), find_photos(args.sources, args.data)
     tracker = MediaPipeTracker()
-    parts, rows, results = None, [], {}
+    components, rows, results = None, [], {}
     for clip in clips:
         for source in sources:
             start = time.perf_counter()
             options = load_options(["-i", str(source), "-d", str(clip), "--model", "lifted", "--quiet", *rest])
-            parts = parts or default_parts(options)
+            components = components or default_components(options)
             try:
-                performance = Performance(options, parts)
+                performance = Performance(options, components)
             except UserError as error:
                 print(f"left out: {error}")
                 continue

@@ -27,7 +27,7 @@ from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, to_image
 from benchmarks._truth import Truth
 from benchmarks.self_reenactment import CLIPS
-from core.components import default_parts
+from core.components import default_components
 from core.errors import command
 from core.evaluation import metrics
 from core.libs.flame_model import topology as topo
@@ -71,10 +71,10 @@ class Detailed:
         """(512, 512, 3) uint8."""
         performance = self._performance
         photo, frame = performance.source.frame, performance.motion[index]
-        vertices = performance.parts.head.evaluate(replace(frame, residual=photo.residual))
+        vertices = performance.components.head.evaluate(replace(frame, residual=photo.residual))
         transform = frame.transform_matrix
         detail = self._source * source_detail_fade(photo.transform_matrix, transform) if self._source else 0.0
-        picture = performance.parts.model.render(
+        picture = performance.components.model.render(
             performance.avatar, vertices, transform, detail=detail, torso=frame.torso, mouth=frame.mouth_interior
         )
         if self._strength:
@@ -95,12 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     args = parser.parse_args(arguments)
     clips = find_clips(args.clips, args.data, CLIPS)
     torch.set_num_threads(1)  # as the pipeline does
-    tracker, parts, results = MediaPipeTracker(), None, []
+    tracker, components, results = MediaPipeTracker(), None, []
     for path in clips:
         options = ["-i", str(lossless_first_frame(path)), "-d", str(path), "--model", "lifted", "--motion", "absolute"]
         options = load_options([*options, "--quiet"])
-        parts = parts or default_parts(options)
-        performance = Performance(options, parts, tracker)
+        components = components or default_components(options)
+        performance = Performance(options, components, tracker)
         truth = Truth(path, performance.track, frame_indices(len(performance.track), None, args.stride), tracker)
         result = _measure(path.stem, performance, truth, args.strength)
         results.append(result)

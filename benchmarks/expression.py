@@ -32,7 +32,7 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import Performance, frame_indices
 from benchmarks._truth import settled_points, track_faces
-from core.components import Parts, default_parts
+from core.components import Components, default_components
 from core.data.records import IMAGE_SIZE, SEEN, TrackedSequence
 from core.data.video import VideoReader
 from core.errors import command
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, dict[str
     """Run the benchmark and print its tables."""
     args = _parser().parse_args(arguments)
     clips, sources = find_clips(args.clips, args.data, CLIPS), find_photos(args.sources, args.data)
-    parts = default_parts(load_options(["-i", str(sources[0]), "-d", str(clips[0]), "--quiet"]))
-    results = _by_codes(sources, clips, parts) if args.codes else _by_pictures(sources, clips, parts, args)
+    components = default_components(load_options(["-i", str(sources[0]), "-d", str(clips[0]), "--quiet"]))
+    results = _by_codes(sources, clips, components) if args.codes else _by_pictures(sources, clips, components, args)
     for name, value in results.pop("settings", {}).items():
         print(f"{name}: {value:.3f}")
     columns = list(next(iter(results.values()))["off"])
@@ -83,20 +83,20 @@ def _parser() -> argparse.ArgumentParser:
 
 def _motions(performance: Performance) -> dict[str, TrackedSequence]:
     """What is rendered, by whether the optimizer had a hand in it."""
-    head, off = performance.parts.head, performance.motion
+    head, off = performance.components.head, performance.motion
     optimizer = ExpressionOptimizer(head=head)
     return {"off": off, "on": transfer_expression(optimizer, performance.source.frame, performance.track, off, head)}
 
 
 def _by_pictures(
-    sources: Sequence[Path], clips: Sequence[Path], parts: Parts, args: argparse.Namespace
+    sources: Sequence[Path], clips: Sequence[Path], components: Components, args: argparse.Namespace
 ) -> dict[str, dict[str, dict[str, float]]]:
     tracker, results = MediaPipeTracker(), {}
     for clip in clips:
         faces = track_faces((frame.image for frame in VideoReader(clip)), tracker)
         for photo in sources:
             options = load_options(["-i", str(photo), "-d", str(clip), "--model", "lifted", "--quiet"])
-            performance = Performance(options, parts)
+            performance = Performance(options, components)
             index = np.array(frame_indices(len(performance.track), args.frames, args.stride))
             driver = to_crop(faces, performance.track.crops)
             own = settled_points(np.ascontiguousarray(performance.source.shown()[0]), tracker)
@@ -152,16 +152,21 @@ def _open_eyes(ratios: np.ndarray) -> np.ndarray:
     return np.array([np.median(r[r > np.percentile(r, 90) / 2]) for r in ratios.T])
 
 
-def _by_codes(sources: Sequence[Path], clips: Sequence[Path], parts: Parts) -> dict[str, dict[str, dict[str, float]]]:
+def _by_codes(
+    sources: Sequence[Path], clips: Sequence[Path], components: Components
+) -> dict[str, dict[str, dict[str, float]]]:
     """The openings of the head models; and what of the codes' variance lies within clips and what between people."""
     results, within, rests = {}, [], []
     for clip in clips:
         for photo in sources:
             options = load_options(["-i", str(photo), "-d", str(clip), "--model", "lifted", "--quiet"])
-            source, driver = parts.track_source(photo, False).frame, parts.track_driver(clip, False, lambda *_: None)
-            off = parts.transfer(source, driver)
-            on = transfer_expression(ExpressionOptimizer(head=parts.head), source, driver, off, parts.head)
-            theirs, mine = (Face(parts.head, parts.head.openings, f) for f in (driver[0], source))
+            source, driver = (
+                components.track_source(photo, False).frame,
+                components.track_driver(clip, False, lambda *_: None),
+            )
+            off = components.transfer(source, driver)
+            on = transfer_expression(ExpressionOptimizer(head=components.head), source, driver, off, components.head)
+            theirs, mine = (Face(components.head, components.head.openings, f) for f in (driver[0], source))
             gaps = theirs.gaps(driver.expcode, driver.posecode[:, 3:])[:, :3]
             own = mine.gaps(source.expcode[None], source.posecode[None, 3:])[0, :3]
             eye = _open_eyes(gaps[:, 1:])
@@ -183,7 +188,7 @@ def _by_codes(sources: Sequence[Path], clips: Sequence[Path], parts: Parts) -> d
                 }
         within.append(driver.expcode.var(0))
         rests.append(ExpressionOptimizer().fit_neutral(driver.expcode))
-    rests += [parts.track_source(photo, False).frame.expcode for photo in sources]
+    rests += [components.track_source(photo, False).frame.expcode for photo in sources]
     motion = np.mean(within, 0).sum()
     results["settings"] = {"share of motion in the codes' variance": motion / (motion + np.var(rests, 0).sum())}
     return results
@@ -193,7 +198,7 @@ def _dump(
     path: Path, performance: Performance, clip: Path, index: np.ndarray, pictures: dict[str, list[np.ndarray]]
 ) -> None:
     """A contact sheet: driver, off and on at frames spread over how open mouth and eyes are."""
-    head, track = performance.parts.head, performance.track
+    head, track = performance.components.head, performance.track
     face = Face(head, head.openings, track[0])
     gaps = face.gaps(track.expcode[index], track.posecode[index, 3:])[:, :3]
     by_mouth, by_eyes = np.argsort(gaps[:, 0]), np.argsort(gaps[:, 1:].mean(1))

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks import _report as report
 from benchmarks import cpu
-from core.components import default_parts
+from core.components import default_components
 from core.errors import command
 from core.options import Options
 from core.output.mesh_panel import MeshPanel
@@ -41,11 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def strip(path: Path) -> None:
     """Photo, driver, off, on: a contact sheet of the demo."""
     options = [Options(PHOTO, DRIVER, model="lifted", quiet=True, enhanced=on) for on in (False, True)]
-    parts = default_parts(options[0])
-    off, on = (Pipeline(o, parts) for o in options)
-    mesh = MeshPanel(np.asarray(parts.head.faces))
+    components = default_components(options[0])
+    off, on = (Pipeline(o, components) for o in options)
+    mesh = MeshPanel(np.asarray(components.head.faces))
     track = off.driver.track
-    driver = [mesh.draw(parts.head.evaluate(track[i]), track[i].transform_matrix) for i in FRAMES]
+    driver = [mesh.draw(components.head.evaluate(track[i]), track[i].transform_matrix) for i in FRAMES]
     photo = off.source.shown()[0]
     blank = np.full_like(photo, 30)
     results = [[to_image(run.draw(run.motion[i])) for i in FRAMES] for run in (off, on)]

@@ -36,7 +36,7 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import frame_indices, lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import track_faces
-from core.components import Parts, default_parts
+from core.components import Components, default_components
 from core.data.records import SEEN, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader
 from core.errors import UserError, command
@@ -73,23 +73,23 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Pair]:
     wanted = args.sources and [Path(name) for name in args.sources if name != "self"]
     sources = (["self"] if not args.sources or "self" in args.sources else []) + find_photos(wanted, args.data)
     tracker, results, rows, responses = MediaPipeTracker(), {}, [], []
-    parts, clock = None, _Clock()
+    components, clock = None, _Clock()
     for clip in clips:
         options = load_options(["-i", str(lossless_first_frame(clip)), "-d", str(clip), "--model", "lifted", "--quiet"])
-        parts = parts or default_parts(options)
-        track = parts.track_driver(clip, False, lambda *_: None)
+        components = components or default_components(options)
+        track = components.track_driver(clip, False, lambda *_: None)
         driver = to_crop(track_faces((f.image for f in VideoReader(clip)), tracker), track.crops)
         noisy = track if args.no_noise else add_tracking_noise(track)
-        responses.append([clip.stem, *_response(parts, track)])
+        responses.append([clip.stem, *_response(components, track)])
         for photo in sources:
             own = str(photo) == "self"
             source = (
                 source_in_crop(options.image_path, track.crops[0], tracker)
                 if own
-                else parts.track_source(Path(photo), False)
+                else components.track_source(Path(photo), False)
             )
             name = f"{'self' if own else Path(photo).stem} by {clip.stem}"
-            pair, images = _measure(parts, source, (track, noisy), driver, tracker, args, clock)
+            pair, images = _measure(components, source, (track, noisy), driver, tracker, args, clock)
             results[name] = pair
             rows.append([name, str(pair.frames), *_columns(pair), *_motion(pair)])
             print(f"{name}: seen {pair.seen[0]:.2f} -> {pair.seen[1]:.2f}", flush=True)
@@ -151,7 +151,7 @@ def _motion(pair: Pair) -> list[str]:
 
 
 def _measure(
-    parts: Parts,
+    components: Components,
     source: TrackedSource,
     tracks: tuple[TrackedSequence, TrackedSequence],  # as tracked, and with noise
     driver: np.ndarray,  # (T, 478, 3) the driver's points in pixels of its crops
@@ -161,16 +161,16 @@ def _measure(
 ) -> tuple[Pair, list[dict[int, np.ndarray]]]:
     track, noisy = tracks
     corrector = GazeCorrector(args.strength)
-    motion = parts.transfer(source.frame, noisy)
+    motion = components.transfer(source.frame, noisy)
     start = time.perf_counter()
-    corrected = transfer_gaze(source.frame, noisy, motion, parts.head, corrector)
+    corrected = transfer_gaze(source.frame, noisy, motion, components.head, corrector)
     clock.turn, clock.turned = clock.turn + time.perf_counter() - start, clock.turned + len(motion)
-    avatar = parts.model.encode(source, resting_transform(source.frame, motion))
+    avatar = components.model.encode(source, resting_transform(source.frame, motion))
     indices = frame_indices(len(track), args.frames, args.stride)
     shown = set(np.array(indices)[np.linspace(0, len(indices) - 1, 8).round().astype(int)].tolist())
     image, _ = source.shown()
     photo = torch.from_numpy(image).permute(2, 0, 1) / 255
-    corrector.enhancer.set_source(photo, _pixels(parts, source.frame))
+    corrector.enhancer.set_source(photo, _pixels(components, source.frame))
     images: list[dict[int, np.ndarray]] = []
     found = []
     for way, moved in enumerate((motion, corrected)):
@@ -179,9 +179,9 @@ def _measure(
         def rendered(moved: TrackedSequence = moved, way: int = way, kept: dict[int, np.ndarray] = kept):
             for index in indices:
                 frame = replace(moved[index], residual=source.frame.residual)
-                picture = parts.model.render(avatar, parts.head.evaluate(frame), frame.transform_matrix)
+                picture = components.model.render(avatar, components.head.evaluate(frame), frame.transform_matrix)
                 if way and not args.no_enhance:
-                    points = _pixels(parts, frame)
+                    points = _pixels(components, frame)
                     start = time.perf_counter()
                     picture = corrector.enhance_eye_region(picture[None], points[None])[0]
                     clock.enhance += time.perf_counter() - start
@@ -197,16 +197,16 @@ def _measure(
     good = _open(driver[index]) & _open(found[0]) & _open(found[1])
     if good.sum() < 2:
         raise UserError(f"driver and result have open eyes in {good.sum()} frames: give more frames")
-    clean = looks(parts.head, track, track[0])
+    clean = looks(components.head, track, track[0])
     truth = clean[index][good]
     fitted = [_fitted(points[good]) for points in found]
-    results = [looks(parts.head, result, result[0]) for result in fitted]
+    results = [looks(components.head, result, result[0]) for result in fitted]
     seen = tuple(float(angle_between(result, truth).mean()) for result in results)
     follows = tuple(metrics.correlation(result, truth) for result in results)
     spread = truth - truth.mean(0)
     slopes = tuple(float((spread * result).sum() / (spread**2).sum()) for result in results)
-    own = looks(parts.head, [source.frame], source.frame)
-    moved = (_as_shown(looks(parts.head, m, source.frame), own) for m in (motion, corrected))
+    own = looks(components.head, [source.frame], source.frame)
+    moved = (_as_shown(looks(components.head, m, source.frame), own) for m in (motion, corrected))
     codes = tuple(float(angle_between(result, clean).mean()) for result in moved)
     return Pair(seen, codes, follows, slopes, int(good.sum())), images
 
@@ -232,13 +232,13 @@ def _as_shown(directions: np.ndarray, photo: np.ndarray) -> np.ndarray:
     return seen / np.linalg.norm(seen, axis=-1, keepdims=True)
 
 
-def _response(parts: Parts, track: TrackedSequence) -> tuple[str, str]:
+def _response(components: Components, track: TrackedSequence) -> tuple[str, str]:
     """Slope of the gaze read off a clip on the camera's direction in head space, in pitch and yaw, and correlation.
 
     In someone who keeps looking at the camera the first turns as the second does; a tracker shows a part of it. In
     anyone else it says nothing: the correlation shows who is meant.
     """
-    gaze = _pitch_yaw(looks(parts.head, track, track[0]))
+    gaze = _pitch_yaw(looks(components.head, track, track[0]))
     rotation, shift = track.transform_matrix[..., :3].astype(np.float64), track.transform_matrix[..., 3]
     camera = _pitch_yaw(-np.einsum("tkl,tl->tk", rotation, shift))
     return tuple(
@@ -258,8 +258,8 @@ def _fitted(points: np.ndarray) -> TrackedSequence:
     return sequence_from_points(points, times, Fraction(25), np.full(len(points), SEEN, np.int8))
 
 
-def _pixels(parts: Parts, frame: TrackedFrame) -> np.ndarray:
-    return to_pixels(to_camera(parts.head.landmarks(parts.head.evaluate(frame)), frame.transform_matrix))
+def _pixels(components: Components, frame: TrackedFrame) -> np.ndarray:
+    return to_pixels(to_camera(components.head.landmarks(components.head.evaluate(frame)), frame.transform_matrix))
 
 
 def _requirements(results: dict[str, Pair]) -> list[list[str]]:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from benchmarks import _report as report
 from benchmarks.network import best
-from core.components import Parts
+from core.components import Components
 from core.data.image import write_image
 from core.data.records import IMAGE_SIZE, TrackedSource
 from core.errors import UserError
@@ -174,12 +174,12 @@ class Bench:
         return fast_dtype(self.device)
 
     def pipeline(self, enhanced: bool) -> Pipeline:
-        """A run of the program on these parts."""
+        """A run of the program on these components."""
 
         def untracked(*_: object) -> Any:
             raise AssertionError("the driver is a tracked folder")
 
-        parts = Parts(
+        components = Components(
             track_source=lambda path, force: self.source,
             track_driver=untracked,
             crop=untracked,
@@ -187,7 +187,7 @@ class Bench:
             head=self.head,
             model=self.model,
         )
-        return Pipeline(replace(self.options, enhanced=enhanced), parts)
+        return Pipeline(replace(self.options, enhanced=enhanced), components)
 
 
 def rate(bench: Bench, enhanced: bool, first: int) -> dict[str, float]:

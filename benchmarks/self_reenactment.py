@@ -10,6 +10,9 @@ is the source, is not scored. Options of a run (`--enhanced`, ...) may be added 
 
 The track also says what the driver's open mouth shows, four numbers a frame that are read off its pictures; `--mouth
 plain` leaves them out, for comparison with figures of methods that do not look into it. The warp never sees them.
+
+The built-in head was made from these very clips. `--head FILE` takes another, such as one that was made without the
+clip that is measured: `python -m tools.build_open_head --data ../shared/data --exclude obama --out FILE`.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, source_in_crop
 from benchmarks._truth import Truth, code_of, digest, on_black, settled_points, track_faces
-from core.components import default_parts
+from core.components import default_components
 from core.data.records import load_arrays, save_arrays
 from core.errors import UserError, command
 from core.evaluation import metrics
@@ -78,13 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     args, rest = _parser().parse_known_args(arguments)
     paths = find_clips(args.clips, args.data, CLIPS)
     tracker = MediaPipeTracker()
-    results, parts = [], None
+    results, components = [], None
     for path in paths:
         start = time.perf_counter()
         settings = ["-i", str(lossless_first_frame(path)), "-d", str(path), "--model", "lifted", "--motion", "absolute"]
         options = load_options([*settings, "--quiet", *rest])
-        parts = parts or default_parts(options)
-        performance = Performance(options, parts, tracker if args.source_crop == "driver" else None)
+        components = components or default_components(options, open_head=args.head)
+        performance = Performance(options, components, tracker if args.source_crop == "driver" else None)
         tracked = time.perf_counter()
         result = _measure(path, performance, tracker, args)
         results.append(result)
@@ -116,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         default="driver",
         help="crop the source as the clip's first frame is cropped (default), or around its own face as a photo is",
     )
+    parser.add_argument("--head", type=Path, metavar="FILE", help="another open head than the one that is built in")
     parser.add_argument("--dump", type=Path, metavar="DIR", help="write a contact sheet for every clip")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all scores of all frames")
     return parser

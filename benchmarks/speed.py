@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 def _stages(performance: Performance, clip: Path, limit: int) -> None:
     """Print what a frame costs, stage by stage, and what the warp costs."""
     tracker = MediaPipeTracker()
-    source, parts = performance.source, performance.parts
+    source, components = performance.source, performance.components
     warp = PiecewiseAffineWarp(source.image, source.matte, settled_points(source.image, tracker), source.margin)
     indices = frame_indices(len(performance.track), limit, 1)
     pictures = (f.image for f, _ in zip(VideoReader(clip), indices, strict=False))
@@ -88,10 +88,10 @@ def _stages(performance: Performance, clip: Path, limit: int) -> None:
     for index in [*indices[:WARM_UP], *indices]:
         start = time.perf_counter()
         frame = performance.motion[index]
-        vertices = parts.head.evaluate(frame)
+        vertices = components.head.evaluate(frame)
         evaluated = time.perf_counter()
         told = {"torso": frame.torso, "mouth": frame.mouth_interior}
-        parts.model.render(performance.avatar, vertices, frame.transform_matrix, **told)
+        components.model.render(performance.avatar, vertices, frame.transform_matrix, **told)
         rendered = time.perf_counter()
         image, matte = warp(points[index])
         cv2.multiply(image, cv2.merge([matte] * 3), dtype=cv2.CV_8U)  # on black

@@ -17,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_pipeline import FlatAvatar, fakes, sequence
 
-from core.components import Parts
+from core.components import Components
 from core.data.image import write_image
 from core.data.records import TrackedSequence
 from core.data.video import VideoWriter
@@ -39,7 +39,7 @@ class NoisyAvatar(FlatAvatar):
         return torch.from_numpy(noise.repeat(8, 1).repeat(8, 2))
 
 
-def parts() -> Parts:
+def parts() -> Components:
     """Fakes whose tracked driver is kept in the cache, as the real one's is."""
     cache = TrackCache()
 

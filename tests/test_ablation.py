@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.components import Parts
+from core.components import Components
 from core.data.image import write_image
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader, VideoWriter
@@ -318,9 +318,9 @@ class PointHead:
         return np.zeros((3, 3), np.float32)
 
 
-def grey_parts(options: Options, count: list[int]) -> Parts:
+def grey_parts(options: Options, count: list[int]) -> Components:
     grey = 110 if options.background == "white" else 100
-    return Parts(
+    return Components(
         track_source=lambda path, force: a_source(),
         track_driver=lambda path, force, advance: a_track([f.time for f in VideoReader(path)]),
         crop=lambda image, square: image,

@@ -26,7 +26,7 @@ from faces import PORTRAIT, face_clip, portrait, save_clip, tracked
 from test_pipeline import FlatAvatar
 
 import core.pipeline.run
-from core.components import Parts, default_parts
+from core.components import Components, default_components
 from core.data.records import TrackedSource
 from core.data.video import VideoReader
 from inference import main
@@ -71,9 +71,9 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     cache = TrackCache()
 
-    def parts(options, model_name="lifted") -> Parts:
+    def components(options, model_name="lifted") -> Components:
         if model_name != "lifted":
-            return default_parts(options, model_name)
+            return default_components(options, model_name)
 
         def source(path, force):
             photos.append(track_source(path, tracker=tracker, cache=cache, force=force))
@@ -89,14 +89,14 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
             return track_folder(frames, tracker=tracker, cache=cache, force=force, progress=advance)
 
         transfer, head, avatar = MotionTransfer(options.motion).run, FLAMEModel(), FlatAvatar()
-        return Parts(source, driver, crop_image, transfer, head, avatar, to_open=codes, track_folder=folder)
+        return Components(source, driver, crop_image, transfer, head, avatar, to_open=codes, track_folder=folder)
 
     def call(*arguments) -> tuple[int, str, list[TrackedSource]]:
         code = main([str(argument) for argument in arguments])
         said = capsys.readouterr()
         return code, said.out + said.err + "\n".join(caplog.messages), photos
 
-    monkeypatch.setattr(core.pipeline.run, "default_parts", parts)
+    monkeypatch.setattr(core.pipeline.run, "default_components", components)
     caplog.set_level(logging.WARNING)
     return call
 

@@ -401,9 +401,7 @@ def gaps(head: FLAMEModel, moved: tuple) -> tuple[np.ndarray, np.ndarray]:
 
 
 def own_gaps(head: FLAMEModel, source: TrackedFrame) -> np.ndarray:
-    return Face(head, head.openings, source).gaps(source.expcode[None].astype(float), source.posecode[None, 3:])[
-        0, :3
-    ]
+    return Face(head, head.openings, source).gaps(source.expcode[None].astype(float), source.posecode[None, 3:])[0, :3]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not here")

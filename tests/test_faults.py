@@ -38,8 +38,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def animated(folder: Path, parts, **options):
-    return animate(Options(folder / "photo.png", folder / "driver.mp4", output=folder / "out.mp4", **options), parts)
+def animated(folder: Path, components, **options):
+    return animate(
+        Options(folder / "photo.png", folder / "driver.mp4", output=folder / "out.mp4", **options), components
+    )
 
 
 # --- killed and full -----------------------------------------------------------------------------------------------

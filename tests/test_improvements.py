@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.components import Parts, default_parts
+from core.components import Components, default_components
 from core.data.records import TrackedSequence
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.expression_optimizer import ExpressionOptimizer
@@ -38,8 +38,8 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def parts(folder) -> Parts:
-    parts = default_parts(Options(PHOTO, folder))
+def parts(folder) -> Components:
+    parts = default_components(Options(PHOTO, folder))
     source = parts.track_source(PHOTO, False)
     return replace(parts, track_source=lambda path, force: source)
 
@@ -126,7 +126,7 @@ def test_gaze_sets_the_eyes_alone(runs):
 
 
 def test_absolute_eyes_are_steadied_and_not_turned_elsewhere(folder, parts):
-    absolute = default_parts(Options(PHOTO, folder, motion="absolute"))
+    absolute = default_components(Options(PHOTO, folder, motion="absolute"))
     parts = replace(absolute, track_source=parts.track_source)
     options = Options(PHOTO, folder, quiet=True, motion="absolute")
     off, on = (Pipeline(o, parts) for o in (options, replace(options, gaze_correct=True)))

@@ -222,6 +222,6 @@ def test_the_built_in_avatar_plays_codes_through_the_map(tmp_path, monkeypatch):
     pipeline = Pipeline(options)
     motion = pipeline.motion
     assert motion.head == "open"
-    moved = [pipeline.parts.head.evaluate(frame) for frame in motion]
+    moved = [pipeline.components.head.evaluate(frame) for frame in motion]
     assert np.ptp(moved, axis=0).max() > 0.01  # the face does something
     assert next(pipeline.frames()).image.std() > 20

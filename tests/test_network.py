@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from core.components import Parts
+from core.components import Components
 from core.data.records import IMAGE_SIZE, TrackedSource
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
@@ -524,9 +524,9 @@ def test_single_pictures_of_upstream_are_drawn_each_by_its_own_codes(network, he
     photo, output = tmp_path / "photo.png", tmp_path / "out.png"
     Image.fromarray(source.shown()[0]).save(photo)
     model = PublishedAvatar(network, head)
-    parts = Parts(lambda path, force: source, None, None, MotionTransfer().run, head, model)
+    components = Components(lambda path, force: source, None, None, MotionTransfer().run, head, model)
     options = Options(photo, tmp_path, output=output, layout="result", temporal_smooth=True, no_watermark=True)
-    animate(options, parts)
+    animate(options, components)
     sheet = np.asarray(Image.open(output))
     assert sheet.shape == (IMAGE_SIZE, 2 * IMAGE_SIZE, 3)
     for column, key in enumerate(("001_7", "002_14")):

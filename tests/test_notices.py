@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.components import default_parts
+from core.components import default_components
 from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
 from core.data.records import TrackedSequence
@@ -186,7 +186,7 @@ def folders(tmp_path_factory) -> dict[int, Path]:
 @pytest.fixture(scope="module")
 def compute(folders):
     """The motion and the last picture of a run, each run made once and the avatar built once for each pose."""
-    made = {motion: default_parts(Options(motion=motion)) for motion in ("auto", "absolute")}
+    made = {motion: default_components(Options(motion=motion)) for motion in ("auto", "absolute")}
     source, model = made["auto"].track_source(PHOTO, False), made["auto"].model
     encode = model.encode
     avatars, results = {}, {}

@@ -150,7 +150,7 @@ class TestPipeline:
     """With stand-ins for tracker and avatar: what is shown, what is said and what is written."""
 
     @pytest.fixture
-    def parts(self):
+    def components(self):
         def tracked(folder, force, advance):
             shown = np.arange(1, len(folder))  # the first one has no face
             stills = [sequence([Fraction(0)], Fraction(25)) for _ in shown]
@@ -158,10 +158,10 @@ class TestPipeline:
 
         return fakes(track_folder=tracked, crop=lambda image, square: np.resize(image, (512, 512, 3)))
 
-    def test_a_sheet(self, tmp_path, parts, capsys):
+    def test_a_sheet(self, tmp_path, components, capsys):
         images = {f"p{i}_{10 * i}": np.full((512, 512, 3), 20 * i, np.uint8) for i in range(8)}
         options = Options(PORTRAIT, put(tmp_path / "d", **images), output=tmp_path / "out.png", no_watermark=True)
-        report = animate(options, parts)
+        report = animate(options, components)
         assert report.stills
         assert str(report).startswith(f"{tmp_path / 'out.png'}: 7 pictures, ")
         said = capsys.readouterr().err
@@ -169,7 +169,7 @@ class TestPipeline:
         assert "no face in 1 of 8 pictures of the driver: left out" in said
         assert "cut" not in said
         sheet = np.asarray(Image.open(options.output))
-        photo = parts.track_source(PORTRAIT, False).shown()[0]
+        photo = components.track_source(PORTRAIT, False).shown()[0]
         assert sheet.shape == (2 * 512, 512 + 5 * 1024, 3)
         for i in range(10):
             row, column = divmod(i, 5)
@@ -182,29 +182,29 @@ class TestPipeline:
             else:
                 assert not pair.any()
 
-    def test_results_alone(self, tmp_path, parts):
+    def test_results_alone(self, tmp_path, components):
         folder = put(tmp_path / "d", a=BLANK, b=BLANK, c=BLANK)
-        animate(Options(PORTRAIT, folder, output=tmp_path / "out.jpg", layout="result"), parts)
+        animate(Options(PORTRAIT, folder, output=tmp_path / "out.jpg", layout="result"), components)
         assert Image.open(tmp_path / "out.jpg").size == (2 * 512, 512)
 
-    def test_variants_of_every_picture_are_below_one_another(self, tmp_path, parts):
+    def test_variants_of_every_picture_are_below_one_another(self, tmp_path, components):
         folder = put(tmp_path / "d", a=BLANK, b=BLANK, c=BLANK)
-        run = Variants(Options(PORTRAIT, folder, output=tmp_path / "out.jpg", variants=True), parts)
+        run = Variants(Options(PORTRAIT, folder, output=tmp_path / "out.jpg", variants=True), components)
         width, height = run.size
         assert run._sheet(3).image.shape == (3 * height, width, 3)
 
-    def test_names_of_results(self, tmp_path, parts, monkeypatch):
+    def test_names_of_results(self, tmp_path, components, monkeypatch):
         monkeypatch.chdir(tmp_path)
         stills, clip = put(tmp_path / "stills", a=BLANK, b=BLANK), put(tmp_path / "clip", a_1=BLANK, a_2=BLANK)
         for folder, ending in ((stills, "jpg"), (clip, "mp4")):
-            output = Pipeline(Options(PORTRAIT, folder), parts).output
+            output = Pipeline(Options(PORTRAIT, folder), components).output
             assert output == Path(f"render_results/lifted/{folder.name}_1.{ending}")
 
-    def test_a_folder_for_flame_is_tracked_from_its_pictures(self, tmp_path, parts, capsys):
+    def test_a_folder_for_flame_is_tracked_from_its_pictures(self, tmp_path, components, capsys):
         records = {key: a_record() for key in ("a_1", "b_2", "c_3", "d_4")}
         folder = stored(tmp_path / "d", {key: encoded(BLANK) for key in ("a_1", "b_2", "d_4", "e_5")})
         (folder / "optim.pkl").write_bytes(pickle.dumps(records))
-        run = Pipeline(Options(PORTRAIT, folder, output=tmp_path / "out.jpg"), parts)
+        run = Pipeline(Options(PORTRAIT, folder, output=tmp_path / "out.jpg"), components)
         assert run.inputs.stills
         assert len(run.driver.track) == 2  # of three that have pictures, the first of which the tracker leaves out
         assert run.driver.frames.keys == ("a_1", "b_2", "d_4")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core.components import Parts
+from core.components import Components
 from core.data.image import read_image, write_image
 from core.data.records import HELD, INTERPOLATED, SEEN, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader, VideoWriter
@@ -102,8 +102,8 @@ class FlatAvatar:
         return torch.full((3, 512, 512), avatar + float(transform_matrix[0, 2]))
 
 
-def fakes(**changes) -> Parts:
-    usual = Parts(track_source, track_driver, crop, lambda source, driver: driver, PyramidHead(), FlatAvatar())
+def fakes(**changes) -> Components:
+    usual = Components(track_source, track_driver, crop, lambda source, driver: driver, PyramidHead(), FlatAvatar())
     return replace(usual, **changes)
 
 
@@ -129,9 +129,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "tracked"
 
 
-def run(photo: Path, driver: Path, parts: Parts | None = None, **options):
+def run(photo: Path, driver: Path, components: Components | None = None, **options):
     options = {"output": photo.parent / "out.mp4", "quiet": True, **options}
-    return animate(Options(photo, driver, **options), parts or fakes())
+    return animate(Options(photo, driver, **options), components or fakes())
 
 
 def pictures(path: Path) -> list[np.ndarray]:

@@ -24,7 +24,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from core import pipeline
-from core.components import Avatar, Parts, default_parts
+from core.components import Avatar, Components, default_components
 from core.data.image import read_image, write_image
 from core.data.records import TrackedSource
 from core.data.video import VideoReader, VideoWriter
@@ -137,8 +137,8 @@ def loaded():
     photos: dict[bytes, TrackedSource] = {}
     avatars: dict[bytes, object] = {}
 
-    def parts(options: Options, name: str = "lifted") -> Parts:
-        usual = default_parts(options, name)
+    def parts(options: Options, name: str = "lifted") -> Components:
+        usual = default_components(options, name)
 
         def track_source(photo: Path, force: bool) -> TrackedSource:
             content = photo.read_bytes()
@@ -154,7 +154,7 @@ def loaded():
 @pytest.fixture
 def run(here, loaded, monkeypatch):
     """Run a command line in this process; its exit code, what it said, the file it made."""
-    monkeypatch.setattr(pipeline, "default_parts", loaded)
+    monkeypatch.setattr(pipeline, "default_components", loaded)
 
     def call(arguments: list[str]) -> SimpleNamespace:
         out, err = io.StringIO(), io.StringIO()

@@ -130,9 +130,9 @@ class TestOrbit:
         from core.models.LiftedAvatar.models import LiftedAvatar
 
         run = Pipeline(Options(PORTRAIT, tracked(tmp_path / "driver", 3), orbit=20, quiet=True))
-        frame, model, avatar = run.motion[1], run.parts.model, run.avatar
+        frame, model, avatar = run.motion[1], run.components.model, run.avatar
         assert isinstance(model, LiftedAvatar)
-        vertices = run.parts.head.evaluate(frame)
+        vertices = run.components.head.evaluate(frame)
         moved = replace(avatar, anchor=seen_from(avatar.anchor, frame.view).astype(np.float64))
         same = model.move(moved, vertices, seen_from(frame.transform_matrix, frame.view))
         viewed = to_camera(model.move(avatar, vertices, frame.transform_matrix), frame.view)

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from core.components import default_parts
+from core.components import default_components
 from core.data.image import read_image
 from core.data.records import IMAGE_SIZE, TrackedSequence
 from core.data.video import VideoReader
@@ -38,7 +38,7 @@ def tiles(sheet: np.ndarray) -> list[np.ndarray]:
 
 def test_each_tile_is_the_run_with_that_flag(driver):
     options = Options(PHOTO, driver, quiet=True)
-    parts = default_parts(options)
+    components = default_components(options)
     encoded, tracked = [], []
 
     class Counted:
@@ -46,23 +46,23 @@ def test_each_tile_is_the_run_with_that_flag(driver):
 
         def encode(self, source, anchor=None):
             encoded.append(anchor)
-            return parts.model.encode(source, anchor)
+            return components.model.encode(source, anchor)
 
         def __getattr__(self, name):
-            return getattr(parts.model, name)
+            return getattr(components.model, name)
 
     def track_source(photo, force):
         tracked.append(photo)
-        return parts.track_source(photo, force)
+        return components.track_source(photo, force)
 
-    together = Variants(options, replace(parts, model=Counted(), track_source=track_source))
+    together = Variants(options, replace(components, model=Counted(), track_source=track_source))
     sheets = [tiles(frame.image.copy()) for frame in islice(together.frames(), COMPARED)]
     assert len(tracked) == 1
     assert len(encoded) <= 2  # smoothed or not: nothing else moves the place that the shoulders belong to
     photo = together.source.shown()[0]
     alone = {"off": {}, **{name: {name: True} for name in FLAGS}}
     shown = [
-        list(islice(Pipeline(replace(options, **changes), parts).frames(), COMPARED)) for changes in alone.values()
+        list(islice(Pipeline(replace(options, **changes), components).frames(), COMPARED)) for changes in alone.values()
     ]
     for index, sheet in enumerate(sheets):
         assert np.array_equal(sheet[0], photo)

@@ -1,6 +1,7 @@
 """Builds `open_head.npz`: a head in FLAME's file layout over the tracker's mesh, with no licence to accept.
 
     python -m tools.build_open_head --data ../shared/data
+    python -m tools.build_open_head --data ../shared/data --exclude obama --out build/open_head-obama.npz
 
 What goes in are the tracker's points on faces of real people; what comes out holds only statistics of them: a mean
 face, how faces differ (shape) and how they move (expression). Where the data run out, smooth harmonics of the mesh
@@ -13,6 +14,8 @@ similarity fitted to points that expressions hardly move.
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +23,11 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spl
 from scipy.spatial import Delaunay
 
+from core.errors import UserError
+from core.libs.flame_model import OPEN_HEAD
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import fit_similarity
 
-ASSET = Path(__file__).with_name("open_head.npz")
 N_SHAPE, N_EXPRESSION = 300, 100
 SCALE = 5.0  # head units per metre, FLAME's
 FACE_WIDTH = 0.14  # metres between points 234 and 454
@@ -35,23 +39,45 @@ def main() -> None:
     """Track the data, compute the statistics, write the asset."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with drivers/*.mp4 and vfhq_demo/img_lmdb")
-    parser.add_argument("--out", type=Path, default=ASSET)
+    parser.add_argument("--out", type=Path, default=OPEN_HEAD, help="default: the file that comes with the program")
+    about = "a clip of drivers/ to do without, as `obama`, so that it can be tested on; may be given more than once"
+    parser.add_argument("--exclude", action="append", default=[], metavar="CLIP", help=about)
     arguments = parser.parse_args()
+    if arguments.exclude and arguments.out == OPEN_HEAD:
+        parser.error("--exclude makes a head for a test: say with --out where it goes")
 
-    identities, clips = observe(arguments.data)
+    identities, clips = observe(arguments.data, arguments.exclude)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     head = build(identities, clips)
     np.savez_compressed(arguments.out, **head)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 2**20:.2f} MiB, {len(head['v_template'])} vertices")
 
 
-def observe(data: Path) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Upright points of single pictures (N, 478, 3) and of clips [(T, 478, 3)]."""
+def clips_of(data: Path, exclude: Sequence[str] = ()) -> list[Path]:
+    """The clips that a head is made of: all of drivers/ but those excluded by name.
+
+    Raises:
+        UserError: an excluded one is not there, or none is left.
+    """
+    found = sorted((data / "drivers").glob("*.mp4"))
+    unknown = sorted(set(exclude) - {path.stem for path in found})
+    if unknown:
+        raise UserError(f"--exclude {unknown[0]}: no such clip in {data / 'drivers'}")
+    kept = [path for path in found if path.stem not in exclude]
+    if not kept:
+        raise UserError(f"{data / 'drivers'}: no clip is left to make a head of")
+    return kept
+
+
+def observe(data: Path, exclude: Sequence[str] = ()) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Upright points of single pictures (N, 478, 3) and of clips [(T, 478, 3)], without those excluded by name."""
     import cv2
     import lmdb
 
     from core.data.video import VideoReader
     from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 
+    paths = clips_of(data, exclude)
     tracker = MediaPipeTracker()
     singles = []
     with lmdb.open(str(data / "vfhq_demo/img_lmdb"), readonly=True, lock=False) as env, env.begin() as transaction:
@@ -60,7 +86,7 @@ def observe(data: Path) -> tuple[np.ndarray, list[np.ndarray]]:
             if found is not None:
                 singles.append(found.points)
     clips = []
-    for path in sorted((data / "drivers").glob("*.mp4")):
+    for path in paths:
         with VideoReader(path) as reader:
             tracker.reset()
             points = [found.points for frame in reader if (found := tracker.follow(frame.image)) is not None]
@@ -451,4 +477,7 @@ def _shape_basis(differences: np.ndarray, laplacian: sp.csr_matrix, mirror: np.n
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -56,7 +56,7 @@ def ablate(
         variants: the standard ones by default; any others with `off` among them do as well.
         stride, frames: see `Setting`. arguments: options of the command line for every variant.
         workers: processes side by side. seed: of the bootstrap. quiet: without a progress bar.
-        opener: gives the bench of a setting, to measure with another tracker or other parts.
+        opener: gives the bench of a setting, to measure with another tracker or other components.
     Returns:
         The comparisons, as they stand in table.csv.
     """

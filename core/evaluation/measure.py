@@ -11,12 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from core.components import Parts
+from core.components import Components
 from core.data.loader_track import DriverData
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource, save_arrays
 from core.errors import UserError
 from core.evaluation import metrics
-from core.evaluation.setting import Setting, first_frames, head_file, usual_parts
+from core.evaluation.setting import Setting, first_frames, head_file, usual_components
 from core.evaluation.timing import Clock, Video, peak_memory, reset_peak_memory
 from core.evaluation.track_truth import TrackTruth
 from core.evaluation.tracking_noise import add_tracking_noise
@@ -43,7 +43,7 @@ class Bench:
 
     Args:
         setting: what is measured. tracker: finds the faces in the results.
-        make_parts: the parts of a pipeline for options.
+        make_components: the components of a pipeline for options.
         crop_source: the photo of self-reenactment in a given crop, with FLAME's file where the avatar has that head.
     """
 
@@ -51,17 +51,17 @@ class Bench:
         self,
         setting: Setting,
         tracker: FaceTracker,
-        make_parts: Callable[[Options], Parts] = usual_parts,
+        make_components: Callable[[Options], Components] = usual_components,
         crop_source: Callable[[Path, np.ndarray, FaceTracker, Path | None], TrackedSource] = source_in_crop,
     ) -> None:
-        self.setting, self._tracker, self._make_parts = setting, tracker, make_parts
+        self.setting, self._tracker, self._make_components = setting, tracker, make_components
         pair = setting.pair
         self.photo = pair.source or lossless_first_frame(pair.driver)
         self._options = setting.options(self.photo)
-        self._parts = parts = make_parts(self._options)
+        self._components = components = make_components(self._options)
         self._inputs = find_inputs(self._options)
         recorded = None if self._inputs.tracked is None else self._inputs.tracked.track
-        track = self._track(parts, recorded)
+        track = self._track(components, recorded)
         self._length = min(len(track), setting.frames or len(track))
         if self._length < 3:
             raise UserError(f"{pair.driver}: the ablation needs at least three frames, there are {self._length}")
@@ -69,7 +69,7 @@ class Bench:
         if pair.same_person:
             self.source = crop_source(self.photo, track.crops[0], tracker, head_file(self._options, track.head))
         else:
-            self.source = parts.track_source(self.photo, False)
+            self.source = components.track_source(self.photo, False)
         self.track = self.clean if setting.noise is None else self._noisy(setting.noise)
         if recorded is None:
             self.truth = Truth(pair.driver, track, range(self._length), tracker)
@@ -86,23 +86,23 @@ class Bench:
     def pipeline(self, variant: Variant) -> Pipeline:
         """The pipeline of a variant, on the shared track and photo."""
         options = variant.applied(self._options)
-        same_parts = set(variant.changes) <= set(IMPROVEMENTS)  # loading the network takes long
-        parts = replace(
-            self._parts if same_parts else self._make_parts(options),
+        same_components = set(variant.changes) <= set(IMPROVEMENTS)  # loading the network takes long
+        components = replace(
+            self._components if same_components else self._make_components(options),
             track_source=lambda path, force: self.source,
         )
         tracked = DriverData(self._inputs.driver, self._inputs.kind, self.track)
-        return Pipeline(options, parts, inputs=replace(self._inputs, tracked=tracked))
+        return Pipeline(options, components, inputs=replace(self._inputs, tracked=tracked))
 
-    def _track(self, parts: Parts, recorded: TrackedSequence | None) -> TrackedSequence:
+    def _track(self, components: Components, recorded: TrackedSequence | None) -> TrackedSequence:
         """The driver's track in the codes of the head that is rendered."""
         if recorded is None:
-            return parts.track_driver(self.setting.pair.driver, False, lambda done, total: None)
-        return recorded if parts.to_flame is None else parts.to_flame(recorded)
+            return components.track_driver(self.setting.pair.driver, False, lambda done, total: None)
+        return recorded if components.to_flame is None else components.to_flame(recorded)
 
     def _noisy(self, seed: int) -> TrackedSequence:
         """The track with noise, which is made in the open head's codes whatever head is rendered."""
-        if self._parts.to_flame is None:
+        if self._components.to_flame is None:
             return add_tracking_noise(self.clean, seed)
         from core.libs.tracker.cache import TrackCache
         from core.libs.tracker.track import track_driver
@@ -111,7 +111,7 @@ class Bench:
             opened = self._inputs.tracked.track
         else:
             opened = track_driver(self.setting.pair.driver, cache=TrackCache())
-        return self._parts.to_flame(add_tracking_noise(first_frames(opened, self._length), seed))
+        return self._components.to_flame(add_tracking_noise(first_frames(opened, self._length), seed))
 
     def run(self, variant: Variant, folder: Path, advance: Advance = lambda frames: None) -> None:
         """Render and measure a variant; leaves its columns, the frames of the sheet and, of off and all, a video."""

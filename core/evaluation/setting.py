@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.components import Parts, default_parts
+from core.components import Components, default_components
 from core.data.records import TrackedSequence
 from core.evaluation.variants import Pair
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options, load_options
@@ -43,9 +43,9 @@ class Setting:
         return load_options([*given, *motion, *self.arguments])
 
 
-def usual_parts(options: Options) -> Parts:
-    """The parts of the avatar that the options lead to."""
-    return default_parts(options, choose_model(options)[0])
+def usual_components(options: Options) -> Components:
+    """The components of the avatar that the options lead to."""
+    return default_components(options, choose_model(options)[0])
 
 
 def head_file(options: Options, head: str) -> Path | None:

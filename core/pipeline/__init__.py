@@ -10,7 +10,7 @@ for frame in Pipeline(Options("me.jpg", "clip.mp4")).frames():
 
 from __future__ import annotations
 
-from core.components import Parts
+from core.components import Components
 from core.options import Options
 from core.pipeline.run import Pipeline, RenderedFrame, Report, to_image
 from core.pipeline.variants import Variants
@@ -19,9 +19,9 @@ from core.runtime.memory import give_back_memory
 __all__ = ["Pipeline", "RenderedFrame", "Report", "Variants", "animate", "to_image"]
 
 
-def animate(options: Options, parts: Parts | None = None) -> Report:
+def animate(options: Options, components: Components | None = None) -> Report:
     """Do a whole run and write its file. Raises UserError where something given is wrong; no file is left then."""
     try:
-        return (Variants if options.variants else Pipeline)(options, parts).run()
+        return (Variants if options.variants else Pipeline)(options, components).run()
     finally:
         give_back_memory()

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.components import Parts, default_parts
-from core.libs.flame_model import Head
+from core.components import Components, default_components
 from core.data.image import write_image
 from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
@@ -37,6 +36,8 @@ from core.runtime.threads import WriteBehind, read_ahead
 
 if TYPE_CHECKING:
     import torch
+
+    from core.libs.flame_model import Head
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ class Report:
     def __str__(self) -> str:
         beside = ("render", "write")
         stages = [f"{name} {value:.1f}" for name, value in self.seconds.items() if name not in beside]
-        parts = " and ".join(f"{name} {self.seconds.get(name, 0):.1f}" for name in beside)
+        shares = " and ".join(f"{name} {self.seconds.get(name, 0):.1f}" for name in beside)
         speed = self.frames / max(self.seconds.get("video", 0), 1e-9)
         what = "1 frame" if self.frames == 1 else f"{self.frames} frames, {float(self.fps):.5g} fps"
         if self.stills:
             what = f"{self.frames} picture{'s' * (self.frames != 1)}"
         return (
             f"{self.output}: {what}, made at {speed:.1f} fps; seconds: {self.total:.1f} in all, {', '.join(stages)} "
-            f"({parts} side by side)"
+            f"({shares} side by side)"
         )
 
 
@@ -89,20 +90,20 @@ class Pipeline:
     given and has no effect is said.
 
     Args:
-        options, parts, progress: the usual ones where they are left out.
+        options, components, progress: the usual ones where they are left out.
         inputs: photo and driver where they are known; what they hold tracked is not tracked again.
     """
 
     def __init__(
         self,
         options: Options,
-        parts: Parts | None = None,
+        components: Components | None = None,
         progress: Progress | None = None,
         inputs: Inputs | None = None,
     ) -> None:
         self.options = options
         self.progress = progress or Progress(options.quiet)
-        self._given_parts = parts
+        self._given_components = components
         self.inputs = inputs or find_inputs(options)
         self.model_name, self.model_reason = choose_model(options)
         self.output = find_output(options, self.inputs, self.model_name)
@@ -111,24 +112,24 @@ class Pipeline:
             self.progress.say(line)
 
     @cached_property
-    def parts(self) -> Parts:
+    def components(self) -> Components:
         """The models, loaded when they are first needed."""
-        if self._given_parts is not None:
-            return self._given_parts
+        if self._given_components is not None:
+            return self._given_components
         with self.progress.stage("load", "loading the models"):
-            return default_parts(self.options, self.model_name)
+            return default_components(self.options, self.model_name)
 
     @cached_property
     def source(self) -> TrackedSource:
         """The photo, tracked."""
-        parts = self.parts
+        components = self.components
         with self.progress.stage("track source", "tracking the photo"):
-            return parts.track_source(self.inputs.photo, self.options.force_retrack)
+            return components.track_source(self.inputs.photo, self.options.force_retrack)
 
     @cached_property
     def driver(self) -> DriverData:
         """The driver, tracked, as it is."""
-        inputs, parts = self.inputs, self.parts
+        inputs, components = self.inputs, self.components
         if inputs.tracked is None and inputs.frames is not None:
             self.progress.say(f"{inputs.driver}: the motion is tracked from its {len(inputs.frames)} pictures")
             driver = self._track_pictures(inputs.frames)
@@ -136,7 +137,7 @@ class Pipeline:
             driver = inputs.tracked
         else:
             with self.progress.stage("track driver", "tracking the driver") as advance:
-                track = parts.track_driver(inputs.driver, self.options.force_retrack, advance)
+                track = components.track_driver(inputs.driver, self.options.force_retrack, advance)
                 driver = DriverData(inputs.driver, inputs.kind, track)
         driver = self._for_the_head(driver)
         if driver.track.lost:
@@ -152,7 +153,7 @@ class Pipeline:
     def _track_pictures(self, frames: PictureFolder) -> DriverData:
         """A driver from the pictures of a folder."""
         with self.progress.stage("track driver", "tracking the driver") as advance:
-            track, shown = self.parts.track_folder(frames, self.options.force_retrack, advance)
+            track, shown = self.components.track_folder(frames, self.options.force_retrack, advance)
         if len(shown) < len(frames):
             left_out = len(frames) - len(shown)
             self.progress.say(f"no face in {left_out} of {len(frames)} pictures of the driver: left out")
@@ -160,20 +161,20 @@ class Pipeline:
 
     def _for_the_head(self, driver: DriverData) -> DriverData:
         """The driver in the codes of the head that is rendered."""
-        track, wanted = driver.track, self.parts.head.kind
+        track, wanted = driver.track, self.components.head.kind
         if track.head == wanted:
             return driver
-        if track.head == "open" and self.parts.to_flame is not None:
+        if track.head == "open" and self.components.to_flame is not None:
             from core.libs.retargeting.shots import by_groups, by_number
 
             self.progress.say(f"{driver.path} was tracked for the open head: FLAME is fitted to its points")
-            return replace(driver, track=by_groups(self.parts.to_flame, by_number(track), track))
-        frames = PictureFolder.find(driver.path, driver.keys) if driver.keys and self.parts.track_folder else None
+            return replace(driver, track=by_groups(self.components.to_flame, by_number(track), track))
+        frames = PictureFolder.find(driver.path, driver.keys) if driver.keys and self.components.track_folder else None
         if frames is not None:
             self.progress.say(f"{driver.path} was tracked for FLAME: its {len(frames)} pictures are tracked instead")
             return self._track_pictures(frames)
-        if track.head == "flame" and self.parts.to_open is not None:
-            converted = self.parts.to_open(track, driver.path)
+        if track.head == "flame" and self.components.to_open is not None:
+            converted = self.components.to_open(track, driver.path)
             self.progress.say(f"{driver.path} holds codes of FLAME: they are carried over to the open head")
             return replace(driver, track=converted)
         raise UserError(
@@ -185,7 +186,7 @@ class Pipeline:
     def motion(self) -> TrackedSequence:
         """The parameters that are rendered: the driver's motion on the photo's person, frame after frame."""
         source, track = self.source.frame, self.driver.track
-        _check_residual(self.inputs.driver, track, self.parts.head)
+        _check_residual(self.inputs.driver, track, self.components.head)
         from core.libs.retargeting.shots import by_groups, resting_groups, with_shots  # it loads scipy
 
         if self.driver.kind != "motion":  # a program's codes are of nobody who could be cut away from
@@ -195,7 +196,7 @@ class Pipeline:
             what = "1 cut" if cuts == 1 else f"{cuts} cuts"
             self.progress.say(f"{what} in the driver: every shot is smoothed, and its motion counted, on its own")
         track = self.improvements.smooth(track)
-        motion = by_groups(lambda theirs: self.parts.transfer(source, theirs), resting_groups(track), track)
+        motion = by_groups(lambda theirs: self.components.transfer(source, theirs), resting_groups(track), track)
         options = self.options
         if options.take != "all":
             from core.libs.retargeting.take import take_part
@@ -206,8 +207,8 @@ class Pipeline:
 
             # A still is seen from the side, as one picture is.
             each = [np.array([i]) for i in range(len(motion))] if track.stills else [np.arange(len(motion))]
-            motion = by_groups(lambda own: orbit(source, own, self.parts.head, options.orbit), each, motion)
-        motion = self.improvements.retarget(source, track, motion, self.parts.head)
+            motion = by_groups(lambda own: orbit(source, own, self.components.head, options.orbit), each, motion)
+        motion = self.improvements.retarget(source, track, motion, self.components.head)
         if options.mouth == "plain":
             motion = replace(motion, mouth_interior=None)
         return replace(motion, residual=source.residual)
@@ -216,14 +217,14 @@ class Pipeline:
     def avatar(self) -> Any:
         """The photo as something that can be moved."""
         with self.progress.stage("compile", "preparing the renderer (slow only the first time)"):
-            self.parts.model.warm_up()
+            self.components.model.warm_up()
             self.improvements.warm_up()
         with self.progress.stage("encode avatar", "building the avatar"):
             from core.libs.retargeting.motion_transfer import resting_transform  # it loads torch
 
             source = self.source
-            self.improvements.show(source, self.parts.head)
-            return self.parts.model.encode(source, resting_transform(source.frame, self.motion))
+            self.improvements.show(source, self.components.head)
+            return self.components.model.encode(source, resting_transform(source.frame, self.motion))
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
         """The picture (3, 512, 512) in 0..1 of one frame of the motion, in the host's memory."""
@@ -238,7 +239,7 @@ class Pipeline:
         from core.libs.geometry import seen_from
         from core.runtime.device import on_host  # it loads torch
 
-        model, head, improvements, avatar = self.parts.model, self.parts.head, self.improvements, self.avatar
+        model, head, improvements, avatar = self.components.model, self.components.head, self.improvements, self.avatar
         shown: deque[np.ndarray | None] = deque()
 
         def begin() -> Iterator[torch.Tensor]:
@@ -370,8 +371,8 @@ class Pipeline:
 
     def _driver_pictures(self) -> Iterator[np.ndarray]:
         """What the driver's panel shows: its own pictures, the last one again should they end early, or its mesh."""
-        track, head = self.driver.track, self.parts.head
-        pictures = self.driver.pictures(self.parts.crop)
+        track, head = self.driver.track, self.components.head
+        pictures = self.driver.pictures(self.components.crop)
         if pictures is None:
             from core.output.mesh_panel import MeshPanel  # it loads torch, which a run that is refused does without
 

@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from core.components import Avatar, Parts
+from core.components import Avatar, Components
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.improvements import Improvements
 from core.options import FLOW, IMPROVEMENTS, Options
@@ -42,21 +42,25 @@ class Variants(Pipeline):
     The settings of the improvements (`smooth_strength`, ...) hold for all variants; `layout` has no effect.
     """
 
-    def __init__(self, options: Options, parts: Parts | None = None, progress: Progress | None = None) -> None:
-        super().__init__(options if options.variants else replace(options, variants=True), parts, progress)
+    def __init__(
+        self, options: Options, components: Components | None = None, progress: Progress | None = None
+    ) -> None:
+        super().__init__(options if options.variants else replace(options, variants=True), components, progress)
         self.improvements = Improvements(replace(self.options, **_improved()))
 
     @cached_property
     def runs(self) -> dict[str, Pipeline]:
         """The pipeline of each variant by its label, on the same photo, driver and models."""
         source = self.source
-        parts = replace(self.parts, track_source=lambda path, force: source, model=_Shared(self.parts.model))
+        components = replace(
+            self.components, track_source=lambda path, force: source, model=_Shared(self.components.model)
+        )
         inputs = replace(self.inputs, tracked=self.driver)
         variants = {OFF: _improved()}
         variants |= {f"--{name.replace('_', '-')}": _improved(name) for name in FLOW}
         variants[ALL] = _improved(*IMPROVEMENTS)
         return {
-            label: Pipeline(replace(self.options, variants=False, **changes), parts, Progress(quiet=True), inputs)
+            label: Pipeline(replace(self.options, variants=False, **changes), components, Progress(quiet=True), inputs)
             for label, changes in variants.items()
         }
 
@@ -99,7 +103,7 @@ class Variants(Pipeline):
             for run in self.runs.values():
                 _ = run.motion
         with self.progress.stage("compile", "preparing the renderer (slow only the first time)"):
-            self.parts.model.warm_up()
+            self.components.model.warm_up()
         with self.progress.stage("encode avatar", "building the avatar"):
             for run in self.runs.values():
                 _ = run.avatar

@@ -158,9 +158,7 @@ def _displacements(head: FLAMEModel) -> np.ndarray:  # (103, V, 3)
     return out
 
 
-def _correspondence(
-    flame: FLAMEModel, head: OpenHead
-) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _correspondence(flame: FLAMEModel, head: OpenHead) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Similarity from FLAME to the open head, and vertices of FLAME's and shares (468, 4) that make each point."""
     marks = flame.embedding.place(flame.template.numpy().astype(np.float64))[:68]
     goals = head.template.numpy()[list(LANDMARKS_68)].astype(np.float64)

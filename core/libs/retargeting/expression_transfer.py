@@ -8,7 +8,7 @@ codes are changed by as little as brings the openings there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np

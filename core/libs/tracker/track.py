@@ -153,8 +153,8 @@ def track_driver(
 ) -> TrackedSequence:
     """The motion of the face in a video or picture, in codes of the open head, or of FLAME where `head` is its file.
 
-    A folder that holds numbers is read as it is. `open_head`: the built-in one where it is left out. UserError where no frame has a face. `progress` is called with the
-    frames done and their number where that is known.
+    A folder that holds numbers is read as it is. UserError where no frame has a face. `progress` is called with the
+    frames done and their number where that is known. `open_head`: the built-in one where it is left out.
     """
     kind = kind_of(path)
     if kind == "folder":
@@ -224,7 +224,11 @@ def track_footage(
         for part in chunks(len(points)):
             points[part] = to_crop(points[part], crops[part])
         # Whatever head the codes are to be of: the picture mends the points on the open one, which has all of them.
-        sequence, transform, seen_again = sequence_from_points(points, times, fps, status, crops, fitter=fitter), None, {}
+        sequence, transform, seen_again = (
+            sequence_from_points(points, times, fps, status, crops, fitter=fitter),
+            None,
+            {},
+        )
         sequence = replace(sequence, shots=shots)
         if len(sequence) > 1:
             transform, seen_again = _look_again(footage, name, tracker, sequence, points, open_head, progress)
