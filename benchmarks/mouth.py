@@ -33,10 +33,11 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, command, find_clips
 from benchmarks._performance import lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import BUILD
-from core.components import Head, Parts, default_parts
+from core.components import Components, default_components
 from core.data.image import write_image
 from core.data.records import SEEN, TrackedFrame
 from core.data.video import VideoReader
+from core.libs.flame_model import Head
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.retargeting.motion_transfer import neutral_frame
@@ -88,12 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     clips = find_clips(args.clips, args.data, CLIPS)
     photos = args.sources if args.sources is not None else [args.data / f"sources/{name}.jpg" for name in PHOTOS]
     photos = [path for path in photos if path.is_file()]
-    tracker, parts, results, rows = MediaPipeTracker(), {}, {}, []
+    tracker, components, results, rows = MediaPipeTracker(), {}, {}, []
     for clip in clips:
         drivers: dict[int, Look] = {}
         for photo in (None, *photos):
             for mouth in args.mouths or (None,):
-                run = _pipeline(clip, photo, mouth, rest, parts, tracker)
+                run = _pipeline(clip, photo, mouth, rest, components, tracker)
                 if not drivers:
                     drivers = _drivers(run, clip, args.frames)
                     rows.append((f"{clip.stem}: the driver", [look.tile for look in drivers.values()]))
@@ -128,7 +129,7 @@ def _pipeline(
     photo: Path | None,
     mouth: str | None,
     rest: Sequence[str],
-    parts: dict[str, Parts],
+    components: dict[str, Components],
     tracker: MediaPipeTracker,
 ) -> Pipeline:
     """The run of a photo, or of the clip's own resting frame, by a clip."""
@@ -145,8 +146,8 @@ def _pipeline(
     ]
     given += ["--motion", motion, *(["--mouth", mouth] if mouth else []), *rest]
     options = load_options(given)
-    parts[motion] = parts.get(motion) or default_parts(options)
-    run = Pipeline(options, parts[motion])
+    components[motion] = components.get(motion) or default_components(options)
+    run = Pipeline(options, components[motion])
     if photo is None:
         track = run.driver.track
         frame = neutral_frame(track)
@@ -159,7 +160,7 @@ def _pipeline(
 
 def _drivers(run: Pipeline, clip: Path, count: int) -> dict[int, Look]:
     """The driver's open frames that are looked at, by their number: from the narrowest to the widest."""
-    track, head = run.driver.track, run.parts.head
+    track, head = run.driver.track, run.components.head
     points = {int(i): _points(head, track[int(i)]) for i in np.flatnonzero(track.status == SEEN)}
     gaps = {i: _gap(p) for i, p in points.items()}
     ranked = [i for i, gap in gaps.items() if gap > SEEN_INTO] or [i for i, gap in gaps.items() if gap > OPEN]
@@ -171,7 +172,7 @@ def _drivers(run: Pipeline, clip: Path, count: int) -> dict[int, Look]:
 
 def _drawn(run: Pipeline, index: int) -> Look:
     frame = run.motion[index]
-    return Look(to_image(run.draw(frame)), _points(run.parts.head, frame))
+    return Look(to_image(run.draw(frame)), _points(run.components.head, frame))
 
 
 def _points(head: Head, frame: TrackedFrame) -> np.ndarray:
