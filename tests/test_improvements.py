@@ -12,7 +12,7 @@ from core.components import Components, default_components
 from core.data.records import TrackedSequence
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.expression_optimizer import ExpressionOptimizer
-from core.libs.flame_model.topology import INNER_LIPS
+from core.libs.flame_model.topology import EYE_PAIRS, INNER_LIPS
 from core.libs.gaze_corrector import GazeCorrector, steady_gaze, transfer_gaze
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.retargeting.expression_transfer import transfer_expression
@@ -152,3 +152,24 @@ def test_a_track_that_came_smoothed_keeps_its_pose(folder, parts, tmp_path):
     np.testing.assert_array_equal(on.motion.transform_matrix, off.motion.transform_matrix)
     np.testing.assert_array_equal(on.motion.eyecode, off.motion.eyecode)
     assert not np.array_equal(on.motion.expcode, off.motion.expcode)
+
+
+def test_a_frame_is_the_same_whatever_was_drawn_before(runs, parts):
+    """Detail and shut lids are put into colours that are kept from frame to frame."""
+    run = runs(DETAIL)
+    frame, avatar = run.motion[3], run.avatar
+    vertices = parts.head.evaluate(frame)
+    shut = vertices.copy()
+    for side in ("left", "right"):
+        for upper, lower in EYE_PAIRS[side]:
+            shut[upper] = shut[lower]
+
+    def drawn(shape: np.ndarray, detail: float) -> torch.Tensor:
+        return parts.model.render(avatar, shape, frame.transform_matrix, detail, frame.torso)
+
+    cases = [(vertices, 0.0), (vertices, 0.7), (shut, 0.0), (shut, 0.7), (shut, 0.2)]
+    first = [drawn(*case) for case in cases]
+    assert not any(torch.equal(a, b) for a, b in combinations(first, 2))
+    for order in ((4, 3, 2, 1, 0), (2, 0, 4, 1, 3)):
+        for k in order:
+            assert torch.equal(drawn(*cases[k]), first[k])

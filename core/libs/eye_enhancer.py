@@ -8,6 +8,7 @@ no colour fringes appear.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +25,7 @@ Array = np.ndarray | Tensor
 # Right, then left eye: points that iBUG's 68 have too, in order around the eye from corner to corner; then the iris.
 _RINGS = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
 _IRISES = (tuple(range(468, 473)), tuple(range(473, 478)))
+_RING_ROWS, _IRIS_ROWS = np.array(_RINGS), np.array(_IRISES)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SHUT, _OPEN = 0.10, 0.17  # lid distance over eye width at which an eye is left alone, and at which not
 _NARROW = (0.3, 0.5)  # eye width over the other eye's: turned out of sight, and in sight
@@ -250,8 +252,8 @@ def _photo(image: Tensor, eye: _Eye) -> _Photo | None:
 
 def _eyes(points: np.ndarray) -> tuple[_Eye | None, _Eye | None]:
     """The right and the left eye of points (478, 2); None where they are not known or too small."""
-    rings = [points[list(ring)] for ring in _RINGS]
-    widths = [float(np.linalg.norm(ring[0] - ring[3])) for ring in rings]
+    rings = [points[_RING_ROWS[side]] for side in (0, 1)]
+    widths = [math.hypot(*(ring[3] - ring[0]).tolist()) for ring in rings]
     return tuple(
         _eye(points, side, rings[side], widths[side], widths[1 - side]) if widths[side] >= _SMALLEST else None
         for side in (0, 1)
@@ -259,21 +261,23 @@ def _eyes(points: np.ndarray) -> tuple[_Eye | None, _Eye | None]:
 
 
 def _eye(points: np.ndarray, side: int, ring: np.ndarray, width: float, other: float) -> _Eye | None:
-    centre, *border = points[list(_IRISES[side])]
-    border = np.array(border)
-    if not (np.isfinite(ring).all() and np.isfinite(centre).all()):
+    # In Python's numbers: numpy takes a microsecond a call, and this is done in every frame.
+    (cx, cy), *border = points[_IRIS_ROWS[side]].tolist()
+    corners = ring.tolist()
+    if not (math.isfinite(cx + cy) and all(math.isfinite(x + y) for x, y in corners)):
         return None
     radius = _IRIS * width
-    if np.isfinite(border).all():
-        centre = (centre + border.sum(0)) / 5
-        radius = float(np.linalg.norm(border - centre, axis=1).mean())
-    along = (ring[3] - ring[0]) / width
-    down = np.array([-along[1], along[0]])
+    if all(math.isfinite(x) and math.isfinite(y) for x, y in border):
+        cx, cy = (sum(p[k] for p in border) + c for k, c in ((0, cx), (1, cy)))
+        cx, cy = cx / 5, cy / 5
+        radius = sum(math.hypot(x - cx, y - cy) for x, y in border) / 4
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3), (x4, y4), (x5, y5) = corners
+    along = (x3 - x0) / width, (y3 - y0) / width
     # Signed: lids that have gone through one another are shut.
-    opening = float((ring[[5, 4]].mean(0) - ring[[1, 2]].mean(0)) @ down)
-    seen = 1.0 if not np.isfinite(other) else _ramp(width / max(other, 1e-6), *_NARROW)
+    opening = ((y5 + y4 - y1 - y2) * along[0] - (x5 + x4 - x1 - x2) * along[1]) / 2
+    seen = 1.0 if not math.isfinite(other) else _ramp(width / max(other, 1e-6), *_NARROW)
     amount = seen * _ramp(opening / width, _SHUT, _OPEN)
-    return _Eye(ring, centre, max(radius, 1.0), width, opening, float(np.arctan2(along[1], along[0])), amount)
+    return _Eye(ring, np.array([cx, cy]), max(radius, 1.0), width, opening, math.atan2(along[1], along[0]), amount)
 
 
 def _spread(eye: _Eye) -> tuple[float, float]:
@@ -303,11 +307,14 @@ def _lids(eye: _Eye, shape: tuple[int, int]) -> np.ndarray:
 def _box(eye: _Eye, shape: tuple[int, int], grow: float = 1.0) -> tuple[int, int, int, int]:
     """x0, y0, x1, y1 of the pixels of a picture (H, W) that the mask reaches."""
     along, across = (2 * grow * s for s in _spread(eye))
-    c, s = abs(np.cos(eye.tilt)), abs(np.sin(eye.tilt))
-    half = np.array([np.hypot(along * c, across * s), np.hypot(along * s, across * c)]) + 1
-    low, high = np.floor(eye.ring.mean(0) - half).astype(int), np.ceil(eye.ring.mean(0) + half).astype(int) + 1
-    x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
-    return x0, y0, max(min(int(high[0]), shape[1]), x0), max(min(int(high[1]), shape[0]), y0)
+    c, s = math.cos(eye.tilt), math.sin(eye.tilt)
+    ends = []
+    for middle, a, b, most in zip(eye.ring.mean(0).tolist(), (c, s), (s, c), shape[::-1], strict=True):
+        half = math.hypot(along * a, across * b) + 1
+        first = max(math.floor(middle - half), 0)
+        ends.append((first, max(min(math.ceil(middle + half) + 1, most), first)))
+    (x0, x1), (y0, y1) = ends
+    return x0, y0, x1, y1
 
 
 def _shifted(eye: _Eye, x0: int, y0: int) -> _Eye:
@@ -325,4 +332,4 @@ def _points(values: Array) -> np.ndarray:
 
 
 def _ramp(value: float, low: float, high: float) -> float:
-    return float(np.clip((value - low) / (high - low), 0, 1))
+    return min(max((value - low) / (high - low), 0.0), 1.0)

@@ -82,6 +82,10 @@ class Avatar:
     irises: list[Iris] = field(repr=False)
     lids: np.ndarray  # (2,) how far the eyes are open in the photo
     shut: list[Lids] = field(repr=False)
+    varied: tuple[int, int] = (
+        0,
+        0,
+    )  # first and last + 1 of the Gaussians with detail and the lids'
 
 
 class LiftedAvatar:
@@ -193,10 +197,8 @@ class LiftedAvatar:
             ),
             outline(sheet, rim),
             closed(sheet, filling.triangles),
-            {
-                name: np.empty((n, *shape), np.float32)
-                for name, shape in (("xyz", (3,)), ("cov", (6,)), ("opacity", ()), ("colors", (photo.shape[1],)))
-            },
+            {name: np.empty((n, *shape), np.float32) for name, shape in (("xyz", (3,)), ("cov", (6,)), ("opacity", ()))}
+            | {"colors": np.concatenate([photo, filling.colors]).astype(np.float32)},
             RasterWorkspace(),
             mouth,
             irises,
@@ -209,7 +211,8 @@ class LiftedAvatar:
 
         weight = detail_weight(source.matte, np.where(kept, owner, -1), sheet)[kept]
         avatar.detail[:] = missing_detail(photo, avatar.colors, draw, weight)
-        return avatar
+        varied = np.concatenate([np.flatnonzero(avatar.detail.any(1)), *(lid.index for lid in shut)])
+        return replace(avatar, varied=(int(varied.min()), int(varied.max()) + 1) if len(varied) else (0, 0))
 
     def render(
         self,
@@ -228,14 +231,16 @@ class LiftedAvatar:
         `view` (3, 4): from the camera of transform and anchor to the one that draws; None: the same one.
         `mouth` (4,): what the driver's mouth shows between its lips, see `TrackedFrame`; None: what is usual.
         """
-        colors = avatar.colors
-        if detail:  # the splat is linear in the colours: one pass draws both
-            colors = cv2.scaleAdd(avatar.detail, float(detail), colors, dst=avatar.buffers["colors"])
+        colors, varied = avatar.colors, slice(*avatar.varied)
+        if detail and varied.stop:  # the splat is linear in the colours: one pass draws both
+            colors = avatar.buffers["colors"]
+            cv2.scaleAdd(avatar.detail[varied], float(detail), avatar.colors[varied], dst=colors[varied])
         face = unfold_chin(shut_lids(vertices[: topo.N_POINTS], avatar.lids), avatar.at_source)
         vertices = np.concatenate([face, vertices[topo.N_POINTS :]])
         if closing(avatar.shut, gaps := lid_gap(vertices)):
             if colors is avatar.colors:
-                np.copyto(colors := avatar.buffers["colors"], avatar.colors)
+                colors = avatar.buffers["colors"]
+                np.copyto(colors[varied], avatar.colors[varied])
             close_lids(colors, avatar.shut, gaps)
         points = self.move(avatar, vertices, transform_matrix, torso)
         if view is not None:

@@ -34,7 +34,7 @@ _INSIDE = 15  # pixels at half size: the window that the matte is eroded by
 _BLUR = 5  # pixels: the window of the local averages, in the band at hand
 _FADE_END = 28.0  # degrees from the source at which nothing of its detail is left
 _LUMA = (0.299, 0.587, 0.114)
-_ROOM = 3  # cells of the coarsest level around a matte, that what is far inside feels nothing of the box
+_ROOM = 2  # cells of the coarsest level around a matte, that what is far inside feels nothing of the box
 _BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
@@ -72,7 +72,11 @@ def face_mask(points: np.ndarray, size: tuple[int, int], holes: Sequence[np.ndar
             raise ValueError(f"expected finite points (N, 2), got {contour.shape}")
         return np.round(np.clip(contour, -1e5, 1e5) * 2**bits).astype(np.int32)
 
-    cv2.fillConvexPoly(mask, cv2.convexHull(fixed(points)), 255, cv2.LINE_AA, bits)
+    points = np.asarray(points)
+    if points.ndim != 2 or not np.isfinite(points).all():
+        raise ValueError(f"expected finite points (N, 2), got {points.shape}")
+    hull = cv2.convexHull(points.astype(np.float32))[:, 0]
+    cv2.fillConvexPoly(mask, fixed(hull), 255, cv2.LINE_AA, bits)
     for hole in holes:
         cv2.fillPoly(mask, [fixed(hole)], 0, cv2.LINE_AA, bits)
     return mask
@@ -305,7 +309,9 @@ def _inside_of(matte: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 def _share(mask: np.ndarray) -> np.ndarray:
     """0..255 to 0..1."""
-    return cv2.multiply(mask, 1 / 255, dtype=cv2.CV_32F)
+    out = mask.astype(np.float32)
+    out *= np.float32(1 / 255)
+    return out
 
 
 def _box(matte: np.ndarray, cell: int) -> tuple[int, int, int, int] | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+_MARGIN = 4  # pixels of a level around what is needed of it: the local averages and the enlarged level reach so far
 # With numpy's error model no division is checked for zero, which would keep its loop out of vector lanes.
 _FASTMATH = {"contract", "reassoc", "arcp", "nsz"}  # a set, because numba takes no frozenset
 
@@ -45,16 +46,16 @@ def _reduce_row(source, y, out):
 
 
 @njit(cache=True, fastmath=_FASTMATH, error_model="numpy")
-def _expand_row(source, y, out):
-    """Row y of twice a picture (h, w) into the first of `out`, which has room for 2 w + 2."""
-    h, w = source.shape
+def _expand_row(source, y0, y1, x0, x1, y, out):
+    """Row y of twice a picture, the window [y0:y1, x0:x1] of `source`, into the first of `out`: 2 (x1 - x0) values."""
+    h, w = y1 - y0, x1 - x0
     narrow = np.empty(w + 2, np.float32)
     k = y // 2
-    below = source[min(k + 1, h - 1)]
-    here = source[k]
+    below = source[y0 + min(k + 1, h - 1)][x0:x1]
+    here = source[y0 + k][x0:x1]
     eighth, half, six = np.float32(0.125), np.float32(0.5), np.float32(6)
     if y % 2 == 0:
-        above = source[_mirror(k - 1, h)]
+        above = source[y0 + _mirror(k - 1, h)][x0:x1]
         for x in range(w):
             narrow[x + 1] = (above[x] + six * here[x] + below[x]) * eighth
     else:
@@ -67,13 +68,16 @@ def _expand_row(source, y, out):
 
 
 @njit(cache=True, fastmath=_FASTMATH, error_model="numpy")
-def _changed_row(band, gaussian, y, flat, strong, core, edge, strength, out):
-    """Row y of strength * attention * (1 + edge) * band into `out` (w,); see `DetailEnhancer`."""
-    h, w = band.shape
+def _changed_row(band, gaussian, window, y, flat, strong, core, edge, strength, out):
+    """Row y of strength * attention * (1 + edge) * band in a window into `out` (w,); see `DetailEnhancer`."""
+    y0, y1, x0, x1 = window
+    h, w = y1 - y0, x1 - x0
     contrast, across, down = np.empty(w + 4, np.float32), np.empty(w + 2, np.float32), np.empty(w + 2, np.float32)
-    a, b, c = band[_mirror(y - 2, h)], band[_mirror(y - 1, h)], band[y]
-    d, e = band[_mirror(y + 1, h)], band[_mirror(y + 2, h)]
-    above, here, below = gaussian[_mirror(y - 1, h)], gaussian[y], gaussian[_mirror(y + 1, h)]
+    a, b = band[y0 + _mirror(y - 2, h)][x0:x1], band[y0 + _mirror(y - 1, h)][x0:x1]
+    c = band[y0 + y][x0:x1]
+    d, e = band[y0 + _mirror(y + 1, h)][x0:x1], band[y0 + _mirror(y + 2, h)][x0:x1]
+    above, below = gaussian[y0 + _mirror(y - 1, h)][x0:x1], gaussian[y0 + _mirror(y + 1, h)][x0:x1]
+    here = gaussian[y0 + y][x0:x1]
     two = np.float32(2)
     # Three loops, because LLVM puts none into vector lanes whose arrays it has to compare all with all.
     for x in range(w):
@@ -112,15 +116,17 @@ def _apply_row(picture, top, left, luma, y, change, share, overshoot):
         last -= 1
     if first == last:
         return
-    high, low = np.empty(w + 2, np.float32), np.empty(w + 2, np.float32)
-    above, here, below = luma[max(y - 1, 0)], luma[y], luma[min(y + 1, h - 1)]
-    for x in range(w):
+    x0, x1, n = max(first - 1, 0), min(last + 1, w), last - first
+    above, here, below = luma[max(y - 1, 0)][x0:x1], luma[y][x0:x1], luma[min(y + 1, h - 1)][x0:x1]
+    m = x1 - x0
+    high, low = np.empty(m + 2, np.float32), np.empty(m + 2, np.float32)
+    for x in range(m):
         high[x + 1] = max(max(above[x], here[x]), below[x])
-    for x in range(w):
+    for x in range(m):
         low[x + 1] = min(min(above[x], here[x]), below[x])
-    high[0], high[w + 1], low[0], low[w + 1] = high[1], high[w], low[1], low[w]
-    n = last - first
-    high, low, here, change, share = high[first:], low[first:], here[first:], change[first:], share[first:]
+    high[0], high[m + 1], low[0], low[m + 1] = high[1], high[m], low[1], low[m]
+    high, low, here = high[first - x0 :], low[first - x0 :], here[first - x0 :]
+    change, share = change[first:], share[first:]
     for x in range(n):
         most = max(max(high[x], high[x + 1]), high[x + 2])
         least = min(min(low[x], low[x + 1]), low[x + 2])
@@ -136,6 +142,30 @@ def _apply_row(picture, top, left, luma, y, change, share, overshoot):
         value = row[x] + added[x]
         value = value if value > zero else zero
         row[x] = value if value < one else one
+
+
+@njit(cache=True, fastmath=_FASTMATH, error_model="numpy")
+def _shown(inside, height, width):
+    """First and last + 1 row, then column, of a box that a share of more than 0 reaches; all 0 where there is none."""
+    top, bottom, left, right = len(inside), 0, inside.shape[1], 0
+    for y in range(len(inside)):
+        row = inside[y]
+        first = 0
+        while first < len(row) and not row[first] > 0:
+            first += 1
+        if first == len(row):
+            continue
+        last = len(row)
+        while not row[last - 1] > 0:
+            last -= 1
+        top, bottom = min(top, y), y + 1
+        left, right = min(left, first), max(right, last)
+    if bottom == 0:
+        return 0, 0, 0, 0
+    if len(inside) == height:
+        return top, bottom, left, right
+    # Of half the size: what is between two of its pixels is reached too.
+    return max(2 * top - 2, 0), min(2 * bottom + 2, height), max(2 * left - 2, 0), min(2 * right + 2, width)
 
 
 @njit(cache=True, fastmath=_FASTMATH, error_model="numpy", nogil=True)
@@ -156,11 +186,26 @@ def enhance_box(
     height, width = sizes[0, 0], sizes[0, 1]
     wide = np.empty(width + 2, np.float32)
     red, green, blue = np.float32(0.299), np.float32(0.587), np.float32(0.114)
+    # The windows of the levels: what is shown, and in coarser levels what it takes up. Borders of a window are treated
+    # as borders of a picture, which the margin keeps away from what is needed.
+    windows = np.empty((bands, 4), np.int64)
+    windows[0] = _shown(inside, height, width)
+    if windows[0, 1] == 0:
+        return
+    for i in range(bands):
+        for k in range(2):
+            begin, end = windows[i, 2 * k], windows[i, 2 * k + 1]
+            windows[i, 2 * k] = begin = max(begin - _MARGIN, 0) // 2 * 2
+            windows[i, 2 * k + 1] = end = min(end + _MARGIN, sizes[i, k])
+            if i + 1 < bands:
+                windows[i + 1, 2 * k] = max(begin // 2 - 1, 0)
+                windows[i + 1, 2 * k + 1] = min((end + 1) // 2 + 1, sizes[i + 1, k])
+
     luma = work[: height * width].reshape((height, width))
     for y in range(height):
-        row, out = picture[top + y, left:], luma[y]
+        row, out = picture[top + y].reshape(-1)[3 * left :], luma[y]
         for x in range(width):
-            out[x] = red * row[x, 0] + green * row[x, 1] + blue * row[x, 2]
+            out[x] = red * row[3 * x] + green * row[3 * x + 1] + blue * row[3 * x + 2]
     source = luma
     for i in range(bands):
         h, w, at, n = sizes[i + 1, 0], sizes[i + 1, 1], sizes[i, 2], sizes[i, 0] * sizes[i, 1]
@@ -168,9 +213,10 @@ def enhance_box(
         band = work[total + at : total + at + n].reshape(source.shape)
         for y in range(h):
             _reduce_row(source, y, smaller[y])
-        for y in range(len(source)):
-            _expand_row(smaller, y, wide)
-            here, out = source[y], band[y]
+        y0, y1, x0, x1 = windows[i]
+        for y in range(y0, y1):
+            _expand_row(smaller, y0 // 2, (y1 + 1) // 2, x0 // 2, (x1 + 1) // 2, y - y0, wide)
+            here, out = source[y][x0:x1], band[y][x0:x1]
             for x in range(len(here)):
                 out[x] = here[x] - wide[x]
         source = smaller
@@ -179,22 +225,24 @@ def enhance_box(
     for step in range(bands):
         i = bands - 1 - step
         h, w, at = sizes[i, 0], sizes[i, 1], sizes[i, 2]
+        y0, y1, x0, x1 = windows[i]
         source = work[at : at + h * w].reshape((h, w))
         band = work[total + at : total + at + h * w].reshape((h, w))
         change = work[2 * total + at : 2 * total + at + h * w].reshape((h, w))
-        for y in range(h):
-            out = change[y]
-            _changed_row(band, source, y, scales[i, 0], scales[i, 1], scales[i, 2], edge, strength, out)
+        for y in range(y1 - y0):
+            out = change[y0 + y][x0:x1]
+            _changed_row(band, source, windows[i], y, scales[i, 0], scales[i, 1], scales[i, 2], edge, strength, out)
             if step > 0:
-                _expand_row(coarser, y, wide)
-                for x in range(w):
+                _expand_row(coarser, y0 // 2, (y1 + 1) // 2, x0 // 2, (x1 + 1) // 2, y, wide)
+                for x in range(len(out)):
                     out[x] += wide[x]
         coarser = change
-    for y in range(height):
-        if inside.shape[0] == height:
+    y0, y1, x0, x1 = windows[0]
+    for y in range(y0, y1):
+        if len(inside) == height:
             wide[:width] = inside[y]
         else:
-            _expand_row(inside, y, wide)
+            _expand_row(inside, 0, len(inside), 0, inside.shape[1], y, wide)
         _apply_row(picture, top, left, luma, y, coarser[y], wide, overshoot)
 
 
