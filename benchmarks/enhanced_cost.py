@@ -26,11 +26,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import _report as report
-from benchmarks._inputs import command
-from core.device import torch_threads
+from core.components import default_components
+from core.errors import command
 from core.options import IMPROVEMENTS, Options
-from core.parts import default_parts
 from core.pipeline import Pipeline, animate, to_image
+from core.runtime.device import torch_threads
 
 PHOTO, DRIVER = Path("demos/examples/1.jpg"), Path("demos/drivers/obama")
 WARM_UP = 5  # frames of each
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def rendering(variants: dict[str, Options], rounds: int, frames: int) -> dict[str, np.ndarray]:
     """Milliseconds a frame, the medians of every round, by variant (R,)."""
-    pipelines = {name: Pipeline(options, default_parts(options)) for name, options in variants.items()}
+    pipelines = {name: Pipeline(options, default_components(options)) for name, options in variants.items()}
     drawn: dict[str, Callable[[int], object]] = {}
     for name, pipeline in pipelines.items():
         motion, _ = pipeline.motion, pipeline.avatar
