@@ -67,11 +67,10 @@ def driver_motion() -> TrackedSequence:
     turned = head_rotation(angles + np.radians(added))
     eyes = recorded.eyecode[part].copy()
     eyes[:, [1, 4]] += np.radians(_curve(LOOKS, seconds))[:, None]
-    whole = {name: getattr(recorded, name)[part] for name in ("posecode", "bbox", "status", "torso")}
     moved = np.concatenate([turned, recorded.transform_matrix[part, :, 3:]], -1).astype(np.float32)
     expression = (usual + STRENGTH * (expression - usual)).astype(np.float32)
-    whole |= {"expcode": expression, "eyecode": eyes, "transform_matrix": moved, "times": times, "crops": None}
-    return replace(recorded, **whole, fps=FPS)
+    changed = {"expcode": expression, "eyecode": eyes, "transform_matrix": moved, "times": times, "crops": None}
+    return replace(recorded.take(np.arange(FRAMES) + FIRST), **changed, fps=FPS)
 
 
 def hum(opening: np.ndarray, seconds: float) -> np.ndarray:
