@@ -30,13 +30,14 @@ import cv2
 import numpy as np
 
 from benchmarks import _report as report
-from benchmarks._inputs import add_inputs, command, find_clips
+from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._performance import lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import BUILD
 from core.components import Components, default_components
 from core.data.image import write_image
 from core.data.records import SEEN, TrackedFrame
 from core.data.video import VideoReader
+from core.errors import command
 from core.libs.flame_model import Head
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
