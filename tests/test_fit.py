@@ -167,7 +167,7 @@ class TestLength:
     def test_a_person_is_known_from_some_frames(self, head, clip, monkeypatch):
         points = noisy(head, clip * 3, 0.5)
         whole = fit(points)
-        monkeypatch.setattr(fit_module, "_SAMPLE", 30)
+        monkeypatch.setattr(fit_module, "_SETTINGS", replace(fit_module._SETTINGS, person_frames=30))
         some = fit(points)
         assert degrees_between(some.transform_matrix[..., :3], whole.transform_matrix[..., :3]).max() < 0.5
         difference = fitted_pixels(head, some) - fitted_pixels(head, whole)

@@ -173,7 +173,7 @@ class TestStability:
         assert rms(one.expcode.mean(0) - other.expcode.mean(0)) < 0.2
 
     def test_a_long_clip_is_fitted_like_its_parts(self, fit, head, fitter, clip, monkeypatch):
-        monkeypatch.setattr(fit_flame, "_CHUNK", 5)
+        monkeypatch.setattr(fit_flame, "_SETTINGS", replace(fit_flame._SETTINGS, chunk=5))
         parts = fitter.fit(noisy(head, clip, 0.5))
         np.testing.assert_allclose(parts.shapecode, fit.shapecode, atol=1e-6)
         # How often a frame is stepped depends on its company, by less than what counts as settled.
@@ -318,7 +318,7 @@ class TestTracks:
 
     @pytest.fixture
     def picture(self) -> np.ndarray:
-        """Grey, but for the corner: the second look finds nothing to mend."""
+        """Grey, but for the corner: the second look finds nothing to correct."""
         image = np.full((240, 320, 3), 120, np.uint8)
         image[:32, :32] = 20
         return image

@@ -19,7 +19,7 @@ from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
 from core.options import Options
 from core.output.mesh_panel import MeshPanel
-from core.output.watermark import PROGRAM, Mark
+from core.output.watermark import PROGRAM, Watermark
 from core.pipeline import Pipeline, animate
 from core.runtime.progress import Progress
 from core.runtime.threads import WriteBehind, read_ahead
@@ -245,11 +245,11 @@ def test_mark_and_metadata(photo, clip, tmp_path):
 
 def test_mark_is_small_and_fits_only_where_it_fits():
     image = np.full((512, 512, 3), 128, np.uint8)
-    Mark(512, 512).put(image)
+    Watermark(512, 512).put(image)
     changed = (image != 128).any(2).mean()
     assert 0 < changed < 0.01
     tiny = np.full((16, 16, 3), 128, np.uint8)
-    Mark(16, 16).put(tiny)
+    Watermark(16, 16).put(tiny)
     assert tiny.shape == (16, 16, 3)
 
 

@@ -1,4 +1,4 @@
-"""Tracking around the fit: spool, gaps, crops, the second look, and whole files by a tracker that knows the answer."""
+"""Tracking around the fit: buffer, gaps, crops, the second look, and whole files by a tracker that knows the answer."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.crop import EXPANSION, crop_around, crop_image, face_box, steady_crops, to_crop
 from core.libs.tracker.fit import HeadFitter, lid_opening
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+from core.libs.tracker.point_buffer import PointBuffer, chunks
 from core.libs.tracker.refine import PictureRefiner, Refined
-from core.libs.tracker.spool import PointSpool, chunks
 from core.libs.tracker.track import MARGIN, bridge, sequence_from_points, track_driver, track_source, track_source_image
 
 CLIPS = Path(__file__).parents[1] / ".." / "shared" / "data" / "drivers"
@@ -66,25 +66,25 @@ def scene(mediapipe, portrait):
 class TestSpool:
     def test_it_is_an_array(self, random):
         values = random.normal(size=(20, 478, 3)).astype(np.float32)
-        with PointSpool() as spool:
+        with PointBuffer() as buffer:
             for frame in values[:15]:
-                spool.append(frame)
+                buffer.append(frame)
             for _ in range(5):
-                spool.append(None)
-            assert len(spool) == 20
-            assert not spool[15:].any()
-            spool[15:20] = values[15:]
-            spool[3] = values[3] = values[4]
+                buffer.append(None)
+            assert len(buffer) == 20
+            assert not buffer[15:].any()
+            buffer[15:20] = values[15:]
+            buffer[3] = values[3] = values[4]
             for index in (0, -1, 7, slice(None), slice(3, 9), slice(18, 99), slice(5, 5), np.array([1, 19, 4])):
-                np.testing.assert_array_equal(spool[index], values[index])
-            taken = spool[2]
+                np.testing.assert_array_equal(buffer[index], values[index])
+            taken = buffer[2]
             taken[:] = 0  # a copy: writing to it changes nothing
-            np.testing.assert_array_equal(spool[2], values[2])
+            np.testing.assert_array_equal(buffer[2], values[2])
             for wrong in (20, -21):
                 with pytest.raises(IndexError):
-                    spool[wrong]
+                    buffer[wrong]
             with pytest.raises(ValueError, match="step"):
-                spool[::2]
+                buffer[::2]
 
     @pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 1000])
     def test_chunks_cover_everything_once(self, length):
@@ -200,7 +200,7 @@ class TestSecondLook:
     def test_the_reference_is_left_as_it_is(self, scene):
         refiner, picture, points, vertices, transform = scene
         same = refiner.refine(picture, points, vertices, transform)
-        assert same.alike
+        assert same.is_reliable
         assert degrees_between(same.transform[:, :3], transform[:, :3]) < 0.05
         np.testing.assert_allclose(same.points, points, atol=0.2)
 
@@ -222,12 +222,12 @@ class TestSecondLook:
         wrong = np.concatenate([head_rotation(head_angles(truth[:, :3]) + np.radians([1, 2, -1.5])), truth[:, 3:]], 1)
         tracked = true_points + np.array([1.5, -1.0]) + random.normal(0, 0.3, points.shape)
         first = refiner.refine(moved, tracked, vertices, wrong)
-        assert first.alike
+        assert first.is_reliable
         before = degrees_between(wrong[:, :3], truth[:, :3])
         assert degrees_between(first.transform[:, :3], truth[:, :3]) < 0.35 * before
-        mended = np.flatnonzero(refiner._gain > 0)
-        assert len(mended) > 200
-        error = [np.linalg.norm(p - true_points, axis=1)[mended].mean() for p in (tracked, first.points)]
+        corrected = np.flatnonzero(refiner._gain > 0)
+        assert len(corrected) > 200
+        error = [np.linalg.norm(p - true_points, axis=1)[corrected].mean() for p in (tracked, first.points)]
         assert error[1] < 0.5 * error[0]
         # Lids and lips go along with the skin around them, and keep the shape they were tracked in.
         for ring in (topo.RIGHT_EYE, topo.LEFT_EYE, topo.INNER_LIPS):
@@ -241,7 +241,7 @@ class TestSecondLook:
         noise, grey = random.integers(0, 256, (512, 512, 3), np.uint8), np.full((512, 512, 3), 120, np.uint8)
         for other in (noise, grey, picture[::-1].copy(), np.roll(picture, 200, 1)):
             told = refiner.refine(other, points, vertices, transform)
-            assert not told.alike
+            assert not told.is_reliable
             np.testing.assert_array_equal(told.transform, transform)
             np.testing.assert_array_equal(told.points, points)
 

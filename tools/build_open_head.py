@@ -3,7 +3,9 @@
     python -m tools.build_open_head --data ../shared/data
     python -m tools.build_open_head --data ../shared/data --exclude obama --out build/open_head-obama.npz
 
-What goes in are the tracker's points on faces of real people; what comes out holds only statistics of them: a mean
+What goes in are the tracker's points on faces of real people: expressions from the six clips of `CLIPS`, how people
+differ from those and the 40 pictures of vfhq_demo. The benchmarks report on the same clips; `--exclude` makes a head
+without one of them, for `benchmarks.self_reenactment --head`. What comes out holds only statistics of them: a mean
 face, how faces differ (shape) and how they move (expression). Where the data run out, smooth harmonics of the mesh
 complete the two bases. All directions are scaled to one standard deviation, so a code of 1 is as common in all of them.
 
@@ -28,6 +30,7 @@ from core.libs.flame_model import OPEN_HEAD
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import fit_similarity
 
+CLIPS = ("d0", "d10", "d13", "d19", "obama", "s18")  # of drivers/, that the built-in head's expressions are from
 N_SHAPE, N_EXPRESSION = 300, 100
 SCALE = 5.0  # head units per metre, FLAME's
 FACE_WIDTH = 0.14  # metres between points 234 and 454
@@ -40,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with drivers/*.mp4 and vfhq_demo/img_lmdb")
     parser.add_argument("--out", type=Path, default=OPEN_HEAD, help="default: the file that comes with the program")
-    about = "a clip of drivers/ to do without, as `obama`, so that it can be tested on; may be given more than once"
+    about = "one of the clips to do without, as `obama`, so that it can be tested on; may be given more than once"
     parser.add_argument("--exclude", action="append", default=[], metavar="CLIP", help=about)
     arguments = parser.parse_args()
     if arguments.exclude and arguments.out == OPEN_HEAD:
@@ -54,18 +57,20 @@ def main() -> None:
 
 
 def clips_of(data: Path, exclude: Sequence[str] = ()) -> list[Path]:
-    """The clips that a head is made of: all of drivers/ but those excluded by name.
+    """The clips that a head is made of: `CLIPS` but those excluded by name.
 
     Raises:
-        UserError: an excluded one is not there, or none is left.
+        UserError: one of them is not there, an excluded one is none of them, or none is left.
     """
-    found = sorted((data / "drivers").glob("*.mp4"))
-    unknown = sorted(set(exclude) - {path.stem for path in found})
+    unknown = sorted(set(exclude) - set(CLIPS))
     if unknown:
-        raise UserError(f"--exclude {unknown[0]}: no such clip in {data / 'drivers'}")
-    kept = [path for path in found if path.stem not in exclude]
+        raise UserError(f"--exclude {unknown[0]}: the head is made of {', '.join(CLIPS)}")
+    kept = [data / "drivers" / f"{name}.mp4" for name in CLIPS if name not in exclude]
     if not kept:
-        raise UserError(f"{data / 'drivers'}: no clip is left to make a head of")
+        raise UserError("--exclude: no clip is left to make a head of")
+    missing = [path for path in kept if not path.is_file()]
+    if missing:
+        raise UserError(f"{missing[0]} is not there: give the folder that holds drivers/ with --data")
     return kept
 
 

@@ -33,7 +33,7 @@ def check_sound(path: Path) -> None:
             raise UserError(f"{path} has no sound that can be read: give a WAV, MP3, M4A or FLAC file")
 
 
-class Sound:
+class AudioTrack:
     """The audio of one file on its way into another, as far as it is asked for.
 
     Both kinds start their clock at the source's video stream plus an offset, and are driven by `advance`.
@@ -51,13 +51,13 @@ class Sound:
                 break
 
     @staticmethod
-    def of(path: Path, output: av.container.OutputContainer, offset: Fraction) -> "Sound":
+    def of(path: Path, output: av.container.OutputContainer, offset: Fraction) -> "AudioTrack":
         """Choose copying or encoding and add the stream to `output`."""
         source = open_media(path)
         try:
             stream = source.streams.best("audio")
             if stream is None or stream.codec_context is None:
-                audio = Sound(source, output, offset)
+                audio = AudioTrack(source, output, offset)
                 audio.mode = "unreadable" if source.streams.audio else "none"
                 return audio
             for other in source.streams:
@@ -80,7 +80,7 @@ class Sound:
             yield from self._source.demux(stream)
 
 
-class _Copied(Sound):
+class _Copied(AudioTrack):
     """Packets go over as they are."""
 
     mode = "copied"
@@ -118,7 +118,7 @@ class _Copied(Sound):
             pass  # a damaged packet, which decoders would pass over too
 
 
-class _Encoded(Sound):
+class _Encoded(AudioTrack):
     """Sound is decoded and encoded as AAC."""
 
     mode = "transcoded"

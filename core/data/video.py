@@ -20,7 +20,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from core.data.audio import Sound
+from core.data.audio import AudioTrack
 from core.data.image import check_file, check_target
 from core.data.media import open_media, video_stream
 from core.data.part_file import PartFile
@@ -240,7 +240,7 @@ class VideoWriter:
         self._last_pts = -1
         self._reformatter = VideoReformatter()
         self._done = False
-        self._audio: Sound | None = None
+        self._audio: AudioTrack | None = None
         try:
             # Made here: FFmpeg creates the file with its first packet, too late to hear of a missing right.
             self._part = PartFile(self.path)
@@ -256,7 +256,7 @@ class VideoWriter:
             self._container.metadata.update({key: str(value) for key, value in (metadata or {}).items()})
             self._stream = self._add_video(crf, preset)
             if audio_from is not None:
-                self._audio = Sound.of(audio_from, self._container, Fraction(audio_offset))
+                self._audio = AudioTrack.of(audio_from, self._container, Fraction(audio_offset))
         except BaseException:
             self._discard()
             raise

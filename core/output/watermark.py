@@ -22,7 +22,7 @@ def metadata(model: str) -> dict[str, str]:
     }
 
 
-class Mark:
+class Watermark:
     """The visible mark: small, light with a dark rim, in the lower right corner of a picture."""
 
     def __init__(self, width: int, height: int) -> None:

@@ -29,7 +29,7 @@ from core.improvements import Improvements
 from core.notices import Run, notices
 from core.options import Options
 from core.output.contact_sheet import ContactSheet
-from core.output.watermark import Mark, metadata
+from core.output.watermark import Watermark, metadata
 from core.preflight import Inputs, choose_model, find_inputs, find_output
 from core.runtime.progress import Progress
 from core.runtime.threads import WriteBehind, read_ahead
@@ -272,7 +272,7 @@ class Pipeline:
         from core.runtime.device import torch_threads  # it loads torch
 
         motion, _ = self.motion, self.avatar
-        mark = None if self.options.no_watermark else Mark(IMAGE_SIZE, IMAGE_SIZE)
+        mark = None if self.options.no_watermark else Watermark(IMAGE_SIZE, IMAGE_SIZE)
         self.progress.seconds["render"] = 0.0
         # What torch does for a frame is small, and its idle threads wait by spinning, which takes the cores from the
         # renderer and the encoder.

@@ -25,7 +25,7 @@ from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.improvements import Improvements
 from core.options import FLOW, IMPROVEMENTS, Options
 from core.output.contact_sheet import ContactSheet
-from core.output.watermark import Mark
+from core.output.watermark import Watermark
 from core.pipeline.run import Pipeline, RenderedFrame, to_image
 from core.runtime.progress import Progress
 
@@ -81,7 +81,7 @@ class Variants(Pipeline):
         self._build()
         sheet = Sheet(("photo", "driver", *self.runs))
         photo, times = self.source.shown()[0], self.motion.times
-        mark = None if self.options.no_watermark else Mark(IMAGE_SIZE, IMAGE_SIZE)
+        mark = None if self.options.no_watermark else Watermark(IMAGE_SIZE, IMAGE_SIZE)
         self.progress.seconds["render"] = 0.0
         with ExitStack() as stack:
             stack.enter_context(torch_threads(1))  # see `Pipeline.frames`

@@ -17,12 +17,11 @@ from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
 from core.libs.geometry import FLIP, fit_similarity, to_rays
+from core.libs.tracker.point_buffer import PointBuffer, chunks
 from core.libs.tracker.pose import refine_pose
-from core.libs.tracker.spool import PointSpool, chunks
+from core.libs.tracker.settings import FitSettings
 
-EYE_LIMIT = np.radians(45)
-_SHUT, _OPEN = 0.35, 0.6  # of a clip's open eyes: lids at which an iris is not believed, and at which it is
-_SAMPLE = 300  # frames that say what a person looks like
+_SETTINGS = FitSettings()
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class HeadFitter:
 
     def fit(
         self,
-        points: np.ndarray | PointSpool,  # (T, 478, 3)
+        points: np.ndarray | PointBuffer,  # (T, 478, 3)
         transform: np.ndarray | None = None,  # (T, 3, 4)
         seen: np.ndarray | None = None,  # (T,) bool
     ) -> Fit:
@@ -96,8 +95,8 @@ class HeadFitter:
         `seen`, all of them in a short clip, else some, evenly spread: memory grows by the codes alone.
         """
         sample = np.arange(len(points)) if seen is None else np.flatnonzero(seen)
-        if len(sample) > _SAMPLE:
-            sample = sample[np.linspace(0, len(sample) - 1, _SAMPLE).round().astype(int)]
+        if len(sample) > (most := _SETTINGS.person_frames):
+            sample = sample[np.linspace(0, len(sample) - 1, most).round().astype(int)]
         person = self._person(points[sample], None if transform is None else transform[sample])
         # Room for all results first: small ones kept between large temporary ones would leave holes in the heap.
         columns = [np.empty((len(points), *shape), np.float32) for shape in ((100,), (), (6,), (2,), (3, 4))]
@@ -117,7 +116,7 @@ class HeadFitter:
 
     def _person(self, points: np.ndarray, transform: np.ndarray | None) -> _Person:
         rest = self._template
-        for _ in range(5):  # pose and rest shape depend on one another; settled after a few rounds
+        for _ in range(_SETTINGS.person_rounds):  # pose and rest shape depend on one another
             person = rest
             mean = self._at_rest(points, transform, person)[2].mean(0)
             codes = self._solve_both @ (mean - self._template).ravel()
@@ -188,7 +187,7 @@ class HeadFitter:
         weight = self._jaw_weight[None, :, None]
         # Linear blend skinning inverted per point: (1 - w) v + w R (v - j) + w j = p.
         rest = lifted - joint
-        for _ in range(4):
+        for _ in range(_SETTINGS.jaw_rounds):
             turned = rotate_about_x(rest, jaw)
             rest = rest + (lifted - joint - (1 - weight) * rest - weight * turned)
         return rest + joint, jaw
@@ -210,8 +209,13 @@ class HeadFitter:
             centre = joints[joint] + expcode @ np.einsum("v,vck->kc", self._eye_regressor[joint - 3], self._expression)
             at_rest = neutral[list(iris)].mean(0) - centre
             goal = on_sphere(viewer, lifted[:, list(iris)].mean(1) + beside, centre, np.linalg.norm(at_rest, axis=1))
-            out[:, column : column + 2] = np.clip(turn_onto(at_rest, goal - centre), -EYE_LIMIT, EYE_LIMIT)
+            out[:, column : column + 2] = limited_eyes(turn_onto(at_rest, goal - centre))
         return out
+
+
+def limited_eyes(turns: np.ndarray) -> np.ndarray:
+    """Axis-angles (...) of eyes, each component within what eyes can turn."""
+    return np.clip(turns, -_SETTINGS.eye_limit, _SETTINGS.eye_limit)
 
 
 def lid_opening(points: np.ndarray) -> np.ndarray:
@@ -231,8 +235,8 @@ def hold_behind_lids(eyes: np.ndarray, opening: np.ndarray) -> np.ndarray:
     What a tracker says of an iris behind a lid is invented. `opening` (T, 2) is that of the left and the right eye.
     """
     out = eyes.copy()
-    part = opening / np.percentile(opening, 80, axis=0)
-    trust = np.clip((part - _SHUT) / (_OPEN - _SHUT), 0, 1)
+    part = opening / np.percentile(opening, _SETTINGS.open_percentile, axis=0)
+    trust = np.clip((part - _SETTINGS.shut) / (_SETTINGS.open - _SETTINGS.shut), 0, 1)
     for side in range(2):
         sure = np.flatnonzero(trust[:, side] == 1)
         for column in (3 * side, 3 * side + 1):
@@ -257,7 +261,7 @@ def turn_onto(start: np.ndarray, goal: np.ndarray) -> np.ndarray:
         return np.stack([-np.arcsin(v[:, 1] / np.linalg.norm(v, axis=1)), np.arctan2(v[:, 0], v[:, 2])], 1)
 
     turn = angles(goal) - angles(start)
-    for _ in range(6):
+    for _ in range(_SETTINGS.turn_rounds):
         vector = np.concatenate([turn, np.zeros((len(turn), 1))], 1)
         turn = turn + angles(goal) - angles(Rotation.from_rotvec(vector).apply(start))
     return turn

@@ -23,19 +23,12 @@ from core.libs.flame_model import FlameHead
 from core.libs.flame_model.moving_landmarks import MovingLandmarks, turn_matrices
 from core.libs.flame_model.topology import LEFT_IRIS, PARTS_68, RIGHT_IRIS
 from core.libs.geometry import FLIP, fit_similarity, to_camera, to_pixels, to_rays
-from core.libs.tracker.fit import EYE_LIMIT, Fit, hold_behind_lids, lid_opening, on_sphere, turn_onto
-from core.libs.tracker.spool import PointSpool, chunks
+from core.libs.tracker.fit import Fit, hold_behind_lids, lid_opening, limited_eyes, on_sphere, turn_onto
+from core.libs.tracker.point_buffer import PointBuffer, chunks
+from core.libs.tracker.settings import FlameFitSettings
 
 FLAME_VERSION = "1"  # of everything here that changes what comes out
-_SAMPLE = 32  # frames that say what a person looks like
-_CHUNK = 64  # frames solved together: their Jacobians are what takes memory
-_PERSON_ROUNDS, _FRAME_ROUNDS, _LAST_ROUNDS = 20, 12, 4
-_EYE_ROUNDS = 4  # a turned eye may move its own iris otherwise than by turning, by the pose correctives
-_SETTLED = 1e-4  # part of the cost by which a round must at least lower it
-_STUCK = 1e6  # damping beyond which a frame is left as it is
-_JAW_OPEN, _JAW_OTHER = 0.15, 0.03  # radians: deviations of an opening jaw, and of turns that jaws hardly make
-_NEAREST = 2.0  # head units from the camera that a head may come
-_SHIFT_NOISE = 0.01  # head units across the line of sight, of one frame's pose
+_SETTINGS = FlameFitSettings()
 _SCALE = FOCAL * IMAGE_SIZE / 2  # pixels of one head unit at a distance of one
 
 
@@ -90,7 +83,7 @@ class FlameFitter:
 
     def fit(
         self,
-        points: np.ndarray | PointSpool,  # (T, 478, 3)
+        points: np.ndarray | PointBuffer,  # (T, 478, 3)
         transform: np.ndarray | None = None,  # (T, 3, 4)
         seen: np.ndarray | None = None,  # (T,) bool
     ) -> Fit:
@@ -102,7 +95,7 @@ class FlameFitter:
         sample = _spread(np.arange(len(points)) if seen is None else np.flatnonzero(seen))
         person = self._person(points[sample], None if transform is None else transform[sample])
         parts = []
-        for part in chunks(len(points), _CHUNK):
+        for part in chunks(len(points), _SETTINGS.chunk):
             pose = None if transform is None else transform[part]
             parts.append(self._frames(points[part].astype(np.float64), pose, person))
         jaw, eyes, expression, pose, opening = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -115,7 +108,7 @@ class FlameFitter:
 
     def poses_from(
         self,
-        points: np.ndarray | PointSpool,  # (T, 478, 3)
+        points: np.ndarray | PointBuffer,  # (T, 478, 3)
         steady: np.ndarray,  # (T, 3, 4) of another head on the same points
         seen: np.ndarray,  # (T,) bool
     ) -> np.ndarray:  # (T, 3, 4)
@@ -137,9 +130,9 @@ class FlameFitter:
         seen = self._seen(points)
         state = self._start(seen, transform, person)
         pose_known = transform is not None
-        state = self._with_eyes(self._descend(state, seen, pose_known, _FRAME_ROUNDS), seen)
+        state = self._with_eyes(self._descend(state, seen, pose_known, _SETTINGS.frame_rounds), seen)
         # Turned eyes pull at the lids, where the head has it so.
-        state = self._with_eyes(self._descend(state, seen, pose_known, _LAST_ROUNDS), seen)
+        state = self._with_eyes(self._descend(state, seen, pose_known, _SETTINGS.last_rounds), seen)
         return state.jaw, state.eyes, state.expression, state.transform, lid_opening(points)
 
     def _seen(self, points: np.ndarray) -> np.ndarray:
@@ -183,7 +176,7 @@ class FlameFitter:
         """Of each frame, (T,); infinite where the head comes too near to the camera."""
         error = (self._error(state, seen) ** 2).sum((1, 2))
         error += (state.expression**2).sum(1) + (_jaw_precision(state.jaw) * state.jaw**2).sum(1)
-        return np.where(np.isfinite(error) & (state.shift[:, 2] > _NEAREST), error, np.inf)
+        return np.where(np.isfinite(error) & (state.shift[:, 2] > _SETTINGS.nearest), error, np.inf)
 
     def _jacobian(self, state: _State, first: int) -> np.ndarray:
         """How errors change with turn (3), shift (3), jaw (3) and the codes from `first` on: (T, 210, 9 + K)."""
@@ -240,7 +233,7 @@ class FlameFitter:
     def _descend(self, state: _State, seen: np.ndarray, pose_known: bool, rounds: int) -> _State:
         """Poses, jaws and expressions of frames whose person's shape is known, each frame on its own."""
         cost = self._cost(state, seen)
-        damping = np.full(len(seen), 1e-3)
+        damping = np.full(len(seen), _SETTINGS.damping)
         for _ in range(rounds):
             _, _, normal, right = self._equations(state, seen, pose_known, self._n_shape)
             step = np.linalg.solve(_damped(normal, damping), right[..., None])[..., 0]
@@ -248,8 +241,12 @@ class FlameFitter:
             after = self._cost(moved, seen)
             better = after < cost
             state = _choose(better, moved, state)
-            damping = np.where(better, np.maximum(damping / 5, 1e-9), damping * 10)
-            settled = np.where(better, cost - after <= _SETTLED * cost, damping > _STUCK)
+            damping = np.where(
+                better,
+                np.maximum(damping / _SETTINGS.damping_down, _SETTINGS.damping_least),
+                damping * _SETTINGS.damping_up,
+            )
+            settled = np.where(better, cost - after <= _SETTINGS.settled * cost, damping > _SETTINGS.damping_stuck)
             cost = np.where(better, after, cost)
             if settled.all():
                 break
@@ -257,9 +254,9 @@ class FlameFitter:
 
     def _descend_together(self, state: _State, seen: np.ndarray, pose_known: bool) -> _State:
         """Poses, jaws, expressions of frames and the one shape that they share."""
-        damping = 1e-3
+        damping = _SETTINGS.damping
         cost = self._cost(state, seen).sum() + state.shape @ state.shape
-        for _ in range(_PERSON_ROUNDS):
+        for _ in range(_SETTINGS.person_rounds):
             own, shared, normal, right = self._equations(state, seen, pose_known, 0)
             error = self._error(state, seen).reshape(-1)
             flat = shared.reshape(-1, shared.shape[-1])
@@ -273,12 +270,13 @@ class FlameFitter:
             moved = replace(moved, shape=state.shape + shape_step)
             after = self._cost(moved, seen).sum() + moved.shape @ moved.shape
             if not after < cost:
-                damping *= 10
-                if damping > _STUCK:
+                damping *= _SETTINGS.damping_up
+                if damping > _SETTINGS.damping_stuck:
                     break
                 continue
-            settled = cost - after <= _SETTLED * cost
-            state, cost, damping = moved, after, max(damping / 5, 1e-9)
+            settled = cost - after <= _SETTINGS.settled * cost
+            state, cost = moved, after
+            damping = max(damping / _SETTINGS.damping_down, _SETTINGS.damping_least)
             if settled:
                 break
         return state
@@ -300,7 +298,7 @@ class FlameFitter:
             rays = to_rays(seen[:, self._irises[side], :2] + beside)
             rays = np.concatenate([rays, np.ones((len(rays), 1))], 1)
             goals.append(viewer + np.einsum("tl,tkl->tk", rays, state.rotation))
-        for _ in range(_EYE_ROUNDS):
+        for _ in range(_SETTINGS.eye_rounds):
             looks = self._place(state)[:, self._irises] - centres  # (T, 2, 3)
             back = turn_matrices(state.jaw, state.eyes)[:, 1:]
             at_rest = np.einsum("tsba,tsb->tsa", back, looks)
@@ -308,15 +306,15 @@ class FlameFitter:
             for side, goal in enumerate(goals):
                 radius = np.linalg.norm(at_rest[:, side], axis=1)
                 goal = on_sphere(viewer, goal, centres[:, side], radius) - centres[:, side]
-                turn = np.clip(turn_onto(at_rest[:, side], goal), -EYE_LIMIT, EYE_LIMIT)
+                turn = limited_eyes(turn_onto(at_rest[:, side], goal))
                 eyes[:, 3 * side : 3 * side + 2] = turn
             state = replace(state, eyes=eyes)
         return state
 
 
 def _spread(frames: np.ndarray) -> np.ndarray:
-    """At most `_SAMPLE` of some frames, evenly spread."""
-    return frames[np.linspace(0, len(frames) - 1, min(len(frames), _SAMPLE)).round().astype(int)]
+    """At most `person_frames` of some frames, evenly spread."""
+    return frames[np.linspace(0, len(frames) - 1, min(len(frames), _SETTINGS.person_frames)).round().astype(int)]
 
 
 def follow_poses(
@@ -332,10 +330,10 @@ def follow_poses(
     turn = Rotation.from_matrix(turns).mean().as_matrix()
     # own shift = origin @ steady turn + scale * steady shift
     rows = np.concatenate([np.swapaxes(steady[..., :3], -1, -2), steady[..., 3:]], -1).astype(np.float64)
-    weight = np.array([1.0, 1.0, 0.1])[:, None] / _SHIFT_NOISE  # depths are found from sizes
+    weight = np.array([1.0, 1.0, 0.1])[:, None] / _SETTINGS.shift_noise  # depths are found from sizes
     rows, goal = rows * weight, own[..., 3:].astype(np.float64) * weight
     usual = np.array([0.0, 0.0, 0.0, 1.0])
-    precision = np.array([1.0, 1.0, 1.0, 1.0]) / 0.2**2
+    precision = np.array([1.0, 1.0, 1.0, 1.0]) / _SETTINGS.similarity_deviation**2
     normal = np.einsum("tai,taj->ij", rows, rows) + np.diag(precision)
     solved = np.linalg.solve(normal, np.einsum("tai,ta->i", rows, goal[..., 0]) + precision * usual)
     return turn, solved[:3], float(solved[3])
@@ -350,8 +348,8 @@ def carry_poses(steady: np.ndarray, turn: np.ndarray, origin: np.ndarray, scale:
 
 def _jaw_precision(jaw: np.ndarray) -> np.ndarray:
     """Of the prior of jaws (T, 3): they open, but from closed they hardly close further."""
-    deviation = np.full_like(jaw, _JAW_OTHER)
-    deviation[:, 0] = np.where(jaw[:, 0] > 0, _JAW_OPEN, _JAW_OTHER)
+    deviation = np.full_like(jaw, _SETTINGS.jaw_other)
+    deviation[:, 0] = np.where(jaw[:, 0] > 0, _SETTINGS.jaw_open, _SETTINGS.jaw_other)
     return deviation**-2
 
 

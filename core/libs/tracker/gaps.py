@@ -8,13 +8,14 @@ from itertools import pairwise
 import numpy as np
 
 from core.data.records import HELD, INTERPOLATED, SEEN
-from core.libs.tracker.spool import PointSpool
+from core.libs.tracker.point_buffer import PointBuffer
+from core.libs.tracker.settings import TrackSettings
 
-_BRIDGE_SECONDS = Fraction(1, 2)  # gaps up to this long are interpolated, longer ones held
+_SETTINGS = TrackSettings()
 
 
 def bridge(
-    points: np.ndarray | PointSpool,  # (T, 478, 3), filled in where not seen
+    points: np.ndarray | PointBuffer,  # (T, 478, 3), filled in where not seen
     seen: np.ndarray,  # (T,) bool, at least one
     times: list[Fraction],
     shots: np.ndarray | None = None,  # (T,) numbers
@@ -29,7 +30,7 @@ def bridge(
         if not gap:
             continue
         cut = before is not None and after is not None and shots is not None and bool(np.ptp(shots[before : after + 1]))
-        if cut or before is None or after is None or times[after] - times[before] > _BRIDGE_SECONDS:
+        if cut or before is None or after is None or times[after] - times[before] > _SETTINGS.bridged:
             for i in gap:
                 next_shot = before is None or (cut and not np.ptp(shots[i : after + 1]))
                 points[i] = points[after if next_shot else before]

@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from core.data.records import FOCAL, IMAGE_SIZE, MOUTH_STEPS, MOUTH_UNKNOWN, frames_of_shots
 from core.libs.face_light import TEETH, chroma, colourfulness, light_on, linear, luminance
 from core.libs.flame_model import topology as topo
-from core.libs.tracker.spool import FrameSpool, chunks
+from core.libs.tracker.point_buffer import FrameBuffer, chunks
 
 _MM = 0.005  # head units
 _UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)  # the inner lips from corner to corner
@@ -109,7 +109,7 @@ class MouthReader:
         self._fps = float(fps)
         self._shots = np.zeros(length, int) if shots is None else shots
         self._ring, self._reading = ring or RingSettings(), reading or ReadingSettings()
-        self._views = FrameSpool(VIEW, np.uint8)
+        self._views = FrameBuffer(VIEW, np.uint8)
         self._open = np.zeros(length, bool)
         self._skin: dict[int, np.ndarray] = {}
         self._curve = _catmull_rom(len(_UPPER), _COLUMNS)[_FIRST:_LAST]

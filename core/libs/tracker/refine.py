@@ -3,8 +3,9 @@
 A landmark network sways with the expression: a crooked smile tilts the whole mesh by degrees although the skull stands
 still, and its points tremble. The picture knows better. One frame of the driver, near its resting state, is the
 reference; every other frame is unwarped onto it by the tracked mesh, and what the unwarped frame still lacks of the
-reference is measured by dense optical flow (DIS: Kroeger et al., ECCV 2016). The flow on skull, hair and ears mends the
-pose; the flow on the skin mends the points. Lids, irises and lips change their look and keep their tracked place.
+reference is measured by dense optical flow (DIS: Kroeger et al., ECCV 2016). The flow on skull, hair and ears corrects
+the pose; the flow on the skin corrects the points. Lids, irises and lips change their look and keep their tracked
+place.
 """
 
 from __future__ import annotations
@@ -21,16 +22,11 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels, to_rays
 from core.libs.mesh import cover, lift
 from core.libs.tracker.pose import refine_pose
+from core.libs.tracker.settings import RefineSettings
 
-_SIZE = 256  # pixels of the pictures compared
-_SCALE = _SIZE / IMAGE_SIZE
-_TEXTURE = 4.0  # smaller eigenvalue of the structure tensor, grey levels squared, at which a point counts half
-_RIGID = 0.01  # head units that expressions may move a point before it counts half for the pose
-# Below these the pictures have too little in common: trusted points in all, and of those that could be trusted. A grey
-# picture is trusted to 0.2, frames of real clips to 0.24 and more.
-_ENOUGH, _ALIKE = 2.0, 0.22
-_NEIGHBOURHOOD = 25.0  # pixels of the crop over which lids and lips share the skin's correction
-_BLUR = 9  # pixels over which agreement is judged
+_SETTINGS = RefineSettings()
+_SCALE = _SETTINGS.size / IMAGE_SIZE
+_SMALL = (_SETTINGS.size, _SETTINGS.size)
 
 
 @dataclass(frozen=True)
@@ -39,16 +35,16 @@ class Refined:
 
     Attributes:
         transform: (3, 4). points: (478, 2), the tracker's, pixels of the crop.
-        alike: whether the pictures had enough in common to say anything; else both are as they came.
+        is_reliable: whether the pictures had enough in common to say anything; else both are as they came.
     """
 
     transform: np.ndarray
     points: np.ndarray
-    alike: bool
+    is_reliable: bool
 
 
 class PictureRefiner:
-    """Mends frames against a reference frame of the same driver.
+    """Corrects frames against a reference frame of the same driver.
 
     Args:
         head: the head model.
@@ -68,23 +64,23 @@ class PictureRefiner:
         self._follow = sheet.follow
         self._in_head = (sheet.points - transform[:, 3]) @ transform[:, :3].T
         pixels = _to_small(sheet.pixels)
-        owner, weights = cover(pixels, sheet.points[:, 2], sheet.triangles, _SIZE)
+        owner, weights = cover(pixels, sheet.points[:, 2], sheet.triangles, _SETTINGS.size)
         self._corners = sheet.triangles[np.maximum(owner, 0)].astype(np.int32)  # (S, S, 3)
         self._weights = weights
         self._pixels = pixels.astype(np.float32)
-        inside = ((pixels >= 4) & (pixels < _SIZE - 4)).all(1)
+        inside = ((pixels >= _SETTINGS.border) & (pixels < _SETTINGS.size - _SETTINGS.border)).all(1)
         self._inside = inside
 
-        at = np.clip(pixels.round().astype(int), 0, _SIZE - 1)
-        small_matte = cv2.resize(matte, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)[at[:, 1], at[:, 0]]
+        at = np.clip(pixels.round().astype(int), 0, _SETTINGS.size - 1)
+        small_matte = cv2.resize(matte, _SMALL, interpolation=cv2.INTER_AREA)[at[:, 1], at[:, 0]]
         corner = cv2.cornerMinEigenVal(self._reference, 7, 3)[at[:, 1], at[:, 0]] * 255**2 / 7
         moves = (head.directions[: topo.N_POINTS, :, head.n_shape :] ** 2).sum((1, 2)).numpy()
         rigid = np.ones(len(pixels))
-        rigid[: topo.N_POINTS] = 1 / (1 + moves / _RIGID**2)
+        rigid[: topo.N_POINTS] = 1 / (1 + moves / _SETTINGS.rigid**2)
         rigid[topo.N_FACE : topo.N_POINTS] = 0
-        rigid[topo.N_POINTS :] *= 3  # the surroundings are sampled more thinly
-        weight = rigid * (1 - sheet.torso) * (small_matte > 0.9) * inside * corner / (corner + _TEXTURE)
-        self._pose_points = np.argsort(weight)[::-1][: min(400, int((weight > 1e-3).sum()))]
+        rigid[topo.N_POINTS :] *= _SETTINGS.thin  # the surroundings are sampled more thinly
+        weight = rigid * (1 - sheet.torso) * (small_matte > 0.9) * inside * corner / (corner + _SETTINGS.texture)
+        self._pose_points = np.argsort(weight)[::-1][: min(_SETTINGS.pose_points, int((weight > 1e-3).sum()))]
         self._pose_weights = weight[self._pose_points]
         keeps = np.zeros(topo.N_POINTS, bool)
         for group in (topo.RIGHT_EYE, topo.LEFT_EYE, topo.INNER_LIPS, topo.OUTER_LIPS, topo.RIGHT_IRIS, topo.LEFT_IRIS):
@@ -93,12 +89,12 @@ class PictureRefiner:
         self._gain = skin.astype(np.float64)
         self._keeps = np.flatnonzero(keeps)
         apart = np.linalg.norm(sheet.pixels[self._keeps, None] - sheet.pixels[None, : topo.N_POINTS], axis=-1)
-        self._around = np.exp(-0.5 * (apart / _NEIGHBOURHOOD) ** 2) * skin
+        self._around = np.exp(-0.5 * (apart / _SETTINGS.neighbourhood) ** 2) * skin
         grey = self._reference.astype(np.float32)
         self._fine = grey - _mean(grey)
         self._energy = _mean(self._fine**2)
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        axis = np.arange(_SIZE, dtype=np.float32)
+        axis = np.arange(_SETTINGS.size, dtype=np.float32)
         self._grid = np.stack(np.meshgrid(axis, axis), -1)
 
     def refine(
@@ -129,12 +125,19 @@ class PictureRefiner:
         chosen = self._pose_points
         weights = self._pose_weights * trust[chosen]
         pose = transform.astype(np.float64)
-        if weights.sum() <= max(_ENOUGH, _ALIKE * self._pose_weights.sum()):
+        if weights.sum() <= max(_SETTINGS.enough, _SETTINGS.reliable * self._pose_weights.sum()):
             return Refined(pose, points, False)
         at_rest = self._in_head[chosen]
         relief = -(at_rest @ pose[:, :3])[None, :, 2]
         rotation, shift = refine_pose(
-            pose[None, :, :3], pose[None, :, 3], at_rest, to_rays(found[chosen])[None], relief, weights, 0.02, 5
+            pose[None, :, :3],
+            pose[None, :, 3],
+            at_rest,
+            to_rays(found[chosen])[None],
+            relief,
+            weights,
+            _SETTINGS.depth_weight,
+            _SETTINGS.rounds,
         )
         pose = np.concatenate([rotation[0], shift[0][:, None]], 1)
         trust = trust[: topo.N_POINTS]
@@ -155,11 +158,11 @@ class PictureRefiner:
 
 
 def _shrink(picture: np.ndarray) -> np.ndarray:
-    return cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), _SMALL, interpolation=cv2.INTER_AREA)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    return cv2.blur(values, (_BLUR, _BLUR))
+    return cv2.blur(values, (_SETTINGS.blur, _SETTINGS.blur))
 
 
 def _to_small(pixels: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from core.data.records import FOCAL, IMAGE_SIZE, SEEN, TrackedSequence
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model.topology import N_POINTS
 from core.libs.geometry import to_camera, to_pixels
-from core.libs.tracker.spool import PointSpool
+from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.track import flame_fitter, sequence_from_points
 
 
@@ -27,7 +27,7 @@ def to_flame(track: TrackedSequence, head: Path, open_head: OpenHead | None = No
     fitter, model = flame_fitter(head), open_head or OpenHead()
     seen = track.status == SEEN
     seen = seen if seen.any() else np.ones(len(track), bool)
-    with PointSpool() as points:
+    with PointBuffer() as points:
         for frame in track:
             points.append(tracked_points(model.evaluate(frame)[None], frame.transform_matrix[None])[0])
         steady = track.transform_matrix.astype(np.float64)

@@ -13,19 +13,11 @@ from scipy.interpolate import griddata
 
 from core.data.records import FOCAL, IMAGE_SIZE
 from core.libs.geometry import NECK, to_camera, to_pixels
+from core.libs.tracker.settings import TorsoSettings
 
-_SIZE = 256  # pixels of the pictures compared
-_SCALE = _SIZE / IMAGE_SIZE
-_BLUR = 1.5  # pixels of the small picture: how far an alignment may be off and still be pulled in
-_ROUNDS = 12
-_FEWEST = 400  # pixels
-_STEEP = 4.0  # grey levels a pixel: where an edge is worth comparing
-_OFF = 12.0  # grey levels at which a pixel counts half
-_ALIKE = 0.35  # share of the weight that has to remain
-# Standard deviations of what shoulders do: head units, radians, logarithm of the growth; and of a pixel's grey level,
-# large because neighbours err together.
-_USUAL = np.array([0.15, 0.15, 0.1, 0.02])
-_NOISE = 200.0
+_SETTINGS = TorsoSettings()
+_SCALE = _SETTINGS.size / IMAGE_SIZE
+_SMALL = (_SETTINGS.size, _SETTINGS.size)
 
 
 class TorsoTracker:
@@ -43,11 +35,11 @@ class TorsoTracker:
         grey = _shrink(picture)
         neck = to_camera(NECK[None], transform.astype(np.float64))
         self._neck = (to_pixels(neck)[0] + 0.5) * _SCALE - 0.5
-        self._unit = FOCAL * _SIZE / 2 / neck[0, 2]  # pixels of the small picture of a head unit there
+        self._unit = FOCAL * _SETTINGS.size / 2 / neck[0, 2]  # pixels of the small picture of a head unit there
         gx, gy = cv2.Sobel(grey, -1, 1, 0, scale=1 / 8), cv2.Sobel(grey, -1, 0, 1, scale=1 / 8)
-        body = _torso_mask(pixels, torso) & (cv2.resize(matte, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA) > 0.5)
+        body = _torso_mask(pixels, torso) & (cv2.resize(matte, _SMALL, interpolation=cv2.INTER_AREA) > 0.5)
         body[:, [0, 1, -2, -1]] = body[[0, 1, -2, -1]] = False
-        y, x = np.nonzero(body & (gx**2 + gy**2 > _STEEP**2))
+        y, x = np.nonzero(body & (gx**2 + gy**2 > _SETTINGS.steep**2))
         at = np.stack([x, y], 1).astype(np.float32)
         u, v = ((at - self._neck) / self._unit).T  # right and down from the neck, head units
         gx, gy = gx[y, x] * self._unit, gy[y, x] * self._unit
@@ -62,22 +54,22 @@ class TorsoTracker:
         Left and up at the neck in head units (the camera's axes), roll in radians (clockwise in the picture), and the
         logarithm of the growth.
         """
-        if len(self._at) < _FEWEST:
+        if len(self._at) < _SETTINGS.fewest:
             return np.full(4, np.nan)
         grey = _shrink(picture)
         motion, offset = self._motion, 0.0
-        for _ in range(_ROUNDS):
+        for _ in range(_SETTINGS.rounds):
             seen = cv2.remap(grey, self._moved(motion), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
             error = seen - self._values - offset
-            weight = 1 / (1 + (error / _OFF) ** 2)
+            weight = 1 / (1 + (error / _SETTINGS.outlier) ** 2)
             offset += float(np.average(error, weights=weight))  # exposure
-            weighted = self._slopes * weight[:, None] / _NOISE**2
-            normal = weighted.T @ self._slopes + np.diag(1 / _USUAL**2)
-            step = np.linalg.solve(normal, weighted.T @ error + motion / _USUAL**2)
+            weighted = self._slopes * weight[:, None] / _SETTINGS.noise**2
+            normal = weighted.T @ self._slopes + np.diag(1 / _SETTINGS.deviation**2)
+            step = np.linalg.solve(normal, weighted.T @ error + motion / _SETTINGS.deviation**2)
             motion = motion - step
-            if np.abs(step).max() < 2e-4:
+            if np.abs(step).max() < _SETTINGS.settled:
                 break
-        if weight.mean() < _ALIKE or (np.abs(motion) > 4 * _USUAL).any():
+        if weight.mean() < _SETTINGS.reliable or (np.abs(motion) > _SETTINGS.largest * _SETTINGS.deviation).any():
             self._motion = np.zeros(4)
             return np.full(4, np.nan)
         self._motion = motion
@@ -92,11 +84,11 @@ class TorsoTracker:
 
 def _shrink(picture: np.ndarray) -> np.ndarray:
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return cv2.GaussianBlur(small, (0, 0), _BLUR)
+    small = cv2.resize(grey, _SMALL, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cv2.GaussianBlur(small, (0, 0), _SETTINGS.blur)
 
 
 def _torso_mask(pixels: np.ndarray, torso: np.ndarray) -> np.ndarray:
     """(S, S) bool: where the points around are surely shoulders."""
-    axis = (np.arange(_SIZE) + 0.5) / _SCALE - 0.5
-    return griddata(pixels, torso, tuple(np.meshgrid(axis, axis)), fill_value=0.0) > 0.97
+    axis = (np.arange(_SETTINGS.size) + 0.5) / _SCALE - 0.5
+    return griddata(pixels, torso, tuple(np.meshgrid(axis, axis)), fill_value=0.0) > _SETTINGS.surely

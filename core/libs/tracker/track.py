@@ -35,17 +35,15 @@ from core.libs.tracker.fit_flame import FLAME_VERSION, FlameFitter
 from core.libs.tracker.gaps import bridge, bridge_torso, scenes_of, with_faces
 from core.libs.tracker.mouth_interior import MouthReader
 from core.libs.tracker.opened import open_tracker
+from core.libs.tracker.point_buffer import PointBuffer, chunks
 from core.libs.tracker.refine import PictureRefiner
-from core.libs.tracker.spool import PointSpool, chunks
+from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.torso import TorsoTracker
 
 VERSION = "13"  # of everything here that changes what comes out
-MARGIN = 96  # pixels that are lifted beyond each side of the shown crop
+_SETTINGS = TrackSettings()
+MARGIN = _SETTINGS.margin
 _LOG = logging.getLogger(__name__)
-_IMAGE_FPS = Fraction(25)
-_SEAM = 16  # pixels over which the matte of the shown part runs into that of the wide crop
-_LOOKED_AT = 8  # shots of a clip, the longest ones, whose pictures mend their points: each takes memory
-_SETTLE = 5  # frames after which the points of a still picture stand still
 Progress = Callable[[int, int | None], None]
 Clip = VideoReader | FrameReader
 
@@ -125,7 +123,7 @@ def _settle(image: np.ndarray, tracker: FaceTracker) -> Observation | None:
     if tracker.detect(image) is None:
         return None
     tracker.reset()
-    found = [tracker.follow(image) for _ in range(_SETTLE)]
+    found = [tracker.follow(image) for _ in range(_SETTINGS.settle)]
     tracker.reset()
     return found[-1]
 
@@ -136,7 +134,7 @@ def person_matte(pixels: np.ndarray, tracker: FaceTracker) -> np.ndarray:
     shown = slice(MARGIN, MARGIN + IMAGE_SIZE)
     part = np.ascontiguousarray(pixels[shown, shown])
     edge = np.minimum(np.arange(IMAGE_SIZE), np.arange(IMAGE_SIZE)[::-1])
-    share = np.clip(np.minimum.outer(edge, edge) / _SEAM, 0, 1)
+    share = np.clip(np.minimum.outer(edge, edge) / _SETTINGS.seam, 0, 1)
     matte[shown, shown] += share * (tracker.matte(part) - matte[shown, shown])
     return matte
 
@@ -203,11 +201,11 @@ def track_footage(
     fitter = HeadFitter(open_head)
     flame = flame_fitter(head) if isinstance(head, Path) else head  # before the video: a wrong file is known at once
     tracker.reset()
-    with PointSpool() as points:
+    with PointBuffer() as points:
         if isinstance(footage, np.ndarray):
             found = _settle(footage, tracker)
             points.append(None if found is None else found.points)
-            seen, times, fps, lost, shots = np.array([found is not None]), [Fraction(0)], _IMAGE_FPS, 0, None
+            seen, times, fps, lost, shots = np.array([found is not None]), [Fraction(0)], _SETTINGS.image_fps, 0, None
         else:
             seen, times, fps, lost, shots = _observe(footage, tracker, points, progress)
         if not seen.any():
@@ -223,7 +221,7 @@ def track_footage(
             crops[frames] = steady_crops(boxes[frames])
         for part in chunks(len(points)):
             points[part] = to_crop(points[part], crops[part])
-        # Whatever head the codes are to be of: the picture mends the points on the open one, which has all of them.
+        # Whatever head the codes are to be of: the picture corrects the points on the open one, which has all of them.
         sequence, transform, seen_again = (
             sequence_from_points(points, times, fps, status, crops, fitter=fitter),
             None,
@@ -243,7 +241,7 @@ def track_footage(
 
 
 def sequence_from_points(
-    points: np.ndarray | PointSpool,  # (T, 478, 3) pixels of the crop
+    points: np.ndarray | PointBuffer,  # (T, 478, 3) pixels of the crop
     times: list[Fraction],
     fps: Fraction,
     status: np.ndarray,
@@ -271,7 +269,7 @@ def sequence_from_points(
 
 
 def _observe(
-    footage: Callable[[], Clip], tracker: FaceTracker, points: PointSpool, progress: Progress | None
+    footage: Callable[[], Clip], tracker: FaceTracker, points: PointBuffer, progress: Progress | None
 ) -> tuple[np.ndarray, list[Fraction], Fraction, int, np.ndarray | None]:
     """Tracks a video into `points`; returns which frames have a face (T,), their times, the frame rate, how many pieces
     of the file could not be decoded and the frames' shots (T,), None where there is one.
@@ -295,11 +293,11 @@ def _look_again(
     name: str,
     tracker: FaceTracker,
     sequence: TrackedSequence,
-    points: PointSpool,  # (T, 478, 3) pixels of the crop, mended in place
+    points: PointBuffer,  # (T, 478, 3) pixels of the crop, corrected in place
     head: OpenHead,
     progress: Progress | None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
-    """Points and transforms (T, 3, 4) mended by the pictures themselves: see `refine`.
+    """Points and transforms (T, 3, 4) corrected by the pictures themselves: see `refine`.
 
     And what the pictures say beside, by the name of its field: how the shoulders moved, `torso` (T, 4), and what the
     mouth shows, `mouth_interior` (T, 4); None each where it could not be told.
@@ -308,7 +306,7 @@ def _look_again(
     transform = sequence.transform_matrix.astype(np.float64)
     scenes = scenes_of(sequence.shots, len(sequence))
     scene_of = np.zeros(len(sequence), int) if sequence.shots is None else sequence.shots
-    longest = sorted(range(len(scenes)), key=lambda i: -len(scenes[i]))[:_LOOKED_AT]
+    longest = sorted(range(len(scenes)), key=lambda i: -len(scenes[i]))[: _SETTINGS.looked_at]
     seen = sequence.status == SEEN
     references = {
         int(frames[neutral_frame(sequence.take(frames), head)]): i
@@ -334,24 +332,24 @@ def _look_again(
             looks[scene] = refiner, shoulders
             if len(looks) == len(references):
                 break
-        mend, last = np.eye(3), None
+        correction, last = np.eye(3), None
         for frame in reader:
             t, scene = frame.index, scene_of[frame.index]
             if scene != last:
-                mend, last = np.eye(3), scene
+                correction, last = np.eye(3), scene
             if sequence.status[t] == SEEN and scene not in looks and mouth.wants(points[t], transform[t]):
                 mouth.look(t, crop_image(frame.image, sequence.crops[t]), points[t], transform[t])
             if sequence.status[t] == SEEN and scene in looks:
                 refiner, shoulders = looks[scene]
                 tracked, before = points[t], transform[t].copy()
                 # The tracker's error changes slowly: begin where the last frame ended.
-                start = np.concatenate([before[:, :3] @ mend, before[:, 3:]], 1)
+                start = np.concatenate([before[:, :3] @ correction, before[:, 3:]], 1)
                 picture = crop_image(frame.image, sequence.crops[t])
-                mended = refiner.refine(picture, tracked[:, :2], fitter.lifted(tracked, before), start)
-                mend = before[:, :3].T @ mended.transform[:, :3]
-                tracked[:, :2], transform[t] = mended.points, mended.transform
+                refined = refiner.refine(picture, tracked[:, :2], fitter.lifted(tracked, before), start)
+                correction = before[:, :3].T @ refined.transform[:, :3]
+                tracked[:, :2], transform[t] = refined.points, refined.transform
                 points[t] = tracked
-                unlike += not mended.alike
+                unlike += not refined.is_reliable
                 torso[t] = shoulders.follow(picture)
                 mouth.look(t, picture, tracked, transform[t])
             if progress is not None:
@@ -376,7 +374,7 @@ def _head_box(points: np.ndarray) -> np.ndarray:
 
 
 def tracked_by(tracker: FaceTracker | None, head: Path | None, open_head: OpenHead | None = None) -> tuple[str, ...]:
-    """What a result depends on besides the file: codes of FLAME also on the open head, which mends their poses."""
+    """What a result depends on besides the file: FLAME's codes also on the open head, which corrects them."""
     if tracker is None:
         from core.libs.tracker.mediapipe_tracker import MediaPipeTracker as tracker  # noqa: N813 only its name is read
     common = VERSION, tracker.name, tracker.version, _digest(OPEN_HEAD if open_head is None else open_head.path)

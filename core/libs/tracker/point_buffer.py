@@ -18,7 +18,7 @@ def chunks(length: int, size: int = _CHUNK) -> Iterator[slice]:
     return (slice(start, min(start + size, length)) for start in range(0, length, size))
 
 
-class FrameSpool:
+class FrameBuffer:
     """Arrays of one shape and type, one a frame, in a temporary file, read and written like an array along its first
     axis. The file has no name and goes when this is closed.
 
@@ -77,7 +77,7 @@ class FrameSpool:
         return place, place + 1
 
 
-class PointSpool(FrameSpool):
+class PointBuffer(FrameBuffer):
     """Points (T, 478, 3) float32. A frame's points take 5.7 KiB, ten minutes' 82 MB."""
 
     def __init__(self) -> None:
