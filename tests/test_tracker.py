@@ -322,8 +322,8 @@ class TestFiles:
                 pose = self.tracked[len(starts) - 1]
                 return Refined(np.concatenate([pose[:, :3] @ found, pose[:, 3:]], 1), points, True)
 
-        def remember(points, times, fps, status, crops, transform=None):
-            track = sequence_from_points(points, times, fps, status, crops, transform)
+        def remember(points, times, fps, status, crops, transform=None, fitter=None):
+            track = sequence_from_points(points, times, fps, status, crops, transform, fitter)
             tracked.append(track.transform_matrix.astype(np.float64))
             Refiner.tracked = tracked[0]
             return track

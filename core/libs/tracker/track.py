@@ -222,11 +222,8 @@ def track_footage(
         for part in chunks(len(points)):
             points[part] = to_crop(points[part], crops[part])
         # Whatever head the codes are to be of: the picture corrects the points on the open one, which has all of them.
-        sequence, transform, seen_again = (
-            sequence_from_points(points, times, fps, status, crops, fitter=fitter),
-            None,
-            {},
-        )
+        transform, seen_again = None, {}
+        sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
         sequence = replace(sequence, shots=shots)
         if len(sequence) > 1:
             transform, seen_again = _look_again(footage, name, tracker, sequence, points, open_head, progress)
