@@ -92,13 +92,13 @@ def machine() -> dict[str, Any]:
 def measure(device: torch.device, frames: int, rounds: int = 20, first: int = _FIRST) -> dict[str, Any]:
     """All figures, printed as they come. The device may be the CPU, to try the program: its figures say nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench.make(Path(folder), device, frames + first)
+        experiment = Experiment.make(Path(folder), device, frames + first)
         agreement = {name: golden_scene(name, device) for name in SCENES}
-        agreement["end_to_end"] = end_to_end(bench, Path(folder))
-        rates = {name: rate(bench, name == "enhanced", first) for name in ("plain", "enhanced")}
-        again = {name: rate(bench, name == "enhanced", first) for name in ("enhanced", "plain")}
+        agreement["end_to_end"] = end_to_end(experiment, Path(folder))
+        rates = {name: rate(experiment, name == "enhanced", first) for name in ("plain", "enhanced")}
+        again = {name: rate(experiment, name == "enhanced", first) for name in ("enhanced", "plain")}
         rates = {name: max(rates[name], again[name], key=lambda r: r["fps"]) for name in rates}
-        stages, psnr = network_stages(bench, rounds)
+        stages, psnr = network_stages(experiment, rounds)
     rows = [[name, *(f"{value:.1f}" for value in values.values())] for name, values in rates.items()]
     print("\n" + report.table(["run", "fps", "fps with the tools over time", "memory, MiB"], rows))
     print("\n" + report.table(["stage, alone", "ms"], [[name, f"{ms:.3f}"] for name, ms in stages.items()]))
@@ -117,7 +117,7 @@ def measure(device: torch.device, frames: int, rounds: int = 20, first: int = _F
         "frames": frames,
         "rates": rates,
         "enhanced_share": share,
-        "half_precision": str(bench.dtype)[6:],
+        "half_precision": str(experiment.dtype)[6:],
         "half_precision_psnr_db": psnr,
         "raster_relative_l2": agreement,
         "stages_ms": stages,
@@ -126,7 +126,7 @@ def measure(device: torch.device, frames: int, rounds: int = 20, first: int = _F
 
 
 @dataclass(frozen=True)
-class Bench:
+class Experiment:
     """What every run shares: the network and its head, a made-up photo and driver, both tracked, and their files."""
 
     model: PublishedAvatar
@@ -135,7 +135,7 @@ class Bench:
     options: Options
 
     @classmethod
-    def make(cls, folder: Path, device: torch.device, frames: int) -> Bench:
+    def make(cls, folder: Path, device: torch.device, frames: int) -> Experiment:
         """`frames` of a head that nods, speaks and looks around; a photo of blocks and noise."""
         checkpoint, flame = write(folder)
         head = FLAMEModel(path=flame, no_lmks=True)
@@ -190,55 +190,55 @@ class Bench:
         return Pipeline(replace(self.options, enhanced=enhanced), components)
 
 
-def rate(bench: Bench, enhanced: bool, first: int) -> dict[str, float]:
+def rate(experiment: Experiment, enhanced: bool, first: int) -> dict[str, float]:
     """Frames per second from the codes of the motion to pictures on the host, and the same with what makes the motion.
 
     The pipeline encodes on another thread, which does not run here.
     """
-    pipeline = bench.pipeline(enhanced)
+    pipeline = experiment.pipeline(enhanced)
     start = time.perf_counter()
     count = len(pipeline.motion)
     over_time = (time.perf_counter() - start) / count
     _ = pipeline.avatar
-    if bench.device.type == "cuda":
+    if experiment.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     start = 0.0
     for frame in pipeline.frames():
         if frame.index == first - 1:
             start = time.perf_counter()
     per_frame = (time.perf_counter() - start) / (count - first)
-    memory = torch.cuda.max_memory_allocated() / 2**20 if bench.device.type == "cuda" else 0.0
+    memory = torch.cuda.max_memory_allocated() / 2**20 if experiment.device.type == "cuda" else 0.0
     return {"fps": 1 / per_frame, "fps_with_motion": 1 / (per_frame + over_time), "memory_mib": memory}
 
 
 @torch.inference_mode()
-def network_stages(bench: Bench, rounds: int) -> tuple[dict[str, float], float]:
+def network_stages(experiment: Experiment, rounds: int) -> tuple[dict[str, float], float]:
     """Milliseconds of each stage, each waited for, and the PSNR of half precision."""
-    pipeline, model, network = bench.pipeline(True), bench.model, bench.model.network
+    pipeline, model, network = experiment.pipeline(True), experiment.model, experiment.model.network
     frame = pipeline.motion[0]
     avatar = pipeline.avatar
-    vertices, transform = bench.head.evaluate(frame), frame.transform_matrix
+    vertices, transform = experiment.head.evaluate(frame), frame.transform_matrix
     picture = model.render(avatar, vertices, transform, detail=1.0)
-    there, camera = upload(torch.from_numpy(vertices), bench.device), torch.from_numpy(transform)
+    there, camera = upload(torch.from_numpy(vertices), experiment.device), torch.from_numpy(transform)
     raster = network.rasterize(avatar.network, there, camera)
-    engine = StyleUNetEngine(network.upsampler, bench.dtype)
+    engine = StyleUNetEngine(network.upsampler, experiment.dtype)
 
     @exact_convolutions()
     def plain() -> Tensor:
         return network.upsampler(raster.contiguous())
 
     runs = {
-        "FLAME, on the host": lambda: bench.head.evaluate(frame),
-        "vertices to the device": lambda: upload(torch.from_numpy(vertices), bench.device),
+        "FLAME, on the host": lambda: experiment.head.evaluate(frame),
+        "vertices to the device": lambda: upload(torch.from_numpy(vertices), experiment.device),
         "raster, 32 channels": lambda: network.rasterize(avatar.network, there, camera),
         "raster, 40 channels": lambda: network.rasterize(avatar.network, there, camera, avatar.detailed),
         "upsampler, plain float32": plain,
         "upsampler, launched": lambda: engine(raster),
         "upsampler, as frames use it": lambda: network.upsample(raster),
-        "image tools": lambda: pipeline.improvements.finish(picture, vertices, transform, bench.head),
+        "image tools": lambda: pipeline.improvements.finish(picture, vertices, transform, experiment.head),
         "a picture to the host": lambda: list(on_host([picture])),
     }
-    seconds = best(list(runs.values()), rounds, bench.device)
+    seconds = best(list(runs.values()), rounds, experiment.device)
     error = (engine(raster) - plain()).square().mean().item()
     psnr = -10 * float(np.log10(max(error, 1e-14)))
     return {name: 1000 * s for name, s in zip(runs, seconds, strict=True)}, psnr
@@ -254,7 +254,7 @@ def golden_scene(name: str, device: torch.device) -> float:
     return _apart(tensors, transform, CAMERA | {"size": size}, device)
 
 
-def end_to_end(bench: Bench, folder: Path) -> float:
+def end_to_end(experiment: Experiment, folder: Path) -> float:
     """The same for the whole chain's 180,255 Gaussians, under the camera of the golden numbers."""
     with np.load(LAYOUT.parent / "end_to_end.npz") as z:
         names = ("shapecode", "expcode", "posecode", "eyecode", "source_transform", "driver_transform")
@@ -263,11 +263,11 @@ def end_to_end(bench: Bench, folder: Path) -> float:
     with torch.no_grad():
         vertices = head(*(codes[name] for name in names[:4]))[0]
     picture = torch.from_numpy(blocks_and_noise(np.random.RandomState(1071)))
-    avatar = bench.model.network.encode(picture, codes["source_transform"])
+    avatar = experiment.model.network.encode(picture, codes["source_transform"])
     xyz = torch.cat([vertices, avatar.gaussians["xyz"].cpu()[len(vertices) :]])
     scene = {"colors": avatar.gaussians["colors"], "opacities": avatar.gaussians["opacities"]}
     scene |= {"covariances": avatar.covariances, "xyz": xyz}
-    return _apart(scene, codes["driver_transform"], CAMERA, bench.device)
+    return _apart(scene, codes["driver_transform"], CAMERA, experiment.device)
 
 
 def blocks_and_noise(random: np.random.Generator | np.random.RandomState) -> np.ndarray:  # (3, 512, 512) in 0..1

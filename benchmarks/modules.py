@@ -39,7 +39,7 @@ from benchmarks.self_reenactment import CLIPS
 from core.data.records import IMAGE_SIZE
 from core.errors import UserError, command
 from core.evaluation import metrics
-from core.evaluation.measure import Bench
+from core.evaluation.measure import Experiment
 from core.evaluation.setting import Setting
 from core.evaluation.timing import peak_memory, reset_peak_memory
 from core.evaluation.truth import lossless_first_frame
@@ -105,8 +105,8 @@ def _clip(
     """(len(SCORES),) the means over the frames of a clip for each variant, and the truth's own under `truth`."""
     tracker = MediaPipeTracker()
     setting = Setting(Pair(clip.stem, clip), noise, args.stride, args.frames, ("--model", "lifted"))
-    bench = Bench(setting, tracker)
-    indices = [int(i) for i in bench.truth.indices if i > 0 and i % args.stride == 0]
+    experiment = Experiment(setting, tracker)
+    indices = [int(i) for i in experiment.truth.indices if i > 0 and i % args.stride == 0]
     if not indices:
         raise UserError(
             f"{clip}: none of its frames is compared: the first is the photo, then every {args.stride}th counts: more "
@@ -114,24 +114,28 @@ def _clip(
         )
     rows: dict[str, list[np.ndarray]] = {"truth": []}
     for variant in variants:
-        pipeline = bench.pipeline(variant)
-        rows[variant.name] = [_frame(bench, pipeline, index, brisque) for index in indices]
+        pipeline = experiment.pipeline(variant)
+        rows[variant.name] = [_frame(experiment, pipeline, index, brisque) for index in indices]
     for index in indices:
-        rows["truth"].append(_scores(bench, index, bench.truth.image(index), bench.truth.image(index - 1), brisque))
+        rows["truth"].append(
+            _scores(experiment, index, experiment.truth.image(index), experiment.truth.image(index - 1), brisque)
+        )
     tracker.close()
     return {name: np.mean(values, 0) for name, values in rows.items()}
 
 
-def _frame(bench: Bench, pipeline: Pipeline, index: int, brisque: Score | None) -> np.ndarray:
+def _frame(experiment: Experiment, pipeline: Pipeline, index: int, brisque: Score | None) -> np.ndarray:
     before, now = (to_image(pipeline.draw(pipeline.motion[i])) for i in (index - 1, index))
-    return _scores(bench, index, now, before, brisque)
+    return _scores(experiment, index, now, before, brisque)
 
 
-def _scores(bench: Bench, index: int, image: np.ndarray, before: np.ndarray, brisque: Score | None) -> np.ndarray:
+def _scores(
+    experiment: Experiment, index: int, image: np.ndarray, before: np.ndarray, brisque: Score | None
+) -> np.ndarray:
     """(len(SCORES),) of one frame, given its predecessor."""
-    truth, points = bench.truth.image(index), bench.points[index]
+    truth, points = experiment.truth.image(index), experiment.points[index]
     face, eyes = metrics.face_mask(points, SIZE), eye_mask(points)
-    flows = metrics.backward_flow(image, before), metrics.backward_flow(truth, bench.truth.image(index - 1))
+    flows = metrics.backward_flow(image, before), metrics.backward_flow(truth, experiment.truth.image(index - 1))
     values = [
         min(metrics.psnr(image, truth), _MOST_DB),
         min(high_frequency_psnr(image, truth, face), _MOST_DB),

@@ -21,7 +21,7 @@ from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
 from core.evaluation import ablation, metrics, runner, sheets, statistics
-from core.evaluation.measure import Bench
+from core.evaluation.measure import Experiment
 from core.evaluation.setting import Setting
 from core.evaluation.statistics import (
     METRICS,
@@ -318,7 +318,7 @@ class PointHead:
         return np.zeros((3, 3), np.float32)
 
 
-def grey_parts(options: Options, count: list[int]) -> Components:
+def grey_components(options: Options, count: list[int]) -> Components:
     grey = 110 if options.background == "white" else 100
     return Components(
         track_source=lambda path, force: a_source(),
@@ -331,11 +331,11 @@ def grey_parts(options: Options, count: list[int]) -> Components:
 
 
 @contextmanager
-def grey_bench(setting: Setting, count: list[int]) -> Iterator[Bench]:
-    yield Bench(setting, GreyTracker(), partial(grey_parts, count=count), a_source)
+def grey_experiment(setting: Setting, count: list[int]) -> Iterator[Experiment]:
+    yield Experiment(setting, GreyTracker(), partial(grey_components, count=count), a_source)
 
 
-BRIGHTER = (Variant("off"), Variant("all", {"background": "white"}))  # 10 levels brighter, see `grey_parts`
+BRIGHTER = (Variant("off"), Variant("all", {"background": "white"}))  # 10 levels brighter, see `grey_components`
 
 
 @pytest.fixture
@@ -360,7 +360,7 @@ def ablate(pairs: list[Pair], out: Path, count: list[int], **changes) -> list:
         "stride": 2,
         "workers": 1,
         "quiet": True,
-        "opener": partial(grey_bench, count=count),
+        "opener": partial(grey_experiment, count=count),
     }
     return ablation.ablate(pairs, out, **{**settings, **changes})
 
@@ -468,8 +468,8 @@ class BlindTracker(GreyTracker):
 
 def test_results_without_a_face_are_said_and_not_measured(clip, tmp_path):
     @contextmanager
-    def blind(setting: Setting) -> Iterator[Bench]:
-        yield Bench(setting, BlindTracker(), partial(grey_parts, count=[]), a_source)
+    def blind(setting: Setting) -> Iterator[Experiment]:
+        yield Experiment(setting, BlindTracker(), partial(grey_components, count=[]), a_source)
 
     rows = ablate([make_pair(None, clip)], tmp_path / "out", [], opener=blind)
     found = {row.metric.key: row.result for row in rows}
@@ -503,8 +503,8 @@ def test_keys_follow_options_and_inputs(clip, photo, tmp_path):
 def test_runs_are_shared_out_by_setting(clip, tmp_path):
     setting = Setting(make_pair(None, clip))
     runs = runner.plan([setting, replace(setting, noise=0)], standard_variants(), tmp_path)
-    assert [len(share.runs) for share in runner.share_out(runs, 2)] == [10, 10]
-    alone = runner.share_out(runs[:10], 2)
+    assert [len(job.runs) for job in runner.split_into_jobs(runs, 2)] == [10, 10]
+    alone = runner.split_into_jobs(runs[:10], 2)
     assert sorted(run.variant.name for share in alone for run in share.runs) == sorted(
         r.variant.name for r in runs[:10]
     )

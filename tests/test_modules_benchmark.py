@@ -63,13 +63,13 @@ def test_missing_clips_are_said_in_one_line(tmp_path):
 
 
 def test_so_few_frames_that_none_is_compared_are_said_in_one_line(monkeypatch, tmp_path):
-    class Bench:
+    class Experiment:
         truth = SimpleNamespace(indices=np.arange(3))
 
         def __init__(self, *_):
             pass
 
-    monkeypatch.setattr(modules, "Bench", Bench)
+    monkeypatch.setattr(modules, "Experiment", Experiment)
     monkeypatch.setattr(modules, "MediaPipeTracker", object)
     clip = tmp_path / "a.mp4"
     clip.touch()

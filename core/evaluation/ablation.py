@@ -25,7 +25,7 @@ from typing import NoReturn
 
 from core.errors import UserError
 from core.evaluation import plots, sheets, tables
-from core.evaluation.runner import Opened, Run, open_bench, plan, run_all
+from core.evaluation.runner import Opened, Run, open_experiment, plan, run_all
 from core.evaluation.setting import Setting
 from core.evaluation.tables import Group, Row
 from core.evaluation.variants import ALL, FIRST_FRAME, OFF, Pair, Variant, make_pair, read_pairs, standard_variants
@@ -47,7 +47,7 @@ def ablate(
     workers: int = 2,
     seed: int = 0,
     quiet: bool = False,
-    opener: Callable[..., Opened] = open_bench,
+    opener: Callable[..., Opened] = open_experiment,
 ) -> list[Row]:
     """Run an ablation and write everything into a folder.
 
@@ -56,7 +56,7 @@ def ablate(
         variants: the standard ones by default; any others with `off` among them do as well.
         stride, frames: see `Setting`. arguments: options of the command line for every variant.
         workers: processes side by side. seed: of the bootstrap. quiet: without a progress bar.
-        opener: gives the bench of a setting, to measure with another tracker or other components.
+        opener: gives the experiment of a setting, to measure with another tracker or other components.
     Returns:
         The comparisons, as they stand in table.csv.
     """

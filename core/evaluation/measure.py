@@ -17,7 +17,7 @@ from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource, save_a
 from core.errors import UserError
 from core.evaluation import metrics
 from core.evaluation.setting import Setting, first_frames, head_file, usual_components
-from core.evaluation.timing import Clock, Video, peak_memory, reset_peak_memory
+from core.evaluation.timing import FrameTimer, Video, peak_memory, reset_peak_memory
 from core.evaluation.track_truth import TrackTruth
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.evaluation.truth import Truth, lossless_first_frame, source_in_crop
@@ -38,7 +38,7 @@ _MOST_DB = 60.0  # of a picture that equals the truth
 Advance = Callable[[int], None]  # frames measured since the last call
 
 
-class Bench:
+class Experiment:
     """What all variants of a setting share: the track, the photo, the truth and its optical flow.
 
     Args:
@@ -118,8 +118,8 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         reset_peak_memory()
         columns = self._empty()
-        rendered = Clock(self.pipeline(variant))
-        reference = None if variant.name == OFF else Clock(self.pipeline(Variant(OFF)))
+        rendered = FrameTimer(self.pipeline(variant))
+        reference = None if variant.name == OFF else FrameTimer(self.pipeline(Variant(OFF)))
         points = self._follow(self._frames(rendered, reference, columns, folder, variant, advance), columns)
         columns |= self._motion_columns(points)
         columns["peak_memory_mib"] = np.array(peak_memory())
@@ -139,8 +139,8 @@ class Bench:
 
     def _frames(
         self,
-        rendered: Clock,
-        reference: Clock | None,
+        rendered: FrameTimer,
+        reference: FrameTimer | None,
         columns: dict[str, np.ndarray],
         folder: Path,
         variant: Variant,

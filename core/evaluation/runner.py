@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from core.data.records import TRACK_FILE, load_arrays
 from core.errors import UserError
-from core.evaluation.measure import COLUMNS_FILE, Bench
+from core.evaluation.measure import COLUMNS_FILE, Experiment
 from core.evaluation.setting import Setting
 from core.evaluation.statistics import Columns
 from core.evaluation.truth import digest
@@ -29,7 +29,7 @@ _CORE = Path(__file__).parents[1]
 # What only shows numbers that are there already
 _SHOWING = {"ablation.py", "claims.py", "plots.py", "report.py", "runner.py", "sheets.py", "statistics.py", "tables.py"}
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
-Opened = AbstractContextManager[Bench]
+Opened = AbstractContextManager[Experiment]
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -52,7 +52,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Share:
+class Job:
     """Runs of one setting that one process makes, one after the other."""
 
     setting: Setting
@@ -88,37 +88,37 @@ def _content(path: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def share_out(runs: Sequence[Run], workers: int) -> list[Share]:
-    """The runs by setting, because they share the truth; cut up where there are fewer settings than workers."""
+def split_into_jobs(runs: Sequence[Run], workers: int) -> list[Job]:
+    """The runs by setting, because those share the truth; cut up where there are fewer settings than workers."""
     by_setting: dict[str, list[Run]] = {}
     for run in runs:
         by_setting.setdefault(run.setting.name, []).append(run)
     pieces = -(-workers // max(len(by_setting), 1))
-    shares = []
+    jobs = []
     for group in by_setting.values():
         parts = [group[i::pieces] for i in range(pieces)]
-        shares += [Share(part[0].setting, tuple(part)) for part in parts if part]
+        jobs += [Job(part[0].setting, tuple(part)) for part in parts if part]
     # The longest first, so that the last one to end is a short one
-    return sorted(shares, key=lambda share: -share.setting.pair.driver.stat().st_size * len(share.runs))
+    return sorted(jobs, key=lambda job: -job.setting.pair.driver.stat().st_size * len(job.runs))
 
 
 @contextmanager
-def open_bench(setting: Setting) -> Iterator[Bench]:
-    """The bench of a setting, with the usual tracker."""
+def open_experiment(setting: Setting) -> Iterator[Experiment]:
+    """The experiment of a setting, with the usual tracker."""
     tracker = MediaPipeTracker()
     try:
-        yield Bench(setting, tracker)
+        yield Experiment(setting, tracker)
     finally:
         tracker.close()
 
 
 def run_all(
-    runs: Sequence[Run], workers: int = 2, quiet: bool = False, opener: Callable[..., Opened] = open_bench
+    runs: Sequence[Run], workers: int = 2, quiet: bool = False, opener: Callable[..., Opened] = open_experiment
 ) -> None:
     """Make all runs that are not finished. An error in one lets those of other settings end, then it is raised.
 
     Args:
-        workers: processes side by side; 1: in this one. opener: gives the bench of a setting.
+        workers: processes side by side; 1: in this one. opener: gives the experiment of a setting.
     """
     missing = [run for run in runs if not run.finished]
     done = len(runs) - len(missing)
@@ -129,16 +129,16 @@ def run_all(
         bar.set_description(f"{len(missing)} of {len(runs)} runs to make", refresh=live)
         if not missing:
             return
-        shares = share_out(missing, workers)
+        jobs = split_into_jobs(missing, workers)
         if workers == 1:
-            for share in shares:
-                _make(share, lambda step: bar.update(step), opener)
+            for job in jobs:
+                _make(job, lambda step: bar.update(step), opener)
             return
-        _in_processes(shares, workers, bar.update, opener)
+        _in_processes(jobs, workers, bar.update, opener)
 
 
 def _in_processes(
-    shares: Sequence[Share], workers: int, advance: Callable[[float], object], opener: Callable[..., Opened]
+    jobs: Sequence[Job], workers: int, advance: Callable[[float], object], opener: Callable[..., Opened]
 ) -> None:
     context = multiprocessing.get_context("spawn")  # torch and mediapipe do not survive a fork
     with context.Manager() as manager:
@@ -157,10 +157,10 @@ def _in_processes(
         try:
             with _environment(dict.fromkeys(_ONE_THREAD, "1")), ProcessPoolExecutor(workers, context) as pool:
                 # Settings of one driver would otherwise begin by making the same truth side by side
-                drivers = {(share.setting.pair.driver, share.setting.frames): share.setting for share in shares}
+                drivers = {(job.setting.pair.driver, job.setting.frames): job.setting for job in jobs}
                 for future in [pool.submit(_prepare, setting, opener) for setting in drivers.values()]:
                     future.exception()  # it comes again below, with its setting's name
-                futures = [pool.submit(_work, share, steps, opener) for share in shares]
+                futures = [pool.submit(_work, job, steps, opener) for job in jobs]
                 errors = [error for future in futures if (error := future.exception()) is not None]
         finally:
             done.set()
@@ -176,21 +176,21 @@ def _prepare(setting: Setting, opener: Callable[..., Opened]) -> None:
         pass
 
 
-def _work(share: Share, steps: queue.Queue, opener: Callable[..., Opened]) -> None:
+def _work(job: Job, steps: queue.Queue, opener: Callable[..., Opened]) -> None:
     """In a process of its own: make runs."""
     _on_one_thread()
-    _make(share, steps.put, opener)
+    _make(job, steps.put, opener)
 
 
-def _make(share: Share, advance: Callable[[float], object], opener: Callable[..., Opened]) -> None:
+def _make(job: Job, advance: Callable[[float], object], opener: Callable[..., Opened]) -> None:
     """Make runs; `advance` is told in parts of a run how far they came."""
     try:
-        with opener(share.setting) as bench:
-            part = 1 / len(bench.track)
-            for run in share.runs:
-                bench.run(run.variant, run.folder, lambda frames: advance(frames * part))
+        with opener(job.setting) as experiment:
+            part = 1 / len(experiment.track)
+            for run in job.runs:
+                experiment.run(run.variant, run.folder, lambda frames: advance(frames * part))
     except UserError as error:
-        raise UserError(f"{share.setting.name}: {error}") from error
+        raise UserError(f"{job.setting.name}: {error}") from error
 
 
 def _on_one_thread() -> None:

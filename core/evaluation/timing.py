@@ -12,7 +12,7 @@ from core.data.video import VideoWriter
 from core.pipeline import Pipeline
 
 
-class Clock:
+class FrameTimer:
     """A pipeline's pictures, one a call, with the milliseconds each took.
 
     Preparing the motion is shared out among the frames; the first frame, which builds the avatar, has no time (NaN).
