@@ -48,7 +48,7 @@ figures: $(STAMP)
 claims: $(STAMP)
 	$(PY) -m core.evaluation.ablation --pairs benchmarks/pairs_self.yaml --tracking-noise --model lifted --out build/ablation/self
 	$(PY) -m core.evaluation.ablation --pairs benchmarks/pairs_cross.yaml --model lifted --out build/ablation/cross
-	$(PY) -m core.evaluation.claims build/ablation/self build/ablation/cross --into IMPROVEMENTS_README.md
+	$(PY) -m core.evaluation.specification_table build/ablation/self build/ablation/cross --into IMPROVEMENTS_README.md
 
 test: $(STAMP)
 	$(PY) -m pytest

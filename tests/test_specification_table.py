@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import UserError
-from core.evaluation.claims import BEGIN, CLAIMS, END, claims_table, main, put_into
+from core.evaluation.specification_table import BEGIN, CLAIMS, END, claims_table, main, put_into
 from core.evaluation.statistics import METRICS
 
 HEADER = (
