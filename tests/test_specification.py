@@ -23,7 +23,6 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from core import pipeline
 from core.components import Avatar, Components, default_components
 from core.data.image import read_image, write_image
 from core.data.records import TrackedSource
@@ -154,7 +153,7 @@ def loaded():
 @pytest.fixture
 def run(here, loaded, monkeypatch):
     """Run a command line in this process; its exit code, what it said, the file it made."""
-    monkeypatch.setattr(pipeline, "default_components", loaded)
+    monkeypatch.setattr("core.pipeline.run.default_components", loaded)
 
     def call(arguments: list[str]) -> SimpleNamespace:
         out, err = io.StringIO(), io.StringIO()

@@ -27,7 +27,16 @@ from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 
 _CORE = Path(__file__).parents[1]
 # What only shows numbers that are there already
-_SHOWING = {"ablation.py", "specification_table.py", "plots.py", "report.py", "runner.py", "sheets.py", "statistics.py", "tables.py"}
+_SHOWING = {
+    "ablation.py",
+    "specification_table.py",
+    "plots.py",
+    "report.py",
+    "runner.py",
+    "sheets.py",
+    "statistics.py",
+    "tables.py",
+}
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 Opened = AbstractContextManager[Experiment]
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -103,7 +103,9 @@ def _measured(claim: Claim, row: dict[str, str] | None) -> tuple[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, and put it into a document where one is named."""
-    parser = argparse.ArgumentParser(prog="python -m core.evaluation.specification_table", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m core.evaluation.specification_table", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("folder", type=Path, nargs="+", help="an ablation's folder")
     parser.add_argument("--into", type=Path, metavar="DOCUMENT", help="a Markdown file that has the marks")
     args = parser.parse_args(arguments)
