@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 from synthetic_flame import face_like_flame, random_flame, write_flame
 from synthetic_head import a_clip, a_frame, degrees_between
@@ -387,3 +388,30 @@ def test_a_clip_record_of_flame_is_saved_and_loaded(tmp_path, clip):
     track = replace(a_clip(clip), head="flame", residual=None)
     track.save(tmp_path)
     assert type(track).load(tmp_path).head == "flame"
+
+
+def test_a_frame_is_fitted_as_scipys_least_squares_fits_it(head, fitter, clip):
+    """The twin: the same sum of squares, by another solver that differentiates numerically."""
+    seen = fitter._seen(noisy(head, clip[:1], 0.5).astype(np.float64))
+    start = fitter._start(seen, None, None)
+
+    def state_of(x: np.ndarray) -> fit_flame._State:
+        turn = Rotation.from_rotvec(x[:3]).as_matrix()
+        return replace(
+            start, rotation=start.rotation @ turn, shift=x[None, 3:6], jaw=x[None, 6:9], expression=x[None, 9:]
+        )
+
+    def errors(x: np.ndarray) -> np.ndarray:
+        state = state_of(x)
+        prior = np.sqrt(fit_flame._jaw_precision(state.jaw)) * state.jaw
+        return np.concatenate([fitter._error(state, seen).ravel(), state.expression[0], prior[0]])
+
+    x = np.concatenate([np.zeros(3), start.shift[0], start.jaw[0], start.expression[0]])
+    twin = least_squares(errors, x, ftol=1e-7)
+    ours = fitter._descend(start, seen, False, 60)
+    cost = fitter._cost(ours, seen)[0]
+    np.testing.assert_allclose(fitter._cost(state_of(twin.x), seen)[0], 2 * twin.cost)
+    assert cost <= 2 * twin.cost * (1 + 1e-3)
+    other = state_of(twin.x)
+    assert degrees_between(ours.rotation, other.rotation).max() < 0.1
+    assert rms(ours.expression - other.expression) < 0.02

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
+from synthetic_flame import face_like_flame, write_flame
 from synthetic_head import a_frame
 
 from core.data.records import TrackedFrame
 from core.errors import UserError
-from core.libs.flame_model import OPEN_HEAD, FLAMEModel, head_mirror
+from core.libs.flame_model import HEAD_TYPES, OPEN_HEAD, FlameHead, FLAMEModel, OpenHead, head_mirror
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
+from core.libs.tracker.track import tracked_by
+from tools.build_open_head import CLIPS, clips_of
 
 REGION_POINTS = {
     "eyes": (*topo.RIGHT_EYE, *topo.LEFT_EYE),
@@ -204,3 +207,36 @@ class TestFlameFile:
         for name in ("text.npz", "text.pt", "other.npz"):
             with pytest.raises(UserError, match="not a head model"):
                 FLAMEModel(path=tmp_path / name)
+
+
+class TestKinds:
+    def test_the_file_says_which_head_it_is(self, head, tmp_path):
+        assert type(head) is OpenHead
+        flame = write_flame(tmp_path / "flame.pt", face_like_flame())
+        assert type(FLAMEModel(path=flame)) is FlameHead
+        with pytest.raises(UserError, match="not an open head's file"):
+            OpenHead(path=flame)
+        with pytest.raises(UserError, match="not FLAME's"):
+            FlameHead(path=OPEN_HEAD)
+        assert {"open": OpenHead, "flame": FlameHead} == HEAD_TYPES
+
+    def test_a_track_is_kept_by_the_file_of_the_head(self, tmp_path):
+        other = tmp_path / "other.npz"
+        arrays = dict(np.load(OPEN_HEAD))
+        np.savez(other, **arrays | {"v_template": arrays["v_template"] * 1.01})
+        keys = [tracked_by(None, None, head) for head in (None, OpenHead(), OpenHead(path=other))]
+        assert keys[0] == keys[1] != keys[2]
+
+    def test_what_a_head_is_made_of(self, tmp_path):
+        (tmp_path / "drivers").mkdir()
+        for name in (*CLIPS, "another"):
+            (tmp_path / "drivers" / f"{name}.mp4").touch()
+        assert [path.stem for path in clips_of(tmp_path)] == list(CLIPS)
+        assert [path.stem for path in clips_of(tmp_path, ["obama", "d0"])] == ["d10", "d13", "d19", "s18"]
+        with pytest.raises(UserError, match="--exclude another: the head is made of"):
+            clips_of(tmp_path, ["another"])
+        with pytest.raises(UserError, match="no clip is left"):
+            clips_of(tmp_path, CLIPS)
+        (tmp_path / "drivers" / "s18.mp4").unlink()
+        with pytest.raises(UserError, match=r"s18\.mp4 is not there"):
+            clips_of(tmp_path)
