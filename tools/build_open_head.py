@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spl
+from scipy.sparse.csgraph import laplacian
 from scipy.spatial import Delaunay
 
 from core.errors import UserError
@@ -125,13 +126,13 @@ def build(identities: np.ndarray, clips: list[np.ndarray]) -> dict[str, np.ndarr
     vertices = np.concatenate([template, skull])
     holes = _fill_holes(template)
     triangles = _outwards(np.concatenate([surface, holes, skull_faces]), vertices)
-    laplacian = _laplacian(np.concatenate([surface, holes]), topo.N_POINTS)
+    smoothness = _laplacian(np.concatenate([surface, holes]), topo.N_POINTS)
 
-    weights = _skinning(vertices, laplacian)
+    weights = _skinning(vertices, smoothness)
     regressor = _joints(vertices)
     moves = _without_jaw(moves, template, weights, regressor @ vertices)
-    expression = _expression_basis(moves, template, laplacian, mirror)
-    shape = _shape_basis(identities - template, laplacian, mirror)
+    expression = _expression_basis(moves, template, smoothness, mirror)
+    shape = _shape_basis(identities - template, smoothness, mirror)
 
     directions = np.zeros((len(vertices), 3, N_SHAPE + N_EXPRESSION))
     directions[: topo.N_POINTS, :, :N_SHAPE] = shape
@@ -307,7 +308,7 @@ def _laplacian(triangles: np.ndarray, n: int) -> sp.csr_matrix:
     edges = np.concatenate([edges, [(i[0], j) for i in (topo.RIGHT_IRIS, topo.LEFT_IRIS) for j in i[1:]]])
     adjacency = sp.coo_matrix((np.ones(len(edges)), edges.T), (n, n)).tocsr()
     adjacency = ((adjacency + adjacency.T) > 0).astype(float)
-    return sp.diags(np.asarray(adjacency.sum(1)).ravel()) - adjacency
+    return laplacian(adjacency).tocsr()
 
 
 def _solve_harmonic(laplacian: sp.csr_matrix, fixed: dict[int, float]) -> np.ndarray:
