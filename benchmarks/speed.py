@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed [--source A.jpg] [--clip obama] [--frames N]
 
-Codes to picture is what a frame costs once photo and driver are tracked: the head evaluated, its Gaussians carried and
+Codes to picture is what a frame costs once photo and driver are tracked: the head evaluated, its Gaussians moved and
 drawn. Avatar and warp take turns on the same frames, so that other work on the machine hits both alike; medians are
 printed. End to end is a whole run into a file, photo and driver tracked again, models loaded, everything compiled.
 """
@@ -110,8 +110,8 @@ def _stages(performance: Performance, clip: Path, limit: int) -> None:
 
 
 def _gaussians(performance: Performance) -> str:
-    colors = getattr(performance.avatar, "colors", None)
-    return "an unknown number of" if colors is None else f"{len(colors):,}"
+    surface = getattr(performance.avatar, "surface", None)
+    return "an unknown number of" if surface is None else f"{len(surface.binding):,}"
 
 
 if __name__ == "__main__":

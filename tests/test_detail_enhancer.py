@@ -391,11 +391,11 @@ def test_detail_zero_is_as_if_there_were_none_and_one_is_nearer_to_the_photo(per
     model = LiftedAvatar()
     avatar = model.encode(person)
     vertices, transform = FLAMEModel().evaluate(person.frame), person.frame.transform_matrix
-    colors = avatar.colors.copy()
+    colors = avatar.surface.colors.copy()
     off, full, half, again = (model.render(avatar, vertices, transform, d).clone() for d in (0.0, 1.0, 0.5, 0.0))
     assert torch.equal(off, again)
     assert torch.equal(off, model.render(avatar, vertices, transform))
-    assert np.array_equal(avatar.colors, colors)
+    assert np.array_equal(avatar.surface.colors, colors)
     assert (half - (off + full) / 2).abs().max() < 1e-4  # drawing is linear in the detail
 
     photo = torch.from_numpy(person.shown()[0].astype(np.float32) / 255).permute(2, 0, 1)
@@ -412,8 +412,8 @@ def test_detail_zero_is_as_if_there_were_none_and_one_is_nearer_to_the_photo(per
 
 def test_detail_is_bounded_keeps_the_matte_and_stays_away_from_its_border(person):
     avatar = LiftedAvatar().encode(person)
-    assert np.abs(avatar.detail).max() <= 0.1
-    assert not avatar.detail[:, 3].any()
+    assert np.abs(avatar.surface.detail).max() <= 0.1
+    assert not avatar.surface.detail[:, 3].any()
     model, frame = LiftedAvatar(), person.frame
     vertices = FLAMEModel().evaluate(frame)
     off, full = (model.render(avatar, vertices, frame.transform_matrix, d) for d in (0.0, 1.0))

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL
 from core.libs.geometry import fit_similarity, head_angles, head_rotation, to_camera, to_pixels, to_rays
-from core.libs.mesh import cover
+from core.libs.mesh import rasterize_mesh
 
 FRONT = np.diag([-1.0, 1.0, -1.0])
 
@@ -97,20 +97,20 @@ class TestCover:
             [[0.3, 0.3, 10], [-0.3, 0.3, 10], [0, -0.4, 10], [0.2, 0.2, 8], [-0.2, 0.2, 6], [0, -0.2, 7.0]]
         )
         triangles = np.array([[0, 1, 2], [3, 4, 5]], np.int32)
-        owner, weights = cover(to_pixels(camera, 128), camera[:, 2].copy(), triangles, 128)
-        assert set(np.unique(owner)) == {-1, 0, 1}
+        pix_to_face, weights = rasterize_mesh(to_pixels(camera, 128), camera[:, 2].copy(), triangles, 128)
+        assert set(np.unique(pix_to_face)) == {-1, 0, 1}
         for shown in (0, 1):
-            rows, columns = np.nonzero(owner == shown)
+            rows, columns = np.nonzero(pix_to_face == shown)
             inside = weights[rows, columns].astype(np.float64)
             np.testing.assert_allclose(inside.sum(1), 1, atol=1e-5)
             place = inside @ camera[triangles[shown]]
             np.testing.assert_allclose(to_pixels(place, 128), np.stack([columns, rows], 1), atol=1e-3)
-        alone = cover(to_pixels(camera, 128), camera[:, 2].copy(), triangles[1:], 128)[0]
-        assert (owner[alone == 0] == 1).all()
+        alone = rasterize_mesh(to_pixels(camera, 128), camera[:, 2].copy(), triangles[1:], 128)[0]
+        assert (pix_to_face[alone == 0] == 1).all()
 
     def test_beyond_the_picture(self):
         pixels = np.array([[-50.0, -50], [400, -50], [-50, 400]])
-        owner, _ = cover(pixels, np.ones(3), np.array([[0, 1, 2]], np.int32), 32)
-        assert (owner == 0).all()
-        owner, _ = cover(pixels - 1000, np.ones(3), np.array([[0, 1, 2]], np.int32), 32)
-        assert (owner == -1).all()
+        pix_to_face, _ = rasterize_mesh(pixels, np.ones(3), np.array([[0, 1, 2]], np.int32), 32)
+        assert (pix_to_face == 0).all()
+        pix_to_face, _ = rasterize_mesh(pixels - 1000, np.ones(3), np.array([[0, 1, 2]], np.int32), 32)
+        assert (pix_to_face == -1).all()

@@ -9,9 +9,11 @@ from scipy.spatial.transform import Rotation
 
 from core.libs.filters.kalman import _innovations
 from core.libs.geometry import to_pixels
-from core.libs.mesh import cover
+from core.libs.mesh import rasterize_mesh
 from core.libs.tracker import pose, refine
 from core.models.LiftedAvatar import binding
+from core.models.LiftedAvatar.binding import Role
+from core.models.LiftedAvatar.composite import composite
 from tests import twins
 
 
@@ -22,7 +24,7 @@ def test_rasterized_mesh():
     triangles = random.permutation(24).reshape(8, 3).astype(np.int32)
     triangles[3] = triangles[3, 0]
     pixels = to_pixels(camera, 24)
-    face, weights = cover(pixels, camera[:, 2].copy(), triangles, 24)
+    face, weights = rasterize_mesh(pixels, camera[:, 2].copy(), triangles, 24)
     expected_face, expected = twins.rasterize_mesh(pixels, camera[:, 2], triangles, 24)
     assert len(np.unique(expected_face)) > 4
     np.testing.assert_array_equal(face, expected_face)
@@ -35,7 +37,7 @@ def test_composited_picture():
     image[..., 3] = random.choice([0, 0.3, 0.59, 0.61, 0.95, 1.1], (17, 23))
     background = np.array([0.1, 0.5, 0.9], np.float32)
     out = np.empty((17, 23, 3), np.float32)
-    binding.compose(image, background, out)
+    composite(image, background, out)
     np.testing.assert_allclose(out, twins.composite(image, background), atol=2e-6)
 
 
@@ -67,22 +69,24 @@ def test_gaussians_on_a_moved_mesh():
     pixels = np.stack(np.meshgrid(np.arange(5) * 30.0, np.arange(5) * 30.0), -1).reshape(-1, 2)
     pixels += random.uniform(-6, 6, pixels.shape)
     cells = np.array([[i, i + 1, i + 5, i + 1, i + 6, i + 5] for i in range(19) if i % 5 < 4]).reshape(-1, 3)
-    n_sheet = len(cells)
+    n_mesh = len(cells)
     triangles = np.concatenate([cells, cells[3:9]]).astype(np.int32)
-    jacobian = binding.pixel_spread(pixels, triangles)
+    jacobian = binding.barycentric_jacobian(pixels, triangles)
     depth = random.uniform(9, 11, len(pixels))
     moved = pixels * random.choice([1.0, 1.0, 1.2, 9.0], (len(pixels), 1)) + random.normal(0, 12, pixels.shape)
     points = np.concatenate([moved * depth[:, None] / 3072, depth[:, None]], 1).astype(np.float32)
     owner = random.integers(0, len(triangles), 400).astype(np.int32)
     weights = random.dirichlet(np.ones(3), 400).astype(np.float32)
-    haste = random.choice([0, 1, 17.5, -0.001, -0.4, -1, -2, -3], 400).astype(np.float32)
-    outline = random.choice([0, 1, 2], len(pixels)).astype(np.int8)
-    closed = random.random(len(pixels)) < 0.2
+    role = random.choice(list(Role), 400).astype(np.int8)
+    exponent = random.choice([1, 17.5], 400).astype(np.float32)
+    need = random.choice([0.001, 0.4, 1], 400).astype(np.float32)
+    silhouette = random.choice([0, Role.LEFT_FRINGE, Role.RIGHT_FRINGE], len(pixels)).astype(np.int8)
+    all_photo = random.random(len(pixels)) < 0.2
     out = np.empty((400, 3), np.float32), np.empty((400, 6), np.float32), np.empty(400, np.float32)
-    settings = points, triangles, n_sheet, jacobian, 0.55, owner, weights, haste, outline, closed, 0.12
-    binding.carry(*settings, *out)
-    knees = binding._TAKES_OVER, binding._SMEARED, binding._RIM_HASTE
-    expected = twins.update_gaussians(*settings, binding._LONGEST, knees)
+    gaussians = owner, weights, role, exponent, need
+    settings = points, triangles, n_mesh, jacobian, 0.55, 3072.0, *gaussians, silhouette, all_photo, 0.12
+    binding.update_gaussians(*settings, *out)
+    expected = twins.update_gaussians(*settings, binding.SETTINGS)
     np.testing.assert_allclose(out[0], expected[0], atol=1e-5)
     np.testing.assert_allclose(out[1], expected[1], rtol=2e-4, atol=1e-9)
     np.testing.assert_allclose(out[2], expected[2], rtol=2e-3, atol=1e-5)

@@ -6,7 +6,7 @@ import pytest
 from synthetic_head import DISTANCE
 
 from core.data.records import IMAGE_SIZE
-from core.libs.geometry import NECK, sway, to_camera, to_pixels
+from core.libs.geometry import NECK, apply_torso_motion, to_camera, to_pixels
 from core.libs.tracker.torso import TorsoTracker
 
 FRONT = np.concatenate([np.diag([-1.0, 1.0, -1.0]), [[0.0], [0.0], [DISTANCE]]], 1)
@@ -23,12 +23,14 @@ def clothes(seed: int = 0) -> np.ndarray:
 
 
 def moved(picture: np.ndarray, torso: np.ndarray) -> np.ndarray:
-    """The picture after a motion (4,), by projecting what `sway` makes of its corners."""
+    """The picture after a motion (4,), by projecting what `apply_torso_motion` makes of its corners."""
     pixels = np.float64([[0, 0], [511, 0], [0, 511]])
     rays = (1 - (2 * pixels + 1) / IMAGE_SIZE) / 12
     neck = to_camera(NECK[None], FRONT)[0]
     points = np.concatenate([rays, np.ones((3, 1))], 1) * neck[2]
-    matrix = cv2.getAffineTransform(pixels.astype(np.float32), to_pixels(sway(points, neck, torso)).astype(np.float32))
+    matrix = cv2.getAffineTransform(
+        pixels.astype(np.float32), to_pixels(apply_torso_motion(points, neck, torso)).astype(np.float32)
+    )
     return cv2.warpAffine(picture, matrix, (IMAGE_SIZE, IMAGE_SIZE), borderMode=cv2.BORDER_REFLECT)
 
 
@@ -63,13 +65,13 @@ def test_plain_cloth_and_other_pictures_say_nothing():
 
 def test_sway_by_nothing_is_nothing():
     points = np.random.default_rng(0).normal(0, 1, (20, 3)) + [0, 0, 9]
-    np.testing.assert_allclose(sway(points, points[3], np.zeros(4)), points)
+    np.testing.assert_allclose(apply_torso_motion(points, points[3], np.zeros(4)), points)
 
 
 def test_sway_carries_the_pivot_by_its_shift_and_grows_by_its_distance():
     pivot = np.array([0.2, -0.5, 8.0])
     beside = pivot + [0.4, 0, 0]
-    out = sway(np.stack([pivot, beside]), pivot, np.array([0.1, -0.2, 0.0, np.log(1.25)]))
+    out = apply_torso_motion(np.stack([pivot, beside]), pivot, np.array([0.1, -0.2, 0.0, np.log(1.25)]))
     rays = out[:, :2] / out[:, 2:]
     np.testing.assert_allclose(rays[0], (pivot[:2] + [0.1, -0.2]) / pivot[2])
     np.testing.assert_allclose(out[:, 2], 8.0 / 1.25)

@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import head_angles, head_rotation, to_camera, to_pixels
-from core.libs.mesh import lift
+from core.libs.mesh import build_proxy_mesh
 from core.libs.tracker import track as track_module
 from core.libs.tracker.base import Observation
 from core.libs.tracker.cache import TrackCache
@@ -315,7 +315,7 @@ class TestFiles:
 
         class Refiner:
             def __init__(self, head, picture, matte, vertices, transform) -> None:
-                self.sheet = lift(vertices, transform, head.faces.numpy(), 512, 0)
+                self.mesh = build_proxy_mesh(vertices, transform, head.faces.numpy())
 
             def refine(self, picture, points, vertices, start):
                 starts.append(start)

@@ -1,4 +1,4 @@
-"""The side of the face that the photo does not show: samples, colours, and how filling and photo change places."""
+"""The side of the face that the photo does not show: samples, colours, and how inpainting and photo change places."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import numpy as np
 import pytest
 from synthetic_head import a_frame
 
-from core.data.records import FOCAL, IMAGE_SIZE, TrackedSource
+from core.data.records import IMAGE_SIZE, TrackedSource
 from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
-from core.libs.geometry import head_rotation, to_camera, to_pixels
-from core.libs.mesh import cover, lift
+from core.libs.geometry import Camera, head_rotation, to_camera, to_pixels
+from core.libs.mesh import build_proxy_mesh, rasterize_mesh
 from core.libs.tracker.track import MARGIN
-from core.models.LiftedAvatar.binding import carry, pixel_spread
-from core.models.LiftedAvatar.filling import _SPACING, _samples
-from core.models.LiftedAvatar.handover import find_rim
+from core.models.LiftedAvatar.binding import Role, barycentric_jacobian, update_gaussians
+from core.models.LiftedAvatar.inpaint import find_fringe, gaussians, texture
+from core.models.LiftedAvatar.inpaint.gaussians import triangle_samples
+from core.models.LiftedAvatar.inpaint.texture import face_colors
+from core.models.LiftedAvatar.inpaint.visibility import visible_points
 from core.models.LiftedAvatar.models import LiftedAvatar
-from core.models.LiftedAvatar.unseen import MOST, face_colors, in_front
 
 SKIN = np.array([0.75, 0.55, 0.45])
 SIDE = IMAGE_SIZE + 2 * MARGIN
+MOST, SPACING = texture.SETTINGS.max_relief, gaussians.SETTINGS.spacing
 
 
 def turned(frame, yaw: float):
@@ -53,6 +55,12 @@ def person(frame, image: np.ndarray, matte: np.ndarray) -> TrackedSource:
     return TrackedSource(frame, image, matte.astype(np.float32), MARGIN, np.ones((SIDE, SIDE), bool))
 
 
+def mesh_of(frame):
+    return build_proxy_mesh(
+        FLAMEModel().evaluate(frame), frame.transform_matrix, FLAMEModel().faces.numpy(), margin=MARGIN
+    )
+
+
 def plain() -> np.ndarray:
     return np.broadcast_to(SKIN, (SIDE, SIDE, 3)).copy()
 
@@ -63,10 +71,12 @@ def test_a_head_of_one_colour_turns_without_holes(frame, yaw):
     avatar = model.encode(person(frame, plain(), np.ones((SIDE, SIDE))))
     now = turned(frame, yaw)
     vertices = FLAMEModel().evaluate(now)
-    points = model.move(avatar, vertices, now.transform_matrix)
-    image, alpha = model._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL, avatar.colors)
-    front, _ = cover(to_pixels(points), points[:, 2], avatar.sheet.triangles, IMAGE_SIZE)
-    skin = (front >= 0) & (avatar.sheet.triangles < topo.N_FACE).all(1)[front]
+    surface = avatar.surface
+    points = surface.rig.pose(vertices, now.transform_matrix)
+    image, alpha = surface.splat(points, Camera(), surface.colors)
+    triangles = surface.rig.mesh.triangles
+    pix_to_face, _ = rasterize_mesh(to_pixels(points), points[:, 2], triangles, IMAGE_SIZE)
+    skin = (pix_to_face >= 0) & (triangles < topo.N_FACE).all(1)[pix_to_face]
     inside = cv2.erode(skin.astype(np.uint8), np.ones((5, 5))) > 0
     assert inside.sum() > 20_000
     assert (alpha[inside] < 0.98).sum() < 10  # at the nostrils and the corners of the eyes, of some 60,000
@@ -79,60 +89,60 @@ def test_a_head_of_one_colour_turns_without_holes(frame, yaw):
     assert (away[inside] > 0.02).sum() < 10
 
 
-def test_a_rim_that_the_mesh_missed_stays_at_rest_and_goes_when_the_cheek_turns(frame, face):
+def test_a_fringe_that_the_mesh_missed_stays_at_rest_and_goes_when_the_cheek_turns(frame, face):
     wide = cv2.dilate(face.astype(np.uint8), np.ones((9, 9))) > 0
     image = np.where(wide[..., None], SKIN, [0.05, 0.05, 0.2])
     source = person(frame, image, np.ones((SIDE, SIDE)))
     model = LiftedAvatar()
-    avatar = model.encode(source)
-    rim = avatar.haste < -1
-    assert rim.sum() > 100
-    assert np.abs(avatar.colors[rim, :3] - SKIN).max(1).mean() < 0.3
+    surface = model.encode(source).surface
+    fringe = surface.binding.role >= Role.LEFT_FRINGE
+    assert fringe.sum() > 100
+    assert np.abs(surface.colors[fringe, :3] - SKIN).max(1).mean() < 0.3
 
     def weights(yaw: float) -> np.ndarray:
         now = turned(frame, yaw)
-        points = model.move(avatar, FLAMEModel().evaluate(now), now.transform_matrix)
-        model._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL, avatar.colors)
-        return avatar.buffers["opacity"][rim].copy()
+        points = surface.rig.pose(FLAMEModel().evaluate(now), now.transform_matrix)
+        surface.splat(points, Camera(), surface.colors)
+        return surface.scratch.opacities[fringe].copy()
 
     assert weights(38).min() > 0.6
     assert weights(23).max() < 0.02
 
 
-def test_hair_beside_the_cheek_is_no_rim(frame, face):
+def test_hair_beside_the_cheek_is_no_fringe(frame, face):
     image = np.where(face[..., None], SKIN, [0.1, 0.08, 0.05]).astype(np.float32)
-    sheet = lift(FLAMEModel().evaluate(frame), frame.transform_matrix, FLAMEModel().faces.numpy(), SIDE, MARGIN)
-    owner, _ = cover(sheet.pixels, sheet.points[:, 2], sheet.triangles, SIDE)
-    rim = find_rim(sheet, owner, image, np.ones((SIDE, SIDE), np.float32))
+    mesh = mesh_of(frame)
+    pix_to_face, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, SIDE)
+    fringe = find_fringe(mesh, pix_to_face, image, np.ones((SIDE, SIDE), np.float32))
     hair = ~cv2.dilate(face.astype(np.uint8), np.ones((9, 9))).astype(bool)
-    assert (rim[hair] < 0).all()
+    assert (fringe[hair] < 0).all()
 
 
 def test_unseen_skin_goes_on_with_the_light_of_what_is_seen_beside_it(frame):
     """A photo dark on the far side and bright on the near one: what is hidden is dark, not the near side's mirror."""
-    sheet = lift(FLAMEModel().evaluate(frame), frame.transform_matrix, FLAMEModel().faces.numpy(), SIDE, MARGIN)
-    owner, _ = cover(sheet.pixels, sheet.points[:, 2], sheet.triangles, SIDE)
-    oval = sheet.pixels[list(topo.FACE_OVAL), 0]
-    nose = sheet.pixels[1, 0]
+    mesh = mesh_of(frame)
+    pix_to_face, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, SIDE)
+    oval = mesh.pixels[list(topo.FACE_OVAL), 0]
+    nose = mesh.pixels[1, 0]
     light = np.clip((np.arange(SIDE) - oval.min()) / np.ptp(oval), 0, 1)
     if nose > oval.mean():
         light = light[::-1]
     light = 1 - 0.7 * light[::-1] if abs(nose - oval.min()) < abs(nose - oval.max()) else 1 - 0.7 * light
     image = np.concatenate([SKIN * light[None, :, None] * np.ones((SIDE, 1, 1)), np.ones((SIDE, SIDE, 1))], -1)
     colors, seen, mirrored = face_colors(
-        sheet.points, sheet.pixels, sheet.triangles, owner, image.astype(np.float32), head_mirror()
+        mesh.points, mesh.pixels, mesh.triangles, pix_to_face, image.astype(np.float32), head_mirror()
     )
-    used = np.unique(sheet.triangles[(sheet.triangles < topo.N_FACE).all(1)])
+    used = np.unique(mesh.triangles[(mesh.triangles < topo.N_FACE).all(1)])
     hidden = np.setdiff1d(used, np.flatnonzero(seen))
     assert len(hidden) > 20
     assert mirrored[hidden].mean() > 0.8
     low, high = colors[used][seen[used], :3].min(0), colors[used][seen[used], :3].max(0)
     assert (colors[hidden, :3] >= low - MOST - 1e-6).all()  # a harmonic function has its extremes at its border
     assert (colors[hidden, :3] <= high + MOST + 1e-6).all()
-    tree = np.linalg.norm(sheet.points[hidden][:, None] - sheet.points[np.flatnonzero(seen)][None], axis=-1)
+    tree = np.linalg.norm(mesh.points[hidden][:, None] - mesh.points[np.flatnonzero(seen)][None], axis=-1)
     beside = colors[np.flatnonzero(seen)[tree.argmin(1)], :3]
     assert np.abs(colors[hidden, :3] - beside).max() < 0.25
-    assert not in_front(sheet.pixels, sheet.triangles, owner)[hidden].all()
+    assert not visible_points(mesh.pixels, mesh.triangles, pix_to_face)[hidden].all()
 
 
 @pytest.mark.parametrize(
@@ -147,37 +157,38 @@ def test_unseen_skin_goes_on_with_the_light_of_what_is_seen_beside_it(frame):
 )
 def test_samples_leave_no_gap(flat):
     flat = np.array(flat, float)
-    weights = _samples(flat)
+    weights = triangle_samples(flat)
     assert weights.min() >= 0
     assert np.allclose(weights.sum(1), 1)
     mix = np.random.default_rng(0).dirichlet(np.ones(3), 4000) @ flat
     gaps = np.linalg.norm(mix[:, None] - (weights @ flat)[None], axis=-1).min(1)
-    assert gaps.max() < 1.3 * _SPACING
+    assert gaps.max() < 1.3 * SPACING
     (ax, ay), (bx, by) = flat[1] - flat[0], flat[2] - flat[0]
     longest = np.linalg.norm(np.roll(flat, -1, 0) - flat, axis=1).max()
-    assert len(weights) <= 1.1 * abs(ax * by - ay * bx) / 2 / _SPACING**2 + 1.5 * longest / _SPACING + 1
+    assert len(weights) <= 1.1 * abs(ax * by - ay * bx) / 2 / SPACING**2 + 1.5 * longest / SPACING + 1
 
 
-def test_photo_and_filling_change_places_without_a_step():
+def test_photo_and_inpainting_change_places_without_a_step():
     """Two triangles that share an edge, one of them stretched: beside the edge the weights are the same."""
     pixels = np.array([[0, 0], [20, 0], [0, 20], [20, 20]], float)
     triangles = np.array([[0, 1, 2], [3, 2, 1], [0, 1, 2], [3, 2, 1]], np.int32)
-    spread = pixel_spread(pixels, triangles)
-    owner = np.array([0, 1, 2, 3, 0, 1], np.int32)
+    jacobian = barycentric_jacobian(pixels, triangles)
+    face = np.array([0, 1, 2, 3, 0, 1], np.int32)
     edge = [1e-4, 0.5, 0.5 - 1e-4]
     weights = np.array([edge, edge, edge, edge, [1, 0, 0], [1, 0, 0]], np.float32)
     weights[1, 1:], weights[3, 1:] = weights[1, :0:-1].copy(), weights[3, :0:-1].copy()
-    haste = np.array([1, 1, -1, -1, 1, 1], np.float32)
+    fades, paints, ones = Role.FADING, Role.INPAINTED, np.ones(6, np.float32)
+    role = np.array([fades, fades, paints, paints, fades, fades], np.int8)
     least, depth = 0.1, 12.0
 
-    def opacities(stretch: float, closed: tuple[int, ...] = ()) -> np.ndarray:
+    def opacities(stretch: float, all_photo: tuple[int, ...] = ()) -> np.ndarray:
         points = np.concatenate([pixels, np.full((4, 1), depth)], 1)
         points[3, :2] = points[1:3, :2].mean(0) + stretch * (points[3, :2] - points[1:3, :2].mean(0))
-        points[:, :2] *= depth / (FOCAL * IMAGE_SIZE / 2)
+        points[:, :2] *= depth / Camera().pixels_per_unit
         out = np.empty((6, 3), np.float32), np.empty((6, 6), np.float32), np.empty(6, np.float32)
-        shut = np.isin(np.arange(4), closed)
-        none = np.zeros(4, np.int8)
-        carry(points.astype(np.float32), triangles, 2, spread, 0.55, owner, weights, haste, none, shut, least, *out)
+        mesh = points.astype(np.float32), triangles, 2, jacobian, 0.55, Camera().pixels_per_unit
+        at_points = np.zeros(4, np.int8), np.isin(np.arange(4), all_photo)
+        update_gaussians(*mesh, face, weights, role, ones, ones, *at_points, least, *out)
         return out[2]
 
     now = opacities(4.0)
@@ -193,4 +204,4 @@ def test_photo_and_filling_change_places_without_a_step():
         # Away from a smear the two always sum to what covers the picture.
         assert here[0] + here[2] > 1 - 1e-3
         assert here[2] == pytest.approx(least + (1 - least) * (1 - here[0] * (1 + (1 / 6.0) ** 6)), abs=1e-3)
-    assert opacities(4.0, closed=(3,))[5] > 0.5
+    assert opacities(4.0, all_photo=(3,))[5] > 0.5

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from core.models.LiftedAvatar.binding import Role
+
 
 def rasterize_mesh(
     pixels: np.ndarray, depth: np.ndarray, triangles: np.ndarray, side: int
@@ -86,43 +88,56 @@ def innovations(z: np.ndarray, seen: np.ndarray, scale: np.ndarray, ratio: float
 
 
 def update_gaussians(
-    points, triangles, n_sheet, jacobian, sigma, owner, weights, haste, outline, closed, fill_weight, longest, knees
+    points,
+    triangles,
+    n_mesh,
+    jacobian,
+    sigma,
+    pixels_per_unit,
+    face,
+    bary_coords,
+    role,
+    fade_exponent,
+    need,
+    silhouette,
+    all_photo,
+    inpaint_weight,
+    blend,
 ):
     """Centres (N, 3), covariances (N, 6) and opacities (N,) of Gaussians on a moved mesh; arguments as the kernel's.
 
-    longest: stretch in pixels that a covariance is cut at. knees: stretch at which a filling takes over, at which a
-    Gaussian counts as smeared, and the power of a silhouette's fringe.
+    blend: `BindingSettings`.
     """
-    takes_over, smeared, power = knees
     J = np.einsum("fki,fka->fia", points[triangles], jacobian)  # d point / d pixel of the photo
     covariance = sigma**2 * J @ J.transpose(0, 2, 1)
     axes = np.linalg.eigvalsh(covariance[:, :2, :2])[:, -1]
-    stretch = np.sqrt(np.maximum(axes, 0)) / sigma * 3072 / points[triangles[:, 0], 2]
-    cut = np.minimum(1, longest / np.maximum(stretch, 1e-12)) ** 2
+    stretch = np.sqrt(np.maximum(axes, 0)) / sigma * pixels_per_unit / points[triangles[:, 0], 2]
+    cut = np.minimum(1, blend.longest / np.maximum(stretch, 1e-12)) ** 2
     covariance *= cut[:, None, None]
-    clear = 1 / (1 + (stretch / smeared) ** 6)
+    clear = 1 / (1 + (stretch / blend.smeared_at) ** 6)
     share = np.ones(len(points))
     for v in range(len(points)):
-        around = np.concatenate([np.minimum(stretch[:n_sheet][triangles[:n_sheet, k] == v], longest) for k in range(3)])
-        if len(around) and not closed[v]:
-            share[v] = 1 / (1 + (around.mean() / takes_over) ** 6)
-    fringe = [share[outline == side].mean() ** power if (outline == side).any() else 0 for side in (1, 2)]
-    corners = triangles[owner]
-    xyz = np.einsum("nk,nkc->nc", weights, points[corners])
-    photo = np.einsum("nk,nk->n", weights, share[corners])
-    opacity = np.empty(len(owner))
-    for g, h in enumerate(haste):
-        if h < -1:
-            opacity[g] = fringe[int(-h) - 2]
-        elif h < 0:
-            least = -fill_weight * h
-            opacity[g] = least + (1 - least) * (1 - photo[g])
-        elif h == 0:
+        around = [np.minimum(stretch[:n_mesh][triangles[:n_mesh, k] == v], blend.longest) for k in range(3)]
+        around = np.concatenate(around)
+        if len(around) and not all_photo[v]:
+            share[v] = 1 / (1 + (around.mean() / blend.blend_at) ** 6)
+    corners = triangles[face]
+    xyz = np.einsum("nk,nkc->nc", bary_coords, points[corners])
+    photo = np.einsum("nk,nk->n", bary_coords, share[corners])
+    opacity = np.empty(len(face))
+    for g, kind in enumerate(role):
+        if kind == Role.SOLID:
             opacity[g] = 1
+        elif kind == Role.FADING:
+            opacity[g] = (photo[g] * clear[face[g]]) ** fade_exponent[g]
+        elif kind == Role.INPAINTED:
+            least = inpaint_weight * need[g]
+            opacity[g] = least + (1 - least) * (1 - photo[g])
         else:
-            opacity[g] = (photo[g] * clear[owner[g]]) ** max(h, 1)
+            beside = share[silhouette == kind]
+            opacity[g] = beside.mean() ** blend.fringe_exponent if len(beside) else 0
     i, j = np.array([(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]).T
-    return xyz, covariance[owner][:, i, j], opacity
+    return xyz, covariance[face][:, i, j], opacity
 
 
 def pose_residuals(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import roma
 import torch
@@ -11,6 +13,45 @@ from core.data.records import FOCAL, IMAGE_SIZE
 
 NECK = np.array([0.0, -0.55, -0.25])  # where a head turns on the shoulders, head units
 FLIP = np.array([-1.0, 1.0, -1.0])  # upright (x right, y up, z to the viewer) to the camera's axes
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The pinhole camera of a square picture, its axis through the middle; pixel centres are integers.
+
+    Attributes:
+        size: of a side, pixels. focal: 1 / tan of half the field of view.
+    """
+
+    size: int = IMAGE_SIZE
+    focal: float = FOCAL
+
+    @property
+    def pixels_per_unit(self) -> float:
+        """Pixels that a head unit takes at a distance of one head unit."""
+        return self.focal * self.size / 2
+
+    @property
+    def scale(self) -> float:
+        """Pixels of this picture for one of a 512-pixel picture, in which settings state their lengths."""
+        return self.size / IMAGE_SIZE
+
+    def to_pixels(self, points: np.ndarray) -> np.ndarray:
+        """Pixels (..., 2) of points in the camera frame (..., 3)."""
+        return ((1 - self.focal * points[..., :2] / points[..., 2:3]) * self.size - 1) / 2
+
+    def to_rays(self, pixels: np.ndarray) -> np.ndarray:
+        """x / z and y / z in the camera frame (..., 2) under pixels (..., 2): the inverse of `to_pixels`."""
+        return (1 - (2 * pixels + 1) / self.size) / self.focal
+
+    def widened(self, margin: int) -> Camera:
+        """The camera at the same place that sees `margin` pixels more on every side."""
+        side = self.size + 2 * margin
+        return Camera(side, self.focal * self.size / side)
+
+    def odd(self, pixels: int) -> int:
+        """An odd length in pixels of a 512-pixel picture as the nearest odd one, at least 3, of this picture."""
+        return max(2 * round((pixels - 1) / 2 * self.scale) + 1, 3)
 
 
 def fit_similarity(
@@ -47,7 +88,7 @@ def head_rotation(angles: np.ndarray) -> np.ndarray:
 
 def to_pixels(camera: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
     """Pixels (..., 2) of points in the camera frame (..., 3); pixel centres at integers."""
-    return ((1 - FOCAL * camera[..., :2] / camera[..., 2:3]) * size - 1) / 2
+    return Camera(size).to_pixels(camera)
 
 
 def to_camera(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
@@ -67,19 +108,19 @@ def seen_from(transform: np.ndarray, view: np.ndarray | None) -> np.ndarray:
 
 def to_rays(pixels: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
     """x / z and y / z in the camera frame (..., 2) under pixels (..., 2): the inverse of `to_pixels`."""
-    return (1 - (2 * pixels + 1) / size) / FOCAL
+    return Camera(size).to_rays(pixels)
 
 
-def sway(points: np.ndarray, pivot: np.ndarray, torso: np.ndarray) -> np.ndarray:
+def apply_torso_motion(points: np.ndarray, pivot: np.ndarray, torso_motion: np.ndarray) -> np.ndarray:
     """Shoulders after a motion as `core.libs.tracker.torso` finds it: (N, 3) in the camera frame.
 
     Args:
         points: (N, 3) in the camera frame. pivot: (3,), where the neck was.
-        torso: (4,) shift left and up at the pivot in head units, roll, logarithm of the growth.
+        torso_motion: (4,) shift left and up at the pivot in head units, roll, logarithm of the growth.
     """
-    growth = np.exp(float(torso[3]))
-    c, s = growth * np.cos(float(torso[2])), growth * np.sin(float(torso[2]))
+    growth = np.exp(float(torso_motion[3]))
+    c, s = growth * np.cos(float(torso_motion[2])), growth * np.sin(float(torso_motion[2]))
     middle = pivot[:2] / pivot[2]
-    rays = (points[:, :2] / points[:, 2:] - middle) @ np.array([[c, s], [-s, c]]) + middle + torso[:2] / pivot[2]
+    rays = (points[:, :2] / points[:, 2:] - middle) @ np.array([[c, s], [-s, c]]) + middle + torso_motion[:2] / pivot[2]
     depth = points[:, 2:] / growth
     return np.concatenate([rays * depth, depth], 1)

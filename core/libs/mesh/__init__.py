@@ -1,6 +1,7 @@
-"""The tracked head in a picture as one surface, that tracker and avatar share."""
+"""The proxy mesh: the tracked head of a picture as one surface, shared by tracker and avatar."""
 
-from core.libs.mesh.proxy import Sheet, lift
-from core.libs.mesh.rasterize import cover
+from core.libs.mesh.normals import triangle_normals, view_cosine
+from core.libs.mesh.proxy import ProxyMesh, ProxySettings, build_proxy_mesh
+from core.libs.mesh.rasterize import rasterize_mesh
 
-__all__ = ["Sheet", "cover", "lift"]
+__all__ = ["ProxyMesh", "ProxySettings", "build_proxy_mesh", "rasterize_mesh", "triangle_normals", "view_cosine"]

@@ -7,19 +7,25 @@ import numpy as np
 
 
 @numba.njit(cache=True)
-def cover(
+def rasterize_mesh(
     pixels: np.ndarray,  # (M, 2) float64
     depth: np.ndarray,  # (M,) float64
     triangles: np.ndarray,  # (F, 3) int32
     side: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The front triangle under every pixel (side, side), -1 where none, and barycentric weights (side, side, 3).
+    """Draw a mesh with a z-buffer, both sides of its triangles.
 
-    The weights are those of the point in space, not of its picture: perspective is taken out.
+    Args:
+        pixels: (M, 2) where the vertices are in the picture, pixel centres at integers. depth: (M,) along the
+            camera's axis. triangles: (F, 3). side: pixels of the square picture.
+
+    Returns:
+        pix_to_face: (side, side) int32, the front triangle under every pixel, -1 where there is none.
+        bary_coords: (side, side, 3) float32, of the point in space, not of its picture: perspective is taken out.
     """
-    owner = np.full((side, side), -1, np.int32)
-    front = np.full((side, side), np.inf)
-    weights = np.zeros((side, side, 3), np.float32)
+    pix_to_face = np.full((side, side), -1, np.int32)
+    zbuf = np.full((side, side), np.inf)
+    bary_coords = np.zeros((side, side, 3), np.float32)
     for f in range(len(triangles)):
         a, b, c = triangles[f]
         ax, ay = pixels[a]
@@ -39,8 +45,8 @@ def cover(
                     continue
                 wa, wb, wc = wa / depth[a], wb / depth[b], wc / depth[c]
                 z = 1 / (wa + wb + wc)
-                if z < front[y, x]:
-                    front[y, x] = z
-                    owner[y, x] = f
-                    weights[y, x, 0], weights[y, x, 1], weights[y, x, 2] = wa * z, wb * z, wc * z
-    return owner, weights
+                if z < zbuf[y, x]:
+                    zbuf[y, x] = z
+                    pix_to_face[y, x] = f
+                    bary_coords[y, x, 0], bary_coords[y, x, 1], bary_coords[y, x, 2] = wa * z, wb * z, wc * z
+    return pix_to_face, bary_coords

@@ -20,7 +20,7 @@ from core.data.records import IMAGE_SIZE
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels, to_rays
-from core.libs.mesh import cover, lift
+from core.libs.mesh import build_proxy_mesh, rasterize_mesh
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.settings import RefineSettings
 
@@ -52,21 +52,21 @@ class PictureRefiner:
         vertices: (V, 3) of the reference frame in head space, exact (residual included). transform: (3, 4).
 
     Attributes:
-        sheet: the surface of the reference frame.
+        mesh: the proxy mesh of the reference frame.
     """
 
     def __init__(
         self, head: OpenHead, picture: np.ndarray, matte: np.ndarray, vertices: np.ndarray, transform: np.ndarray
     ) -> None:
-        self.sheet = sheet = lift(vertices, transform, head.faces.numpy(), IMAGE_SIZE, 0)
+        self.mesh = mesh = build_proxy_mesh(vertices, transform, head.faces.numpy())
         self._reference = _shrink(picture)
         self._oval_rest = vertices[list(topo.FACE_OVAL)].astype(np.float64)
-        self._follow = sheet.follow
-        self._in_head = (sheet.points - transform[:, 3]) @ transform[:, :3].T
-        pixels = _to_small(sheet.pixels)
-        owner, weights = cover(pixels, sheet.points[:, 2], sheet.triangles, _SETTINGS.size)
-        self._corners = sheet.triangles[np.maximum(owner, 0)].astype(np.int32)  # (S, S, 3)
-        self._weights = weights
+        self._border_weights = mesh.border_weights
+        self._in_head = (mesh.points - transform[:, 3]) @ transform[:, :3].T
+        pixels = _to_small(mesh.pixels)
+        pix_to_face, bary_coords = rasterize_mesh(pixels, mesh.points[:, 2], mesh.triangles, _SETTINGS.size)
+        self._corners = mesh.triangles[np.maximum(pix_to_face, 0)].astype(np.int32)  # (S, S, 3)
+        self._weights = bary_coords
         self._pixels = pixels.astype(np.float32)
         inside = ((pixels >= _SETTINGS.border) & (pixels < _SETTINGS.size - _SETTINGS.border)).all(1)
         self._inside = inside
@@ -79,7 +79,7 @@ class PictureRefiner:
         rigid[: topo.N_POINTS] = 1 / (1 + moves / _SETTINGS.rigid**2)
         rigid[topo.N_FACE : topo.N_POINTS] = 0
         rigid[topo.N_POINTS :] *= _SETTINGS.thin  # the surroundings are sampled more thinly
-        weight = rigid * (1 - sheet.torso) * (small_matte > 0.9) * inside * corner / (corner + _SETTINGS.texture)
+        weight = rigid * (1 - mesh.torso_weights) * (small_matte > 0.9) * inside * corner / (corner + _SETTINGS.texture)
         self._pose_points = np.argsort(weight)[::-1][: min(_SETTINGS.pose_points, int((weight > 1e-3).sum()))]
         self._pose_weights = weight[self._pose_points]
         keeps = np.zeros(topo.N_POINTS, bool)
@@ -88,7 +88,7 @@ class PictureRefiner:
         skin = ~keeps * (small_matte[: topo.N_POINTS] > 0.5)
         self._gain = skin.astype(np.float64)
         self._keeps = np.flatnonzero(keeps)
-        apart = np.linalg.norm(sheet.pixels[self._keeps, None] - sheet.pixels[None, : topo.N_POINTS], axis=-1)
+        apart = np.linalg.norm(mesh.pixels[self._keeps, None] - mesh.pixels[None, : topo.N_POINTS], axis=-1)
         self._around = np.exp(-0.5 * (apart / _SETTINGS.neighbourhood) ** 2) * skin
         grey = self._reference.astype(np.float32)
         self._fine = grey - _mean(grey)
@@ -107,7 +107,7 @@ class PictureRefiner:
         """The frame's pose and points after comparing its picture with the reference."""
         grey = _shrink(picture)
         moved = self._in_head.copy()
-        moved[topo.N_POINTS :] += self._follow @ (vertices[list(topo.FACE_OVAL)] - self._oval_rest)
+        moved[topo.N_POINTS :] += self._border_weights @ (vertices[list(topo.FACE_OVAL)] - self._oval_rest)
         predicted = _to_small(to_pixels(to_camera(moved, transform)))
         predicted[: topo.N_POINTS] = _to_small(points)
         dense = _spread(predicted.astype(np.float32), self._corners, self._weights)

@@ -324,8 +324,8 @@ def _look_again(
             lifted = fitter.lifted(points[reference], transform[reference])
             matte = tracker.matte(picture)
             refiner = PictureRefiner(head, picture, matte, lifted, transform[reference])
-            sheet = refiner.sheet
-            shoulders = TorsoTracker(picture, matte, sheet.pixels, sheet.torso, transform[reference])
+            mesh = refiner.mesh
+            shoulders = TorsoTracker(picture, matte, mesh.pixels, mesh.torso_weights, transform[reference])
             looks[scene] = refiner, shoulders
             if len(looks) == len(references):
                 break

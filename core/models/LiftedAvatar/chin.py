@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
+
+from core.libs.flame_model import topology as topo
+from core.models.LiftedAvatar.layers import Photo, Shot
 
 # From the lower lip's outer edge down to the jaw line, column by column, the person's right first.
 _COLUMNS = np.array(
@@ -40,3 +46,23 @@ def unfold_chin(
     out = face.copy()
     out[_COLUMNS, 1] = lowered
     return out
+
+
+@dataclass(frozen=True)
+class ChinLayer:
+    """Keeps the chin from folding under the lip.
+
+    Attributes:
+        photo: (478, 3) the face in the photo, head space.
+    """
+
+    photo: np.ndarray
+
+    @classmethod
+    def build(cls, photo: Photo) -> tuple[Self, Photo]:
+        """Of the face as the photo has it; the photo stays as it is."""
+        return cls(photo.in_head[: topo.N_POINTS]), photo
+
+    def draw(self, shot: Shot) -> None:
+        """Move the face's points."""
+        shot.face = unfold_chin(shot.face, self.photo)

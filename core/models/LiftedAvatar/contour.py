@@ -28,7 +28,7 @@ def contour_mask(points: np.ndarray, x0: int, y0: int, x1: int, y1: int, grow: f
     return cv2.resize(mask, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def continued(
+def extrapolate_colors(
     colors: np.ndarray,  # (H, W, 3)
     sure: np.ndarray,  # (H, W) float32, 1 where they are to be believed and 0 elsewhere; not 0 everywhere
     scales: tuple[tuple[float, float], ...],  # standard deviation in pixels, and what it counts for

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.libs.mesh import Sheet
+from core.libs.mesh import ProxyMesh, triangle_normals, view_cosine
 
-_ROUNDS = 3  # after which what is missing at the photo's pose is next to nothing
-_MOST = 0.1  # of a colour's range, that detail may add
-_BORDER = 12.0  # pixels inside the matte over which detail comes in
-_BESIDE = 0.5  # of it, on hair and ears: they move as one piece, and detail in the wrong place is worse than none
-_FACING = (0.35, 0.65)  # cosine to the line of sight over which it comes in: what is edge-on is smeared when it turns
+
+@dataclass(frozen=True)
+class DetailSettings:
+    """By eye on the development photos.
+
+    Attributes:
+        rounds: of Van Cittert's iteration, after which what is missing at the photo's pose is next to nothing.
+        max_detail: of a colour's range, that detail may add.
+        border: pixels of a 512-pixel photo inside the matte over which detail comes in. smoothing: of its weight.
+        beside: its weight on hair and ears: they move as one piece, and detail in the wrong place is worse than none.
+        cosines: to the line of sight over which it comes in: what is edge-on is smeared when it turns.
+    """
+
+    rounds: int = 3
+    max_detail: float = 0.1
+    border: float = 12.0
+    smoothing: float = 2.0
+    beside: float = 0.5
+    cosines: tuple[float, float] = (0.35, 0.65)
+
+
+_DEFAULT = DetailSettings()
 
 
 def missing_detail(
@@ -22,6 +40,7 @@ def missing_detail(
     colors: np.ndarray,  # (N, C) theirs, then those of the rest
     draw: Callable[[np.ndarray], np.ndarray],  # colours (N, C) to those of the photo's pixels as drawn (K, C)
     weight: np.ndarray,  # (K,) see `detail_weight`
+    settings: DetailSettings = _DEFAULT,
 ) -> np.ndarray:
     """(N, C) to add to the colours, so that the picture at the photo's pose equals the photo; zero beyond the RGB.
 
@@ -30,30 +49,31 @@ def missing_detail(
     """
     found = colors.copy()
     count = len(photo)
-    for _ in range(_ROUNDS):
+    for _ in range(settings.rounds):
         found[:count] += photo - draw(found)
     found -= colors
-    found[:count, :3] = _MOST * np.tanh(found[:count, :3] / _MOST) * weight[:, None]
+    found[:count, :3] = settings.max_detail * np.tanh(found[:count, :3] / settings.max_detail) * weight[:, None]
     found[:, 3:] = 0
     return found
 
 
 def detail_weight(
     matte: np.ndarray,  # (S, S)
-    owner: np.ndarray,  # (S, S) front triangle of every pixel, -1 where there is none
-    sheet: Sheet,
+    pix_to_face: np.ndarray,  # (S, S) front triangle of every pixel, -1 where there is none
+    mesh: ProxyMesh,
+    scale: float = 1.0,  # pixels of the photo for one of a 512-pixel photo
+    settings: DetailSettings = _DEFAULT,
 ) -> np.ndarray:
-    """(S, S) in 0..1: 0 towards the matte's border, on skin seen edge-on, on the shoulders and at the sheet's seams."""
-    a, b, c = (sheet.points[sheet.triangles[:, i]] for i in range(3))
-    normal = np.cross(b - a, c - a)
-    facing = np.abs(normal[:, 2]) / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
-    face = (sheet.triangles < topo.N_POINTS).all(1)
-    facing = np.clip((facing - _FACING[0]) / (_FACING[1] - _FACING[0]), 0, 1)
-    covered = owner >= 0
-    on_face = covered & face[owner]
-    # The rim of the face slides over what lies behind it.
+    """(S, S) in 0..1: 0 towards the matte's border, on skin seen edge-on, on the shoulders and at the face's border."""
+    low, high = settings.cosines
+    cosine = view_cosine(triangle_normals(mesh.points, mesh.triangles))
+    face = (mesh.triangles < topo.N_POINTS).all(1)
+    facing = np.clip((cosine - low) / (high - low), 0, 1)
+    covered = pix_to_face >= 0
+    on_face = covered & face[pix_to_face]
+    # The border of the face slides over what lies behind it.
     seam = cv2.morphologyEx(on_face.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     inside = cv2.distanceTransform(((matte > 0.95) & covered & (seam == 0)).astype(np.uint8), cv2.DIST_L2, 3)
-    most = np.where(face, facing, _BESIDE) * (1 - sheet.torso[sheet.triangles].mean(1))
-    weight = np.where(covered, most[owner], 0) * np.clip(inside / _BORDER, 0, 1)
-    return cv2.GaussianBlur(weight.astype(np.float32), (0, 0), 2.0)
+    most = np.where(face, facing, settings.beside) * (1 - mesh.torso_weights[mesh.triangles].mean(1))
+    weight = np.where(covered, most[pix_to_face], 0) * np.clip(inside / (settings.border * scale), 0, 1)
+    return cv2.GaussianBlur(weight.astype(np.float32), (0, 0), settings.smoothing * scale)

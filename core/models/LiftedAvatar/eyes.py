@@ -1,25 +1,27 @@
 """Eyes: an iris that turns under lids that close over it.
 
-The photo's eye is split in two: the white, which stays on the sheet, with the iris painted out of it, and the iris, a
-disc that goes where the head's iris points go and is cut off by the lids' contour.
+The photo's eye is split in two: the white, which stays on the proxy mesh, with the iris painted out of it, and the
+iris, a disc that goes where the head's iris points go and is cut off by the lids' contour.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import cv2
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.models.LiftedAvatar.contour import continued, contour_mask, smoothstep, window
+from core.models.LiftedAvatar.contour import contour_mask, extrapolate_colors, smoothstep, window
+from core.models.LiftedAvatar.layers import Photo, Shot
 
 _EYES = ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS))
 _SOLID, _GONE = 1.18, 1.32  # of the iris radius: where the disc begins to fade, and where it ends
 _WHITE = (1.1, 1.25)  # where the painted white does: inside the disc, which at its place in the photo must cover it
 _LEAST_INSIDE = 0.5  # of the radius, that an iris stays inside the corners: a gaze carried over must not lose it
 _LEAST_CONTRAST = 0.12  # in colour, between an eye and the skin below, by which the lower lid can be told
-_RIM = 0.75  # pixels that an iris is drawn beyond the lids' contour: the sheet's splats carry the white so far
+_GROWN = 0.75  # pixels that an iris is drawn beyond the lids' contour: the Gaussians spread the white so far
 _TOUCH = (0.03, 0.1)  # of the eye's width: lids so far apart show no iris, and all of it that is between them
 _LEAST_RISE = 0.05  # of brightness across a tenth of an iris's radius, that makes its border clear
 _MOST_DROP = 0.14  # of the eye's width
@@ -40,13 +42,13 @@ def lid_gap(face: np.ndarray) -> np.ndarray:
     return np.array(out)
 
 
-def shut_lids(face: np.ndarray, usual: np.ndarray) -> np.ndarray:
+def close_nearly_shut(face: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The face (478, 3) with nearly shut eyes shut: a tracker leaves a gap between lids that touch.
 
-    `usual` (2,) is how far the eyes are open in the photo; there and above two thirds of it nothing changes.
+    `reference` (2,) is how far the eyes are open in the photo; there and above two thirds of it nothing changes.
     """
     gaps, face = lid_gap(face), face.copy()
-    for gap, rest, (ring, _) in zip(gaps, usual, _EYES, strict=True):
+    for gap, rest, (ring, _) in zip(gaps, reference, _EYES, strict=True):
         begins = min(0.18, 0.65 * rest)
         share = smoothstep(np.array(gap), 0.35 * begins, begins)
         upper, lower = list(ring[1:8]), list(ring[:8:-1])
@@ -79,22 +81,23 @@ class Iris:
     opening: float
 
 
-def split_eyes(image: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, list[Iris]]:
+def extract_irises(image: np.ndarray, pixels: np.ndarray, scale: float = 1.0) -> tuple[np.ndarray, list[Iris]]:
     """The photo without its irises, and the irises; eyes that are shut are left as they are.
 
-    `image` is (S, S, 3) float32 in 0..1, `pixels` (478, 2) the tracker's points in it.
+    `image` is (S, S, 3) float32 in 0..1, `pixels` (478, 2) the tracker's points in it, `scale` its pixels for one of a
+    512-pixel photo.
     """
     image, irises = image.copy(), []
     original = image.copy()
     for ring, points in _EYES:
         centre, radius = pixels[list(points)].mean(0), _radius(pixels[list(points)])
         contour = pixels[list(ring)]
-        if np.linalg.norm(contour[0] - contour[8]) < 6:
+        if np.linalg.norm(contour[0] - contour[8]) < 6 * scale:
             continue
         drop, opening = _lower_lid(original, contour), _opening(contour)
         contour = _lowered(contour, drop, opening)
         x0, y0, x1, y1 = box = window(contour, image.shape[:2], 4)
-        if radius < 2 or x1 - x0 < 6 or y1 - y0 < 4:
+        if radius < 2 * scale or x1 - x0 < 6 or y1 - y0 < 4:
             continue
         lids = contour_mask(contour, *box)
         grown, shift = _limbus(original, lids, box, centre, radius)
@@ -116,8 +119,8 @@ def split_eyes(image: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, list[
     return image, irises
 
 
-def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray) -> None:
-    """Put an iris into a picture (H, W, C >= 3) in place, where `pixels` (478, 2) have it."""
+def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray, scale: float = 1.0) -> None:
+    """Put an iris into a picture (H, W, C >= 3) in place, where `pixels` (478, 2) have it; `scale` as above."""
     ring = pixels[list(iris.ring)]
     contour = _lowered(ring, iris.drop, iris.opening)
     x0, y0, x1, y1 = box = window(contour, image.shape[:2], 2)
@@ -131,10 +134,33 @@ def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray) -> None:
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     there = np.stack([(x - centre[0]) * scale + middle, (y - centre[1]) * scale + middle], -1).astype(np.float32)
     disc = cv2.remap(iris.texture, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    # The rim would show it through lids that touch.
-    cover = disc[..., 3:] * contour_mask(contour, *box, grow=_RIM)[..., None] * smoothstep(_opening(ring), *_TOUCH)
+    # What it is grown by would show it through lids that touch.
+    cover = (
+        disc[..., 3:]
+        * contour_mask(contour, *box, grow=_GROWN * scale)[..., None]
+        * smoothstep(_opening(ring), *_TOUCH)
+    )
     part = image[y0:y1, x0:x1, :3]
     part += cover * (disc[..., :3] - part)
+
+
+@dataclass(frozen=True)
+class IrisLayer:
+    """The irises of the eyes that are open in the photo."""
+
+    irises: list[Iris]
+
+    @classmethod
+    def build(cls, photo: Photo) -> tuple[Self, Photo]:
+        """The irises, and the photo with the white of the eye in their place."""
+        image, irises = extract_irises(photo.image, photo.landmarks, photo.camera.scale)
+        return cls(irises), replace(photo, image=image)
+
+    def draw(self, shot: Shot) -> None:
+        """Paint them between the lids."""
+        pixels = shot.landmarks
+        for iris in self.irises:
+            draw_iris(shot.image, iris, pixels, shot.camera.scale)
 
 
 def _radius(points: np.ndarray) -> float:
@@ -243,7 +269,7 @@ def _white(
             sure[here & (bright >= np.median(bright[here]))] = 1
     if not sure.any():
         return None
-    colors = continued(part, sure, ((0.5 * radius, 1.0), (1.5 * radius, 1e-2), (6.0 * radius, 1e-4)))
+    colors = extrapolate_colors(part, sure, ((0.5 * radius, 1.0), (1.5 * radius, 1e-2), (6.0 * radius, 1e-4)))
     # The upper lid's shadow.
     inner = cv2.distanceTransform((lids > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     depth = np.clip(inner / max(0.35 * inner.max(), 1), 0, 1)

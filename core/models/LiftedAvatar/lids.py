@@ -9,12 +9,16 @@ contour turn into the skin further away, and the eye itself, squeezed between th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
 import cv2
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.models.LiftedAvatar.contour import continued, smoothstep, window
+from core.models.LiftedAvatar.contour import extrapolate_colors, smoothstep, window
+from core.models.LiftedAvatar.eyes import close_nearly_shut, lid_gap
+from core.models.LiftedAvatar.layers import Photo, Shot
 
 _RINGS = (topo.RIGHT_EYE, topo.LEFT_EYE)
 # Lengths are over the width of the eye.
@@ -50,18 +54,20 @@ class Lids:
     place: np.ndarray
 
 
-def paint_lids(image: np.ndarray, pixels: np.ndarray, kept: np.ndarray, opening: np.ndarray) -> list[Lids]:
+def paint_lids(
+    image: np.ndarray, pixels: np.ndarray, kept: np.ndarray, opening: np.ndarray, scale: float = 1.0
+) -> list[Lids]:
     """The shut lids of a photo (S, S, 3) in 0..1; none for eyes that are shut or too small in it.
 
     `pixels` (478, 2): the tracker's points in it. `kept` (S, S): which pixels became Gaussians, in row-major order.
-    `opening` (2,): how far the right and the left eye are open.
+    `opening` (2,): how far the right and the left eye are open. `scale`: its pixels for one of a 512-pixel photo.
     """
     number = np.cumsum(kept.ravel()).reshape(kept.shape) - 1
     out = []
     for side, ring in enumerate(_RINGS):
         contour = pixels[list(ring)]
         width = float(np.linalg.norm(contour[0] - contour[8]))
-        if width < 6 or opening[side] < _LEAST_OPEN:
+        if width < 6 * scale or opening[side] < _LEAST_OPEN:
             continue
         x0, y0, x1, y1 = window(contour, kept.shape, int(np.ceil(_SKIN_REACH * width)))
         part, known = image[y0:y1, x0:x1], kept[y0:y1, x0:x1]
@@ -111,6 +117,37 @@ def closing(lids: list[Lids], gaps: np.ndarray) -> bool:
     return any(gaps[lid.side] < _SKIN_OPEN * lid.opening for lid in lids)
 
 
+@dataclass(frozen=True)
+class LidLayer:
+    """Lids that close: the face's points, then the colours around them.
+
+    Attributes:
+        openings: (2,) how far the eyes are open in the photo. shut: the lids of those that can be drawn shut.
+    """
+
+    openings: np.ndarray
+    shut: list[Lids]
+
+    @classmethod
+    def build(cls, photo: Photo) -> tuple[Self, Photo]:
+        """The lids; the photo stays as it is."""
+        shut = paint_lids(photo.image, photo.landmarks, photo.kept, photo.openings, photo.camera.scale)
+        return cls(photo.openings, shut), photo
+
+    @cached_property
+    def recolored(self) -> tuple[int, int]:
+        """First and last + 1 of the Gaussians whose colours change; there must be lids."""
+        index = np.concatenate([lid.index for lid in self.shut])
+        return int(index.min()), int(index.max()) + 1
+
+    def draw(self, shot: Shot) -> None:
+        """Close the lids as far as the shot's face has them closed."""
+        shot.face = close_nearly_shut(shot.face, self.openings)
+        if closing(self.shut, gaps := lid_gap(shot.face)):
+            first, end = self.recolored
+            close_lids(shot.own_colors(first, end), self.shut, gaps)
+
+
 def _distances(contour: np.ndarray, shape: tuple[int, int], width: float) -> tuple[np.ndarray, ...]:
     """How far pixels lie outside a contour (16, 2) over its width, negative inside; how much they lie above it; and how
     thick its line is along the corners, 1 in the middle.
@@ -152,7 +189,7 @@ def _skin(
             sure[here & (bright >= low) & (bright <= high)] = 1
     if not sure.any():
         return None
-    return continued(part, sure, ((0.06 * width, 1.0), (0.12 * width, 1e-2), (0.4 * width, 1e-4)))
+    return extrapolate_colors(part, sure, ((0.06 * width, 1.0), (0.12 * width, 1e-2), (0.4 * width, 1e-4)))
 
 
 def _lashes(part: np.ndarray, skin: np.ndarray, contour: np.ndarray, width: float) -> tuple[np.ndarray, float]:

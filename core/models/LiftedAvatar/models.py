@@ -1,51 +1,69 @@
 """LiftedAvatar: the built-in avatar. No training, no download, no GPU.
 
-Every pixel of the person in the photo becomes one Gaussian on a sheet through the tracked head (`lifting`); the driver
-moves the sheet and the sheet carries the Gaussians (`binding`); the rasterizer's `surface` rule draws them.
+Every pixel of the person in the photo becomes one Gaussian on a proxy mesh through the tracked head; the driver moves
+the mesh and the mesh moves the Gaussians; the rasterizer's `surface` rule draws them. What the photo does not show, or
+shows in one state only, are layers: see `layers`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
-from core.data.records import FOCAL, IMAGE_SIZE, TrackedSource
+from core.data.records import TrackedSource
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
-from core.libs.geometry import NECK, seen_from, sway, to_camera, to_pixels
-from core.libs.mesh import Sheet, cover, lift
+from core.libs.geometry import Camera
+from core.libs.mesh import build_proxy_mesh, rasterize_mesh, triangle_normals
 from core.models.LiftedAvatar.batch import SourceCache, draw_batch
-from core.models.LiftedAvatar.binding import carry, compose, pixel_spread
-from core.models.LiftedAvatar.chin import unfold_chin
+from core.models.LiftedAvatar.binding import Binding, Role, barycentric_jacobian
+from core.models.LiftedAvatar.chin import ChinLayer
+from core.models.LiftedAvatar.composite import composite
+from core.models.LiftedAvatar.decontaminate import decontaminate_colors
 from core.models.LiftedAvatar.detail import detail_weight, missing_detail
-from core.models.LiftedAvatar.eyes import Iris, draw_iris, lid_gap, shut_lids, split_eyes
-from core.models.LiftedAvatar.filling import fill
-from core.models.LiftedAvatar.fringe import without_fringe
-from core.models.LiftedAvatar.handover import closed, find_rim, haste, outline
-from core.models.LiftedAvatar.lids import Lids, close_lids, closing, paint_lids
-from core.models.LiftedAvatar.mouth import Mouth, build_mouth, draw_mouth
+from core.models.LiftedAvatar.eyes import IrisLayer, lid_gap
+from core.models.LiftedAvatar.inpaint import (
+    Inpainting,
+    all_photo_points,
+    find_fringe,
+    inpaint,
+    photo_roles,
+    silhouette_points,
+)
+from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles
+from core.models.LiftedAvatar.layers import Layer, Photo, Shot
+from core.models.LiftedAvatar.lids import LidLayer
 from core.models.LiftedAvatar.mouth import warm_up as warm_up_mouth
-from core.models.LiftedAvatar.unseen import facing, normals
-from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface, warm_up
+from core.models.LiftedAvatar.mouth.layer import MouthLayer
+from core.models.LiftedAvatar.rig import Rig, rest_eyes
+from core.models.LiftedAvatar.surface import Scratch, SurfaceLayer, splat
+from core.models.rasterizer import SurfaceSettings, warm_up
+
+# The order, of building and of drawing: those that move the face or change the Gaussians' colours, then the Gaussians,
+# then those that are painted over them.
+LAYERS_BELOW: tuple[type[Layer], ...] = (LidLayer, ChinLayer)
+LAYERS_ABOVE: tuple[type[Layer], ...] = (MouthLayer, IrisLayer)
 
 
 @dataclass(frozen=True)
 class LiftedSettings:
-    """Numbers of the avatar; lengths in pixels of the source crop unless said otherwise.
+    """Numbers of the avatar, by eye on the development photos and clips.
 
     Attributes:
-        sigma: of a Gaussian. blur: added to the projected covariance, px^2.
+        sigma: of a Gaussian, pixels of the photo. blur: added to the projected covariance, px^2 of the picture.
         neck_reach: head units that the neck moves before the shoulders follow, where theirs is a guess.
         followed_neck_reach: the same, where the driver's shoulders were followed.
         matte_floor: pixels fainter than this are not lifted.
-        z_window: head units; see `SurfaceSettings`.
-        fill_weight: weight of a filling's Gaussians, against 1 of the photo's, until it takes over.
+        doubt_reach: pixels of a 512-pixel photo around background in which a pixel may be background.
+        max_doubt: that a pixel of the face that is seen edge-on may be background.
+        z_window: head units; see `SurfaceSettings`. full_weight: see there.
+        inpaint_weight: of inpainted Gaussians, against 1 of the photo's, until they take over.
     """
 
     sigma: float = 0.55
@@ -53,39 +71,26 @@ class LiftedSettings:
     neck_reach: float = 0.3
     followed_neck_reach: float = 1.0
     matte_floor: float = 0.02
+    doubt_reach: int = 5
+    max_doubt: float = 0.1
     z_window: float = 0.05
-    fill_weight: float = 0.12
+    full_weight: float = 0.2
+    inpaint_weight: float = 0.12
 
 
 @dataclass(frozen=True)
 class Avatar:
-    """One person, ready to be moved. Arrays of N Gaussians are in the row-major order of their pixels."""
+    """One person, ready to be moved.
 
-    sheet: Sheet
-    triangles: np.ndarray  # (F + G, 3) those of the sheet, then the filled ones again
-    at_source: np.ndarray  # (478, 3) the face's points in head space, in the source's own expression
-    around: np.ndarray  # (M - 478, 3) the surroundings in head space
-    anchor: np.ndarray  # (3, 4) the head's place when the shoulders stand as in the photo
-    spread: np.ndarray  # (F + G, 3, 2)
-    owner: np.ndarray  # (N,)
-    weights: np.ndarray  # (N, 3)
-    colors: np.ndarray  # (N, 4) RGB in 0..1, then the matte
-    detail: np.ndarray  # (N, 4) added to the colours where the photo's own detail is asked for; the matte has none
-    haste: (
-        np.ndarray
-    )  # (N,) power of the photo's share in a Gaussian's weight; 0: weighs 1; -1..0: need of a filling; -2, -3: a rim
-    outline: np.ndarray  # (M,) 1 and 2 for points whose share of the photo counts for a rim, by its side; else 0
-    closed: np.ndarray  # (M,) points of the face that no filling surrounds: there the photo's share stays 1
-    buffers: dict[str, np.ndarray] = field(repr=False)
-    workspace: RasterWorkspace = field(repr=False)
-    mouth: Mouth = field(repr=False)
-    irises: list[Iris] = field(repr=False)
-    lids: np.ndarray  # (2,) how far the eyes are open in the photo
-    shut: list[Lids] = field(repr=False)
-    varied: tuple[int, int] = (
-        0,
-        0,
-    )  # first and last + 1 of the Gaussians with detail and the lids'
+    Attributes:
+        camera: of the photo's shown crop.
+        surface: the Gaussians, which are one of the layers.
+        layers: all of them in the order in which they are drawn.
+    """
+
+    camera: Camera
+    surface: SurfaceLayer
+    layers: tuple[Layer, ...]
 
 
 class LiftedAvatar:
@@ -110,7 +115,8 @@ class LiftedAvatar:
         self._head = head or OpenHead()
         self._mirror = self._head.mirror
         self.sources = SourceCache()
-        self._surface = SurfaceSettings(blur=self.settings.blur, z_window=self.settings.z_window, full_weight=0.2)
+        numbers = self.settings
+        self._raster = SurfaceSettings(blur=numbers.blur, z_window=numbers.z_window, full_weight=numbers.full_weight)
 
     @property
     def vertices(self) -> int:
@@ -121,98 +127,45 @@ class LiftedAvatar:
         """Compile the kernels, or load them from the cache on disk; returns the seconds that took."""
         start = time.perf_counter()
         warm_up(rules=("surface",), channels=(4,))
-        points = np.ones((3, 3), np.float32)
-        triangle = np.array([[0, 1, 2]], np.int32)
-        cover(np.zeros((3, 2)), np.ones(3), triangle, 1)
-        one = np.zeros(1, np.int32)
-        spread = np.zeros((1, 3, 2), np.float32)
-        out = points[:1].copy(), np.zeros((1, 6), np.float32), np.zeros(1, np.float32)
-        power, shut = np.ones(1, np.float32), np.zeros(3, bool)
-        carry(points, triangle, 1, spread, 0.5, one, points[:1], power, np.zeros(3, np.int8), shut, 0.1, *out)
-        compose(np.zeros((1, 1, 4), np.float32), self.background, np.zeros((1, 1, 3), np.float32))
+        pixels, triangles = np.array([[0.0, 0], [4, 0], [0, 4]]), np.array([[0, 1, 2]], np.int32)
+        rasterize_mesh(pixels, np.ones(3), triangles, 1)
+        one = np.ones(1, np.float32)
+        binding = Binding(
+            triangles=triangles,
+            n_mesh=1,
+            jacobian=barycentric_jacobian(pixels, triangles),
+            face=np.zeros(1, np.int32),
+            bary_coords=np.ones((1, 3), np.float32) / 3,
+            role=np.zeros(1, np.int8),
+            fade_exponent=one,
+            need=one,
+            silhouette=np.zeros(3, np.int8),
+            all_photo=np.zeros(3, bool),
+        )
+        one_color = np.ones((1, 4), np.float32)
+        points, camera = np.concatenate([pixels * 1e-3, np.full((3, 1), 9.0)], 1), Camera(16)
+        self._splat(points, binding, one_color, camera, camera, Scratch(one_color))
+        composite(np.zeros((1, 1, 4), np.float32), self.background, np.zeros((1, 1, 3), np.float32))
         warm_up_mouth()
         return time.perf_counter() - start
 
-    def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> Avatar:
-        """The avatar of a person. `anchor` (3, 4): where the head is when the shoulders stand as in the photo."""
-        frame, settings = source.frame, self.settings
-        vertices = self._head.evaluate(frame)
-        side = len(source.image)
-        sheet = lift(vertices, frame.transform_matrix, self._head.faces.numpy(), side, source.margin)
-        owner, weights = cover(sheet.pixels, sheet.points[:, 2], sheet.triangles, side)
-        image = without_fringe(source.image.astype(np.float32) / 255, source.matte)
-        rim = find_rim(sheet, owner, image, source.matte)
-        kept = (source.matte > settings.matte_floor) & (owner >= 0) & source.inside
-        # Where the face turns away its outline overshoots the person: what is not surely skin there is left to `fill`.
-        doubt = 1 - cv2.erode(source.matte, np.ones((5, 5)))
-        turned_away = (owner >= 0) & _turned_away(sheet)[owner]
-        kept &= ~(turned_away & (doubt > 0.1))
-        rotation, shift = frame.transform_matrix[:, :3].astype(np.float64), frame.transform_matrix[:, 3]
-        in_head = (sheet.points - shift) @ rotation.T
-        at_rest = replace(frame, expcode=0 * frame.expcode, posecode=0 * frame.posecode, eyecode=0 * frame.eyecode)
-        mouth = build_mouth(
-            self._head.evaluate(at_rest)[: topo.N_POINTS],
-            self._head.joints(frame)[2],
-            vertices[: topo.N_POINTS],
-            image,
-            sheet.pixels[: topo.N_POINTS],
-            frame.transform_matrix,
-            source.margin,
-        )
-        opening = lid_gap(vertices)
-        shut = paint_lids(image, sheet.pixels[: topo.N_POINTS], kept, opening)
-        image, irises = split_eyes(image, sheet.pixels[: topo.N_POINTS])
-        image = np.concatenate([image, source.matte[..., None]], -1)
-        photo = image[kept]
-        filling = fill(
-            sheet.points,
-            sheet.pixels,
-            sheet.triangles,
-            owner,
-            rim,
-            kept,
-            image,
-            doubt > 0.1,
-            self._mirror,
-            FOCAL * IMAGE_SIZE / 2 / float(shift[2]),
-        )
-        n_photo, n_fill = len(photo), len(filling.owner)
-        n = n_photo + n_fill
-        avatar = Avatar(
-            sheet,
-            np.concatenate([sheet.triangles, sheet.triangles[filling.triangles]]),
-            _still_eyes(in_head[: topo.N_POINTS]),
-            in_head[topo.N_POINTS :],
-            (frame.transform_matrix if anchor is None else anchor).astype(np.float64),
-            np.concatenate([pixel_spread(sheet.pixels, sheet.triangles), filling.spread]).astype(np.float32),
-            np.concatenate([owner[kept], len(sheet.triangles) + filling.owner]).astype(np.int32),
-            np.concatenate([weights[kept], filling.weights]).astype(np.float32),
-            np.concatenate([photo, filling.colors]).astype(np.float32),
-            np.zeros((n, photo.shape[1]), np.float32),
-            np.concatenate(
-                [
-                    haste(sheet, owner, rim, doubt, filling.triangles)[kept],
-                    -np.maximum(filling.need, 1e-3).astype(np.float32),
-                ]
-            ),
-            outline(sheet, rim),
-            closed(sheet, filling.triangles),
-            {name: np.empty((n, *shape), np.float32) for name, shape in (("xyz", (3,)), ("cov", (6,)), ("opacity", ()))}
-            | {"colors": np.concatenate([photo, filling.colors]).astype(np.float32)},
-            RasterWorkspace(),
-            mouth,
-            irises,
-            opening,
-            shut,
-        )
+    def encode(self, source: TrackedSource, anchor: np.ndarray | None = None, camera: Camera | None = None) -> Avatar:
+        """The avatar of a person.
 
-        def draw(colors: np.ndarray) -> np.ndarray:
-            return self._splat(avatar, sheet.points, (side, side), FOCAL * IMAGE_SIZE / side, colors)[0][kept]
-
-        weight = detail_weight(source.matte, np.where(kept, owner, -1), sheet)[kept]
-        avatar.detail[:] = missing_detail(photo, avatar.colors, draw, weight)
-        varied = np.concatenate([np.flatnonzero(avatar.detail.any(1)), *(lid.index for lid in shut)])
-        return replace(avatar, varied=(int(varied.min()), int(varied.max()) + 1) if len(varied) else (0, 0))
+        Args:
+            source: the tracked photo.
+            anchor: (3, 4) where the head is when the shoulders stand as in the photo; None: where it is there.
+            camera: of the photo's shown crop; None: of the usual focal length and as large as that crop.
+        """
+        camera = camera or Camera(len(source.image) - 2 * source.margin)
+        photo = self._lift(source, camera)
+        built = []
+        for kind in (*LAYERS_BELOW, *LAYERS_ABOVE):
+            layer, photo = kind.build(photo)  # what is left goes to the next one, and in the end to the Gaussians
+            built.append(layer)
+        surface = self._surface(photo, photo.transform if anchor is None else anchor)
+        below = len(LAYERS_BELOW)
+        return Avatar(camera=camera, surface=surface, layers=(*built[:below], surface, *built[below:]))
 
     def render(
         self,
@@ -223,36 +176,31 @@ class LiftedAvatar:
         torso: np.ndarray | None = None,
         view: np.ndarray | None = None,
         mouth: np.ndarray | None = None,
+        camera: Camera | None = None,
     ) -> torch.Tensor:
-        """The picture (3, 512, 512) in 0..1 of the head's vertices (V, 3) under a transform (3, 4).
+        """The picture (3, H, W) in 0..1 of the head's vertices (V, 3) under a transform (3, 4).
 
         `torso` (4,): how the shoulders moved since the avatar's anchor, see `TrackedFrame`; None: only as the neck
         takes them along. `detail`: how much of the photo's own detail is added, 0 to 1; see `source_detail_fade`.
         `view` (3, 4): from the camera of transform and anchor to the one that draws; None: the same one.
         `mouth` (4,): what the driver's mouth shows between its lips, see `TrackedFrame`; None: what is usual.
+        `camera`: the size of the picture, and its focal length; None: those of the photo's shown crop.
         """
-        colors, varied = avatar.colors, slice(*avatar.varied)
-        if detail and varied.stop:  # the splat is linear in the colours: one pass draws both
-            colors = avatar.buffers["colors"]
-            cv2.scaleAdd(avatar.detail[varied], float(detail), avatar.colors[varied], dst=colors[varied])
-        face = unfold_chin(shut_lids(vertices[: topo.N_POINTS], avatar.lids), avatar.at_source)
-        vertices = np.concatenate([face, vertices[topo.N_POINTS :]])
-        if closing(avatar.shut, gaps := lid_gap(vertices)):
-            if colors is avatar.colors:
-                colors = avatar.buffers["colors"]
-                np.copyto(colors[varied], avatar.colors[varied])
-            close_lids(colors, avatar.shut, gaps)
-        points = self.move(avatar, vertices, transform_matrix, torso)
-        if view is not None:
-            points, transform_matrix = to_camera(points, view), seen_from(transform_matrix, view)
-        image, _ = self._splat(avatar, points, (IMAGE_SIZE, IMAGE_SIZE), FOCAL, colors)
-        face = vertices[: topo.N_POINTS].astype(np.float64)
-        pixels = to_pixels(to_camera(face, transform_matrix))
-        draw_mouth(image, avatar.mouth, face, pixels, transform_matrix, mouth)
-        for iris in avatar.irises:
-            draw_iris(image, iris, pixels)
-        rgb = np.empty((IMAGE_SIZE, IMAGE_SIZE, 3), np.float32)
-        compose(image, self.background, rgb)
+        camera = camera or avatar.camera
+        shot = Shot(
+            camera=camera,
+            face=vertices[: topo.N_POINTS],
+            transform=transform_matrix,
+            view=view,
+            torso_motion=torso,
+            mouth=mouth,
+            colors=avatar.surface.tinted(detail),
+            scratch=avatar.surface.scratch.colors,
+        )
+        for layer in avatar.layers:
+            layer.draw(shot)
+        rgb = np.empty((camera.size, camera.size, 3), np.float32)
+        composite(shot.image, self.background, rgb)
         return torch.from_numpy(rgb).permute(2, 0, 1)
 
     def forward_expression(
@@ -261,66 +209,108 @@ class LiftedAvatar:
         """Frames of one person, called as the network's `forward_expression`; see `draw_batch`."""
         return draw_batch(self, batch, enable_detail_enhance, detail_strength)
 
-    def move(
-        self, avatar: Avatar, vertices: np.ndarray, transform: np.ndarray, torso: np.ndarray | None = None
-    ) -> np.ndarray:
-        """The sheet's points in the camera frame (M, 3) for the head's vertices under a transform."""
-        transform = transform.astype(np.float64)
-        face = _still_eyes(vertices[: topo.N_POINTS].astype(np.float64))
-        moved = (face - avatar.at_source)[list(topo.FACE_OVAL)]
-        around = avatar.around + avatar.sheet.follow @ moved
-        head = to_camera(np.concatenate([face, around]), transform)
-        still = to_camera(np.concatenate([avatar.around, NECK[None]]), avatar.anchor)
-        if torso is not None:
-            still = sway(still, still[-1], torso)
-        neck, still = to_camera(NECK[None], transform) - still[-1], still[:-1]
-        # A neck reaches only so far: the shoulders stand still for small moves and go along with large ones.
-        length = np.linalg.norm(neck)
-        reach = self.settings.neck_reach if torso is None else self.settings.followed_neck_reach
-        still = still + neck * (1 - reach * np.tanh(length / reach) / max(length, 1e-9))
-        share = avatar.sheet.torso[topo.N_POINTS :, None]
-        head[topo.N_POINTS :] = head[topo.N_POINTS :] * (1 - share) + still * share
-        return head
+    def _lift(self, source: TrackedSource, camera: Camera) -> Photo:
+        """The photo on its proxy mesh: the surface, the matte with what it leaves in doubt, the silhouette fringe."""
+        frame, settings = source.frame, self.settings
+        vertices = self._head.evaluate(frame)
+        at_rest = replace(frame, expcode=0 * frame.expcode, posecode=0 * frame.posecode, eyecode=0 * frame.eyecode)
+        mesh = build_proxy_mesh(vertices, frame.transform_matrix, self._head.faces.numpy(), camera, source.margin)
+        pix_to_face, bary_coords = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, len(source.image))
+        image = decontaminate_colors(source.image.astype(np.float32) / 255, source.matte, camera.scale)
+        kept = (source.matte > settings.matte_floor) & (pix_to_face >= 0) & source.inside
+        # Where the face turns away its outline overshoots the person: what is not surely skin there is inpainted.
+        doubt = 1 - cv2.erode(source.matte, np.ones((camera.odd(settings.doubt_reach),) * 2))
+        edge_on = edge_on_triangles(mesh, triangle_normals(mesh.points, mesh.triangles))
+        turned_away = (pix_to_face >= 0) & edge_on[pix_to_face]
+        kept &= ~(turned_away & (doubt > settings.max_doubt))
+        return Photo(
+            camera=camera,
+            margin=source.margin,
+            transform=frame.transform_matrix,
+            face=vertices[: topo.N_POINTS],
+            rest=self._head.evaluate(at_rest)[: topo.N_POINTS],
+            jaw_joint=self._head.joints(frame)[2],
+            image=image,
+            matte=source.matte,
+            mesh=mesh,
+            pix_to_face=pix_to_face,
+            bary_coords=bary_coords,
+            kept=kept,
+            doubt=doubt,
+            fringe=find_fringe(mesh, pix_to_face, image, source.matte, camera),
+            openings=lid_gap(vertices),
+        )
+
+    def _surface(self, photo: Photo, anchor: np.ndarray) -> SurfaceLayer:
+        """The Gaussians of what the other layers left of the photo, and those of what it does not show."""
+        inpainted = inpaint(photo, self._mirror)
+        binding = _bind(photo, inpainted)
+        own = np.concatenate([photo.image, photo.matte[..., None]], -1)[photo.kept]
+        colors = np.concatenate([own, inpainted.colors]).astype(np.float32)
+        scratch = Scratch(colors)
+        settings = self.settings
+        rig = Rig(
+            mesh=photo.mesh,
+            face=rest_eyes(photo.in_head[: topo.N_POINTS]),
+            surroundings=photo.in_head[topo.N_POINTS :],
+            anchor=anchor.astype(np.float64),
+            neck_reach=settings.neck_reach,
+            followed_neck_reach=settings.followed_neck_reach,
+        )
+        wide = photo.camera.widened(photo.margin)
+
+        def draw(trial: np.ndarray) -> np.ndarray:
+            return self._splat(photo.mesh.points, binding, trial, photo.camera, wide, scratch)[0][photo.kept]
+
+        kept_faces = np.where(photo.kept, photo.pix_to_face, -1)
+        weight = detail_weight(photo.matte, kept_faces, photo.mesh, photo.camera.scale)[photo.kept]
+        detail = missing_detail(own, colors, draw, weight)
+        detailed = np.flatnonzero(detail.any(1))
+        return SurfaceLayer(
+            rig=rig,
+            binding=binding,
+            camera=photo.camera,
+            colors=colors,
+            detail=detail,
+            detailed=(int(detailed.min()), int(detailed.max()) + 1) if len(detailed) else (0, 0),
+            sigma=settings.sigma,
+            inpaint_weight=settings.inpaint_weight,
+            settings=self._raster,
+            scratch=scratch,
+        )
 
     def _splat(
-        self, avatar: Avatar, points: np.ndarray, size: tuple[int, int], focal: float, colors: np.ndarray
+        self,
+        points: np.ndarray,
+        binding: Binding,
+        colors: np.ndarray,
+        photo: Camera,
+        camera: Camera,
+        scratch: Scratch,
     ) -> tuple[np.ndarray, np.ndarray]:
-        carry(
-            points.astype(np.float32),
-            avatar.triangles,
-            len(avatar.sheet.triangles),
-            avatar.spread,
-            self.settings.sigma,
-            avatar.owner,
-            avatar.weights,
-            avatar.haste,
-            avatar.outline,
-            avatar.closed,
-            self.settings.fill_weight,
-            avatar.buffers["xyz"],
-            avatar.buffers["cov"],
-            avatar.buffers["opacity"],
-        )
-        return splat_surface(
-            avatar.buffers["xyz"],
-            avatar.buffers["cov"],
-            colors,
-            avatar.buffers["opacity"],
-            size,
-            focal,
-            avatar.workspace,
-            settings=self._surface,
-        )
+        numbers = self.settings.sigma, self.settings.inpaint_weight, self._raster
+        return splat(points, binding, colors, photo, camera, *numbers, scratch)
 
 
-def _turned_away(sheet: Sheet) -> np.ndarray:
-    """(F,) the triangles of the face that the photo sees at more than about 70 degrees."""
-    return (facing(normals(sheet.points, sheet.triangles)) < 0.35) & (sheet.triangles < topo.N_FACE).all(1)
-
-
-def _still_eyes(face: np.ndarray) -> np.ndarray:
-    """The face with the irises' centres in the middle of the lids: the white of the eye does not turn with the gaze."""
-    face = face.copy()
-    for ring, iris in ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS)):
-        face[iris[0]] = face[list(ring)].mean(0)
-    return face
+def _bind(photo: Photo, inpainted: Inpainting) -> Binding:
+    """The photo's Gaussians in row-major order of their pixels, then the inpainted ones."""
+    mesh, kept = photo.mesh, photo.kept
+    role, exponent = (
+        values[kept] for values in photo_roles(mesh, photo.pix_to_face, photo.fringe, photo.doubt, inpainted.triangles)
+    )
+    jacobian = barycentric_jacobian(mesh.pixels, mesh.triangles)
+    n_photo, n_inpainted = len(role), len(inpainted.face)
+    face = np.concatenate([photo.pix_to_face[kept], len(mesh.triangles) + inpainted.face])
+    need = np.maximum(inpainted.need, 1e-3)
+    return Binding(
+        triangles=np.concatenate([mesh.triangles, mesh.triangles[inpainted.triangles]]),
+        n_mesh=len(mesh.triangles),
+        jacobian=np.concatenate([jacobian, inpainted.jacobian]).astype(np.float32),
+        face=face.astype(np.int32),
+        bary_coords=np.concatenate([photo.bary_coords[kept], inpainted.bary_coords]).astype(np.float32),
+        role=np.concatenate([role, np.full(n_inpainted, Role.INPAINTED)]).astype(np.int8),
+        fade_exponent=np.concatenate([exponent, np.ones(n_inpainted)]).astype(np.float32),
+        need=np.concatenate([np.zeros(n_photo), need]).astype(np.float32),
+        silhouette=silhouette_points(mesh, photo.fringe),
+        all_photo=all_photo_points(mesh, inpainted.triangles),
+    )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from core.data.records import FOCAL, IMAGE_SIZE
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
+from core.libs.geometry import Camera
 from core.models.LiftedAvatar.contour import window
 from core.models.LiftedAvatar.mouth.colours import Colours, mouth_colours, softness
 from core.models.LiftedAvatar.mouth.kernel import View, lay_behind, paint
@@ -17,9 +17,7 @@ from core.models.LiftedAvatar.mouth.outline import opening_mask, subdivision
 from core.models.LiftedAvatar.mouth.settings import INTERIOR, LOWER, MM, SHADOW, SHAPE, UPPER
 from core.models.LiftedAvatar.mouth.teeth import photo_row, row_table
 
-_CAMERA = np.array(  # camera frame to homogeneous pixels, as `to_pixels`
-    [[-FOCAL * IMAGE_SIZE / 2, 0, (IMAGE_SIZE - 1) / 2], [0, -FOCAL * IMAGE_SIZE / 2, (IMAGE_SIZE - 1) / 2], [0, 0, 1]]
-)
+_USUAL = Camera()
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,8 @@ class Mouth:
     Attributes:
         middle: (3,) between the lips at rest. joint: (3,) of the jaw. rest: (478, 3) the face at rest.
         opening: of the lips in the photo, head units. width: of the lips at rest.
-        colours: linear. soft: standard deviation in pixels by which the inside is blurred, 0 for none.
+        colours: linear. soft: standard deviation by which the inside is blurred, pixels of a 512-pixel
+            picture, 0 for none.
         upper, lower: tables of the rows. photo: the photo's own upper row, see `photo_row`.
         outline: what makes a smooth ring of the lips' points, see `subdivision`.
     """
@@ -55,12 +54,13 @@ def build_mouth(
     pixels: np.ndarray,  # (478, 2)
     transform: np.ndarray,  # (3, 4)
     margin: int,  # pixels of the photo beyond each side of the shown crop
+    camera: Camera = _USUAL,  # of the shown crop
 ) -> Mouth:
     """The mouth of the person in a photo."""
     middle = (rest[13] + rest[14]) / 2
     colours = mouth_colours(image, pixels)
     behind = np.array([0, -SHAPE.overbite - SHAPE.above_bite, -SHAPE.upper_behind]) * MM
-    soft = float(np.clip(0.75 * softness(image, pixels) - 0.25, 0, 1.1))
+    soft = float(np.clip(0.75 * softness(image, pixels) / camera.scale - 0.25, 0, 1.1))
     return Mouth(
         middle,
         joint,
@@ -71,7 +71,7 @@ def build_mouth(
         soft if soft >= 0.3 else 0.0,
         row_table(UPPER),
         row_table(LOWER),
-        photo_row(image, pixels, middle + behind, transform, margin, colours),
+        photo_row(image, pixels, middle + behind, transform, margin, colours, camera),
         subdivision(len(topo.INNER_LIPS)),
     )
 
@@ -83,6 +83,7 @@ def draw_mouth(
     pixels: np.ndarray,  # (478, 2)
     transform: np.ndarray,  # (3, 4)
     interior: np.ndarray | None = None,  # (4,) what the driver's mouth shows, see `TrackedFrame`
+    camera: Camera = _USUAL,  # that draws
 ) -> None:
     """Put the inside of the mouth behind the lips of a picture."""
     now = _opening(vertices)
@@ -94,13 +95,13 @@ def draw_mouth(
     x0, y0, x1, y1 = box = window(outline, image.shape[:2], 4)
     if share == 0 or x1 - x0 < 5 or y1 - y0 < 5:
         return
-    mask = opening_mask(outline, box)
-    view = _view(mouth, vertices, pixels, transform, interior)
+    mask = opening_mask(outline, box, camera.scale)
+    view = _view(mouth, vertices, pixels, transform, interior, camera)
     inside = np.empty((*mask.shape, 3), np.float32)
     # The blur below reaches beyond the mask.
-    paint(inside, x0, y0, cv2.dilate(mask, np.ones((7, 7))) if mouth.soft else mask, view)
+    paint(inside, x0, y0, cv2.dilate(mask, np.ones((camera.odd(7),) * 2)) if mouth.soft else mask, view)
     if mouth.soft:
-        inside = cv2.GaussianBlur(inside, (0, 0), mouth.soft, borderType=cv2.BORDER_REPLICATE)
+        inside = cv2.GaussianBlur(inside, (0, 0), mouth.soft * camera.scale, borderType=cv2.BORDER_REPLICATE)
     distance = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     reach = np.clip(SHADOW.of_opening * view.opening, SHADOW.least, SHADOW.most)
     single = (np.float32(v) for v in (SHADOW.deep, SHADOW.lower, reach))
@@ -114,13 +115,18 @@ def warm_up() -> None:
     points[:, 0] = np.linspace(-0.1, 0.1, topo.N_POINTS)
     pixels = 256 + 100 * points[:, :2]
     transform = np.array([[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, 12]])
-    photo = np.full((IMAGE_SIZE, IMAGE_SIZE, 3), 0.5, np.float32)
+    photo = np.full((_USUAL.size, _USUAL.size, 3), 0.5, np.float32)
     mouth = build_mouth(0 * points, np.zeros(3), 0 * points, photo, pixels, transform, 0)
-    draw_mouth(np.zeros((IMAGE_SIZE, IMAGE_SIZE, 4), np.float32), mouth, points, pixels, transform)
+    draw_mouth(np.zeros((_USUAL.size, _USUAL.size, 4), np.float32), mouth, points, pixels, transform)
 
 
 def _view(
-    mouth: Mouth, vertices: np.ndarray, pixels: np.ndarray, transform: np.ndarray, interior: np.ndarray | None
+    mouth: Mouth,
+    vertices: np.ndarray,
+    pixels: np.ndarray,
+    transform: np.ndarray,
+    interior: np.ndarray | None,
+    camera: Camera = _USUAL,
 ) -> View:
     """What the kernel paints this picture's mouth from."""
     middle = mouth.middle / MM
@@ -156,8 +162,10 @@ def _view(
         tongue += seen.tongue * trust * (np.clip(top * opening - (lower - lip_low), 1, 24) + 1 - tongue)
         glow += seen.tongue * trust * (np.clip(1.2 * shines, 0.3, 1.3) - glow)
         bared += trust * (1 - bared)
-    to_upper, eye_upper = _plane(np.array([middle[0], upper, middle[2] - SHAPE.upper_behind]), transform)
-    to_lower, eye_lower = _plane(np.array([jaw[0], lower, jaw[2]]), transform)
+    to_upper, eye_upper = _plane(
+        np.array([middle[0], upper, middle[2] - SHAPE.upper_behind]), transform, camera or Camera()
+    )
+    to_lower, eye_lower = _plane(np.array([jaw[0], lower, jaw[2]]), transform, camera)
     eyes = [33, 263]
     apart = np.linalg.norm(np.diff(pixels[eyes], axis=0))
     pixel = np.linalg.norm(np.diff(vertices[eyes], axis=0)) / MM / max(float(apart), 1e-6)
@@ -169,14 +177,16 @@ def _view(
     return View(*(a.astype(np.float32) for a in (*arrays, *colours)), *(np.float32(v) for v in numbers))
 
 
-def _plane(origin: np.ndarray, transform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _plane(origin: np.ndarray, transform: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """A frontal plane of the head through a point (3,) in millimetres.
 
     Returns what takes homogeneous pixels to its millimetres, (3, 3), and the camera in its coordinates, (3,).
     """
     R, t = transform[:, :3].astype(np.float64), transform[:, 3].astype(np.float64)
-    camera = np.stack([MM * R[0], MM * R[1], MM * origin @ R + t], 1)
-    return np.linalg.inv(_CAMERA @ camera), -t @ R.T / MM - origin
+    unit, middle = camera.pixels_per_unit, (camera.size - 1) / 2
+    to_pixels = np.array([[-unit, 0, middle], [0, -unit, middle], [0, 0, 1]])  # homogeneous, as `Camera.to_pixels`
+    plane = np.stack([MM * R[0], MM * R[1], MM * origin @ R + t], 1)
+    return np.linalg.inv(to_pixels @ plane), -t @ R.T / MM - origin
 
 
 def _ramp(value: float, low: float, high: float) -> float:

@@ -28,7 +28,10 @@ def subdivision(n: int, per_side: int = _PER_SIDE) -> np.ndarray:
     return out.reshape(-1, n)
 
 
-def opening_mask(outline: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """(h, w) float32: how much of each pixel of a window lies between the lips; `outline` (N, 2) in pixels."""
-    mask = contour_mask(outline, *box, grow=_GROWN)
-    return cv2.GaussianBlur(mask, (0, 0), _FEATHER, borderType=cv2.BORDER_REPLICATE)
+def opening_mask(outline: np.ndarray, box: tuple[int, int, int, int], scale: float = 1.0) -> np.ndarray:
+    """(h, w) float32: how much of each pixel of a window lies between the lips.
+
+    `outline` (N, 2) in pixels, `scale` of them for one of a 512-pixel picture.
+    """
+    mask = contour_mask(outline, *box, grow=_GROWN * scale)
+    return cv2.GaussianBlur(mask, (0, 0), _FEATHER * scale, borderType=cv2.BORDER_REPLICATE)

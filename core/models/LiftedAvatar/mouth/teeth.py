@@ -7,7 +7,7 @@ import numpy as np
 
 from core.libs.face_light import colourfulness, linear, luminance
 from core.libs.flame_model import topology as topo
-from core.libs.geometry import to_camera, to_pixels
+from core.libs.geometry import Camera, to_camera
 from core.models.LiftedAvatar.contour import contour_mask, smoothstep
 from core.models.LiftedAvatar.mouth.colours import Colours
 from core.models.LiftedAvatar.mouth.settings import MM, SHAPE, Row
@@ -54,13 +54,14 @@ def photo_row(
     transform: np.ndarray,  # (3, 4)
     margin: int,
     colours: Colours,
+    camera: Camera,  # of the shown crop
 ) -> np.ndarray:
     """(h, w, 4) float32: the upper row as the photo shows it, linear, and how much of it it shows."""
     width, height = TEXTURE
     x = np.linspace(-SHAPE.half_width, SHAPE.half_width, width)
     y = np.linspace(0, TEXTURE_HEIGHT, height)[:, None]
     place = middle + MM * np.stack(np.broadcast_arrays(x, y, -arch_depth(x)), -1)
-    there = (to_pixels(to_camera(place.reshape(-1, 3), transform)) + margin).reshape(height, width, 2)
+    there = (camera.to_pixels(to_camera(place.reshape(-1, 3), transform)) + margin).reshape(height, width, 2)
     there = there.astype(np.float32)
     seen = linear(np.clip(cv2.remap(image, there, None, cv2.INTER_LINEAR), 0, 1))
     lips = contour_mask(pixels[list(topo.INNER_LIPS)], 0, 0, image.shape[1], image.shape[0])

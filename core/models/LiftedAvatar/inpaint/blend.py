@@ -1,0 +1,131 @@
+"""How the photo's Gaussians give way to inpainted ones, and the silhouette fringe that goes with neither."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from core.libs.flame_model import topology as topo
+from core.libs.geometry import Camera
+from core.libs.mesh import ProxyMesh, triangle_normals, view_cosine
+from core.models.LiftedAvatar.binding import Role
+from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles, face_triangles, visible_points
+
+
+@dataclass(frozen=True)
+class BlendSettings:
+    """By eye on the development photos.
+
+    Attributes:
+        doubt_exponent: what is added to the fade exponent of a pixel of the face that is certainly background.
+        fringe_reach: of the face's height, as far as the mesh may miss the person's outline.
+        skin_difference: of a colour's range, within which a fringe is skin.
+        least_cosine: to the line of sight, from which on the face's colours are sure. least_matte: the same.
+    """
+
+    doubt_exponent: float = 300.0
+    fringe_reach: float = 0.04
+    skin_difference: float = 0.15
+    least_cosine: float = 0.2
+    least_matte: float = 0.9
+
+
+SETTINGS = BlendSettings()
+
+
+def find_fringe(
+    mesh: ProxyMesh,
+    pix_to_face: np.ndarray,  # (S, S) front triangle of every pixel, -1 where there is none
+    image: np.ndarray,  # (S, S, 3) RGB in 0..1
+    matte: np.ndarray,  # (S, S)
+    camera: Camera | None = None,  # of the photo
+) -> np.ndarray:
+    """The silhouette fringe: skin of the far cheek that lies just outside the mesh of the face.
+
+    The mesh misses the outline by some pixels. They lie on the triangles behind the cheek, and would stay there when
+    the cheek turns to the camera.
+
+    Returns:
+        (S, S) int32: for pixels of the fringe the nearest triangle of the face, -1 for all others.
+    """
+    camera = camera or Camera()
+    face = face_triangles(mesh)
+    nothing = np.full(pix_to_face.shape, -1, np.int32)
+    on_face = (pix_to_face >= 0) & face[pix_to_face]
+    cosine = view_cosine(triangle_normals(mesh.points, mesh.triangles))
+    firm = on_face & (cosine[pix_to_face] > SETTINGS.least_cosine) & (matte > SETTINGS.least_matte)
+    if not firm.any():
+        return nothing
+    hidden = ~visible_points(mesh.pixels, mesh.triangles, pix_to_face)
+    behind = hidden[mesh.triangles].any(1) & (mesh.triangles >= topo.N_POINTS).any(1)
+    distance, label = cv2.distanceTransformWithLabels(
+        1 - firm.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    places = np.zeros((label.max() + 1, 2), np.int64)
+    places[label[firm]] = np.argwhere(firm)
+    row, column = np.moveaxis(places[label], -1, 0)
+    reach = SETTINGS.fringe_reach * np.ptp(mesh.pixels[list(topo.FACE_OVAL), 1])
+    difference = np.abs(image - cv2.GaussianBlur(image, (0, 0), camera.scale)[row, column]).max(-1)
+    candidates = (pix_to_face >= 0) & ~face[pix_to_face] & (matte > 0.02) & (distance <= 3 * reach)
+    skin = (candidates & (difference < SETTINGS.skin_difference)).astype(np.uint8)
+    # What is broader is neck or ear.
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(reach / 2) + 1,) * 2)
+    thin = skin & ~cv2.morphologyEx(skin, cv2.MORPH_OPEN, brush)
+    near = (pix_to_face >= 0) & behind[pix_to_face] & (distance <= reach) & (matte > 0.02)
+    beside = cv2.dilate(thin * near.astype(np.uint8), np.ones((camera.odd(7),) * 2, np.uint8)) > 0
+    return np.where(near & beside, pix_to_face[row, column], nothing)
+
+
+def fringe_roles(mesh: ProxyMesh, columns: np.ndarray) -> np.ndarray:
+    """(K,) the role of a fringe in columns (K,): by the side of the middle of the face's border."""
+    middle = mesh.pixels[list(topo.FACE_OVAL), 0].mean()
+    return np.where(columns < middle, Role.LEFT_FRINGE, Role.RIGHT_FRINGE).astype(np.int8)
+
+
+def silhouette_points(
+    mesh: ProxyMesh,
+    fringe: np.ndarray,  # (S, S) see `find_fringe`
+) -> np.ndarray:
+    """`Binding.silhouette`: (M,) the fringe's role for points of the face seen edge-on beside it, 0 elsewhere."""
+    out = np.zeros(len(mesh.points), np.int8)
+    edge_on = edge_on_triangles(mesh, triangle_normals(mesh.points, mesh.triangles))
+    edge = np.unique(mesh.triangles[edge_on])
+    places = np.argwhere(fringe >= 0)[:, ::-1]
+    if len(edge) and len(places):
+        side = fringe_roles(mesh, places[:, 0])
+        for role in (Role.LEFT_FRINGE, Role.RIGHT_FRINGE):
+            if (side == role).any():
+                out[edge[np.unique(cKDTree(mesh.pixels[edge]).query(places[side == role])[1])]] = role
+    return out
+
+
+def photo_roles(
+    mesh: ProxyMesh,
+    pix_to_face: np.ndarray,  # (S, S)
+    fringe: np.ndarray,  # (S, S) see `find_fringe`
+    doubt: np.ndarray,  # (S, S) in 0..1, how likely a pixel is background
+    inpainted: np.ndarray,  # (G,) triangles
+) -> tuple[np.ndarray, np.ndarray]:
+    """Roles (S, S) int8 and fade exponents (S, S) float32 of the photo's pixels.
+
+    Pixels of inpainted triangles fade: the less surely one is the face's, the sooner.
+    """
+    face = face_triangles(mesh)
+    fades = np.zeros(len(face), bool)
+    fades[inpainted] = True
+    role = np.where(fades[pix_to_face], Role.FADING, Role.SOLID).astype(np.int8)
+    exponent = 1 + SETTINGS.doubt_exponent * np.where(face[pix_to_face], doubt, 0)
+    role = np.where(fringe >= 0, fringe_roles(mesh, np.arange(pix_to_face.shape[1])), role)
+    return role, np.where(role == Role.FADING, exponent, 1).astype(np.float32)
+
+
+def all_photo_points(mesh: ProxyMesh, inpainted: np.ndarray) -> np.ndarray:
+    """`Binding.all_photo`: (M,) the corners of triangles of the face that are not inpainted."""
+    left = face_triangles(mesh)
+    left[inpainted] = False
+    out = np.zeros(len(mesh.points), bool)
+    out[mesh.triangles[left]] = True
+    return out

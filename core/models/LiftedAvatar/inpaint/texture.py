@@ -1,0 +1,148 @@
+"""Occluded texture: colours of the mesh's points that the photo does not show, continued from those that it shows.
+
+Skin continues skin and the surroundings continue the surroundings, each by the smoothest colours between its visible
+points (a harmonic function on the mesh): the light at the border of what is seen goes on beyond it. What stands out of
+the smooth colours on the other half of the face, as a brow does, is put on top in grey.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spl
+
+from core.libs.flame_model import topology as topo
+from core.libs.geometry import Camera
+from core.libs.mesh import triangle_normals, view_cosine
+from core.models.LiftedAvatar.inpaint.visibility import visible_points
+
+
+@dataclass(frozen=True)
+class TextureSettings:
+    """By eye on the development photos.
+
+    Attributes:
+        smoothing: standard deviation over which a point's colour is averaged, pixels of a 512-pixel photo.
+        max_relief: what the other half of the face may add to a colour or take from it, of a colour's range.
+        least_cosine: to the line of sight, below which the photo's colours are not to be trusted.
+        border: pixels of a 512-pixel photo that the face's border must be inside the person to keep the photo's colour.
+    """
+
+    smoothing: float = 4.0
+    max_relief: float = 0.1
+    least_cosine: float = 0.25
+    border: int = 17
+
+
+SETTINGS = TextureSettings()
+
+
+def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Bilinear samples (N, C) at pixels (N, 2); (N,) of a picture with one channel."""
+    p = pixels.astype(np.float32)
+    samples = cv2.remap(image, p[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    return samples.reshape(len(p), *image.shape[2:]) if image.shape[2] > 1 else samples.reshape(-1)
+
+
+def soft_clip(colors: np.ndarray) -> np.ndarray:
+    """Differences of colours, within `max_relief`."""
+    return SETTINGS.max_relief * np.tanh(colors / SETTINGS.max_relief)
+
+
+def face_colors(
+    points: np.ndarray,  # (M, 3) camera frame
+    pixels: np.ndarray,  # (M, 2)
+    triangles: np.ndarray,  # (F, 3)
+    pix_to_face: np.ndarray,  # (S, S) where the person is, else -1
+    image: np.ndarray,  # (S, S, 4) RGB in 0..1 and the matte
+    mirror: np.ndarray,  # (478,)
+    camera: Camera | None = None,  # of the photo
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the face's points look like.
+
+    Returns:
+        colors: (478, 4). seen: (478,) bool, points that the photo shows. mirrored: (478,) bool, those whose
+            opposite it shows.
+    """
+    n, camera = topo.N_POINTS, camera or Camera()
+    smoothing = SETTINGS.smoothing * camera.scale
+    normal = triangle_normals(points, triangles)
+    in_face = (triangles < topo.N_FACE).all(1)
+    total = np.zeros_like(points)
+    np.add.at(total, triangles[in_face], normal[in_face][:, None])
+    visible = visible_points(pixels, triangles, pix_to_face)[:n]
+    own = sample(cv2.GaussianBlur(image, (0, 0), smoothing), pixels[:n])
+    skin, near = _skin(
+        image, pix_to_face, in_face & (view_cosine(normal) > SETTINGS.least_cosine), pixels[:n], smoothing
+    )
+    seen = visible & (view_cosine(total[:n]) > SETTINGS.least_cosine) & (near > 0.05)
+    own[seen, :3] = skin[seen]
+    # The border of the face keeps what the photo shows there if it is hair: no fringe of skin stands out.
+    oval = np.array(topo.FACE_OVAL)
+    person = sample(
+        cv2.erode(np.ascontiguousarray(image[..., 3]), np.ones((camera.odd(SETTINGS.border),) * 2))[..., None],
+        pixels[oval],
+    )
+    known = seen.copy()
+    known[oval] |= visible[oval] & (person > 0.9)
+    laplacian = _laplacian(triangles[in_face], n)
+    smooth = _harmonic(laplacian, known, own)
+    mirrored = seen[mirror]
+    twin = own[mirror, :3].mean(1, keepdims=True)
+    relief = soft_clip(twin - _harmonic(laplacian, seen & mirrored, twin)) * mirrored[:, None]
+    smooth[:, :3] += np.where(known[:, None], 0, relief)
+    smooth[:, 3] = 1
+    return smooth, seen, mirrored
+
+
+def surrounding_colors(
+    pixels: np.ndarray,  # (M, 2)
+    triangles: np.ndarray,  # (F, 3)
+    pix_to_face: np.ndarray,  # (S, S) the background's too
+    image: np.ndarray,  # (S, S, 4)
+    camera: Camera | None = None,  # of the photo
+) -> np.ndarray:
+    """Colours and matte of the surroundings' points (M - 478, 4)."""
+    n = topo.N_POINTS
+    smoothing = SETTINGS.smoothing * (camera or Camera()).scale
+    around = ((pix_to_face < 0) | ~(triangles < topo.N_POINTS).all(1)[pix_to_face]).astype(np.float32)[..., None]
+    near = sample(cv2.GaussianBlur(around, (0, 0), smoothing / 2)[..., None], pixels[n:])
+    own = sample(cv2.GaussianBlur(image * around, (0, 0), smoothing / 2), pixels[n:]) / np.maximum(near, 1e-3)[:, None]
+    outside = (pixels[n:] < 0).any(1) | (pixels[n:] > len(image) - 1).any(1)
+    known = (visible_points(pixels, triangles, pix_to_face)[n:] & (near > 0.1)) | outside
+    return _harmonic(_laplacian(triangles - n, len(own)), known, own)
+
+
+def _skin(
+    image: np.ndarray, pix_to_face: np.ndarray, good: np.ndarray, pixels: np.ndarray, smoothing: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The photo's colours (N, 3) averaged over the pixels of `good` triangles (F,) alone, and the share of these."""
+    mask = ((pix_to_face >= 0) & good[pix_to_face] & (image[..., 3] > 0.95)).astype(np.float32)[..., None]
+    near = sample(cv2.GaussianBlur(mask, (0, 0), smoothing)[..., None], pixels)
+    total = sample(cv2.GaussianBlur(image[..., :3] * mask, (0, 0), smoothing), pixels)
+    return total / np.maximum(near, 1e-3)[:, None], near
+
+
+def _laplacian(triangles: np.ndarray, n: int) -> sp.csr_matrix:
+    """Of the graph of the triangles' edges between points 0..n - 1; others are left out."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    edges = edges[((edges >= 0) & (edges < n)).all(1)]
+    adjacency = sp.coo_matrix((np.ones(len(edges)), edges.T), (n, n)).tocsr()
+    adjacency = ((adjacency + adjacency.T) > 0).astype(float)
+    return (sp.diags(np.asarray(adjacency.sum(1)).ravel() + 1e-9) - adjacency).tocsr()
+
+
+def _harmonic(laplacian: sp.csr_matrix, known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values (N, C) with those that are not known replaced by the smoothest continuation of the others."""
+    free = np.flatnonzero(~known)
+    fixed = np.flatnonzero(known)
+    out = values.copy()
+    if len(free) and len(fixed):
+        rhs = -laplacian[free][:, fixed] @ values[fixed]
+        out[free] = spl.spsolve(laplacian[free][:, free].tocsc() + 1e-9 * sp.identity(len(free)), rhs).reshape(
+            -1, values.shape[1]
+        )
+    return out

@@ -1,0 +1,69 @@
+"""Which points and triangles of a proxy mesh the photo shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.libs.flame_model import topology as topo
+from core.libs.mesh import ProxyMesh, view_cosine
+
+_SCARCE = 2.2  # a triangle with fewer pixels than its frontal area over this is hidden; by eye
+EDGE_ON = 0.35  # cosine to the line of sight, about 70 degrees, below which a triangle is edge-on; by eye
+
+
+def visible_points(
+    pixels: np.ndarray,  # (M, 2)
+    triangles: np.ndarray,  # (F, 3)
+    pix_to_face: np.ndarray,  # (S, S)
+) -> np.ndarray:
+    """(M,) bool: a pixel within one of a point shows one of the point's triangles."""
+    column, row = np.round(pixels).astype(int).T
+    visible = np.zeros(len(pixels), bool)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            x = np.clip(column + dx, 0, pix_to_face.shape[1] - 1)
+            face = pix_to_face[np.clip(row + dy, 0, len(pix_to_face) - 1), x]
+            visible |= (face >= 0) & (triangles[face] == np.arange(len(pixels))[:, None]).any(1)
+    return visible
+
+
+def face_triangles(mesh: ProxyMesh) -> np.ndarray:
+    """(F,) bool: triangles of the face."""
+    return (mesh.triangles < topo.N_FACE).all(1)
+
+
+def edge_on_triangles(mesh: ProxyMesh, normals: np.ndarray) -> np.ndarray:
+    """(F,) bool: triangles of the face with normals (F, 3) that the photo sees edge-on."""
+    return (view_cosine(normals) < EDGE_ON) & face_triangles(mesh)
+
+
+def hidden_triangles(
+    mesh: ProxyMesh,
+    area: np.ndarray,  # (F,) seen from the front, pixels
+    pix_to_face: np.ndarray,  # (S, S)
+    of_person: np.ndarray,  # (S, S) the same where the person is, else -1
+    unsure: np.ndarray,  # (S, S) bool, pixels that are background as likely as face
+) -> np.ndarray:
+    """(F,) bool: triangles of which the photo shows too little to draw them when they turn to the camera, and a ring of
+    seen ones around the hidden ones of the face, in which photo and inpainting change places.
+    """
+    triangles, in_face = mesh.triangles, face_triangles(mesh)
+
+    def count(of: np.ndarray) -> np.ndarray:
+        return np.bincount(of[of >= 0], minlength=len(triangles))
+
+    scarce = count(np.where(in_face[pix_to_face], of_person, pix_to_face)) * _SCARCE < area
+    # Face that overshoots the person in the photo counts as hidden too.
+    face = in_face & (scarce | (count(np.where(unsure, of_person, -1)) > 0))
+    touching = np.zeros(len(mesh.pixels), bool)
+    touching[triangles[face]] = True
+    behind = ~in_face & ~visible_points(mesh.pixels, triangles, pix_to_face)[triangles].all(1)
+    at_border = ~in_face & (triangles < topo.N_POINTS).any(1)
+    return in_face & touching[triangles].any(1) | scarce & (behind | at_border)
+
+
+def shows_triangle(pix_to_face: np.ndarray, triangles: np.ndarray, of: int, pixels: np.ndarray) -> np.ndarray:
+    """(K,) bool: a picture (S, S) shows a triangle, or one that shares a point with it, at pixels (K, 2)."""
+    column, row = np.clip(np.round(pixels).astype(int), 0, len(pix_to_face) - 1).T
+    face = pix_to_face[row, column]
+    return (face >= 0) & np.isin(triangles[face], triangles[of]).any(1)

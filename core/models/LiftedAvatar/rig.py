@@ -1,0 +1,63 @@
+"""Where the proxy mesh goes: the face with the head model, hair with the head, shoulders on their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.libs.flame_model import topology as topo
+from core.libs.geometry import NECK, apply_torso_motion, to_camera
+from core.libs.mesh import ProxyMesh
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A proxy mesh that can be moved.
+
+    Attributes:
+        mesh: of the photo. face: (478, 3) its points in head space, in the photo's own expression.
+        surroundings: (M - 478, 3) the others in head space.
+        anchor: (3, 4) the head's place when the shoulders stand as in the photo.
+        neck_reach: head units that the neck moves before the shoulders follow, where theirs is a guess.
+        followed_neck_reach: the same, where the driver's shoulders were followed.
+    """
+
+    mesh: ProxyMesh
+    face: np.ndarray
+    surroundings: np.ndarray
+    anchor: np.ndarray
+    neck_reach: float
+    followed_neck_reach: float
+
+    def pose(self, face: np.ndarray, transform: np.ndarray, torso_motion: np.ndarray | None = None) -> np.ndarray:
+        """The mesh's points (M, 3) in the camera frame.
+
+        Args:
+            face: (478 or more, 3) the head's points in head space, the tracker's first. transform: (3, 4).
+            torso_motion: (4,) of the shoulders since the anchor, see `TrackedFrame`; None: only as the neck takes them.
+        """
+        transform = transform.astype(np.float64)
+        face = rest_eyes(face[: topo.N_POINTS].astype(np.float64))
+        moved = (face - self.face)[list(topo.FACE_OVAL)]
+        around = self.surroundings + self.mesh.border_weights @ moved
+        head = to_camera(np.concatenate([face, around]), transform)
+        still = to_camera(np.concatenate([self.surroundings, NECK[None]]), self.anchor)
+        if torso_motion is not None:
+            still = apply_torso_motion(still, still[-1], torso_motion)
+        neck, still = to_camera(NECK[None], transform) - still[-1], still[:-1]
+        # A neck reaches only so far: the shoulders stand still for small moves and go along with large ones.
+        length = np.linalg.norm(neck)
+        reach = self.neck_reach if torso_motion is None else self.followed_neck_reach
+        still = still + neck * (1 - reach * np.tanh(length / reach) / max(length, 1e-9))
+        share = self.mesh.torso_weights[topo.N_POINTS :, None]
+        head[topo.N_POINTS :] = head[topo.N_POINTS :] * (1 - share) + still * share
+        return head
+
+
+def rest_eyes(face: np.ndarray) -> np.ndarray:
+    """The face (478, 3) with the irises' centres in the middle of the lids: the white does not turn with the gaze."""
+    face = face.copy()
+    for ring, iris in ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS)):
+        face[iris[0]] = face[list(ring)].mean(0)
+    return face

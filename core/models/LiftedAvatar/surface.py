@@ -1,0 +1,122 @@
+"""The layer of Gaussians: the photo's pixels and the inpainted ones on the proxy mesh, drawn in one splat.
+
+Photo and inpainting are one layer because the rasterizer divides by the sum of weights: what fades out and what comes
+in share their pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from core.libs.geometry import Camera, to_camera
+from core.models.LiftedAvatar.binding import Binding, update_gaussians
+from core.models.LiftedAvatar.layers import ChangedColors, Shot
+from core.models.LiftedAvatar.rig import Rig
+from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface
+
+
+class Scratch:
+    """Buffers for pictures of N Gaussians with colours (N, C), overwritten by every one."""
+
+    def __init__(self, colors: np.ndarray) -> None:
+        self.xyz = np.empty((len(colors), 3), np.float32)
+        self.covariances = np.empty((len(colors), 6), np.float32)
+        self.opacities = np.empty(len(colors), np.float32)
+        self.colors = ChangedColors(colors)
+        self.raster = RasterWorkspace()
+
+
+def splat(
+    points: np.ndarray,  # (M, 3) the mesh, camera frame
+    binding: Binding,
+    colors: np.ndarray,  # (N, C)
+    photo: Camera,
+    camera: Camera,
+    sigma: float,
+    inpaint_weight: float,
+    settings: SurfaceSettings,
+    scratch: Scratch,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The picture (H, W, C) of Gaussians on a moved mesh, and what they cover of it (H, W); both lie in the scratch.
+
+    Args:
+        photo: the camera that the binding's pixels are of. camera: the one that draws.
+        sigma, inpaint_weight: see `LiftedSettings`.
+    """
+    update_gaussians(
+        points.astype(np.float32),
+        binding.triangles,
+        binding.n_mesh,
+        binding.jacobian,
+        sigma,
+        photo.pixels_per_unit,
+        binding.face,
+        binding.bary_coords,
+        binding.role,
+        binding.fade_exponent,
+        binding.need,
+        binding.silhouette,
+        binding.all_photo,
+        inpaint_weight,
+        scratch.xyz,
+        scratch.covariances,
+        scratch.opacities,
+    )
+    return splat_surface(
+        scratch.xyz,
+        scratch.covariances,
+        colors,
+        scratch.opacities,
+        (camera.size, camera.size),
+        camera.focal,
+        scratch.raster,
+        settings=settings,
+    )
+
+
+@dataclass(frozen=True)
+class SurfaceLayer:
+    """N Gaussians on a rig.
+
+    Attributes:
+        rig: the proxy mesh. binding: where the Gaussians lie on it. camera: of the photo.
+        colors: (N, 4) RGB in 0..1, then the matte. detail: (N, 4) what the photo's own detail adds; the matte has none.
+        detailed: first and last + 1 of the Gaussians that have any.
+        sigma, inpaint_weight, settings: as `splat` takes them.
+    """
+
+    rig: Rig
+    binding: Binding
+    camera: Camera
+    colors: np.ndarray
+    detail: np.ndarray
+    detailed: tuple[int, int]
+    sigma: float
+    inpaint_weight: float
+    settings: SurfaceSettings
+    scratch: Scratch = field(repr=False)
+
+    def tinted(self, detail: float) -> np.ndarray:
+        """The colours (N, 4) with a share of the photo's own detail, 0 to 1; in the scratch if there is any."""
+        if not detail or not self.detailed[1]:
+            return self.colors
+        self.scratch.colors.restore()
+        own = self.scratch.colors.change(*self.detailed)
+        part = slice(*self.detailed)
+        cv2.scaleAdd(self.detail[part], float(detail), self.colors[part], dst=own[part])
+        return own
+
+    def splat(self, points: np.ndarray, camera: Camera, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `splat`: of this layer's Gaussians in other colours (N, C)."""
+        numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch
+        return splat(points, self.binding, colors, self.camera, camera, *numbers)
+
+    def draw(self, shot: Shot) -> None:
+        """Begin the picture with the Gaussians in the shot's colours."""
+        points = self.rig.pose(shot.face, shot.transform, shot.torso_motion)
+        if shot.view is not None:
+            points = to_camera(points, shot.view)
+        shot.image, _ = self.splat(points, shot.camera, shot.colors)
