@@ -109,7 +109,7 @@ def surface_kernel(
     starts,  # (bands + 1,)
     lists,  # (2 N or more,)
     acc,  # (threads, BAND * W * P)
-    zbuf,  # (threads, BAND * W + 3 * W + 16)
+    zbufs,  # (threads, BAND * W + 3 * W + 16)
     lane_w,  # (threads, 16)
     bands,  # (bands,) the order in which they are dealt to the threads
     image,  # (H, W, C)
@@ -213,11 +213,11 @@ def surface_kernel(
         band = bands[place]
         thread = get_thread_id()
         a = acc[thread]
-        zb = zbuf[thread]
+        zbuf = zbufs[thread]
         lw = lane_w[thread]
         top = band * BAND
         bottom = min(H, top + BAND) - 1
-        zb[:] = FAR
+        zbuf[:] = FAR
         a[:] = zero
         begin = starts[band]
         end = starts[band + 1]
@@ -240,13 +240,13 @@ def surface_kernel(
                     dx = np.float32(x) - u
                     p = (hxx * dx + hxy * dy) * dx + hyy * dy * dy
                     k = (y - top) * W + x
-                    if p >= p_core and z < zb[k]:
-                        zb[k] = z
+                    if p >= p_core and z < zbuf[k]:
+                        zbuf[k] = z
             xn = np.int64(np.floor(u + half))
             yn = np.int64(np.floor(v + half))
             if xn >= 0 and xn < W and yn >= top and yn <= bottom:
                 k = (yn - top) * W + xn
-                zb[k] = min(zb[k], z)
+                zbuf[k] = min(zbuf[k], z)
 
         for j in range(begin, end):
             i = lists[j]
@@ -270,7 +270,7 @@ def surface_kernel(
                     p = (dx * hxx + h_y) * dx + p_y
                     e = vmax(exp_neg(vmax(p, p_min)) - floor_w, zero) * scale_w
                     k = (y - top) * W + x
-                    t = vmin(vmax((load_block(zb, k, W) + behind) * falloff, zero), one)
+                    t = vmin(vmax((load_block(zbuf, k, W) + behind) * falloff, zero), one)
                     store16(lw, 0, e * t * t * (three - t - t))
                     nx = min(BLOCK, x1 + 1 - x)
                     for r in range(ny):
@@ -290,7 +290,7 @@ def surface_kernel(
                 cover = s * inv if s < full_weight else one
                 alpha[y, x] = cover
                 weights[y, x] = s
-                depth[y, x] = zb[k]
+                depth[y, x] = zbuf[k]
                 for c in range(C):
                     image[y, x, c] = a[k * P + c] * inv + (one - cover) * bg[c]
     return total

@@ -63,7 +63,7 @@ def splat_surface(
     bg: Tensor,  # [C]
     settings: SurfaceSettings,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # [H, W, C], [H, W], [H, W], [H, W]
-    """The rule stated at the top of `surface.py`: image, alpha, weight sum and front depth."""
+    """The rule stated at the top of `surface.py`: image, alpha, weight sum and depth of the front."""
     xyz, cov, colors, opacities, transform, bg = (a.double() for a in (xyz, cov, colors, opacities, transform, bg))
     H, W = size
     s = settings
@@ -72,19 +72,19 @@ def splat_surface(
     ys = torch.arange(H, dtype=torch.float64)[:, None]
     drawn = [i for i in range(len(xyz)) if z[i] > 0.2 and opacities[i] > 0 and torch.linalg.det(K[i]) > 0]
 
-    front = torch.full((H, W), float(FAR), dtype=torch.float64)
+    zbuf = torch.full((H, W), float(FAR), dtype=torch.float64)
     for i in drawn:
         if opacities[i] >= s.front_opacity:
             nearest = (xs == torch.floor(uv[i, 0] + 0.5)) & (ys == torch.floor(uv[i, 1] + 0.5))
             core = (_power(uv[i], K[i], xs, ys) >= -0.5 * s.core**2) | nearest
-            front = torch.where(core, torch.minimum(front, z[i]), front)
+            zbuf = torch.where(core, torch.minimum(zbuf, z[i]), zbuf)
 
     weights = torch.zeros(H, W, dtype=torch.float64)
     summed = torch.zeros(H, W, colors.shape[1], dtype=torch.float64)
     end = math.exp(-0.5 * s.cutoff**2)
     for i in drawn:
         footprint = (torch.exp(_power(uv[i], K[i], xs, ys)) - end).clamp(min=0) / (1 - end)
-        t = ((s.z_window - (z[i] - front)) / (s.z_window / 2)).clamp(0, 1)
+        t = ((s.z_window - (z[i] - zbuf)) / (s.z_window / 2)).clamp(0, 1)
         w = opacities[i] * footprint * t**2 * (3 - 2 * t)
         weights += w
         summed += w[..., None] * colors[i]
@@ -92,7 +92,7 @@ def splat_surface(
     alpha = (weights / s.full_weight).clamp(max=1)
     mean = summed / weights.clamp(min=1e-30)[..., None]
     image = alpha[..., None] * mean + (1 - alpha)[..., None] * bg
-    return image, alpha, weights, front
+    return image, alpha, weights, zbuf
 
 
 def splat_alpha(

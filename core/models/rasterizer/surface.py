@@ -1,11 +1,11 @@
 """Normalised surface splatting on the CPU: the rule of the built-in avatar.
 
-Alpha compositing of a head with one small Gaussian per photo pixel gives moire, because the opacity of the sheet
-ripples with the sampling. Here the weights of the front sheet are summed and divided out instead:
+Alpha compositing of a head with one small Gaussian per photo pixel gives moire, because the opacity of the surface
+ripples with the sampling. Here the weights of the front surface are summed and divided out instead:
 
-1. front[y, x] = min depth over Gaussians of opacity >= `front_opacity` whose core (`core` sigma, and the pixel nearest
+1. zbuf[y, x] = min depth over Gaussians of opacity >= `front_opacity` whose core (`core` sigma, and the pixel nearest
    to the centre) covers the pixel;
-2. w = opacity * max(0, exp(power) - c) / (1 - c) * f(depth - front), with c = exp(-cutoff^2 / 2), so that a footprint
+2. w = opacity * max(0, exp(power) - c) / (1 - c) * f(depth - zbuf), with c = exp(-cutoff^2 / 2), so that a footprint
    ends at zero instead of at a step; f is 1 up to half the `z_window` behind the front, then a smoothstep to 0;
 3. alpha = min(1, sum w / full_weight), image = alpha * (sum w c / sum w) + (1 - alpha) * background.
 
@@ -45,7 +45,9 @@ class SurfaceSettings:
     z_window: float = 0.05  # Gaussians further behind the front surface than this are hidden
     cutoff: float = 2.6  # footprint radius in sigma, at most 3.4
     core: float = 1.35  # radius in sigma within which a Gaussian hides what is behind it
-    full_weight: float = 1.0  # weight sum that counts as fully covered; a sheet of one-pixel Gaussians sums to about 2
+    full_weight: float = (
+        1.0  # weight sum that counts as fully covered; a surface of one-pixel Gaussians sums to about 2
+    )
     front_opacity: float = 0.1  # fainter Gaussians are drawn but hide nothing
 
     def __post_init__(self) -> None:
