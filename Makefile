@@ -56,6 +56,7 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 format: $(STAMP)
 	$(PY) -m ruff check --fix .
@@ -88,5 +89,5 @@ faults: $(STAMP)
 	$(PY) -m benchmarks.faults
 
 clean:
-	rm -rf $(VENV) render_results .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) render_results .pytest_cache .ruff_cache .mypy_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

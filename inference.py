@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ def _warnings_shown(shown: bool) -> Iterator[None]:
 
 def run() -> int:
     """`main` as a process of its own: with the signals' handlers, and gone at once after one."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     with interruptible() as interruption:
         try:
             return main(interruption=interruption)

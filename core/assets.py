@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 
@@ -220,7 +220,7 @@ def _download(url: str, part: Path, size: int, name: str, quiet: bool, with_toke
     from huggingface_hub.utils.tqdm import silent_tqdm, tqdm
 
     headers = {**build_hf_headers(token=_token(with_token)), "Accept-Encoding": "identity"}
-    settings = {"displayed_filename": name, "tqdm_class": silent_tqdm if quiet else tqdm}
+    settings: dict[str, Any] = {"displayed_filename": name, "tqdm_class": silent_tqdm if quiet else tqdm}
     with part.open("r+b") as file:
         while True:
             before = file.seek(0, 2)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Avatar(Protocol):
     """A way to turn a photo into something that can be rendered: `core.models.LiftedAvatar`."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def warm_up(self) -> float: ...
 

@@ -110,7 +110,7 @@ class DriverDataset(Dataset):
         self.f_planes = {"plane_points": points, "plane_dirs": axis}
         self.f_shape = torch.from_numpy(photo.shapecode)
         self._source = packed_source(photo.tracked) if photo.tracked is not None and wanted == "open" else None
-        self._panel = MeshPanel(self.head.faces.numpy())
+        self._panel = MeshPanel(np.asarray(self.head.faces))
         self._frames = list(range(len(self._driver.track)))
 
     def __len__(self) -> int:
@@ -228,8 +228,9 @@ def _photo(given: TrackedSource | Mapping[str, Any]) -> _Photo:
             f"feature_data: expected a TrackedSource or a dict with image, {', '.join(_FEATURES)}, got a "
             f"{type(given).__name__}"
         )
-    image = torch.from_numpy(_array(given, "image", (3, None, None), "feature_data"))
-    return _Photo(image, *(_array(given, name, shape, "feature_data") for name, shape in _FEATURES.items()))
+    picture = torch.from_numpy(_array(given, "image", (3, None, None), "feature_data"))
+    transform, shapecode = (_array(given, name, shape, "feature_data") for name, shape in _FEATURES.items())
+    return _Photo(picture, transform, shapecode)
 
 
 def _head_of(photo: _Photo) -> str:
@@ -285,7 +286,7 @@ def _from_records(
     pictures = [_array(records[k], "image", (3, IMAGE_SIZE, IMAGE_SIZE), f"driver_path[{k!r}]") for k in keys]
     track = TrackedSequence(
         **values,
-        bbox=np.tile(np.float32([0, 0, 1, 1]), (len(keys), 1)),
+        bbox=np.tile(np.array([0, 0, 1, 1], np.float32), (len(keys), 1)),
         times=tuple(i / _FPS for i in range(len(keys))),
         fps=_FPS,
         status=np.full(len(keys), SEEN, np.int8),

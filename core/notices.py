@@ -33,7 +33,8 @@ class Run:
     def single_pictures(self) -> bool:
         """Whether the driver is a folder of nothing but stills."""
         inputs = self.inputs
-        shots = inputs.frames.shots if inputs.frames is not None else inputs.tracked and inputs.tracked.track.shots
+        shots = None if inputs.tracked is None else inputs.tracked.track.shots
+        shots = inputs.frames.shots if inputs.frames is not None else shots
         return shots is not None and len(np.unique(shots)) == len(shots)
 
     @property

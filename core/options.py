@@ -238,7 +238,7 @@ class Options:
     )
     quiet: bool = field(default=False, metadata=_about("print nothing but errors", group="output"))
 
-    _typed = frozenset()  # names that stood on the command line; no field, and not carried over by `replace`
+    _typed = frozenset[str]()  # names that stood on the command line; no field, and not carried over by `replace`
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():

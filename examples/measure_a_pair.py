@@ -8,6 +8,7 @@ import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from core.errors import command
 from core.evaluation.reenactment import Reenactment, measure
@@ -16,7 +17,7 @@ from core.options import Options
 from core.pipeline import animate
 
 
-def follow(photo: Path, clip: Path, **options: object) -> Reenactment:
+def follow(photo: Path, clip: Path, **options: Any) -> Reenactment:
     """The photo moved like the clip, tracked again and compared with the clip frame by frame; smaller is closer."""
     with tempfile.TemporaryDirectory() as folder, closing(MediaPipeTracker()) as tracker:
         result = Path(folder) / "result.mp4"

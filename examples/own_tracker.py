@@ -25,8 +25,8 @@ class MirrorTracker(MediaPipeTracker):
         seen = super().detect(image), super().detect(np.ascontiguousarray(image[:, ::-1]))
         if seen[0] is None or seen[1] is None:
             return None
-        back = seen[1].points[head_mirror()] * np.float32([-1, 1, 1]) + np.float32([image.shape[1] - 1, 0, 0])
-        return Observation((seen[0].points + back) / 2)
+        flip = np.array([[-1, 1, 1], [image.shape[1] - 1, 0, 0]], np.float32)
+        return Observation((seen[0].points + seen[1].points[head_mirror()] * flip[0] + flip[1]) / 2)
 
     follow = detect  # every frame is looked at on its own
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import av
 import numpy as np
 from av.stream import Discard
 
 from core.data.image import check_file
-from core.data.media import is_cover, open_media
+from core.data.media import is_cover, open_media, time_base
 from core.errors import UserError
 
 COPIED_AUDIO = ("aac", "mp3", "opus")  # what browsers play inside mp4; the rest becomes AAC
@@ -29,7 +29,7 @@ def check_sound(path: Path) -> None:
         raise UserError(f"{path} is no sound file: give a WAV, MP3, M4A or FLAC file, or a video with sound") from None
     with source:
         stream = source.streams.best("audio")
-        if stream is None or stream.codec_context is None:
+        if not isinstance(stream, av.AudioStream) or stream.codec_context is None:
             raise UserError(f"{path} has no sound that can be read: give a WAV, MP3, M4A or FLAC file")
 
 
@@ -47,7 +47,7 @@ class AudioTrack:
         self._origin = offset
         for stream in source.streams.video:
             if not is_cover(stream) and stream.start_time is not None:
-                self._origin += stream.start_time * stream.time_base
+                self._origin += stream.start_time * time_base(stream)
                 break
 
     @staticmethod
@@ -56,7 +56,7 @@ class AudioTrack:
         source = open_media(path)
         try:
             stream = source.streams.best("audio")
-            if stream is None or stream.codec_context is None:
+            if not isinstance(stream, av.AudioStream) or stream.codec_context is None:
                 audio = AudioTrack(source, output, offset)
                 audio.mode = "unreadable" if source.streams.audio else "none"
                 return audio
@@ -90,7 +90,7 @@ class _Copied(AudioTrack):
         self._target = output.add_stream_from_template(stream)
         self._packets = self._demux(stream)
         self._pending = next(self._packets, None)
-        self._shift = round(self._origin / stream.time_base)
+        self._shift = round(self._origin / time_base(stream))
         self._last_dts: int | None = None
 
     def advance(self, until: Fraction, last: bool = False) -> None:
@@ -104,6 +104,7 @@ class _Copied(AudioTrack):
             self._pending = next(self._packets, None)
 
     def _write(self, packet: av.Packet) -> None:
+        assert packet.pts is not None  # `advance` has looked
         packet.pts -= self._shift
         packet.dts = packet.pts  # audio is not reordered
         if self._last_dts is not None and packet.dts <= self._last_dts:
@@ -158,7 +159,7 @@ class _Encoded(AudioTrack):
         for frame in self._resampled(stream):
             piece = frame.to_ndarray()
             if frame.pts is not None:
-                start = round((frame.pts * frame.time_base - self._origin) * self._rate)
+                start = round((frame.pts * (frame.time_base or time_base(stream)) - self._origin) * self._rate)
                 # After the first piece only real gaps count: times in the file are rounded.
                 if position == 0 or abs(start - position) > self._rate // 20:
                     for _ in range(position, start, self._rate):
@@ -177,7 +178,7 @@ class _Encoded(AudioTrack):
         resampler = new()
         for packet in self._demux(stream):
             try:
-                frames = packet.decode()
+                frames = cast("list[av.AudioFrame]", packet.decode())
             except av.FFmpegError:
                 continue
             for frame in frames:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -114,7 +114,7 @@ def write_image(path: Path, image: np.ndarray, metadata: Mapping[str, str] | Non
         info = PngInfo()
         for key, value in texts.items():
             info.add_itxt(key, value)
-        options = {"format": "PNG", "pnginfo": info, "compress_level": 4}
+        options: dict[str, Any] = {"format": "PNG", "pnginfo": info, "compress_level": 4}
     else:
         options = {"format": "JPEG", "quality": 95, "subsampling": 0}
         if texts:
@@ -194,7 +194,9 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         try:
             source = ImageCms.getOpenProfile(io.BytesIO(profile))
             if "sRGB" not in ImageCms.getProfileDescription(source):
-                return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+                converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+                if converted is not None:
+                    return converted
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass  # a broken or mismatched profile: the plain numbers are the best there is
     return image.convert("RGB")

@@ -71,6 +71,8 @@ class DriverData:
                 GAGAvatar_track are cut already.
         """
         if self.frames is not None:
+            assert self.shown is not None  # they come with the pictures
+            assert self.track.crops is not None
             shown = zip(self.shown, self.track.crops, strict=True)
             return (crop(self.frames.read(int(index)), square) for index, square in shown)
         if self.kind in ("folder", "motion"):
@@ -82,5 +84,6 @@ class DriverData:
             images = iter([read_image(self.path)])
         else:
             images = (frame.image for frame in VideoReader(self.path))
+        assert self.track.crops is not None  # what was tracked from pictures has them
         for image, square in zip(images, self.track.crops, strict=False):
             yield crop(image, square)

@@ -1,5 +1,6 @@
 """Opening media files: nothing but the file itself is read, whatever is written in it."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -26,6 +27,11 @@ def open_media(path: Path) -> av.container.InputContainer:
 
 def is_cover(stream: av.VideoStream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
+
+
+def time_base(stream: av.stream.Stream) -> Fraction:
+    """Seconds of a tick of a stream; FFmpeg's own unit where the file does not say."""
+    return stream.time_base or Fraction(1, av.time_base)
 
 
 def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:

@@ -94,16 +94,17 @@ def read_motion(path: Path) -> TrackedSequence:
     if isinstance(content, Mapping) and "fps" in content:
         fps = _fps(path, content["fps"])
     count = len(arrays["expcode"])
-    values = {
+    front = np.append(FRONT, np.array([[0], [0], [DISTANCE]]), 1)
+    values: dict[str, Any] = {
         "shapecode": np.zeros((1, 300), np.float32),
         "posecode": np.zeros((count, 6), np.float32),
         "eyecode": np.zeros((count, 6), np.float32),
-        "transform_matrix": np.tile(np.append(FRONT, [[0], [0], [DISTANCE]], 1).astype(np.float32), (count, 1, 1)),
+        "transform_matrix": np.tile(front.astype(np.float32), (count, 1, 1)),
         **arrays,
     }
     track = TrackedSequence(
         **_turned(path, values),
-        bbox=np.tile(np.float32([0, 0, 1, 1]), (count, 1)),
+        bbox=np.tile(np.array([0, 0, 1, 1], np.float32), (count, 1)),
         times=tuple(i / fps for i in range(count)),
         fps=fps,
         status=np.full(count, SEEN, np.int8),
@@ -123,7 +124,7 @@ def sound_beside(path: Path) -> Path | None:
     return None
 
 
-def _turned(path: Path, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _turned(path: Path, values: dict[str, np.ndarray]) -> dict[str, Any]:
     """The values with the head's turn taken from the posecode into the transform; not touched where it is zero."""
     turn = values["posecode"][:, :3]
     if not turn.any():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 import uuid
 import weakref
 from contextlib import suppress
@@ -15,10 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-try:
+if sys.platform != "win32":  # which has no such locks: there what is left behind stays
     import fcntl
-except ImportError:  # not on Windows; there what is left behind stays
-    fcntl = None
 
 # Process state by its nature, as the signal handler's is that reads it: what is under way when the process must end.
 _UNDER_WAY: weakref.WeakSet[PartFile] = weakref.WeakSet()
@@ -70,13 +69,14 @@ class PartFile:
 
     def _release(self) -> None:
         _UNDER_WAY.discard(self)
-        self._file.close()
-        self._file = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def remove_leftovers(target: Path) -> None:
     """Remove unfinished files of a place whose writer is gone."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return
     for path in target.parent.glob(f"{glob.escape(_beginning(target))}*.part"):
         with suppress(OSError), path.open("rb") as file:
@@ -97,7 +97,7 @@ def _beginning(target: Path) -> str:
 
 def _lock(file: BinaryIO) -> bool:
     """Whether the file could be locked for this process; False too where the file system knows no locks."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -135,6 +136,7 @@ class TrackedSequence:
     def __getitem__(self, index: int) -> TrackedFrame:
         residual = self.residual
         if residual is not None and residual.ndim == 3:
+            assert self.shots is not None  # one residual for each shot: `check` has looked
             residual = residual[self.shots[index]]
         return TrackedFrame(
             self.shapecode[index if len(self.shapecode) > 1 else 0],
@@ -158,7 +160,7 @@ class TrackedSequence:
         """The arrays that the parameter-space tools work on, by name."""
         return {name: getattr(self, name) for name in PARAMETERS}
 
-    def with_parameters(self, parameters: dict[str, np.ndarray]) -> TrackedSequence:
+    def with_parameters(self, parameters: Mapping[str, Any]) -> TrackedSequence:
         """This sequence with some of its parameters changed."""
         return replace(self, **parameters)
 
@@ -222,7 +224,7 @@ class TrackedSequence:
     def save(self, folder: Path) -> Path:
         """Write `track.npz` into a folder, whole or not at all; returns the file. UserError where that fails."""
         target = folder / TRACK_FILE
-        values: dict[str, object] = {name: getattr(self, name) for name in (*PARAMETERS, "bbox", "status")}
+        values: dict[str, Any] = {name: getattr(self, name) for name in (*PARAMETERS, "bbox", "status")}
         optional = ("crops", "residual", "torso", "mouth_interior", "shots")
         values |= {name: getattr(self, name) for name in optional if getattr(self, name) is not None}
         values["times"] = np.array([(t.numerator, t.denominator) for t in self.times], np.int64).reshape(-1, 2)
@@ -240,7 +242,7 @@ class TrackedSequence:
     def load(cls, folder: Path) -> TrackedSequence:
         """Read what `save` wrote. UserError where the file is missing, damaged or of another format."""
         path = folder / TRACK_FILE
-        values = load_arrays(path)
+        values: dict[str, Any] = load_arrays(path)
         try:
             if int(values.pop("format")) != _FORMAT:
                 raise UserError(f"{path}: written by another version; track the driver again")
@@ -356,7 +358,7 @@ class TrackedSource:
         return self.image[part, part], self.matte[part, part]
 
 
-def save_arrays(path: Path, values: dict[str, object]) -> None:
+def save_arrays(path: Path, values: Mapping[str, Any]) -> None:
     """Write a compressed npz beside its place, then rename it: readers see the old file or the whole new one.
 
     UserError where the disk does not take it.

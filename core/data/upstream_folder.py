@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -82,7 +82,7 @@ def parameter_file(folder: Path) -> Path | None:
     return next((found for name in (SMOOTHED, PLAIN) if (found := inside(folder, name)) is not None), None)
 
 
-def read_pictures(folder: Path, keys: tuple[str, ...]) -> Iterator[np.ndarray] | None:
+def read_pictures(folder: Path, keys: tuple[str, ...]) -> Generator[np.ndarray, None, None] | None:
     """The pictures of the given frames, one for each key and decoded one at a time.
 
     Returns:
@@ -110,7 +110,7 @@ def stored_keys(folder: Path) -> list[str]:
 def stored_bytes(folder: Path, key: str) -> bytes:
     """A picture of `img_lmdb` as it is stored; empty where it is not there."""
     with open_pictures(folder) as transaction:
-        return transaction.get(_stored(key)) or b""
+        return bytes(transaction.get(_stored(key)) or b"")
 
 
 def read_stored(folder: Path, key: str) -> np.ndarray:
@@ -121,7 +121,7 @@ def read_stored(folder: Path, key: str) -> np.ndarray:
     return np.array(image)
 
 
-def _pictures(folder: Path, keys: tuple[str, ...]) -> Iterator[np.ndarray]:
+def _pictures(folder: Path, keys: tuple[str, ...]) -> Generator[np.ndarray, None, None]:
     last = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     with open_pictures(folder) as transaction:
         for key in keys:
@@ -201,7 +201,7 @@ def open_pictures(folder: Path, name: str = PICTURES, buffers: bool = False) -> 
         if used > data.stat().st_size:
             raise UserError(f"{path} is cut off, {data.stat().st_size} of {used} bytes are there: {advice}")
         try:
-            with environment.begin(buffers=buffers) as transaction:
+            with environment.begin(buffers=buffers) as transaction:  # type: ignore[call-overload]  # True or False, not bool
                 yield transaction
         except lmdb.Error as error:
             raise UserError(f"{path} is damaged ({_one_line(error)}): {advice}") from error
@@ -211,7 +211,7 @@ def _stored(key: str) -> bytes:
     return key.encode("utf-8", "replace")[:511]  # LMDB's longest key
 
 
-def _decode(value: bytes | None) -> np.ndarray | None:
+def _decode(value: bytes | memoryview | None) -> np.ndarray | None:
     """A stored picture as (512, 512, 3) uint8, None where it is none; upstream's torch buffers are not looked into."""
     image = _image(value)
     if image is None:
@@ -221,7 +221,7 @@ def _decode(value: bytes | None) -> np.ndarray | None:
     return np.array(image)
 
 
-def _image(value: bytes | None) -> Image.Image | None:
+def _image(value: bytes | memoryview | None) -> Image.Image | None:
     if not value:
         return None
     try:

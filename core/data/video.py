@@ -22,7 +22,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from core.data.audio import AudioTrack
 from core.data.image import check_file, check_target
-from core.data.media import open_media, video_stream
+from core.data.media import open_media, time_base, video_stream
 from core.data.part_file import PartFile
 from core.errors import UserError
 
@@ -75,7 +75,7 @@ class VideoReader:
             stream = video_stream(container, self.path)
             self.fps = _rate(stream)
             base = stream.base_rate
-            self.variable = bool(base) and abs(base - self.fps) > self.fps / 1000
+            self.variable = base is not None and base > 0 and abs(base - self.fps) > self.fps / 1000
             self.duration = _duration(container, stream)
             self.has_audio = bool(container.streams.audio)
             self.frame_estimate = stream.frames or (round(self.duration * self.fps) if self.duration else None) or None
@@ -92,7 +92,7 @@ class VideoReader:
             self.size = self._stored[::-1] if self._orientation[0] else self._stored
             # Without a start time in the header the first frame's own time is the start.
             start = stream.start_time if stream.start_time is not None else first.pts
-            self._start = (start or 0) * stream.time_base
+            self._start = (start or 0) * time_base(stream)
         self.lost = 0
 
     def __enter__(self) -> Self:
@@ -330,6 +330,7 @@ class VideoWriter:
             raise
 
     def _finish(self, target: Path) -> None:
+        assert self._last is not None  # without a frame there is nothing to finish
         self._mux(None, self._last + 1 / self.fps)
         if self._audio:
             self._audio.close()
@@ -413,13 +414,13 @@ def _rate(stream: av.VideoStream) -> Fraction:
 
 def _duration(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
     if stream.duration:
-        return stream.duration * stream.time_base
+        return stream.duration * time_base(stream)
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 
 def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """(transpose, flip x, flip y), in this order, that make the frame upright: its display matrix in quarter turns."""
-    side = frame.side_data.get(SideData.DISPLAYMATRIX)
+    side = frame.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]  # the stub knows numbers alone
     if side is None:
         return False, False, False
     a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5]  # x' = a x + c y, y' = b x + d y, y down

@@ -67,10 +67,12 @@ class Experiment:
             raise UserError(f"{pair.driver}: the ablation needs at least three frames, there are {self._length}")
         self.clean = first_frames(track, self._length)
         if pair.same_person:
+            assert track.crops is not None  # the driver is a video then
             self.source = crop_source(self.photo, track.crops[0], tracker, head_file(self._options, track.head))
         else:
             self.source = components.track_source(self.photo, False)
         self.track = self.clean if setting.noise is None else self._noisy(setting.noise)
+        self.truth: Truth | TrackTruth
         if recorded is None:
             self.truth = Truth(pair.driver, track, range(self._length), tracker)
         else:
@@ -148,18 +150,18 @@ class Experiment:
     ) -> Iterator[np.ndarray]:
         """The pictures of the result; what compares them with the truth's is filled in on the way."""
         video = Video(folder / VIDEO_FILE, self.track, variant.name == OFF) if variant.name in (OFF, ALL) else None
-        before = None
+        before: np.ndarray | None = None
         with closing(rendered), closing(reference or rendered), closing(video or rendered):
             for index in range(self._length):
-                both = reference is not None and index <= TIMED
-                if both and index % 2:  # by turns first: who comes second finds the caches warm
-                    columns["ms_off"][index] = reference()[1]
+                timed = reference if index <= TIMED else None
+                if timed is not None and index % 2:  # by turns first: who comes second finds the caches warm
+                    columns["ms_off"][index] = timed()[1]
                 image, milliseconds = rendered()
-                if both and not index % 2:
-                    columns["ms_off"][index] = reference()[1]
-                if reference is None or both:
+                if timed is not None and not index % 2:
+                    columns["ms_off"][index] = timed()[1]
+                if reference is None or timed is not None:
                     columns["ms"][index] = milliseconds
-                if self._is_sampled(index):
+                if before is not None and self._is_sampled(index):
                     self._compare(index, image, before, columns)
                 self._keep(index, image, folder, video, variant.name == OFF)
                 before = image

@@ -35,13 +35,13 @@ def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -
 
 def face_psnr(image: np.ndarray, truth: np.ndarray, truth_points: np.ndarray) -> float:
     """`psnr` inside the convex hull of the truth's 468 surface points, (478, 2 or 3) in pixels of the picture."""
-    return psnr(image, truth, hull_mask(truth_points, truth.shape[:2]))
+    return psnr(image, truth, hull_mask(truth_points, (truth.shape[0], truth.shape[1])))
 
 
 def eye_psnr(image: np.ndarray, truth: np.ndarray, truth_points: np.ndarray) -> float:
     """`psnr` inside the boxes around both eyes of the truth; see `eye_boxes`."""
     mask = np.zeros(truth.shape[:2], bool)
-    for x0, y0, x1, y1 in eye_boxes(truth_points, truth.shape[:2]):
+    for x0, y0, x1, y1 in eye_boxes(truth_points, (truth.shape[0], truth.shape[1])):
         mask[y0:y1, x0:x1] = True
     return psnr(image, truth, mask) if mask.any() else float("nan")
 

@@ -196,8 +196,12 @@ def _make(job: Job, advance: Callable[[float], object], opener: Callable[..., Op
     try:
         with opener(job.setting) as experiment:
             part = 1 / len(experiment.track)
+
+            def told(frames: int) -> None:
+                advance(frames * part)
+
             for run in job.runs:
-                experiment.run(run.variant, run.folder, lambda frames: advance(frames * part))
+                experiment.run(run.variant, run.folder, told)
     except UserError as error:
         raise UserError(f"{job.setting.name}: {error}") from error
 

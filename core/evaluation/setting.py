@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def head_file(options: Options, head: str) -> Path | None:
 def first_frames(track: TrackedSequence, n: int) -> TrackedSequence:
     """The first n frames of a sequence: of all its fields that are as long as it is."""
     whole = ("residual",)
-    cut = {}
+    cut: dict[str, Any] = {}
     for name in (f.name for f in fields(track) if f.name not in whole):
         value = getattr(track, name)
         if isinstance(value, np.ndarray | tuple) and len(value) == len(track):

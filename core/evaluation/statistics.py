@@ -7,9 +7,9 @@ drawn from both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -127,13 +127,16 @@ def _amplitude(weight: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sqrt((a * a).sum((-2, -1)) / (b * b).sum((-2, -1)))
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[..., np.ndarray]] = {
     **{"mean": _mean, "rms": _rms, "ratio": _ratio, "median ratio": _median_ratio},
     **{"correlation": _correlation, "amplitude": _amplitude},
 }
 
 
-def gain(metric: Metric, base: np.ndarray, value: np.ndarray) -> np.ndarray:
+T = TypeVar("T", float, np.ndarray)
+
+
+def gain(metric: Metric, base: T, value: T) -> T:
     """By how much a value is better than the base's, in the metric's unit; negative where it is worse."""
     if metric.goal in ("zero", "one"):
         best = float(metric.goal == "one")
@@ -215,11 +218,12 @@ def mean_gain(clips: Sequence[ClipGain | None], seed: int = 0) -> Gain:
     """
     measured = [clip for clip in clips if clip is not None]
     if not measured:
-        return Gain(*[float("nan")] * 5, clips=0)
-    means = [float(np.mean([getattr(clip, name) for clip in measured])) for name in ("base", "value", "gain")]
+        nan = float("nan")
+        return Gain(nan, nan, nan, nan, nan, clips=0)
+    base, value, gained = (float(np.mean([getattr(c, name) for c in measured])) for name in ("base", "value", "gain"))
     draws = np.stack([clip.draws for clip in measured])  # (C, B)
     low, high = _interval(draws, np.random.default_rng((seed, len(measured), 1)))
-    return Gain(*means, low, high, len(measured))
+    return Gain(base, value, gained, low, high, len(measured))
 
 
 def _shared(metric: Metric, base: Columns, value: Columns) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -201,7 +201,7 @@ def write_json(path: Path, groups: Sequence[Group], rows: Sequence[Row], about: 
 
 
 def _all_values(runs: Mapping[str, Columns]) -> dict[str, dict[str, Any]]:
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, columns in runs.items():
         found[name] = {metric.key: float(statistic(metric, columns)) for metric in METRICS}
         found[name]["ms_per_frame"] = float(np.nanmean(columns["ms"]))

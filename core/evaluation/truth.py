@@ -17,9 +17,8 @@ import numpy as np
 from core.data.image import read_image, write_image
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource, load_arrays, save_arrays
 from core.data.video import VideoReader
-from core.libs.tracker.base import N_POINTS
+from core.libs.tracker.base import N_POINTS, FaceTracker
 from core.libs.tracker.crop import crop_image, to_crop
-from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.libs.tracker.track import MARGIN, person_matte, track_source_image
 
 BUILD = Path("build/benchmark")
@@ -64,7 +63,7 @@ def lossless_first_frame(clip: Path) -> Path:
     return path
 
 
-def source_in_crop(photo: Path, crop: np.ndarray, tracker: MediaPipeTracker, head: Path | None = None) -> TrackedSource:
+def source_in_crop(photo: Path, crop: np.ndarray, tracker: FaceTracker, head: Path | None = None) -> TrackedSource:
     """As `track_source`, but in a given crop (x, y, side): that of the driver's first frame, which the photo is.
 
     `head`: FLAME's file, for codes of that head.
@@ -75,7 +74,7 @@ def source_in_crop(photo: Path, crop: np.ndarray, tracker: MediaPipeTracker, hea
     return track_source_image(read_image(photo), tracker, str(photo), crop, head)
 
 
-def settled_points(image: np.ndarray, tracker: MediaPipeTracker) -> np.ndarray | None:
+def settled_points(image: np.ndarray, tracker: FaceTracker) -> np.ndarray | None:
     """The points (478, 3) that the tracker settles on when a video shows nothing but this picture.
 
     A picture looked at once and the same picture as a video give points that differ throughout; a source whose points
@@ -87,7 +86,7 @@ def settled_points(image: np.ndarray, tracker: MediaPipeTracker) -> np.ndarray |
     return None if found[-1] is None else found[-1].points
 
 
-def track_faces(images: Iterable[np.ndarray], tracker: MediaPipeTracker) -> np.ndarray:
+def track_faces(images: Iterable[np.ndarray], tracker: FaceTracker) -> np.ndarray:
     """(T, 478, 3): the face followed through pictures from nothing, NaN where there is none."""
     tracker.reset()
     nothing = np.full((N_POINTS, 3), np.nan, np.float32)
@@ -113,11 +112,13 @@ class Truth:
         points: (N, 478, 3) the face followed through the truth of `indices` alone. What the metrics compare with.
     """
 
-    def __init__(self, path: Path, track: TrackedSequence, indices: Sequence[int], tracker: MediaPipeTracker) -> None:
+    def __init__(self, path: Path, track: TrackedSequence, indices: Sequence[int], tracker: FaceTracker) -> None:
         self._path, self._track, self._tracker = path, track, tracker
+        assert track.crops is not None  # a video was tracked
+        self._crops = track.crops
         content = hashlib.sha256(path.read_bytes()).digest()
         code = code_of("core/libs/tracker/mediapipe_tracker.py", "core/data/video.py")
-        key = digest(content, track.crops, code, code_of("core/evaluation/truth.py", "core/libs/tracker/crop.py"))
+        key = digest(content, self._crops, code, code_of("core/evaluation/truth.py", "core/libs/tracker/crop.py"))
         self.folder = BUILD / f"{path.stem}-{key}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._decode(indices, BUILD / f"{path.stem}-{digest(content, code)}.npz")
@@ -149,10 +150,10 @@ class Truth:
                     self._write(frame.index, frame.image)
             if follow:
                 save_arrays(driver_file, {"points": full})
-        self.driver = to_crop(load_arrays(driver_file)["points"], self._track.crops)
+        self.driver = to_crop(load_arrays(driver_file)["points"], self._crops)
 
     def _write(self, index: int, image: np.ndarray) -> None:
-        pixels, inside = wide_crop(image, self._track.crops[index])
+        pixels, inside = wide_crop(image, self._crops[index])
         shown = slice(MARGIN, MARGIN + IMAGE_SIZE)
         truth = on_black(pixels, person_matte(pixels, self._tracker) * inside)[shown, shown]
         # A killed run must not leave half a picture, nor two at once get into each other's way

@@ -76,22 +76,21 @@ def comparisons(names: Sequence[str]) -> list[tuple[str, str, str]]:
 
 def make_pair(source: Path | str | None, driver: Path, name: str | None = None) -> Pair:
     """A pair as a user names it; self-reenactment without a photo or with `first-frame`. UserError for wrong files."""
-    kind, alone = kind_of(driver), source is None or str(source) == FIRST_FRAME
+    kind, photo = kind_of(driver), None if source is None or str(source) == FIRST_FRAME else Path(source)
     if kind not in ("video", "folder"):
         raise UserError(f"{driver}: the ablation needs a video as driver, or a tracked folder and a photo")
     if kind == "folder":
         _check_folder(driver)
-        if alone:
+        if photo is None:
             raise UserError(
                 f"{driver} is a tracked folder, without the pictures that self-reenactment is compared with: name a "
                 "photo with -i, or give the video"
             )
-    if alone:
+    if photo is None:
         return Pair(name or driver.stem, driver)
-    source = Path(source)
-    if kind_of(source) != "image":
-        raise UserError(f"{source}: give a picture, or {FIRST_FRAME}")
-    return Pair(name or f"{source.stem}-{driver.stem}", driver, source)
+    if kind_of(photo) != "image":
+        raise UserError(f"{photo}: give a picture, or {FIRST_FRAME}")
+    return Pair(name or f"{photo.stem}-{driver.stem}", driver, photo)
 
 
 def _check_folder(folder: Path) -> None:

@@ -300,7 +300,8 @@ def _like(values: np.ndarray, example: Array) -> Array:
     if hasattr(example, "detach"):
         import torch
 
+        device = example.device  # type: ignore[attr-defined]  # a tensor, by its `detach`
         dtype = example.dtype if example.dtype.is_floating_point else torch.get_default_dtype()
-        return torch.from_numpy(np.ascontiguousarray(values)).to(example.device, dtype)
+        return torch.from_numpy(np.ascontiguousarray(values)).to(device, dtype)
     dtype = np.asarray(example).dtype
     return values.astype(dtype if np.issubdtype(dtype, np.floating) else np.float64)

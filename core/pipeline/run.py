@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -152,6 +152,7 @@ class Pipeline:
 
     def _track_pictures(self, frames: PictureFolder) -> DriverData:
         """A driver from the pictures of a folder."""
+        assert self.parts.track_folder is not None  # else `_for_the_head` does not ask for it
         with self.progress.stage("track driver", "tracking the driver") as advance:
             track, shown = self.components.track_folder(frames, self.options.force_retrack, advance)
         if len(shown) < len(frames):
@@ -230,11 +231,11 @@ class Pipeline:
         """The picture (3, 512, 512) in 0..1 of one frame of the motion, in the host's memory."""
         return next(self._draw([frame]))
 
-    def pictures(self) -> Iterator[torch.Tensor]:
+    def pictures(self) -> Generator[torch.Tensor, None, None]:
         """The pictures (3, 512, 512) in 0..1 of all frames of the motion, in the host's memory."""
         return self._draw(self.motion)
 
-    def _draw(self, frames: Iterable[TrackedFrame]) -> Iterator[torch.Tensor]:
+    def _draw(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
         """The pictures of frames. A GPU draws the next one while the last one's eyes are seen to on the host."""
         from core.libs.geometry import seen_from
         from core.runtime.device import on_host  # it loads torch
@@ -267,7 +268,7 @@ class Pipeline:
         side_by_side = 2 if self.inputs.stills else 3  # on a sheet the photo stands before the row
         return IMAGE_SIZE * (side_by_side if self.options.layout == "compare" else 1), IMAGE_SIZE
 
-    def frames(self) -> Iterator[RenderedFrame]:
+    def frames(self) -> Generator[RenderedFrame, None, None]:
         """The result, picture after picture."""
         from core.runtime.device import torch_threads  # it loads torch
 
@@ -339,9 +340,14 @@ class Pipeline:
 
         def consume(rendered: Iterator[RenderedFrame]) -> None:
             nonlocal busy
-            settings = {"audio_from": self.inputs.sound or self.driver.audio, "metadata": metadata(self.model_name)}
-            settings["keep_partial"] = self.options.keep_partial
-            writer = VideoWriter(self.output, track.fps, self.size, **settings)
+            writer = VideoWriter(
+                self.output,
+                track.fps,
+                self.size,
+                audio_from=self.inputs.sound or self.driver.audio,
+                metadata=metadata(self.model_name),
+                keep_partial=self.options.keep_partial,
+            )
             try:
                 with writer, self._panels() as panels:
                     for frame in rendered:
@@ -369,7 +375,7 @@ class Pipeline:
         with closing(self._driver_pictures()) as pictures:
             yield lambda frame: np.concatenate([*before, next(pictures), frame.image], axis=1)
 
-    def _driver_pictures(self) -> Iterator[np.ndarray]:
+    def _driver_pictures(self) -> Generator[np.ndarray, None, None]:
         """What the driver's panel shows: its own pictures, the last one again should they end early, or its mesh."""
         track, head = self.driver.track, self.components.head
         pictures = self.driver.pictures(self.components.crop)

@@ -11,7 +11,7 @@ frame of the driver is decoded once and rendered six times, so that no more than
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -74,7 +74,7 @@ class Variants(Pipeline):
         """Width and height of what is written."""
         return sheet_size(len(self.runs) + 2)
 
-    def frames(self) -> Iterator[RenderedFrame]:
+    def frames(self) -> Generator[RenderedFrame, None, None]:
         """All tiles of one frame of the driver after the other, labelled: photo, driver, then the variants."""
         from core.runtime.device import torch_threads  # it loads torch
 
@@ -91,8 +91,9 @@ class Variants(Pipeline):
             for index, now in enumerate(times):
                 start = time.perf_counter()
                 results = [to_image(next(one)) for one in drawn]
-                for image in results if mark is not None else ():
-                    mark.put(image)
+                if mark is not None:
+                    for image in results:
+                        mark.put(image)
                 self.progress.seconds["render"] += time.perf_counter() - start
                 yield RenderedFrame(index, now, sheet.put([photo, next(pictures), *results]))
                 advance(index + 1, len(times))
@@ -143,7 +144,7 @@ def sheet_size(tiles: int) -> tuple[int, int]:
     return COLUMNS * IMAGE_SIZE, -(-tiles // COLUMNS) * (BAR + IMAGE_SIZE)
 
 
-def _improved(*names: str) -> dict[str, bool]:
+def _improved(*names: str) -> dict[str, Any]:
     """Values of `Options` by which these improvements are on and no others."""
     return {"enhanced": False, **{name: name in names for name in IMPROVEMENTS}}
 

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from core.data.part_file import discard_all
 
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+CODES: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _GRACE = 0.6  # seconds for the orderly way out
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -21,7 +21,7 @@ class _CancelledError(Exception):
     """Raised in the writer's thread when the run ends early."""
 
 
-def read_ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
+def read_ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """The same items, made in a thread up to `depth` ahead; close the generator to end it early."""
     stop = threading.Event()
     ready: queue.Queue = queue.Queue(depth)
@@ -83,20 +83,24 @@ class WriteBehind(Generic[T]):
 
     def put(self, item: T) -> None:
         """Hand over an item; waits while the queue is full. Raises what the thread raised."""
+        self._put(item)
+
+    def _put(self, item: object) -> None:
         while True:
             if self._error is not None:
                 raise self._error
             if not self._thread.is_alive():
                 raise RuntimeError("the writer ended before its last item")
             try:
-                return self._queue.put(item, timeout=_POLL)
+                self._queue.put(item, timeout=_POLL)
+                return
             except queue.Full:
                 continue
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         try:
             if kind is None:
-                self.put(_END)
+                self._put(_END)
                 self._thread.join()
         except BaseException:
             self._cancelled.set()

@@ -99,7 +99,8 @@ class _Later:
 
     def __init__(self, given: FaceTracker | None, head: Path | None, open_head: OpenHead | None) -> None:
         self._opened, self._head, self.open_head = open_tracker(given), head, open_head
-        self._tracker, self._fitter = None, None
+        self._tracker: FaceTracker | None = None
+        self._fitter: object | None = None
 
     def __enter__(self) -> _Later:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ class MediaPipeTracker:
             self._near = face(model_selection=0, min_detection_confidence=0.5)
             self._far = face(model_selection=1, min_detection_confidence=_FAR_SCORE)
             self._segmenter = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
-            self._video = None
+            self._video: Any = None
             self._video_options = (solutions.face_mesh.FaceMesh, options)
             blank = np.zeros((64, 64, 3), np.uint8)
             for part in (self._still, self._near, self._far, self._segmenter):
