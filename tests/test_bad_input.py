@@ -1,7 +1,7 @@
 """What strangers' files do to a run: each is refused in one line and leaves nothing, or is taken and gives a result.
 
 Cases that other files hold are not repeated here: test_cli.py (missing arguments, files that are not what they say, no
-face, output over an input), test_image.py, test_video.py, test_upstream_folder.py and test_options.py (the readers).
+face, output over an input), test_image.py, test_video_faults.py, test_upstream_folder.py and test_options.py (readers).
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from core.models.modules.cuda_graph import Graphed
 from core.models.modules.style_unet import StyleUNet
 from core.models.modules.style_unet_engine import StyleUNetEngine, exact_convolutions, frame_engine
 from core.runtime.device import on_host, upload
+from tests.golden_numbers import psnr, raster_like
 from tests.synthetic_checkpoint import small_upsampler
-from tests.test_network import psnr, raster_like
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
 

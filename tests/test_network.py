@@ -6,18 +6,14 @@ The numbers are described in `__meta__` of each file: which slice of which array
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import pickle
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from core.components import Components
 from core.data.records import IMAGE_SIZE, TrackedSource
@@ -25,7 +21,6 @@ from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.retargeting.motion_transfer import MotionTransfer
 from core.models.GAGAvatar.adapter import PublishedAvatar, SourceAvatar
-from core.models.GAGAvatar.checkpoint import fitting_weights, read_checkpoint
 from core.models.GAGAvatar.models import N_VERTICES, GAGAvatar, NetworkAvatar
 from core.models.GAGAvatar.planes import lifting_plane
 from core.models.modules.dino_base import normalize
@@ -36,92 +31,16 @@ from core.models.modules.style_unet import StyleUNet
 from core.models.modules.style_unet_engine import StyleUNetEngine, faithful_engine
 from core.options import Options
 from core.pipeline import animate, to_image
-from tests.synthetic_checkpoint import LAYOUT, layout, small_upsampler, tensors, write
+from tests.golden_numbers import Golden, normals, psnr, raster_like, smooth_image, watch
+from tests.synthetic_checkpoint import layout, small_upsampler, tensors, write
 from tests.synthetic_flame import random_flame, write_flame
 from tests.synthetic_head import a_frame
 
-GOLDEN = LAYOUT.parent
 SMALL = {  # name: side of the input, of the output, seed
     "style_unet_64": (64, 64, 1022),
     "style_unet_32to64": (32, 64, 1023),
     "style_unet_128to64": (128, 64, 1024),
 }
-
-
-class Golden:
-    """A file of numbers, each with the slice of the full array that was stored."""
-
-    def __init__(self, name: str) -> None:
-        with np.load(GOLDEN / f"{name}.npz") as archive:
-            self.arrays = {key: archive[key] for key in archive.files}
-        self.meta = json.loads(str(self.arrays.pop("__meta__")))["arrays"]
-
-    def tensor(self, key: str) -> Tensor:
-        return torch.from_numpy(self.arrays[key])
-
-    def pair(self, key: str, full: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        assert list(full.shape) == self.meta[key]["shape"], f"{key}: {tuple(full.shape)}"
-        text = self.meta[key]["slice"]
-        got = full.numpy() if text == "full" else full.numpy()[_index(text)]
-        want = self.arrays[key]
-        assert got.shape == want.shape, f"{key}: {got.shape}, stored {want.shape}"
-        return got.astype(np.float64), want.astype(np.float64)
-
-    def relative(self, key: str, full: Tensor) -> float:
-        got, want = self.pair(key, full)
-        return float(np.linalg.norm(got - want) / np.linalg.norm(want))
-
-    def largest(self, key: str, full: Tensor) -> float:
-        got, want = self.pair(key, full)
-        return float(np.abs(got - want).max())
-
-
-def _index(text: str) -> tuple:
-    """numpy's index notation as an index."""
-
-    def part(piece: str) -> object:
-        if piece.startswith("["):
-            return [int(n) for n in piece[1:-1].split(",")]
-        numbers = [int(n) if n else None for n in piece.split(":")]
-        return numbers[0] if ":" not in piece else slice(*numbers)
-
-    return tuple(part(piece) for piece in re.findall(r"\[[^]]*]|[^,]+", text))
-
-
-def blocks(values: np.ndarray, size: int) -> np.ndarray:
-    """Every value as a block of size x size."""
-    return values.repeat(size, -2).repeat(size, -1)
-
-
-def smooth_image(seed: int, cells: int, side: int, batch: tuple[int, ...] = ()) -> Tensor:
-    """A picture of coarse blocks and noise, in 0..1."""
-    random = np.random.RandomState(seed)
-    coarse = random.random_sample((*batch, 3, cells, cells))
-    fine = random.random_sample((*batch, 3, side, side))
-    return torch.from_numpy((0.6 * blocks(coarse, side // cells) + 0.4 * fine).astype(np.float32))
-
-
-def raster_like(seed: int, side: int) -> Tensor:
-    random = np.random.RandomState(seed)
-    coarse = random.standard_normal((1, 32, 16, 16))
-    fine = random.standard_normal((1, 32, side, side))
-    return torch.from_numpy((blocks(coarse, side // 16) + 0.3 * fine).astype(np.float32))
-
-
-def normals(seed: int, *shape: int) -> Tensor:
-    return torch.from_numpy(np.random.RandomState(seed).standard_normal(shape).astype(np.float32))
-
-
-def watch(layers: dict, seen: dict) -> list:
-    """Hooks that put what each layer gives into `seen`, under its name."""
-    return [
-        layer.register_forward_hook(lambda _m, _i, out, key=key: seen.__setitem__(key, out))
-        for key, layer in layers.items()
-    ]
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    return -10 * torch.log10((a - b).square().mean()).item()
 
 
 @pytest.fixture(autouse=True)
@@ -395,78 +314,12 @@ def test_detail_enhancer_is_called_with_its_strength(network, avatar, monkeypatc
     assert not torch.equal(plain, full)
 
 
-# The checkpoint
-
-
-def test_names_and_shapes_are_the_released_ones():
-    with torch.device("meta"):
-        state = GAGAvatar().state_dict()
-    assert {name: list(value.shape) for name, value in state.items()} == {
-        name: entry["shape"] for name, entry in layout()["keys"].items()
-    }
-
-
 def test_noise_strengths_are_told(assets, caplog):
     with caplog.at_level(logging.INFO):
         loaded = GAGAvatar.from_checkpoint(assets[0])
     told = [float(n) for n in caplog.messages[-1].split(": ")[1].split()]
     assert len(told) == 15
     assert told[0] == pytest.approx(loaded.upsampler.stylegan_decoder.style_conv1.weight.item(), abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"head_base": None}, "1 missing (head_base)"),
-        ({"head_base": torch.empty(5023, 255, device="meta")}, "(5023, 255), expected (5023, 256)"),
-        ({"head_base": "text"}, "head_base: str"),
-        ({"extra.weight": torch.empty(1, device="meta")}, "1 unexpected (extra.weight)"),
-        ({"percep_loss.anything": "at all"}, None),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused(change, message):
-    with torch.device("meta"):
-        expected = GAGAvatar().state_dict()
-    stored = {name: value for name, value in ({**expected, **change}).items() if value is not None}
-    if message is None:
-        assert fitting_weights(stored, expected, Path("a.pt")).keys() == expected.keys()
-        return
-    with pytest.raises(UserError, match=re.escape(message)) as caught:
-        fitting_weights(stored, expected, Path("a.pt"))
-    assert "\n" not in str(caught.value)
-
-
-class _Hostile:
-    ran: list[str] = []  # noqa: RUF012  what a pickle would have done
-
-    def __reduce__(self):
-        return (_Hostile.ran.append, ("ran",))
-
-
-def test_files_that_are_no_checkpoint_are_refused_and_not_run(tmp_path):
-    path = tmp_path / "GAGAvatar.pt"
-    writers = {
-        "is not there": lambda: None,
-        "cannot be read|can be read": lambda: path.write_bytes(b"no checkpoint" * 100),
-        "no entry 'model'": lambda: torch.save({"weights": {}}, path),
-        "can be read": lambda: torch.save({"model": {}, "meta_cfg": _Hostile()}, path),
-        "561 missing": lambda: torch.save({"model": {}, "meta_cfg": {}}, path),
-        "POINT_PLANE_SIZE is 128": lambda: torch.save(
-            {"model": {}, "meta_cfg": {"DATASET": {"POINT_PLANE_SIZE": 128}}}, path
-        ),
-    }
-    for message, write_file in writers.items():
-        write_file()
-        with pytest.raises(UserError, match=message) as caught:
-            GAGAvatar.from_checkpoint(path)
-        assert "\n" not in str(caught.value)
-    assert not _Hostile.ran
-
-
-def test_the_older_file_format_is_read_too(tmp_path):
-    path = tmp_path / "old.pt"
-    torch.save({"model": {"a": torch.ones(2)}, "meta_cfg": {}}, path, _use_new_zipfile_serialization=False)
-    assert torch.equal(read_checkpoint(path)[0]["a"], torch.ones(2))
 
 
 # As the pipeline drives it

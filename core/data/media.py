@@ -8,6 +8,7 @@ from av.stream import Disposition
 
 from core.errors import UserError
 
+MAX_FPS = 1000  # of a video that is read or written: more is a damaged header
 # For `av.open`. Without it FFmpeg takes text, single pictures and lists that name other files or addresses for videos.
 MEDIA_OPTIONS = {
     "protocol_whitelist": "file",

@@ -117,7 +117,7 @@ class Truth:
         assert track.crops is not None  # a video was tracked
         self._crops = track.crops
         content = hashlib.sha256(path.read_bytes()).digest()
-        code = code_of("core/libs/tracker/mediapipe_tracker.py", "core/data/video.py")
+        code = code_of("core/libs/tracker/mediapipe_tracker.py", "core/data/video/reader.py")
         key = digest(content, self._crops, code, code_of("core/evaluation/truth.py", "core/libs/tracker/crop.py"))
         self.folder = BUILD / f"{path.stem}-{key}"
         self.folder.mkdir(parents=True, exist_ok=True)
