@@ -86,7 +86,7 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
     cache, built_in = TrackCache(), OpenHead(path=open_head or OPEN_HEAD)
     # The pictures correct the tracker's points on the open head, also where FLAME's codes are wanted.
     model, head, flame, to_flame, to_open = (_network if model_name == "gagavatar" else _lifted)(options, built_in)
-    tracked = {"cache": cache, "head": flame, "open_head": built_in}
+    tracked: dict[str, Any] = {"cache": cache, "head": flame, "open_head": built_in}
     return Components(
         track_source=lambda photo, force: track_source(photo, force=force, **tracked),
         track_driver=lambda driver, force, advance: track_driver(driver, force=force, progress=advance, **tracked),

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE, TrackedSequence
 from core.errors import UserError
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import OpenHead
 from core.libs.flame_model.topology import N_POINTS, STABLE
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.refit import tracked_points
@@ -39,7 +39,7 @@ def add_tracking_noise(
     if track.head != "open":
         raise UserError(f"tracking noise is made for the open head, this driver is of the {track.head} head")
     random = np.random.default_rng(seed)
-    head = FLAMEModel()
+    head = OpenHead()
     vertices = np.stack([head.evaluate(frame)[:N_POINTS] for frame in track]).astype(np.float64)
     transform = track.transform_matrix.astype(np.float64)
     fitter = HeadFitter(head)

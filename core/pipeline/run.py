@@ -152,7 +152,7 @@ class Pipeline:
 
     def _track_pictures(self, frames: PictureFolder) -> DriverData:
         """A driver from the pictures of a folder."""
-        assert self.parts.track_folder is not None  # else `_for_the_head` does not ask for it
+        assert self.components.track_folder is not None  # else `_for_the_head` does not ask for it
         with self.progress.stage("track driver", "tracking the driver") as advance:
             track, shown = self.components.track_folder(frames, self.options.force_retrack, advance)
         if len(shown) < len(frames):

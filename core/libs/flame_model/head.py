@@ -14,10 +14,22 @@ from core.libs.flame_model.openings import Openings
 class Head(Protocol):
     """A head model of V vertices: `OpenHead`, `FlameHead`, or one of your own."""
 
-    kind: str  # whose codes it takes, one of `core.data.records.HEADS`
     faces: Any  # (F, 3) triangles
-    default_motion: str  # `relative` or `absolute`, where nobody says
-    iris_gain: IrisGain
+
+    @property
+    def kind(self) -> str:
+        """Whose codes it takes, one of `core.data.records.HEADS`."""
+        ...
+
+    @property
+    def default_motion(self) -> str:
+        """`relative` or `absolute`, where nobody says."""
+        ...
+
+    @property
+    def iris_gain(self) -> IrisGain:
+        """How far its irises show that an eye has turned."""
+        ...
 
     @property
     def openings(self) -> Openings | None:

@@ -20,7 +20,7 @@ from core.libs.geometry import to_camera
 from core.libs.retargeting.motion_transfer import resting_transform
 
 if TYPE_CHECKING:
-    from core.libs.flame_model import FLAMEModel
+    from core.libs.flame_model import Head
 
 PERIOD = Fraction(4)  # seconds of a swing to one side, to the other and back
 
@@ -42,7 +42,7 @@ def orbit_angles(
     return np.radians(degrees) * np.sin(2 * np.pi * part)
 
 
-def orbit(source: TrackedFrame, motion: TrackedSequence, head: FLAMEModel, degrees: float) -> TrackedSequence:
+def orbit(source: TrackedFrame, motion: TrackedSequence, head: Head, degrees: float) -> TrackedSequence:
     """The motion with the view of a camera that swings by some degrees to either side; 0 leaves it as it is.
 
     It goes round the head as that is where the motion comes nearest to the photo's pose: the camera does not follow.
@@ -54,7 +54,7 @@ def orbit(source: TrackedFrame, motion: TrackedSequence, head: FLAMEModel, degre
     return replace(motion, view=np.stack([orbit_view(head, centre, angle) for angle in angles]))
 
 
-def orbit_view(head: FLAMEModel, frame: TrackedFrame, angle: float) -> np.ndarray:  # (3, 4)
+def orbit_view(head: Head, frame: TrackedFrame, angle: float) -> np.ndarray:  # (3, 4)
     """The view of a camera that went round a head by an angle in radians.
 
     The axis is the head's own vertical through the middle of the face, the mean of the landmarks that both heads have;
