@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_FASTMATH = {"contract", "reassoc", "arcp", "nsz"}  # a set, because numba takes no frozenset
+_FASTMATH = {"nsz"}  # no more: what may be fused or regrouped depends on what is inlined, and that on the cache
 _DISC = np.float32(1.5)  # square of the distance from the iris's middle, in radii, where its disc ends
 
 

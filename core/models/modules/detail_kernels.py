@@ -15,7 +15,7 @@ from numba import njit
 
 _MARGIN = 4  # pixels of a level around what is needed of it: the local averages and the enlarged level reach so far
 # With numpy's error model no division is checked for zero, which would keep its loop out of vector lanes.
-_FASTMATH = {"contract", "reassoc", "arcp", "nsz"}  # a set, because numba takes no frozenset
+_FASTMATH = {"nsz"}  # no more: what may be fused or regrouped depends on what is inlined, and that on the cache
 
 
 @njit(inline="always")
