@@ -19,7 +19,8 @@ from core.data.video import VideoReader
 from core.errors import command
 from core.evaluation.metrics import akd, psnr
 from core.libs.flame_model import FLAMEModel
-from core.libs.retargeting.motion_transfer import MotionTransfer, resting_transform
+from core.libs.retargeting.neutral import resting_transform
+from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
@@ -51,7 +52,7 @@ def measure(path: Path, stride: int) -> tuple[tuple[float, float], tuple[float, 
     fitter = HeadFitter(head)
     with VideoReader(path) as reader:
         source = track_source_image(next(iter(reader)).image, tracker, crop=track.crops[0])
-        motion = MotionTransfer("absolute").run(source.frame, track)
+        motion = Retargeting("absolute").run(source.frame, track, head)
         avatar = model.encode(source, resting_transform(source.frame, motion))
         eyes = slice(468, 478)
 

@@ -38,7 +38,9 @@ from core.data.video import VideoReader
 from core.errors import command
 from core.evaluation import metrics
 from core.libs.expression_optimizer import ExpressionOptimizer
-from core.libs.retargeting.expression_transfer import Face, transfer_expression
+from core.libs.retargeting.expression import transfer_expression
+from core.libs.retargeting.openings import FaceOpenings
+from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import load_options
@@ -164,9 +166,9 @@ def _by_codes(
                 components.track_source(photo, False).frame,
                 components.track_driver(clip, False, lambda *_: None),
             )
-            off = components.transfer(source, driver)
+            off = Retargeting().run(source, driver, components.head)
             on = transfer_expression(ExpressionOptimizer(head=components.head), source, driver, off, components.head)
-            theirs, mine = (Face(components.head, components.head.openings, f) for f in (driver[0], source))
+            theirs, mine = (FaceOpenings(components.head, components.head.openings, f) for f in (driver[0], source))
             gaps = theirs.gaps(driver.expcode, driver.posecode[:, 3:])[:, :3]
             own = mine.gaps(source.expcode[None], source.posecode[None, 3:])[0, :3]
             eye = _open_eyes(gaps[:, 1:])
@@ -199,7 +201,7 @@ def _dump(
 ) -> None:
     """A contact sheet: driver, off and on at frames spread over how open mouth and eyes are."""
     head, track = performance.components.head, performance.track
-    face = Face(head, head.openings, track[0])
+    face = FaceOpenings(head, head.openings, track[0])
     gaps = face.gaps(track.expcode[index], track.posecode[index, 3:])[:, :3]
     by_mouth, by_eyes = np.argsort(gaps[:, 0]), np.argsort(gaps[:, 1:].mean(1))
     last = len(index) - 1

@@ -7,10 +7,10 @@ first frame of its own clip, once without the flag and once with it. The gaze er
 
 * `seen`: the rendered frames are tracked afresh, as a video, and a head is fitted to what is found, as to any clip. On
   both sides, this and the driver's track without noise, gaze is where the irises stand around the eyeballs of the
-  fitted person (`core.libs.gaze_corrector.read_irises`), both eyes together. The error is the angle between the two
-  directions, mean over the frames in which driver and result have open eyes.
+  fitted person (`read_irises`), both eyes together. The error is the angle between the two directions, mean over the
+  frames in which driver and result have open eyes.
 * `codes`: the same angle between the driver's track without noise and the parameters that are rendered, as the tracker
-  would see them (`RESPONSE`); no picture is looked at.
+  would see them (`IRIS_GAIN`); no picture is looked at.
 
 `follows` is the correlation of the two, and `slope` how many degrees the result's gaze turns for one of the driver's,
 both from the frames of `seen`.
@@ -42,9 +42,12 @@ from core.data.video import VideoReader
 from core.errors import UserError, command
 from core.evaluation import metrics
 from core.evaluation.tracking_noise import add_tracking_noise
-from core.libs.gaze_corrector import RESPONSE, EyeGeometry, GazeCorrector, Head, read_irises, transfer_gaze
+from core.libs.gaze_corrector import GazeCorrector
 from core.libs.geometry import to_camera, to_pixels
-from core.libs.retargeting.motion_transfer import resting_transform
+from core.libs.retargeting.gaze import IRIS_GAIN, transfer_gaze
+from core.libs.retargeting.gaze_reading import EyeGeometry, Head, read_irises
+from core.libs.retargeting.neutral import resting_transform
+from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.libs.tracker.track import sequence_from_points
@@ -161,7 +164,7 @@ def _measure(
 ) -> tuple[Pair, list[dict[int, np.ndarray]]]:
     track, noisy = tracks
     corrector = GazeCorrector(args.strength)
-    motion = components.transfer(source.frame, noisy)
+    motion = Retargeting().run(source.frame, noisy, components.head)
     start = time.perf_counter()
     corrected = transfer_gaze(source.frame, noisy, motion, components.head, corrector)
     clock.turn, clock.turned = clock.turn + time.perf_counter() - start, clock.turned + len(motion)
@@ -227,7 +230,7 @@ def looks(head: Head, sequence: TrackedSequence, person: TrackedFrame) -> np.nda
 
 def _as_shown(directions: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """What a tracker would see of directions (T, 3) in which the irises of a photo, (1, 3), are drawn."""
-    apart = (directions - photo) * [RESPONSE[1], RESPONSE[0], 1]
+    apart = (directions - photo) * [IRIS_GAIN[1], IRIS_GAIN[0], 1]
     seen = photo + apart
     return seen / np.linalg.norm(seen, axis=-1, keepdims=True)
 

@@ -33,7 +33,6 @@ from core.data.records import IMAGE_SIZE, TrackedSource
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.geometry import head_rotation
-from core.libs.retargeting.motion_transfer import MotionTransfer
 from core.models.GAGAvatar.adapter import PublishedAvatar
 from core.models.GAGAvatar.models import CAMERA, GAGAvatar
 from core.models.modules.style_unet_engine import StyleUNetEngine, exact_convolutions, fast_dtype
@@ -183,7 +182,6 @@ class Experiment:
             track_source=lambda path, force: self.source,
             track_driver=untracked,
             crop=untracked,
-            transfer=MotionTransfer("auto").run,
             head=self.head,
             model=self.model,
         )

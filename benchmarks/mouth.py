@@ -41,7 +41,7 @@ from core.errors import command
 from core.libs.flame_model import Head
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
-from core.libs.retargeting.motion_transfer import neutral_frame
+from core.libs.retargeting.neutral import neutral_frame
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import load_options
@@ -151,7 +151,7 @@ def _pipeline(
     run = Pipeline(options, components[motion])
     if photo is None:
         track = run.driver.track
-        frame = neutral_frame(track)
+        frame = neutral_frame(track, run.parts.head)
         own = BUILD / f"{clip.stem}-{frame}-resting.png"
         BUILD.mkdir(parents=True, exist_ok=True)
         write_image(own, next(f.image for f in VideoReader(clip) if f.index == frame))

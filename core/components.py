@@ -50,21 +50,23 @@ class Components:
 
     Attributes:
         track_source, track_driver, track_folder: see `core.libs.tracker`; tracked again where the flag says so.
-        crop: a frame's crop, as the tracker sees it. transfer: the driver's motion on the photo's person.
+        crop: a frame's crop, as the tracker sees it.
         head: the one head model of a run. model: the avatar.
         to_flame: codes of the open head as FLAME's. to_open: codes of FLAME's as the open head's, and the driver they
             are from; None each where the avatar needs no such codes.
+        retarget: where it is given, takes the place of the whole retargeting stage, the options `motion`, `take`,
+            `orbit`, `expression_opt` and `gaze_correct` included (`core.libs.retargeting.stage.Retargeting`).
     """
 
     track_source: Callable[[Path, bool], TrackedSource]
     track_driver: Callable[[Path, bool, Advance], TrackedSequence]
     crop: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    transfer: Callable[[TrackedFrame, TrackedSequence], TrackedSequence]
     head: Head
     model: Avatar
     to_flame: Callable[[TrackedSequence], TrackedSequence] | None = None
     to_open: Callable[[TrackedSequence, Path], TrackedSequence] | None = None
     track_folder: Callable[[PictureFolder, bool, Advance], tuple[TrackedSequence, np.ndarray]] | None = None
+    retarget: Callable[[TrackedFrame, TrackedSequence, Head], TrackedSequence] | None = None
 
 
 def default_components(options: Options, model_name: str = "lifted", open_head: Path | None = None) -> Components:
@@ -77,7 +79,6 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
         UserError: the network's files cannot be had, or its device; the file of the head cannot be read.
     """
     from core.libs.flame_model import OPEN_HEAD, OpenHead
-    from core.libs.retargeting.motion_transfer import MotionTransfer
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
     from core.libs.tracker.folder import track_folder
@@ -91,7 +92,6 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
         track_source=lambda photo, force: track_source(photo, force=force, **tracked),
         track_driver=lambda driver, force, advance: track_driver(driver, force=force, progress=advance, **tracked),
         crop=crop_image,
-        transfer=MotionTransfer(options.motion, head=built_in).run,
         head=head,
         model=model,
         to_flame=to_flame,

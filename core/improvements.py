@@ -17,6 +17,8 @@ from core.options import IMPROVEMENTS, Options
 if TYPE_CHECKING:
     import torch
 
+    from core.libs.retargeting.stage import Retargeting, Strategy
+
 _SMOOTHED_UPSTREAM = ("transform_matrix", "eyecode")  # what a `smoothed.pkl` has been through
 
 
@@ -45,7 +47,7 @@ class Improvements:
             self._corrector = GazeCorrector(options.gaze_strength, not options.no_eye_enhance)
 
     def smooth(self, track: TrackedSequence) -> TrackedSequence:
-        """The driver's parameters without the tracker's tremble, each piece between two cuts on its own."""
+        """The driver's parameters without the tracker's jitter, each piece between two cuts on its own."""
         if not self._has("temporal_smooth") or len(track) < 2:
             return track
         from core.libs.temporal_smoother import TemporalSmoother
@@ -72,44 +74,40 @@ class Improvements:
                     given[name][frames] = value
         return track.with_parameters(given)
 
-    def retarget(
-        self, source: TrackedFrame, track: TrackedSequence, motion: TrackedSequence, head: Any
-    ) -> TrackedSequence:
-        """The motion with this face's expressions, then with the eyes where they should look.
+    def retargeting(self, head: Any, track: TrackedSequence) -> Retargeting:
+        """The stage that carries the driver's motion over to this photo's person, as the options have it.
 
         Args:
-            source: the photo. track: the driver's own parameters, with its shots.
-            motion: what the transfer made of them, as long.
-            head: the head model of all three.
+            head: the head model of both. track: the driver; one that says nothing of its eyes is not looked at for
+                where they look.
         """
-        from core.libs.retargeting.shots import by_groups, resting_groups
+        from core.libs.retargeting.stage import Retargeting
 
-        if self._options.take == "pose":  # the face is the photo's
-            return motion
+        options = self._options
+        expression = gaze = None
         # Asked for as they are, the driver's expressions are another matter: the same person's, mostly.
-        if self._has("expression_opt") and self._options.motion != "absolute":
+        if self._has("expression_opt") and options.motion != "absolute":
             from core.libs.expression_optimizer import ExpressionOptimizer
-            from core.libs.retargeting.expression_transfer import transfer_expression
+            from core.libs.retargeting.expression import transfer_expression
 
-            optimizer = ExpressionOptimizer(gain=self._options.expression_gain, head=head)
-            groups = resting_groups(track)
-            motion = by_groups(
-                lambda theirs, own: transfer_expression(optimizer, source, theirs, own, head), groups, track, motion
-            )
+            expression = partial(transfer_expression, ExpressionOptimizer(gain=options.expression_gain, head=head))
         # Where a driver says nothing of its eyes, there is nowhere that they look.
-        if self._has("gaze_correct") and (self._options.gaze_target == "camera" or "eyecode" not in track.absent):
-            from core.libs.gaze_corrector import steady_gaze, transfer_gaze
+        if self._has("gaze_correct") and (options.gaze_target == "camera" or "eyecode" not in track.absent):
+            gaze = self._gaze(head)
+        return Retargeting(
+            options.motion, expression=expression, gaze=gaze, take=options.take, orbit_degrees=options.orbit
+        )
 
-            # The driver's eyes as they are, then: they are not to look elsewhere, but to hold still.
-            if self._options.motion == "absolute" and self._options.gaze_target == "driver":
-                response = head.iris_gain.same_face
-                steady = partial(steady_gaze, head=head, corrector=self._corrector, response=response)
-                return by_groups(lambda own: steady(source, own), track.shot_frames, motion)
-            settings = {"corrector": self._corrector, "target": self._options.gaze_target}
-            settings["response"] = head.iris_gain.reading
-            turned = partial(transfer_gaze, head=head, **settings)
-            motion = by_groups(lambda theirs, own: turned(source, theirs, own), track.shot_frames, track, motion)
-        return motion
+    def _gaze(self, head: Any) -> Strategy:
+        """What sets the eyes."""
+        from core.libs.retargeting.gaze import steady_gaze, transfer_gaze
+
+        corrector, target = self._corrector, self._options.gaze_target
+        if self._options.motion == "absolute" and target == "driver":
+            # The driver's own codes are rendered: the eyes look where they should, and only their noise goes.
+            gain = head.iris_gain.same_face
+            return lambda source, _, motion, head: steady_gaze(source, motion, head, corrector, iris_gain=gain)
+        return partial(transfer_gaze, corrector=corrector, target=target, iris_gain=head.iris_gain.reading)
 
     def show(self, source: TrackedSource, head: Any) -> None:
         """Let the image tools see the photo; to be called once, before the first picture."""

@@ -189,9 +189,9 @@ def grey_components(options: Options, count: list[int]) -> Components:
         track_source=lambda path, force: a_source(),
         track_driver=lambda path, force, advance: a_track([f.time for f in VideoReader(path)]),
         crop=lambda image, square: image,
-        transfer=lambda source, driver: driver,
         head=PointHead(),
         model=GreyAvatar(grey, count),
+        retarget=lambda source, driver, head: driver,
     )
 
 

@@ -59,7 +59,6 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
     """
     from core.libs.flame_model import FLAMEModel
     from core.libs.flame_model.code_map import to_open
-    from core.libs.retargeting.motion_transfer import MotionTransfer
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
     from core.libs.tracker.folder import track_folder
@@ -88,8 +87,7 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
         def folder(frames, force, advance):
             return track_folder(frames, tracker=tracker, cache=cache, force=force, progress=advance)
 
-        transfer, head, avatar = MotionTransfer(options.motion).run, FLAMEModel(), FlatAvatar()
-        return Components(source, driver, crop_image, transfer, head, avatar, to_open=codes, track_folder=folder)
+        return Components(source, driver, crop_image, FLAMEModel(), FlatAvatar(), to_open=codes, track_folder=folder)
 
     def call(*arguments) -> tuple[int, str, list[TrackedSource]]:
         code = main([str(argument) for argument in arguments])

@@ -13,12 +13,14 @@ from synthetic_flame import face_like_flame, write_flame
 from synthetic_head import a_clip, a_frame
 
 from core.data.records import HELD, TrackedFrame, TrackedSequence
-from core.libs.expression_optimizer import MOTION_SHARE, ExpressionOptimizer, region_shares, resting_frames
+from core.libs.expression_optimizer import ExpressionOptimizer, region_shares
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.regions import face_regions
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, REGIONS
-from core.libs.retargeting.expression_transfer import Face, transfer_expression
-from core.libs.retargeting.motion_transfer import MotionTransfer
+from core.libs.retargeting.expression import transfer_expression
+from core.libs.retargeting.neutral import MOTION_SHARE, NEUTRAL, calm_frames, resting_frames
+from core.libs.retargeting.openings import FaceOpenings
+from core.libs.retargeting.stage import Retargeting
 
 DATA = Path(__file__).parents[2] / "shared/data"
 
@@ -235,12 +237,14 @@ def source_and_driver(head: FLAMEModel, kind: str) -> tuple[TrackedFrame, Tracke
     # Lips together in both, by as much as `steps` says.
     frames = []
     for person, lips in ((source, 0.004), (still, -0.003)):
-        face = Face(head, head.openings, person)
+        face = FaceOpenings(head, head.openings, person)
         gap = face.gaps(person.expcode[None].astype(float), np.zeros((1, 3)))[0]
-        frames.append(replace(person, expcode=person.expcode + ((lips - gap[0]) * face.steps()[0]).astype(np.float32)))
+        frames.append(
+            replace(person, expcode=person.expcode + ((lips - gap[0]) * face.pseudo_inverse()[0]).astype(np.float32))
+        )
     source, still = frames
-    face = Face(head, head.openings, still)
-    gap, steps = face.gaps(still.expcode[None].astype(float), np.zeros((1, 3)))[0], face.steps()
+    face = FaceOpenings(head, head.openings, still)
+    gap, steps = face.gaps(still.expcode[None].astype(float), np.zeros((1, 3)))[0], face.pseudo_inverse()
     blink = -(gap[1] * steps[1] + gap[2] * steps[2])
     moves = [still] * 12
     moves += [replace(still, expcode=(still.expcode + p * blink).astype(np.float32)) for p in (0.5, 1, 1, 0.4)]
@@ -277,7 +281,7 @@ class TestTransfer:
         if head.kind == "flame":
             vertices = head.embedding.place(vertices)
             pairs = ((61, 67), (62, 66), (63, 65)), ((43, 47), (44, 46)), ((37, 41), (38, 40))
-        face = Face(head, head.openings, frame)
+        face = FaceOpenings(head, head.openings, frame)
         found = face.gaps(frame.expcode[None].astype(float), frame.posecode[None, 3:])[0]
         for i, (upper, lower) in enumerate(np.array(p).T for p in pairs):
             assert found[i] == pytest.approx((vertices[upper, 1] - vertices[lower, 1]).mean(), abs=2e-6)
@@ -311,7 +315,7 @@ class TestTransfer:
         residual[:, 1] = 0.6 * near * up * np.sin(25 * across)  # wide towards the temples, narrow towards the nose
         source = replace(source, residual=residual)
         motion = transfer_expression(ExpressionOptimizer(head=head), source, driver, driver, head)
-        face = Face(head, head.openings, source)
+        face = FaceOpenings(head, head.openings, source)
         rim = face.gaps(motion.expcode.astype(float), motion.posecode[:, 3:])[13:15, 3:][:, ~face.at_lips]
         assert np.abs(rim).max() < 0.0105  # head units; .0123 and more where only the blink is carried over
 
@@ -352,10 +356,10 @@ class TestTransfer:
     def test_eyes_do_not_open_wider_than_eyes_do(self, head, moved):
         source, driver, motion = moved
         codes = driver.expcode.copy()
-        face = Face(head, head.openings, driver[0])
-        codes[-1] += (2.5 * face.gaps(codes[:1].astype(float), np.zeros((1, 3)))[0, 1:3] @ face.steps()[1:3]).astype(
-            "f"
-        )
+        face = FaceOpenings(head, head.openings, driver[0])
+        codes[-1] += (
+            2.5 * face.gaps(codes[:1].astype(float), np.zeros((1, 3)))[0, 1:3] @ face.pseudo_inverse()[1:3]
+        ).astype("f")
         wide = transfer_expression(ExpressionOptimizer(head=head), source, replace(driver, expcode=codes), motion, head)
         _, mine = gaps(head, (source, driver, wide))
         assert (mine[-1, 1:] / own_gaps(head, source)[1:]).min() > 1.2
@@ -394,14 +398,16 @@ def gaps(head: FLAMEModel, moved: tuple) -> tuple[np.ndarray, np.ndarray]:
     """(T, 3) of driver and result: lips over the distance of the eyes, lids in head units."""
     out = []
     for person, motion in ((moved[1][0], moved[1]), (moved[0], moved[2])):
-        face = Face(head, head.openings, person)
+        face = FaceOpenings(head, head.openings, person)
         values = face.gaps(motion.expcode.astype(float), motion.posecode[:, 3:])[:, :3]
         out.append(values / [face.width, 1, 1])
     return out[0], out[1]
 
 
 def own_gaps(head: FLAMEModel, source: TrackedFrame) -> np.ndarray:
-    return Face(head, head.openings, source).gaps(source.expcode[None].astype(float), source.posecode[None, 3:])[0, :3]
+    return FaceOpenings(head, head.openings, source).gaps(
+        source.expcode[None].astype(float), source.posecode[None, 3:]
+    )[0, :3]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not here")
@@ -414,7 +420,7 @@ def test_a_clip_that_mostly_laughs():
     cache, head = TrackCache(), FLAMEModel()
     source = track_source(DATA / "sources/s7.jpg", cache=cache).frame
     driver = track_driver(DATA / "drivers/d0.mp4", cache=cache)
-    off = MotionTransfer().run(source, driver)
+    off = Retargeting().run(source, driver, head)
     optimizer = ExpressionOptimizer(head=head)
     on = transfer_expression(optimizer, source, driver, off, head)
 
@@ -422,7 +428,10 @@ def test_a_clip_that_mostly_laughs():
         points = head.evaluate(replace(driver[0], expcode=codes.astype(np.float32)))
         return float(np.linalg.norm(points[61] - points[291]) / np.linalg.norm(points[33] - points[263]))
 
-    assert smile(optimizer.neutral) < 0.6 < 0.7 < smile(np.median(driver.expcode, 0))
+    face = FaceOpenings(head, head.openings, driver[0])
+    calm = calm_frames(face, face.gaps(driver.expcode, driver.posecode[:, 3:]))
+    neutral = optimizer.fit_neutral(driver.expcode[calm], NEUTRAL.calm_share)
+    assert smile(neutral) < 0.6 < 0.7 < smile(np.median(driver.expcode, 0))
     theirs, mine = gaps(head, (source, driver, on))
     _, before = gaps(head, (source, driver, off))
     eye = own_gaps(head, source)[1:].mean()

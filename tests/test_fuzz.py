@@ -18,10 +18,12 @@ from core.data.records import HELD, INTERPOLATED, SEEN, TrackedFrame, TrackedSeq
 from core.errors import UserError
 from core.libs.expression_optimizer import ExpressionOptimizer
 from core.libs.flame_model import FLAMEModel
-from core.libs.gaze_corrector import GazeCorrector, transfer_gaze
+from core.libs.gaze_corrector import GazeCorrector
 from core.libs.geometry import head_rotation
-from core.libs.retargeting.expression_transfer import Face, transfer_expression
-from core.libs.retargeting.motion_transfer import MotionTransfer
+from core.libs.retargeting.expression import transfer_expression
+from core.libs.retargeting.gaze import transfer_gaze
+from core.libs.retargeting.openings import FaceOpenings
+from core.libs.retargeting.stage import Retargeting
 from core.libs.temporal_smoother import TemporalSmoother
 
 # The same examples on every machine; `make fuzz` draws others, and more of them.
@@ -116,8 +118,8 @@ def test_smoothing_live(clip, kalman, alpha, window, late):
 
 
 @given(clips(), photos(), st.sampled_from(["relative", "absolute"]))
-def test_motion(clip, photo, mode):
-    out = MotionTransfer(mode).run(photo, clip)
+def test_motion(head, clip, photo, mode):
+    out = Retargeting(mode).run(photo, clip, head)
     assert_legal(out, clip)
     np.testing.assert_array_equal(out.shapecode, photo.shapecode[None])
 
@@ -140,7 +142,7 @@ def test_expression_codes(seed, size, gain):
 
 @given(clips(), photos(), st.sampled_from([0.0, 1.0, 3.0]))
 def test_expression(head, clip, photo, gain):
-    motion = MotionTransfer("relative").run(photo, clip)
+    motion = Retargeting("relative").run(photo, clip, head)
     out = transfer_expression(ExpressionOptimizer(gain=gain, head=head), photo, clip, motion, head)
     assert_legal(out, clip)
     assert np.abs(out.expcode).max() <= 20.0
@@ -163,9 +165,9 @@ def test_expression_at_its_limit_has_lips_and_lids_where_they_are_without(head, 
         for limit in (20.0, 1e6)
     )
     assert np.abs(out.expcode).max() <= 20.0
-    face = Face(head, head.openings, photo)
+    face = FaceOpenings(head, head.openings, photo)
     gaps, wanted = (face.gaps(m.expcode.astype(float), m.posecode[:, 3:])[:, :3] for m in (out, free))
-    assert (np.abs(gaps - wanted) / [face.width, *face.usual[1:]]).max() < 0.05
+    assert (np.abs(gaps - wanted) / [face.width, *face.reference[1:]]).max() < 0.05
     usual = np.abs(free.expcode).max(1) < 10  # what is far from the limit does not know of it
     np.testing.assert_allclose(out.expcode[usual], free.expcode[usual], atol=1e-5)
 
@@ -181,7 +183,7 @@ def test_expression_comes_to_its_limit_without_a_jump(head, seed, limit):
 
 @given(clips(extreme=20.0), photos(), st.sampled_from([0.0, 0.7, 1.0]), st.sampled_from(["driver", "camera"]))
 def test_gaze(head, clip, photo, strength, target):
-    motion = MotionTransfer("relative").run(photo, clip)
+    motion = Retargeting("relative").run(photo, clip, head)
     out = transfer_gaze(photo, clip, motion, head, GazeCorrector(strength), target)
     assert_legal(out, clip)
     if strength == 1.0:

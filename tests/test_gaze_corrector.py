@@ -15,16 +15,10 @@ from core.errors import UserError
 from core.libs.filters.fixations import steady_fixations
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
-from core.libs.gaze_corrector import (
-    EyeEnhancer,
-    EyeGeometry,
-    GazeCorrector,
-    read_gaze,
-    read_irises,
-    steady_gaze,
-    transfer_gaze,
-)
-from core.libs.retargeting.motion_transfer import MotionTransfer
+from core.libs.gaze_corrector import EyeEnhancer, GazeCorrector
+from core.libs.retargeting.gaze import steady_gaze, transfer_gaze
+from core.libs.retargeting.gaze_reading import EyeGeometry, read_gaze, read_irises
+from core.libs.retargeting.stage import Retargeting
 
 KNOWN = [33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380, 468, 473]  # what FLAME has of the eyes
 
@@ -182,7 +176,7 @@ class TestReading:
 
     def test_the_template_is_the_usual_geometry(self, head):
         person = replace(a_frame(np.random.default_rng(0)), shapecode=np.zeros(300, np.float32), residual=None)
-        known, usual = EyeGeometry.of(head, person), EyeGeometry.usual()
+        known, usual = EyeGeometry.of(head, person), EyeGeometry.of_template()
         np.testing.assert_allclose(known.centre, usual.centre, atol=1e-3)
         np.testing.assert_allclose(known.rest, usual.rest, atol=1e-3)
 
@@ -291,8 +285,8 @@ class TestTransfer:
     def test_the_source_looks_where_the_driver_looks(self, head, clip):
         driver, yaws = clip
         source = a_frame(np.random.default_rng(9))  # looks elsewhere, with an expression of its own
-        motion = MotionTransfer().run(source, driver)
-        out = transfer_gaze(source, driver, motion, head, GazeCorrector(1.0), response=(1, 1))
+        motion = Retargeting().run(source, driver, head)
+        out = transfer_gaze(source, driver, motion, head, GazeCorrector(1.0), iris_gain=(1, 1))
         error = np.abs(self.gaze_of(head, out, source) - np.stack([0 * yaws, yaws], 1)).max()
         before = np.abs(self.gaze_of(head, motion, source) - np.stack([0 * yaws, yaws], 1)).max()
         assert error < 0.7
@@ -301,7 +295,7 @@ class TestTransfer:
     def test_only_the_eyes_change(self, head, clip):
         driver, _ = clip
         source = a_frame(np.random.default_rng(9))
-        motion = MotionTransfer().run(source, driver)
+        motion = Retargeting().run(source, driver, head)
         out = transfer_gaze(source, driver, motion, head, GazeCorrector())
         assert out.eyecode.dtype == motion.eyecode.dtype
         for name in ("shapecode", "expcode", "posecode", "transform_matrix"):
@@ -310,7 +304,7 @@ class TestTransfer:
     def test_what_a_tracker_shows_too_little_is_made_up_for(self, head, clip, plain):
         driver, yaws = clip
         out = transfer_gaze(
-            plain, driver, MotionTransfer().run(plain, driver), head, GazeCorrector(1.0), response=(1, 0.5)
+            plain, driver, Retargeting().run(plain, driver, head), head, GazeCorrector(1.0), iris_gain=(1, 0.5)
         )
         np.testing.assert_allclose(self.gaze_of(head, out, plain)[:, 1], 2 * yaws, atol=0.8)
 
@@ -323,7 +317,7 @@ class TestTransfer:
         apart = driver.eyecode.copy()
         apart[30:, [1, 4]] += np.radians([5, -5])  # from some frame on, as on a head that turns, the eyes differ more
         motion = driver.with_parameters({"eyecode": apart})
-        out = steady_gaze(plain, motion, head, GazeCorrector(1.0), response=(1, 1))
+        out = steady_gaze(plain, motion, head, GazeCorrector(1.0), iris_gain=(1, 1))
         assert np.degrees(np.abs(out.eyecode - motion.eyecode)).max() < 0.3
         for name in ("shapecode", "expcode", "posecode", "transform_matrix"):
             np.testing.assert_array_equal(getattr(out, name), getattr(motion, name))
@@ -332,7 +326,7 @@ class TestTransfer:
         driver, _ = clip
         noise = np.radians(np.random.default_rng(0).normal(0, 1.5, (len(driver), 6))) * [1, 1, 0, 1, 1, 0]
         noisy = driver.with_parameters({"eyecode": (driver.eyecode + noise).astype(np.float32)})
-        out = steady_gaze(plain, noisy, head, GazeCorrector(1.0), response=(1, 1))
+        out = steady_gaze(plain, noisy, head, GazeCorrector(1.0), iris_gain=(1, 1))
         before, after = (np.degrees(np.abs(m.eyecode - driver.eyecode)).mean() for m in (noisy, out))
         assert after < 0.5 * before
         still = steady_gaze(plain, noisy, head, GazeCorrector(0.0))
@@ -341,7 +335,7 @@ class TestTransfer:
     def test_absolute_eyes_turn_on_from_where_the_photo_has_them(self, head, clip, plain):
         driver, yaws = clip
         photo = coded(plain, 0, 5)
-        out = steady_gaze(photo, driver, head, GazeCorrector(1.0), response=(1, 0.5))
+        out = steady_gaze(photo, driver, head, GazeCorrector(1.0), iris_gain=(1, 0.5))
         np.testing.assert_allclose(self.gaze_of(head, out, photo)[:, 1], 5 + 2 * (yaws - 5), atol=0.8)
 
     def test_noise_on_a_real_clip_is_halved(self, head):

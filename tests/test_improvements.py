@@ -13,9 +13,11 @@ from core.data.records import TrackedSequence
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.expression_optimizer import ExpressionOptimizer
 from core.libs.flame_model.topology import EYE_PAIRS, INNER_LIPS
-from core.libs.gaze_corrector import GazeCorrector, steady_gaze, transfer_gaze
+from core.libs.gaze_corrector import GazeCorrector
 from core.libs.geometry import to_camera, to_pixels
-from core.libs.retargeting.expression_transfer import transfer_expression
+from core.libs.retargeting.expression import transfer_expression
+from core.libs.retargeting.gaze import steady_gaze, transfer_gaze
+from core.libs.retargeting.stage import Retargeting
 from core.libs.temporal_smoother import TemporalSmoother
 from core.models.modules.detail_enhancer import DetailEnhancer, face_matte, source_detail_fade
 from core.options import IMPROVEMENTS, Options
@@ -69,7 +71,7 @@ def test_nothing_on_is_the_bare_avatar(runs, parts):
         run.draw(frame),
         parts.model.render(run.avatar, vertices, frame.transform_matrix, 0, frame.torso, mouth=frame.mouth_interior),
     )
-    plain = parts.transfer(run.source.frame, run.driver.track)
+    plain = Retargeting().run(run.source.frame, run.driver.track, parts.head)
     for name, values in plain.parameters.items():
         np.testing.assert_array_equal(getattr(run.motion, name), values, err_msg=name)
 
@@ -79,7 +81,7 @@ def test_all_on_is_each_in_turn(runs, parts):
     source, head = run.source, parts.head
     track = run.driver.track
     track = track.with_parameters(TemporalSmoother(fps=float(track.fps)).smooth_sequence(track.parameters))
-    motion = parts.transfer(source.frame, track)
+    motion = Retargeting().run(source.frame, track, head)
     motion = transfer_expression(ExpressionOptimizer(head=head), source.frame, track, motion, head)
     corrector = GazeCorrector()
     motion = transfer_gaze(source.frame, track, motion, head, corrector)

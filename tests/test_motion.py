@@ -13,7 +13,10 @@ from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
 from core.libs.geometry import head_angles, head_rotation
-from core.libs.retargeting.motion_transfer import MotionTransfer, neutral_frame, resting_transform
+from core.libs.retargeting import neutral
+from core.libs.retargeting.neutral import resting_transform
+from core.libs.retargeting.pose import PoseSettings
+from core.libs.retargeting.stage import Retargeting
 
 ROLL, YAW, PITCH = 0, 1, 2
 
@@ -40,6 +43,13 @@ def turned(frame: TrackedFrame, degrees: list[float]) -> TrackedFrame:
     return replace(frame, transform_matrix=transform)
 
 
+HEAD = FLAMEModel()
+
+
+def neutral_frame(driver: TrackedSequence) -> int:
+    return neutral.neutral_frame(driver, HEAD)
+
+
 def angles(motion: TrackedSequence) -> np.ndarray:
     return np.degrees(head_angles(motion.transform_matrix[..., :3].astype(np.float64)))
 
@@ -55,17 +65,17 @@ def turning(axis: int, degrees: np.ndarray) -> TrackedSequence:
 class TestRelative:
     def test_at_its_rest_the_source_stays_as_it_is(self, source, driver):
         rest = neutral_frame(driver)
-        still = MotionTransfer().run(source, driver)[rest]
+        still = Retargeting().run(source, driver, HEAD)[rest]
         for name in ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "residual"):
             np.testing.assert_allclose(getattr(still, name), getattr(source, name), atol=2e-6, err_msg=name)
 
     def test_a_source_driven_by_itself(self, source):
-        motion = MotionTransfer().run(source, a_clip([source] * 3))
+        motion = Retargeting().run(source, a_clip([source] * 3), HEAD)
         np.testing.assert_allclose(motion.transform_matrix, np.stack([source.transform_matrix] * 3), atol=2e-6)
         np.testing.assert_allclose(motion.expcode, np.stack([source.expcode] * 3), atol=2e-6)
 
     def test_codes_differ_from_the_source_as_the_drivers_from_rest(self, source, driver):
-        motion, rest = MotionTransfer().run(source, driver), neutral_frame(driver)
+        motion, rest = Retargeting().run(source, driver, HEAD), neutral_frame(driver)
         for name in ("expcode", "posecode", "eyecode"):
             theirs = getattr(driver, name) - getattr(driver, name)[rest]
             np.testing.assert_allclose(getattr(motion, name) - getattr(source, name), theirs, atol=1e-5)
@@ -76,7 +86,7 @@ class TestRelative:
     @pytest.mark.parametrize("own", [[0, 0, 0], [10, -35, -18], [-2, 22, 9]])
     def test_one_turn_stays_one_turn_on_a_turned_head(self, source, axis, own):
         degrees = np.concatenate([[0.0] * 5, np.linspace(-12, 12, 13)])
-        moved = angles(MotionTransfer().run(turned(source, own), turning(axis, degrees))) - own
+        moved = angles(Retargeting().run(turned(source, own), turning(axis, degrees), HEAD)) - own
         others = [a for a in (ROLL, YAW, PITCH) if a != axis]
         np.testing.assert_allclose(moved[:, others], 0, atol=1e-3)
         assert np.corrcoef(moved[:, axis], degrees)[0, 1] > 0.99
@@ -85,20 +95,26 @@ class TestRelative:
     def test_small_turns_are_left_alone(self, source):
         degrees = np.array([0, 0, 0, 0.5, -0.5, 1.0, -1.0])
         for axis in (ROLL, YAW, PITCH):
-            moved = angles(MotionTransfer().run(turned(source, [0, 30, 0]), turning(axis, degrees))) - [0, 30, 0]
+            moved = angles(Retargeting().run(turned(source, [0, 30, 0]), turning(axis, degrees), HEAD)) - [0, 30, 0]
             np.testing.assert_allclose(moved[:, axis], degrees, rtol=5e-3, atol=1e-4)
 
     def test_large_turns_end_at_the_limit(self, source):
         degrees = np.concatenate([[0.0] * 30, np.linspace(-85, 85, 25)])
         for axis in (ROLL, YAW, PITCH):
-            moved = angles(MotionTransfer(turn_limit=30).run(turned(source, [0, 0, 0]), turning(axis, degrees)))
+            moved = angles(
+                Retargeting(pose=PoseSettings(turn_limit=30)).run(
+                    turned(source, [0, 0, 0]), turning(axis, degrees), HEAD
+                )
+            )
             assert 29 < np.abs(moved[:, axis]).max() < 30
 
     @pytest.mark.parametrize("side", [-1, 1])
     def test_a_turned_source_is_free_towards_the_camera(self, source, side):
         degrees = np.concatenate([[0.0] * 30, np.linspace(-60, 60, 25)])
         moved = side * angles(
-            MotionTransfer(turn_limit=30).run(turned(source, [0, side * 25, 0]), turning(YAW, degrees))
+            Retargeting(pose=PoseSettings(turn_limit=30)).run(
+                turned(source, [0, side * 25, 0]), turning(YAW, degrees), HEAD
+            )
         )
         assert moved[:, YAW].max() < 25 + 15  # half of the limit beyond its own pose
         assert -30 < moved[:, YAW].min() < -15  # from 25 degrees through the front to the other side
@@ -107,7 +123,7 @@ class TestRelative:
         # Rolls of 179 and -179 degrees are two degrees apart.
         poses = [[179, 0, 0]] * 3 + [[-179, 0, 0]]
         driver = a_clip([turned(a_frame(np.random.default_rng(8)), pose) for pose in poses])
-        moved = angles(MotionTransfer().run(turned(source, [0, 0, 0]), driver))
+        moved = angles(Retargeting().run(turned(source, [0, 0, 0]), driver, HEAD))
         np.testing.assert_allclose(moved[3], [2, 0, 0], atol=0.02)
 
     def test_shifts_are_limited_too(self, source):
@@ -118,14 +134,14 @@ class TestRelative:
             transform = still.transform_matrix.copy()
             transform[0, 3] += shift
             frames.append(replace(still, transform_matrix=transform))
-        moved = MotionTransfer(shift_limit=0.35).run(source, a_clip(frames)).transform_matrix
+        moved = Retargeting(pose=PoseSettings(shift_limit=0.35)).run(source, a_clip(frames), HEAD).transform_matrix
         away = moved[:, 0, 3] - source.transform_matrix[0, 3]
         assert away[5] == pytest.approx(0.02, rel=0.01)
         assert 0.34 < away[6] <= 0.3501
 
     def test_one_picture_is_taken_over(self, source, driver):
         picture = a_clip([driver[3]])
-        motion = MotionTransfer().run(source, picture)[0]
+        motion = Retargeting().run(source, picture, HEAD)[0]
         np.testing.assert_allclose(motion.expcode, driver.expcode[3], atol=1e-6)
         np.testing.assert_allclose(motion.eyecode, driver.eyecode[3], atol=1e-6)
         np.testing.assert_array_equal(motion.shapecode, source.shapecode)
@@ -141,7 +157,7 @@ class TestAbsolute:
         transform[:2, 3] += [0.15, -0.1]
         frames[shown] = replace(source, transform_matrix=transform)
         frames = [replace(f, shapecode=source.shapecode, residual=source.residual) for f in frames]
-        motion = MotionTransfer("absolute").run(source, a_clip(frames))
+        motion = Retargeting("absolute").run(source, a_clip(frames), HEAD)
         for name in ("expcode", "posecode", "eyecode"):
             np.testing.assert_allclose(getattr(motion, name)[shown], getattr(source, name), atol=1e-5)
         turn = degrees_between(motion.transform_matrix[shown, :, :3], source.transform_matrix[:, :3])
@@ -150,7 +166,7 @@ class TestAbsolute:
         np.testing.assert_allclose(motion.transform_matrix[shown, :, 3], place, atol=0.02)
 
     def test_another_face_gets_the_drivers_parameters(self, source, driver):
-        motion = MotionTransfer("absolute").run(source, driver)
+        motion = Retargeting("absolute").run(source, driver, HEAD)
         for name in ("expcode", "posecode", "eyecode", "transform_matrix"):
             np.testing.assert_array_equal(getattr(motion, name), getattr(driver, name))
         np.testing.assert_array_equal(motion.shapecode[0], source.shapecode)
@@ -208,7 +224,7 @@ def test_lips_and_lids_do_not_cross(pairs):
     lids = [replace(still, expcode=(part * g / (g @ g)).astype(np.float32)) for part in (0, 0, 0, -0.02, -0.04)]
     driver = a_clip([with_jaw(f, angle) for f, angle in zip(lids, (0.05, 0.05, 0.05, 0.0, -0.1), strict=True)])
     sleepy = with_jaw(replace(still, expcode=(-0.03 * g / (g @ g)).astype(np.float32)), 0)
-    motion = MotionTransfer().run(sleepy, driver)
+    motion = Retargeting().run(sleepy, driver, HEAD)
     own = gaps(a_clip([sleepy]), pairs)[0]
     assert own > -1e-3
     assert gaps(motion, pairs).min() > -2e-3
@@ -227,6 +243,6 @@ def test_resting_transform_is_the_nearest(source, driver):
 
 def test_mixed_heads_and_unknown_modes_are_refused(source, driver):
     with pytest.raises(UserError, match="cannot be mixed"):
-        MotionTransfer().run(source, replace(driver, head="flame"))
+        Retargeting().run(source, replace(driver, head="flame"), HEAD)
     with pytest.raises(UserError, match="none of auto, relative, absolute"):
-        MotionTransfer("sideways").run(source, driver)
+        Retargeting("sideways").run(source, driver, HEAD)

@@ -21,10 +21,12 @@ from core.data.motion_file import FRONT, read_motion, sound_beside
 from core.data.records import TrackedSequence
 from core.data.video import VideoReader
 from core.errors import UserError
+from core.libs.flame_model import FLAMEModel
 from core.libs.geometry import head_angles
-from core.libs.retargeting.motion_transfer import MotionTransfer
+from core.libs.retargeting.stage import Retargeting
 
 ROOT = Path(__file__).parents[1]
+HEAD = FLAMEModel()
 FRAMES = 7
 
 
@@ -142,16 +144,16 @@ class TestTransfer:
     def test_a_head_that_does_not_turn_stays_where_the_photo_has_it(self, tmp_path, source):
         driver = read_motion(write(tmp_path, "npy", codes(turn=0)))
         for frames, exact in (("absolute", True), ("relative", False)):
-            motion = MotionTransfer(frames).run(source, driver)
+            motion = Retargeting(frames).run(source, driver, HEAD)
             expected = np.tile(source.transform_matrix, (FRAMES, 1, 1))
             np.testing.assert_allclose(motion.transform_matrix, expected, atol=0 if exact else 1e-5)
             np.testing.assert_array_equal(motion.eyecode, np.tile(source.eyecode, (FRAMES, 1)))
-        absolute = MotionTransfer("absolute").run(source, driver)
+        absolute = Retargeting("absolute").run(source, driver, HEAD)
         np.testing.assert_array_equal(absolute.expcode, driver.expcode)
 
     def test_a_turn_is_added_to_the_photos_pose(self, tmp_path, source):
         driver = read_motion(write(tmp_path, "npy", codes()))
-        motion = MotionTransfer("absolute").run(source, driver)
+        motion = Retargeting("absolute").run(source, driver, HEAD)
         G = Rotation.from_rotvec(codes()[:, 100:103].astype(np.float64)).as_matrix()
         expected = np.swapaxes(G, 1, 2) @ source.transform_matrix[:, :3]
         np.testing.assert_allclose(motion.transform_matrix[..., :3], expected, atol=1e-5)
@@ -161,14 +163,14 @@ class TestTransfer:
         still = replace(source, transform_matrix=np.append(FRONT, [[0.1], [0.2], [8]], 1).astype(np.float32))
         one = codes(1)
         one[:, 100:103] = [0, 0.02, 0]
-        motion = MotionTransfer("relative").run(still, read_motion(write(tmp_path, "npy", one)))
+        motion = Retargeting("relative").run(still, read_motion(write(tmp_path, "npy", one)), HEAD)
         np.testing.assert_allclose(motion.transform_matrix[0, :, 3], [0.1, 0.2, 8], atol=1e-6)
         assert head_angles(motion.transform_matrix[0, :, :3])[1] == pytest.approx(0.02, rel=1e-2)
         np.testing.assert_array_equal(motion.eyecode[0], still.eyecode)
 
     def test_without_a_jaw_it_is_the_photos(self, tmp_path, source):
         driver = read_motion(write(tmp_path, "npz", {"expcode": codes()[:, :100]}))
-        motion = MotionTransfer().run(source, driver)
+        motion = Retargeting().run(source, driver, HEAD)
         np.testing.assert_array_equal(motion.posecode, np.tile(source.posecode, (FRAMES, 1)))
 
 

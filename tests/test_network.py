@@ -19,7 +19,6 @@ from core.components import Components
 from core.data.records import IMAGE_SIZE, TrackedSource
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
-from core.libs.retargeting.motion_transfer import MotionTransfer
 from core.models.GAGAvatar.adapter import PublishedAvatar, SourceAvatar
 from core.models.GAGAvatar.models import N_VERTICES, GAGAvatar, NetworkAvatar
 from core.models.GAGAvatar.planes import lifting_plane
@@ -377,7 +376,7 @@ def test_single_pictures_of_upstream_are_drawn_each_by_its_own_codes(network, he
     photo, output = tmp_path / "photo.png", tmp_path / "out.png"
     Image.fromarray(source.shown()[0]).save(photo)
     model = PublishedAvatar(network, head)
-    components = Components(lambda path, force: source, None, None, MotionTransfer().run, head, model)
+    components = Components(lambda path, force: source, None, None, head, model)
     options = Options(photo, tmp_path, output=output, layout="result", temporal_smooth=True, no_watermark=True)
     animate(options, components)
     sheet = np.asarray(Image.open(output))

@@ -103,7 +103,9 @@ class FlatAvatar:
 
 
 def fakes(**changes) -> Components:
-    usual = Components(track_source, track_driver, crop, lambda source, driver: driver, PyramidHead(), FlatAvatar())
+    usual = Components(
+        track_source, track_driver, crop, PyramidHead(), FlatAvatar(), retarget=lambda source, driver, _: driver
+    )
     return replace(usual, **changes)
 
 

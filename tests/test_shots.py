@@ -16,9 +16,9 @@ from core.data.records import HELD, INTERPOLATED, SEEN, TrackedFrame, TrackedSeq
 from core.errors import UserError
 from core.improvements import Improvements
 from core.libs.flame_model import FLAMEModel
-from core.libs.retargeting.motion_transfer import MotionTransfer
 from core.libs.retargeting.orbit import orbit
 from core.libs.retargeting.shots import by_groups, resting_groups, with_shots
+from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.cuts import CutFinder
 from core.libs.tracker.gaps import bridge, with_faces
 from core.options import Options
@@ -69,9 +69,7 @@ def moved(source: TrackedFrame, track: TrackedSequence, head: FLAMEModel, **opti
     """As the pipeline does it."""
     improvements = Improvements(Options(PHOTO, DRIVER, **options))
     track = improvements.smooth(with_shots(track))
-    mode = options.get("motion", "auto")
-    motion = by_groups(lambda d: MotionTransfer(mode).run(source, d), resting_groups(track), track)
-    return improvements.retarget(source, track, motion, head)
+    return improvements.retargeting(head, track).run(source, track, head)
 
 
 def same(a: TrackedSequence, b: TrackedSequence) -> None:
@@ -180,10 +178,10 @@ class TestTwoPeople:
             alone = moved(source, replace(part, fps=track.fps), head, enhanced=enhanced)
             same(together.take(frames), alone)
 
-    def test_one_motion_for_all_would_be_another(self, source, first, second):
+    def test_one_motion_for_all_would_be_another(self, source, head, first, second):
         track = one_after_another(first, second)
-        torn = MotionTransfer().run(source, track)
-        alone = MotionTransfer().run(source, first)
+        torn = Retargeting().run(source, track, head)
+        alone = Retargeting().run(source, first, head)
         assert np.abs(torn.expcode[:LENGTH] - alone.expcode).max() > 1
 
     def test_who_comes_back_has_one_resting_face(self, source, head, first, second):
@@ -192,8 +190,8 @@ class TestTwoPeople:
         found = with_shots(track)
         assert found.shots.tolist() == [0] * LENGTH + [1] * LENGTH + [0] * 10
         frames = np.flatnonzero(found.shots == 0)
-        alone = MotionTransfer().run(source, replace(join([first, again]), shots=None))
-        together = by_groups(lambda d: MotionTransfer().run(source, d), resting_groups(found), found)
+        alone = Retargeting().run(source, replace(join([first, again]), shots=None), head)
+        together = Retargeting().run(source, found, head)
         same(together.take(frames), alone)
 
     def test_a_short_shot_of_somebody_else_is_carried_over_as_pictures(self, source, head, first, second):
@@ -226,7 +224,7 @@ class TestTwoPeople:
 
 
 def test_each_still_is_seen_from_the_side(source, head, first):
-    stills = MotionTransfer().run(source, first.take(np.arange(0, 30, 10)))
+    stills = Retargeting().run(source, first.take(np.arange(0, 30, 10)), head)
     each = [np.array([i]) for i in range(len(stills))]
     seen = by_groups(lambda own: orbit(source, own, head, 30), each, stills)
     for i, frames in enumerate(each):
@@ -237,7 +235,7 @@ def test_each_still_is_seen_from_the_side(source, head, first):
 def test_one_shot_is_left_as_it_is(source, head):
     track = TrackedSequence.load(TRACK)
     assert with_shots(track) is track
-    same(moved(source, track, head), MotionTransfer().run(source, track))
+    same(moved(source, track, head), Retargeting().run(source, track, head))
     calls = []
     assert by_groups(lambda d: calls.append(d) or d, resting_groups(track), track) is track
     assert calls[0] is track

@@ -10,7 +10,7 @@ The first three numbers of a pose turn the head. Upstream's tracked records keep
 `transform_matrix`; programs that make motion from sound (ARTalk, Chu et al. 2025) write them and have no transform.
 Both become one here: the turn goes into `transform_matrix`, about the origin of FLAME's space, as ARTalk draws it, and
 is zero in the posecode. Of a file without transforms only the turn is known then, from the front; the transform is said
-to be `absent`, and the photo's own pose and place stand for it (`core.libs.retargeting.motion_transfer`).
+to be `absent`, and the photo's own pose and place stand for it (`core.libs.retargeting.stage`).
 
 Everything in such a file comes from elsewhere and is read as data: pickles by `core.data.safe_pickle`, torch's files
 with `weights_only`, numpy's without objects.

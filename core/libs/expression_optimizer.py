@@ -3,7 +3,7 @@
 An expression code says two things at once: how a face moves, and how this person's face looks when it does not. The
 driver's resting code (its neutral) is estimated from the clip and taken off, and the source's own put in its place, as
 in the relative motion transfer of the first-order motion model (Siarohin et al., NeurIPS 2019), there of key points.
-What an opening of lips and lids needs beyond that is in `expression_transfer.py`, which knows the head.
+What an opening of lips and lids needs beyond that is in `core.libs.retargeting.expression`, which knows the head.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 
 from core.errors import UserError
 from core.libs.flame_model.topology import REGIONS
+from core.libs.numeric import soft_clip
+from core.libs.retargeting.neutral import MOTION_SHARE, NEUTRAL, resting_frames
 
 if TYPE_CHECKING:
     import torch
@@ -27,11 +29,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 SENSITIVITY = {"eyes": 0.9, "nose": 0.95, "mouth": 0.7, "brows": 0.85, "cheeks": 0.8}
-# How much of a code seen once is expression and how much the person's own: variance within clips, over that plus the
-# variance of neutral codes between people. `python -m benchmarks.expression --codes` prints it for its clips.
-MOTION_SHARE = 0.82
-_SAMPLE = 600  # frames that are compared with one another
-_CALM = 0.35  # how far a frame's distance from the mean face counts against it, beside its distance from its like
 
 
 class ExpressionOptimizer:
@@ -44,7 +41,7 @@ class ExpressionOptimizer:
             all the source's, region by region as much as the region tells of who someone is (`SENSITIVITY`). Only
             their ratio counts. They touch the resting face; motion keeps its amplitude.
         gain: of the motion.
-        limit: standard deviations that no code goes beyond; codes are bent towards it from two thirds of it on.
+        limit: standard deviations that no code goes beyond; codes are limited softly from two thirds of it on.
         use_pca: keep the strongest components of the driver's motion and drop what lies beside them, unless it is too
             large to be noise, as a blink is. Needs scikit-learn: the extra `pca`. `fit_neutral` finds them in the
             driver's clip, or `initialize_pca` in whatever it is given.
@@ -86,13 +83,13 @@ class ExpressionOptimizer:
         self._noise = 0.0
         self._initialized = self._said = False
 
-    def fit_neutral(self, expcodes: Array, share: float = 0.15) -> Array:  # (T, N) -> (N,)
+    def fit_neutral(self, expcodes: Array, share: float = NEUTRAL.share) -> Array:  # (T, N) -> (N,)
         """The driver's resting code, and remembers it for `optimize_expression`.
 
         The mean of the frames that are most alike: at rest a face keeps still, while it laughs or talks it does not.
         Of two states held equally still the calmer one is taken, by the distance from the mean face. No frame counts
         for its place in the clip. `share` of the frames is taken; more where others were sorted out before, as
-        `expression_transfer` does by lips and lids, which codes alone do not show. Rows that are not finite are left
+        `calm_frames` does by lips and lids, which codes alone do not show. Rows that are not finite are left
         out. ValueError with fewer than two frames.
         """
         codes = self._checked(expcodes, (2,), finite=False)
@@ -143,17 +140,17 @@ class ExpressionOptimizer:
                 "own expression code, and the driver's clip to fit_neutral"
             )
         if identity_features is None or not preserve_identity:
-            own, share = code, np.zeros(self.n_exp)
+            source, share = code, np.zeros(self.n_exp)
         else:
-            own, share = self._checked(identity_features, (1, 2)), self.identity_share
-            if own.ndim == 2 and own.shape[0] not in (1, len(code) if code.ndim == 2 else 1):
-                raise ValueError(f"identity_features {own.shape} do not go with expcode {code.shape}")
-            own = own[0] if own.ndim == 2 and code.ndim == 1 else own
+            source, share = self._checked(identity_features, (1, 2)), self.identity_share
+            if source.ndim == 2 and source.shape[0] not in (1, len(code) if code.ndim == 2 else 1):
+                raise ValueError(f"identity_features {source.shape} do not go with expcode {code.shape}")
+            source = source[0] if source.ndim == 2 and code.ndim == 1 else source
         known = self.neutral is not None
-        theirs = self.neutral if known else (1 - MOTION_SHARE) * code
-        mine = own if known else (1 - MOTION_SHARE) * own
-        base = share * mine + (1 - share) * theirs
-        return _like(bent(base + self.gain * (code - theirs), self.limit), expcode)
+        driver_neutral = self.neutral if known else (1 - MOTION_SHARE) * code
+        source_neutral = source if known else (1 - MOTION_SHARE) * source
+        base = share * source_neutral + (1 - share) * driver_neutral
+        return _like(soft_clip(base + self.gain * (code - driver_neutral), self.limit), expcode)
 
     def compute_expression_distance(
         self,
@@ -226,7 +223,7 @@ class ExpressionOptimizer:
             return codes
         beside = self._beside(codes)
         size = np.linalg.norm(beside, axis=-1, keepdims=True) / max(self._noise, 1e-9)
-        keep = np.clip(size - 1.5, 0, 1)  # from 1.5 to 2.5 times what is usual
+        keep = np.clip(size - 1.5, 0, 1)  # from 1.5 to 2.5 times the median
         return codes - (1 - keep) * beside
 
     def _checked(self, values: Array, dimensions: tuple[int, ...], finite: bool = True) -> np.ndarray:
@@ -236,22 +233,6 @@ class ExpressionOptimizer:
         if finite and not np.isfinite(array).all():
             raise ValueError(f"{int((~np.isfinite(array)).sum())} values of the codes are not finite")
         return array.astype(np.float64)
-
-
-def resting_frames(expcodes: np.ndarray, share: float = 0.15) -> np.ndarray:  # (T, N) -> (K,) indices
-    """The frames of a clip that are most like one another: `ExpressionOptimizer.fit_neutral` says why these.
-
-    The middle is the frame with the smallest mean distance to the nearest `share` of all frames, plus `_CALM` times its
-    distance from the mean face.
-    """
-    sample = expcodes[np.linspace(0, len(expcodes) - 1, min(len(expcodes), _SAMPLE)).round().astype(int)]
-    square = (sample**2).sum(1)
-    distance = np.sqrt(np.maximum(square[:, None] + square - 2 * sample @ sample.T, 0))
-    near = max(round(share * len(sample)), min(2, len(sample)))
-    spread = np.partition(distance, near - 1, axis=1)[:, :near].mean(1)
-    middle = sample[np.argmin(spread + _CALM * np.sqrt(square))]
-    away = np.linalg.norm(expcodes - middle, axis=1)
-    return np.argsort(away, kind="stable")[: max(round(share * len(expcodes)), min(2, len(expcodes)))]
 
 
 def region_shares(
@@ -283,16 +264,6 @@ def region_shares(
     weights = weights / np.maximum(weights.sum(1, keepdims=True), 1)  # a vertex in two regions counts once
     shares = power.T @ weights / np.maximum(power.sum(0), 1e-12)[:, None]
     return np.concatenate([shares, 1 - shares.sum(1, keepdims=True)], 1)
-
-
-def bent(codes: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
-    """Codes bent by tanh so that they stay within a limit, or each within its own; up to two thirds of it left alone.
-
-    What is left alone is left to the bit.
-    """
-    knee = 2 / 3 * limit
-    over = np.maximum(np.abs(codes) - knee, 0)
-    return np.clip(codes, -knee, knee) + np.sign(codes) * (limit - knee) * np.tanh(over / (limit - knee))
 
 
 def _like(values: np.ndarray, example: Array) -> Array:

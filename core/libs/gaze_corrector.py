@@ -1,9 +1,12 @@
 """Gaze: put into the eye codes, held through blinks.
 
-Conventions and how gaze is read are in `gaze_reading`, how it is carried to another face in `gaze_transfer`.
+Conventions and how gaze is read are in `core.libs.retargeting.gaze_reading`, how it is carried to another face in
+`core.libs.retargeting.gaze`.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import roma
@@ -12,43 +15,43 @@ from torch import Tensor
 
 from core.errors import UserError
 from core.libs.eye_enhancer import EyeEnhancer
-from core.libs.flame_model import Head
 from core.libs.landmark_sets import SETS, as_tracker_points
+from core.libs.numeric import smoothstep
 from core.libs.retargeting.gaze_reading import (
     EyeGeometry,
-    Gaze,
     aim,
     angles_of,
     direction_of,
+    eyes_open,
     fused_eyes,
-    open_eyes,
-    ramp,
     read_eyes,
     read_gaze,
-    read_irises,
     to_viewer,
 )
-from core.libs.retargeting.gaze_transfer import RESPONSE, SAME_FACE_RESPONSE, TARGETS, steady_gaze, transfer_gaze
 
-__all__ = [
-    "RESPONSE",
-    "SAME_FACE_RESPONSE",
-    "TARGETS",
-    "EyeEnhancer",
-    "EyeGeometry",
-    "Gaze",
-    "GazeCorrector",
-    "Head",
-    "read_gaze",
-    "read_irises",
-    "steady_gaze",
-    "transfer_gaze",
-]
+__all__ = ["EyeEnhancer", "GazeCorrector"]
 
-_LIMIT = np.radians(35.0)  # how far eyes turn without the head
-_CODE_LIMIT = np.radians(45.0)  # of a code, where expressions move irises too; the tracker's own
-_CONVERGED = np.radians(20.0)  # the most that they do towards one another
-_AWAY = np.radians([15.0, 25.0])  # from the camera: where a driver begins to let go of the viewer, and has
+
+@dataclass(frozen=True)
+class GazeLimits:
+    """How far eyes turn, in radians. By eye, where nothing else is said.
+
+    Attributes:
+        turn: of an eye from straight ahead, without the head (`correct_gaze` promises 35 degrees).
+        code: of a code, where expressions move irises too; the tracker's own (`core.libs.tracker.fit.EYE_LIMIT`).
+        convergence: the most that two eyes turn towards one another.
+        released, away: how far a driver looks away from the camera where the eyes begin to let go of the viewer, and
+            have.
+    """
+
+    turn: float = float(np.radians(35.0))
+    code: float = float(np.radians(45.0))
+    convergence: float = float(np.radians(20.0))
+    released: float = float(np.radians(15.0))
+    away: float = float(np.radians(25.0))
+
+
+_LIMITS = GazeLimits()
 
 Array = np.ndarray | Tensor
 
@@ -98,17 +101,17 @@ class GazeCorrector:
             return _like(out if eyecode.ndim == 2 else out[0], eyecode)
         if target_gaze is not None:
             target = _tensor(target_gaze, (3,), "target_gaze").to(code).expand(len(code), 3)
-            trust = torch.ones_like(target[:, 0])
+            confidence = torch.ones_like(target[:, 0])
         else:
             points, with_irises = _landmarks(landmarks_3d)
             points = points.to(code)
             if with_irises:
-                angles, weight = read_eyes(points, EyeGeometry.usual())
-                target, trust = direction_of(fused_eyes(angles, weight)), weight.amax(-1)
+                angles, weight = read_eyes(points, EyeGeometry.of_template())
+                target, confidence = direction_of(fused_eyes(angles, weight)), weight.amax(-1)
             else:
-                target, trust = _ahead(points), open_eyes(points)
-            target, trust = target.expand(len(code), 3), trust.expand(len(code))
-        out = self.turned(code, target, trust)
+                target, confidence = _ahead(points), eyes_open(points)
+            target, confidence = target.expand(len(code), 3), confidence.expand(len(code))
+        out = self.turned(code, target, confidence)
         return _like(out if eyecode.ndim == 2 else out[0], eyecode)
 
     def correct_sequence(
@@ -132,7 +135,7 @@ class GazeCorrector:
             points, with_irises = _landmarks(landmarks_3d)
             if not with_irises:
                 points = points.to(code)
-                return _like(self.turned(code, _ahead(points), open_eyes(points)), eyecode)
+                return _like(self.turned(code, _ahead(points), eyes_open(points)), eyecode)
             target_gaze = read_gaze(points.cpu().double().numpy(), transform, geometry, fps).direction
         target = _tensor(target_gaze, (3,), "target_gaze").to(code).expand(len(code), 3)
         return _like(self.turned(code, target), eyecode)
@@ -148,13 +151,14 @@ class GazeCorrector:
         Away is measured from the driver's camera: up to 15 degrees the eyes stay on the viewer, from 25 they follow the
         driver, smoothly between.
         """
-        own = _tensor(transform, (3, 4), "transform")
-        gaze = torch.nn.functional.normalize(_tensor(driver_gaze, (3,), "driver_gaze").to(own), dim=-1)
-        there = own if driver_transform is None else _tensor(driver_transform, (3, 4), "driver_transform").to(own)
-        cosine = (gaze * to_viewer(there)).sum(-1, keepdim=True).clamp(-1, 1)
-        away = ramp(torch.arccos(cosine), *_AWAY)
-        away = away * away * (3 - 2 * away)
-        viewer = angles_of(to_viewer(own))
+        head = _tensor(transform, (3, 4), "transform")
+        gaze = torch.nn.functional.normalize(_tensor(driver_gaze, (3,), "driver_gaze").to(head), dim=-1)
+        driver = head
+        if driver_transform is not None:
+            driver = _tensor(driver_transform, (3, 4), "driver_transform").to(head)
+        cosine = (gaze * to_viewer(driver)).sum(-1, keepdim=True).clamp(-1, 1)
+        away = smoothstep(torch.arccos(cosine), _LIMITS.released, _LIMITS.away)
+        viewer = angles_of(to_viewer(head))
         out = direction_of(viewer + away * (angles_of(gaze) - viewer))
         return _like(out if transform.ndim == 3 else out[0], transform)
 
@@ -170,8 +174,8 @@ class GazeCorrector:
         """Codes whose two eyes have, by the strength, one pitch and lines of sight that do not part."""
         if self.correction_strength == 0:
             return code
-        own = angles_of(_look(code))
-        looks = own + self.correction_strength * (_consistent(own) - own)
+        angles = angles_of(_look(code))
+        looks = angles + self.correction_strength * (_consistent(angles) - angles)
         out = aim(_limited(direction_of(looks))).flatten(-2)
         return torch.where(torch.isfinite(out).all(-1, keepdim=True), out, code)
 
@@ -179,34 +183,34 @@ class GazeCorrector:
         self,
         code: Tensor,  # (B, 6)
         target: Tensor,  # (B, 3) of any length, NaN where there is none
-        trust: Tensor | None = None,  # (B,) in 0..1
-        seen: Tensor | None = None,  # (B, 2, 2) pitch and yaw at which these codes put the left and the right iris
+        confidence: Tensor | None = None,  # (B,) in 0..1
+        irises: Tensor | None = None,  # (B, 2, 2) pitch and yaw at which these codes put the left and the right iris
         offset: np.ndarray | None = None,  # (2, 2), see `Gaze`; or (B, 2, 2)
     ) -> Tensor:
-        """Codes turned towards directions by the strength times trust: what all corrections come down to.
+        """Codes turned towards directions by the strength times the confidence: what all corrections come down to.
 
-        Without `seen` an eye looks where its code says. Where a head's irises are also moved by the expression, `seen`
-        says where they stand, and the code is changed by what that lacks.
+        Without `irises` an eye looks where its code says. Where a head's irises are also moved by the expression, they
+        say where they stand, and the code is changed by what that lacks.
         """
         share = torch.full_like(code[:, 0], self.correction_strength)
-        share = share if trust is None else share * trust
+        share = share if confidence is None else share * confidence
         there = torch.nn.functional.normalize(target, dim=-1)
         still = (share == 0) | ~torch.isfinite(target).all(-1) | (there.norm(dim=-1) < 0.5)
         apart = code.new_zeros(2, 2) if offset is None else torch.from_numpy(np.asarray(offset)).to(code)
         turn = angles_of(_look(code))
-        seen = turn if seen is None else seen.to(code)
-        own = seen - apart
+        irises = turn if irises is None else irises.to(code)
+        own = irises - apart
         goal = angles_of(_limited(there))[:, None]
         looks = _consistent(own + share[:, None, None] * (goal - own)) + apart
-        turn = turn + angles_of(_limited(direction_of(looks))) - seen
-        out = aim(_limited(direction_of(turn), _CODE_LIMIT)).flatten(-2)
+        turn = turn + angles_of(_limited(direction_of(looks))) - irises
+        out = aim(_limited(direction_of(turn), _LIMITS.code)).flatten(-2)
         return torch.where(still[:, None] | ~torch.isfinite(out).all(-1, keepdim=True), code, out)
 
 
 def _consistent(angles: Tensor) -> Tensor:
     """Angles of a left and a right eye (B, 2, 2) with one pitch and lines of sight that do not part."""
     mean = angles.mean(-2, keepdim=True)
-    inward = (angles[:, 1:, 1] - angles[:, :1, 1]).clamp(0, _CONVERGED) / 2
+    inward = (angles[:, 1:, 1] - angles[:, :1, 1]).clamp(0, _LIMITS.convergence) / 2
     yaw = mean[..., 1] + torch.cat([-inward, inward], -1)
     return torch.stack([mean[..., 0].expand_as(yaw), yaw], -1)
 
@@ -216,7 +220,7 @@ def _look(eyecode: Tensor) -> Tensor:
     return roma.rotvec_to_rotmat(eyecode.unflatten(-1, (2, 3)))[..., 2]
 
 
-def _limited(direction: Tensor, limit: float = _LIMIT) -> Tensor:
+def _limited(direction: Tensor, limit: float = _LIMITS.turn) -> Tensor:
     """Unit directions (..., 3), those further than `limit` from straight ahead brought back to where that is."""
     across = direction[..., :2].norm(dim=-1, keepdim=True)
     angle = torch.atan2(across, direction[..., 2:])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from core.runtime.threads import WriteBehind, read_ahead
 if TYPE_CHECKING:
     import torch
 
-    from core.libs.flame_model import Head
+    from core.libs.flame_model import FLAMEModel, Head
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Pipeline:
         """The parameters that are rendered: the driver's motion on the photo's person, frame after frame."""
         source, track = self.source.frame, self.driver.track
         _check_residual(self.inputs.driver, track, self.components.head)
-        from core.libs.retargeting.shots import by_groups, resting_groups, with_shots  # it loads scipy
+        from core.libs.retargeting.shots import with_shots  # it loads scipy
 
         if self.driver.kind != "motion":  # a program's codes are of nobody who could be cut away from
             track = with_shots(track)
@@ -197,22 +197,12 @@ class Pipeline:
             what = "1 cut" if cuts == 1 else f"{cuts} cuts"
             self.progress.say(f"{what} in the driver: every shot is smoothed, and its motion counted, on its own")
         track = self.improvements.smooth(track)
-        motion = by_groups(lambda theirs: self.components.transfer(source, theirs), resting_groups(track), track)
-        options = self.options
-        if options.take != "all":
-            from core.libs.retargeting.take import take_part
-
-            motion = take_part(source, motion, options.take)
-        if options.orbit:
-            from core.libs.retargeting.orbit import orbit
-
-            # A still is seen from the side, as one picture is.
-            each = [np.array([i]) for i in range(len(motion))] if track.stills else [np.arange(len(motion))]
-            motion = by_groups(lambda own: orbit(source, own, self.components.head, options.orbit), each, motion)
-        motion = self.improvements.retarget(source, track, motion, self.components.head)
-        if options.mouth == "plain":
-            motion = replace(motion, mouth_interior=None)
-        return replace(motion, residual=source.residual)
+        head = self.components.head
+        if self.components.retarget is not None:
+            motion = self.components.retarget(source, track, head)
+        else:  # the usual stage reads more of a head than a renderer does: its directions and joints
+            motion = self.improvements.retargeting(head, track).run(source, track, cast("FLAMEModel", head))
+        return replace(motion, mouth_interior=None) if self.options.mouth == "plain" else motion
 
     @cached_property
     def avatar(self) -> Any:
@@ -221,7 +211,7 @@ class Pipeline:
             self.components.model.warm_up()
             self.improvements.warm_up()
         with self.progress.stage("encode avatar", "building the avatar"):
-            from core.libs.retargeting.motion_transfer import resting_transform  # it loads torch
+            from core.libs.retargeting.neutral import resting_transform  # it loads torch
 
             source = self.source
             self.improvements.show(source, self.components.head)

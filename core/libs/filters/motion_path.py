@@ -18,6 +18,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from core.errors import UserError
+from core.libs.numeric import interpolate_gaps
 
 TURNS = ("posecode", "eyecode")  # axis-angles, three values each
 TRANSFORM = "transform_matrix"
@@ -127,7 +128,7 @@ def _fill(name: str, values: np.ndarray, known: np.ndarray) -> np.ndarray:
         raise UserError(_NOTHING.format(name))
     if len(at) == len(values):
         return values
-    return np.stack([np.interp(np.arange(len(values)), at, column[at]) for column in values.T], 1)
+    return interpolate_gaps(values, at)
 
 
 _NOTHING = "{}: no frame has finite values; track the driver again"

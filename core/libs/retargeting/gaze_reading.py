@@ -11,7 +11,7 @@ photo go on doing so. What both eyes have in common is left alone: from one clip
 looks to the side cannot be told apart.
 
 A tracker's mesh sees less of a turn than there is: its corners of the eye go along with the iris. How much it sees is
-its `response`.
+its iris gain (`core.libs.retargeting.gaze`).
 """
 
 from __future__ import annotations
@@ -29,17 +29,42 @@ from core.data.records import TrackedFrame, TrackedSequence
 from core.libs.blocks import blocks
 from core.libs.filters.fixations import steady_fixations
 from core.libs.flame_model import Head
+from core.libs.numeric import ramp
 
 # Left, then right eye. Only points that iBUG's 68 have too, and the irises: FLAME knows no others.
 _CORNERS = ((362, 263), (33, 133))
 _LIDS = (((385, 380), (387, 373)), ((160, 144), (158, 153)))
 _IRISES = (tuple(range(473, 478)), tuple(range(468, 473)))
 _USED = np.unique(np.concatenate([np.ravel(_CORNERS), np.ravel(_LIDS), np.ravel(_IRISES)]))
-_LARGEST_OFFSET = np.radians(10.0)
-_OPEN = 0.28  # lid distance over eye width of usual open eyes
-_SHUT_PART, _OPEN_PART = 0.35, 0.6  # of the usual opening: where an iris is not believed, and where it is
-_OUTWARD = np.radians(20.0)  # an eye's opening faces a little to the side
-_BETWEEN_EYES = (0.0, 0.068, 0.229)  # the eyeballs' middle in the open head's template
+_BETWEEN_EYES = (0.0, 0.068, 0.229)  # head units: the eyeballs' middle in the open head's template
+
+
+@dataclass(frozen=True)
+class GazeReadingSettings:
+    """How far an iris is believed. By eye, on the development clips.
+
+    Attributes:
+        largest_offset: radians, of each eye's constant (`Gaze.offset`).
+        opening: lid distance over eye width of usual open eyes, where the clip does not say.
+        quantile: of a clip's openings that is taken for an open eye; least_opening, most_opening: its bounds.
+        shut, open: of the open eye's opening: from where on an iris is believed, and fully believed.
+        outward: radians by which an eye's opening faces to the side.
+        turned_away, facing: cosines of its angle to the camera: from where on it is believed, and fully believed.
+    """
+
+    largest_offset: float = float(np.radians(10.0))
+    opening: float = 0.28
+    quantile: float = 0.8
+    least_opening: float = 0.1
+    most_opening: float = 0.4
+    shut: float = 0.35
+    open: float = 0.6
+    outward: float = float(np.radians(20.0))
+    turned_away: float = 0.2
+    facing: float = 0.5
+
+
+_S = GazeReadingSettings()
 
 
 @dataclass(frozen=True)
@@ -57,7 +82,7 @@ class EyeGeometry:
     rest: np.ndarray
 
     @classmethod
-    def usual(cls) -> EyeGeometry:
+    def of_template(cls) -> EyeGeometry:
         """Of the open head's template."""
         centre = np.array([[-0.0622, 0.0002, -0.3512], [0.0622, 0.0002, -0.3512]])
         return cls(centre, np.radians([[7.32, 8.60], [7.32, -8.60]]))
@@ -79,13 +104,13 @@ class Gaze:
 
     Attributes:
         direction: (T, 3) where both eyes together look; NaN where no frame says.
-        trust: (T,) how well the irises are seen, 0 through a blink.
-        offset: (2, 2) how far the left and the right eye's pitch and yaw lie from that, usually: a constant of the
+        confidence: (T,) how well the irises are seen, 0 through a blink.
+        offset: (2, 2) how far the left and the right eye's pitch and yaw lie from that, as a median: a constant of the
             person and of the tracker, in radians.
     """
 
     direction: np.ndarray
-    trust: np.ndarray
+    confidence: np.ndarray
     offset: np.ndarray
 
 
@@ -97,24 +122,26 @@ def read_gaze(
 ) -> Gaze:
     """Where a person looks, frame by frame: both eyes together, without the noise within fixations, through blinks.
 
-    How far eyes are open is measured against how far the same eyes usually are.
+    How far eyes are open is measured against the clip's own open eyes.
     """
-    geometry = geometry or EyeGeometry.usual()
+    geometry = geometry or EyeGeometry.of_template()
     place = None if transform is None else torch.from_numpy(np.asarray(transform, np.float64))
     opening = torch.cat([_opening(_double(landmarks[part])) for part in blocks(len(landmarks))])
     known = opening[torch.isfinite(opening).all(-1)]
-    usual = torch.quantile(known, 0.8, dim=0).clamp(0.1, 0.4) if len(known) > 1 else torch.full((2,), _OPEN)
-    usual = usual.to(opening)
+    open_eyes = torch.full((2,), _S.opening)
+    if len(known) > 1:
+        open_eyes = torch.quantile(known, _S.quantile, dim=0).clamp(_S.least_opening, _S.most_opening)
+    open_eyes = open_eyes.to(opening)
     read = [
-        read_eyes(_double(landmarks[part]), geometry, None if place is None else place[part], usual)
+        read_eyes(_double(landmarks[part]), geometry, None if place is None else place[part], open_eyes)
         for part in blocks(len(landmarks))
     ]
     angles, weight = (torch.cat(values) for values in zip(*read, strict=True))
     offset = _offset(angles, weight)
     fused = fused_eyes(angles - offset, weight)
-    trust = weight.amax(-1).numpy()
-    steady = steady_fixations(fused.numpy(), trust, float(fps)) if len(landmarks) > 1 else fused.numpy()
-    return Gaze(direction_of(torch.from_numpy(steady)).numpy(), trust, offset.numpy())
+    confidence = weight.amax(-1).numpy()
+    steady = steady_fixations(fused.numpy(), confidence, float(fps)) if len(landmarks) > 1 else fused.numpy()
+    return Gaze(direction_of(torch.from_numpy(steady)).numpy(), confidence, offset.numpy())
 
 
 def read_irises(
@@ -122,7 +149,7 @@ def read_irises(
     geometry: EyeGeometry | None = None,
 ) -> np.ndarray:  # (T, 2, 2)
     """Pitch and yaw in radians at which the left and the right iris stand, frame by frame, as they are."""
-    geometry = geometry or EyeGeometry.usual()
+    geometry = geometry or EyeGeometry.of_template()
     return torch.cat([read_eyes(_double(landmarks[part]), geometry)[0] for part in blocks(len(landmarks))]).numpy()
 
 
@@ -151,35 +178,39 @@ def read_eyes(
     points: Tensor,  # (B, 478, 3)
     geometry: EyeGeometry,
     transform: Tensor | None = None,  # (B, 3, 4)
-    usual: Tensor | float = _OPEN,  # (2,)
+    open_eyes: Tensor | float = _S.opening,  # (2,)
 ) -> tuple[Tensor, Tensor]:
-    """Pitch and yaw of the left and the right eye (B, 2, 2), and how far each is to be believed (B, 2)."""
+    """Pitch and yaw of the left and the right eye (B, 2, 2), and how far each is to be believed (B, 2).
+
+    `open_eyes` is the lid distance over eye width of these eyes when they are open.
+    """
     middle, width, iris = _eyes(points)
     centre = middle + width[..., None] * torch.from_numpy(geometry.centre).to(points)
     rest = torch.from_numpy(geometry.rest).to(points)
-    seen = angles_of(iris - centre)
-    angles, at_rest = seen - rest, direction_of(rest)
+    visible = angles_of(iris - centre)
+    angles, at_rest = visible - rest, direction_of(rest)
     for _ in range(3):  # turning the line at rest is not quite adding angles
         turn = roma.rotvec_to_rotmat(aim(direction_of(angles)))
-        angles = angles + seen - angles_of((turn @ at_rest[..., None])[..., 0])
-    weight = ramp(_opening(points) / usual, _SHUT_PART, _OPEN_PART)
+        angles = angles + visible - angles_of((turn @ at_rest[..., None])[..., 0])
+    weight = ramp(_opening(points) / open_eyes, _S.shut, _S.open)
     if transform is not None:
-        facing = points.new_tensor([[np.sin(_OUTWARD), 0, np.cos(_OUTWARD)], [-np.sin(_OUTWARD), 0, np.cos(_OUTWARD)]])
-        weight = weight * ramp((facing * to_viewer(transform)[:, None]).sum(-1), 0.2, 0.5)
+        side, front = np.sin(_S.outward), np.cos(_S.outward)
+        facing = points.new_tensor([[side, 0, front], [-side, 0, front]])
+        weight = weight * ramp((facing * to_viewer(transform)[:, None]).sum(-1), _S.turned_away, _S.facing)
     known = torch.isfinite(angles).all(-1) & torch.isfinite(weight)
     return angles, torch.where(known, weight, torch.zeros_like(weight))
 
 
-def open_eyes(points: Tensor) -> Tensor:
+def eyes_open(points: Tensor) -> Tensor:
     """(B,) how surely an eye is open in points (B, 478, 3), of which irises need not be known: 0 shut, 1 open."""
-    return torch.nan_to_num(ramp(_opening(points) / _OPEN, _SHUT_PART, _OPEN_PART)).amax(-1)
+    return torch.nan_to_num(ramp(_opening(points) / _S.opening, _S.shut, _S.open)).amax(-1)
 
 
 def fused_eyes(angles: Tensor, weight: Tensor) -> Tensor:
     """Both eyes' angles (B, 2, 2) as one, (B, 2), by their weights (B, 2); NaN where neither is seen."""
     total = weight.sum(-1, keepdim=True)
-    seen = torch.where(weight[..., None] > 0, angles, torch.zeros_like(angles))
-    return (seen * weight[..., None]).sum(-2) / torch.where(total > 0, total, torch.full_like(total, torch.nan))
+    visible = torch.where(weight[..., None] > 0, angles, torch.zeros_like(angles))
+    return (visible * weight[..., None]).sum(-2) / torch.where(total > 0, total, torch.full_like(total, torch.nan))
 
 
 def to_viewer(transform: Tensor) -> Tensor:
@@ -209,10 +240,6 @@ def aim(direction: Tensor) -> Tensor:
     return torch.stack([-y * scale, x * scale, torch.zeros_like(x)], -1)
 
 
-def ramp(values: Tensor, low: float, high: float) -> Tensor:
-    return ((values - low) / (high - low)).clamp(0, 1)
-
-
 def _eyes(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of points (..., 478, 3): the middles between the corners (..., 2, 3), their distances, the irises' centres."""
     corners = points[..., _CORNERS, :]
@@ -228,13 +255,13 @@ def _opening(points: Tensor) -> Tensor:
 
 
 def _offset(angles: Tensor, weight: Tensor) -> Tensor:
-    """How far each eye lies from what both together say (2, 2): half the usual difference, where both are seen."""
+    """How far each eye lies from what both together say (2, 2): half the median difference, where both are seen."""
     both = weight.amin(-1)
     if not (both > 0).any():
         return angles.new_zeros(2, 2)
-    sure = both >= min(0.5, float(both.max()))
-    half = (angles[sure, 0] - angles[sure, 1]).median(0).values / 2 * both.max()
-    half = half.clamp(-_LARGEST_OFFSET, _LARGEST_OFFSET)
+    certain = both >= min(0.5, float(both.max()))
+    half = (angles[certain, 0] - angles[certain, 1]).median(0).values / 2 * both.max()
+    half = half.clamp(-_S.largest_offset, _S.largest_offset)
     return torch.stack([half, -half])
 
 

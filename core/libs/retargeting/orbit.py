@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from core.data.records import TrackedFrame, TrackedSequence
 from core.libs.flame_model.topology import LANDMARKS_68
 from core.libs.geometry import to_camera
-from core.libs.retargeting.motion_transfer import resting_transform
+from core.libs.retargeting.neutral import resting_transform
 
 if TYPE_CHECKING:
     from core.libs.flame_model import Head

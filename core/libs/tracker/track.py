@@ -25,7 +25,7 @@ from core.data.records import (
 from core.data.video import VideoReader
 from core.errors import UserError
 from core.libs.flame_model import OPEN_HEAD, FlameHead, OpenHead
-from core.libs.retargeting.motion_transfer import neutral_frame
+from core.libs.retargeting.neutral import neutral_frame
 from core.libs.tracker.base import FaceTracker, Observation
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.crop import crop_around, crop_image, face_box, steady_crops, to_crop

@@ -1,8 +1,9 @@
-"""Gaze carried from a driver to a photo: eye codes that look where the driver looks.
+"""Where a source's eyes look. Plain, `counted_eyes`: the source's codes plus how the driver's differ from a reference.
 
-Where the driver's own codes are taken over as they are, they say already where the driver looks, and better than a
-second reading would: that has a constant of its own, of some degrees, and makes up for more than such a rendering
-lacks. What is left to do there is to take out the noise and to turn the eyes a little further (`steady_gaze`).
+Improved: `transfer_gaze` makes eye codes that look where the driver looks, by the irises of both. Where the driver's
+own codes are taken over as they are, they say already where the driver looks, and better than a second reading would:
+that has a constant of its own, of some degrees, and makes up for more than such a rendering lacks. What is left to do
+there is to take out the noise and to turn the eyes a little further (`steady_gaze`).
 """
 
 from __future__ import annotations
@@ -25,13 +26,21 @@ from core.libs.retargeting.gaze_reading import (
     read_gaze,
     read_irises,
 )
+from core.libs.retargeting.neutral import Reference
 
 if TYPE_CHECKING:
     from core.libs.gaze_corrector import GazeCorrector
 
 TARGETS = ("driver", "camera")
-# The open head's iris gains, the usual ones.
-RESPONSE, SAME_FACE_RESPONSE = OpenHead.iris_gain.reading, OpenHead.iris_gain.same_face
+# The open head's iris gains, the defaults.
+IRIS_GAIN, SAME_FACE_IRIS_GAIN = OpenHead.iris_gain.reading, OpenHead.iris_gain.same_face
+
+
+def counted_eyes(source: TrackedFrame, driver: TrackedSequence, reference: Reference | None) -> np.ndarray:  # (T, 6)
+    """The source's eye codes plus how the driver's differ from the reference's; without one the driver's own."""
+    if reference is None:
+        return driver.eyecode
+    return reference.counted(source.eyecode, driver.eyecode, reference.frame.eyecode)
 
 
 def transfer_gaze(
@@ -42,7 +51,7 @@ def transfer_gaze(
     corrector: GazeCorrector,
     target: str = "driver",
     *,
-    response: tuple[float, float] = RESPONSE,
+    iris_gain: tuple[float, float] = IRIS_GAIN,
 ) -> TrackedSequence:
     """The motion with eye codes that look where the driver looks in head space, or at the viewer.
 
@@ -53,27 +62,28 @@ def transfer_gaze(
         source: the photo's parameters. driver: the clip's, as tracked or smoothed. motion: what is rendered, as long.
         head: evaluates both. corrector: its strength blends from the motion's eye codes to the target.
         target: `driver` or `camera`, the one that draws.
-        response: how much of a turn, in pitch and yaw, the tracker shows that photo and clip were tracked with. For an
+        iris_gain: how much of a turn, in pitch and yaw, the tracker shows that photo and clip were tracked with. For an
             avatar that moves the photo's own irises; (1, 1) for one that learned from tracked codes what they look
             like, as GAGAvatar did.
     """
     if target not in TARGETS:
         raise UserError(f"gaze target {target!r} is none of {', '.join(TARGETS)}")
-    shown = np.array(response, np.float64)
-    read = read_gaze(EyeLandmarks(head, driver), driver.transform_matrix, EyeGeometry.of(head, driver[0]), driver.fps)
-    direction = direction_of(angles_of(torch.from_numpy(read.direction)) / torch.from_numpy(shown)).numpy()
+    gain = np.array(iris_gain, np.float64)
+    driver_geometry = EyeGeometry.of(head, driver[0])
+    read = read_gaze(EyeLandmarks(head, driver), driver.transform_matrix, driver_geometry, driver.fps)
+    direction = direction_of(angles_of(torch.from_numpy(read.direction)) / torch.from_numpy(gain)).numpy()
     if target == "camera":
-        seen = seen_from(motion.transform_matrix, motion.view)
-        direction = corrector.camera_gaze(
-            seen.astype(np.float64), direction, driver.transform_matrix.astype(np.float64)
-        )
+        rendered = seen_from(motion.transform_matrix, motion.view).astype(np.float64)
+        direction = corrector.camera_gaze(rendered, direction, driver.transform_matrix.astype(np.float64))
     geometry = EyeGeometry.of(head, source)
-    own = read_gaze(EyeLandmarks(head, [source]), source.transform_matrix[None], geometry)
-    photo = np.nan_to_num(angles_of(torch.from_numpy(own.direction)).numpy()[0])
+    source_gaze = read_gaze(EyeLandmarks(head, [source]), source.transform_matrix[None], geometry)
+    photo = np.nan_to_num(angles_of(torch.from_numpy(source_gaze.direction)).numpy()[0])
     # Irises are moved from where the photo has them: there they look further aside than their codes say.
-    seen = read_irises(EyeLandmarks(head, motion), geometry) + photo * (1 / shown - 1)
+    irises = read_irises(EyeLandmarks(head, motion), geometry) + photo * (1 / gain - 1)
     code = torch.from_numpy(motion.eyecode.astype(np.float64))
-    eyecode = corrector.turned(code, torch.from_numpy(direction), seen=torch.from_numpy(seen), offset=own.offset)
+    eyecode = corrector.turned(
+        code, torch.from_numpy(direction), irises=torch.from_numpy(irises), offset=source_gaze.offset
+    )
     return motion.with_parameters({"eyecode": eyecode.numpy().astype(motion.eyecode.dtype)})
 
 
@@ -83,7 +93,7 @@ def steady_gaze(
     head: Head,
     corrector: GazeCorrector,
     *,
-    response: tuple[float, float] = SAME_FACE_RESPONSE,
+    iris_gain: tuple[float, float] = SAME_FACE_IRIS_GAIN,
 ) -> TrackedSequence:
     """The motion with its own gaze, without the noise within fixations and through blinks: for absolute motion.
 
@@ -93,19 +103,19 @@ def steady_gaze(
     Args:
         source: the photo's parameters. motion: what is rendered. head: evaluates both.
         corrector: its strength blends from the motion's eye codes to the steady ones.
-        response: how much of a turn away from the photo's gaze, in pitch and yaw, a rendering of these codes shows.
+        iris_gain: how much of a turn away from the photo's gaze, in pitch and yaw, a rendering of these codes shows.
     """
     points, geometry = EyeLandmarks(head, motion), EyeGeometry.of(head, source)
     read = read_gaze(points, motion.transform_matrix, geometry, motion.fps)
-    own = read_gaze(EyeLandmarks(head, [source]), source.transform_matrix[None], geometry)
-    looks, photo = (angles_of(torch.from_numpy(r.direction)) for r in (read, own))
+    source_gaze = read_gaze(EyeLandmarks(head, [source]), source.transform_matrix[None], geometry)
+    looks, photo = (angles_of(torch.from_numpy(r.direction)) for r in (read, source_gaze))
     photo = torch.nan_to_num(photo)
-    direction = direction_of(photo + (looks - photo) / torch.tensor(response, dtype=torch.float64))
-    seen = read_irises(points, geometry)
-    half = (seen[:, 0] - seen[:, 1]) / 2
+    direction = direction_of(photo + (looks - photo) / torch.tensor(iris_gain, dtype=torch.float64))
+    irises = read_irises(points, geometry)
+    half = (irises[:, 0] - irises[:, 1]) / 2
     if len(motion) > 1:
-        half = steady_fixations(half, read.trust, float(motion.fps))
+        half = steady_fixations(half, read.confidence, float(motion.fps))
     code = torch.from_numpy(motion.eyecode.astype(np.float64))
     offset = np.stack([half, -half], 1)
-    eyecode = corrector.turned(code, direction, seen=torch.from_numpy(seen), offset=offset)
+    eyecode = corrector.turned(code, direction, irises=torch.from_numpy(irises), offset=offset)
     return motion.with_parameters({"eyecode": eyecode.numpy().astype(motion.eyecode.dtype)})

@@ -1,0 +1,53 @@
+"""Functions of numbers that several rooms need: soft limits, ramps, interpolation over gaps. They know no faces.
+
+`soft_clip` and its kin take numpy arrays; `ramp` and `smoothstep` take torch tensors too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
+
+
+def soft_clip(
+    values: np.ndarray,  # any shape
+    limit: float | np.ndarray,  # above 0, one for all or one for each
+    knee: float = 2 / 3,
+) -> np.ndarray:
+    """Values whose size stays below `limit`: unchanged, to the bit, up to `knee` times the limit, then by tanh."""
+    start = knee * limit
+    over = np.maximum(np.abs(values) - start, 0)
+    return np.clip(values, -start, start) + np.sign(values) * (limit - start) * np.tanh(over / (limit - start))
+
+
+def soft_upper_clip(values: np.ndarray, start: float, limit: float) -> np.ndarray:
+    """Values that stay below `limit`: unchanged up to `start`, from there on by tanh."""
+    return np.minimum(values, start) + (limit - start) * np.tanh(np.maximum(values - start, 0) / (limit - start))
+
+
+def soft_clip_length(vectors: np.ndarray, limit: float) -> np.ndarray:  # (..., D) -> (..., D)
+    """Vectors whose length stays below `limit`, by tanh; their directions stay, short ones nearly their length too."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors * (limit * np.tanh(length / limit) / np.maximum(length, 1e-9))
+
+
+def ramp(values: Array, low: float, high: float) -> Array:
+    """0 at `low`, 1 at `high`, linear between and constant beyond; `low` may be the greater one. NaN stays NaN."""
+    return ((values - low) / (high - low)).clip(0, 1)
+
+
+def smoothstep(values: Array, low: float, high: float) -> Array:
+    """As `ramp`, with slope 0 at both ends: the cubic 3 t^2 - 2 t^3."""
+    t = ramp(values, low, high)
+    return t * t * (3 - 2 * t)
+
+
+def interpolate_gaps(values: np.ndarray, known: np.ndarray) -> np.ndarray:  # (T, D), (K,) indices -> (T, D)
+    """Columns with straight lines between the known frames, the first and the last of which are held to the ends."""
+    return np.stack([np.interp(np.arange(len(values)), known, column[known]) for column in values.T], 1)

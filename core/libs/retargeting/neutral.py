@@ -1,0 +1,220 @@
+"""What a driver's motion is counted from: its neutral. All rules for it stand here.
+
+* `neutral_frame`: one frame, the nearest to how the driver usually holds its head and face, eyes open, lips closed.
+  Relative motion counts pose, gaze and, without `ExpressionOptimizer`, the expression from it; a frame that was really
+  tracked has its codes, pose and torso of one moment.
+* `resting_frames` among `calm_frames`: some frames, whose mean is the neutral expression of `ExpressionOptimizer`. A
+  mean has less of the tracker's noise, and no pose is needed of it.
+* `matching_reference`: the frame that shows the photo's very face, for absolute motion of the person in the photo.
+* a driver of one frame has no neutral: `neutral_reference` counts from the source, and expression codes are split by
+  `NeutralSettings.motion_share`.
+
+`resting_transform` is of the motion, not of the driver: where the photo's shoulders belong to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.data.records import SEEN, TrackedFrame, TrackedSequence
+from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE
+from core.libs.geometry import FLIP, to_camera, to_pixels
+from core.libs.retargeting.openings import FaceOpenings, linear_gap
+
+if TYPE_CHECKING:
+    from core.libs.flame_model import FLAMEModel
+
+
+@dataclass(frozen=True)
+class NeutralSettings:
+    """Settings of the rules. By eye, on the development clips, where nothing else is said.
+
+    Attributes:
+        expression, jaw: of `neutral_frame`: what counts as much as one another; standard deviations of a code times
+            the number of codes' root, and radians times 10.
+        codes, pose, gaze: the distances from the medians of codes, pose and eye codes that count as much.
+        gap: head units by which lips or lids may differ from their usual gap, against the same.
+        closed_lips: percentile of the lips' gap that counts as closed.
+        sample: frames that `resting_frames` compares with one another.
+        mean_face: how far a frame's distance from the mean face counts against it there, beside its distance from the
+            frames most like it.
+        share: of a clip's frames that are averaged; calm_share: of those that `calm_frames` has sorted out.
+        least_open: of a clip's frames, those with the lips nearest to one another that are calm.
+        least_gap: distances of the eyes beyond contact up to which lips are near one another in any case.
+        open_eyes: how far lids of calm frames may be from the driver's usual gap, over that.
+        contact: distances of the eyes: the most that a tracker may see lips apart, or one over the other, that touch.
+        motion_share: how much of a code seen once is expression and how much the person's own: variance within clips,
+            over that plus the variance of neutral codes between people; `python -m benchmarks.expression --codes`
+            prints it for its clips.
+    """
+
+    expression: float = 3.0
+    jaw: float = 0.02
+    codes: float = 10.0
+    pose: float = 0.2
+    gaze: float = 0.3
+    gap: float = 0.02
+    closed_lips: float = 10.0
+    sample: int = 600
+    mean_face: float = 0.35
+    share: float = 0.15
+    calm_share: float = 0.5
+    least_open: float = 0.15
+    least_gap: float = 0.02
+    open_eyes: float = 0.25
+    contact: float = 0.012
+    motion_share: float = 0.82
+
+
+NEUTRAL = NeutralSettings()
+MOTION_SHARE = NEUTRAL.motion_share
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The frame that a driver's motion is counted from.
+
+    Attributes:
+        frame: its parameters; the source's own for a driver of one frame.
+        index: which of the driver's frames it is.
+        scale, shift: how the source's face in the photo is laid onto this one in pixels, of `matching_reference`.
+    """
+
+    frame: TrackedFrame
+    index: int = 0
+    scale: float = 1.0
+    shift: np.ndarray | None = None  # (2,)
+
+    def counted(self, source: np.ndarray, driver: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """The source's values (N,) plus how the driver's (T, N) differ from the reference's (N,), float32."""
+        return (source + driver - reference).astype(np.float32)
+
+
+def neutral_reference(source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel) -> Reference:
+    """What relative motion is counted from: the driver's `neutral_frame`.
+
+    One picture has none: the source takes over what it shows, in its own place. Where it says how the head is turned
+    and not where it is, the turn is counted from the front.
+    """
+    if len(driver) > 1:
+        index = neutral_frame(driver, head)
+        return Reference(driver[index], index)
+    if "transform_matrix" in driver.absent:  # the turn itself, and no shift
+        front = np.concatenate([np.diag(FLIP), driver.transform_matrix[0, :, 3:]], 1)
+        return Reference(replace(source, transform_matrix=front))
+    return Reference(source)
+
+
+def neutral_frame(driver: TrackedSequence, head: FLAMEModel) -> int:
+    """The frame of a driver nearest its resting state: expression, gaze and pose as usual, eyes open, lips closed.
+
+    Someone who talks has the lips apart at most times. Counted from there, closing them would push a source's closed
+    lips through one another.
+    """
+    s, visible = NEUTRAL, np.flatnonzero(driver.status == SEEN)
+    code = np.concatenate([driver.expcode / s.expression, driver.posecode[:, 3:4] / s.jaw], 1)[visible]
+    pose = np.concatenate([driver.transform_matrix[..., :3].reshape(-1, 9), driver.transform_matrix[..., 3]], 1)
+    pose, eyecode = pose[visible], driver.eyecode[visible]
+    distance = np.linalg.norm(code - np.median(code, 0), axis=1) / s.codes
+    distance += np.linalg.norm(pose - np.median(pose, 0), axis=1) / s.pose
+    distance += np.linalg.norm(eyecode - np.median(eyecode, 0), axis=1) / s.gaze
+    if driver.head == "open":
+        lips, *eyes = (
+            linear_gap(head, pairs, driver.expcode, driver.posecode)[0][visible]
+            for pairs in (LIP_PAIRS, EYE_PAIRS["left"], EYE_PAIRS["right"])
+        )
+        distance += np.maximum(lips - np.percentile(lips, s.closed_lips), 0) / s.gap
+        distance += np.abs(np.mean(eyes, 0) - np.median(np.mean(eyes, 0))) / s.gap
+    return int(visible[distance.argmin()])
+
+
+def matching_reference(
+    source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel, same_face: float
+) -> Reference | None:
+    """The frame that shows the face of the photo, in its pose, best; None where none is nearer than `same_face`.
+
+    `same_face` is in pixels (rms over the face, after a shift and a change of scale). A photo and a clip of one person
+    are fitted slightly apart: motion that is counted from that frame has it come out as the photo went in. For the open
+    head with a source that was fitted to its photo; None for others.
+    """
+    if "transform_matrix" in driver.absent or source.head != "open" or source.residual is None:
+        return None
+    points = to_pixels(to_camera(head.evaluate(source)[:N_FACE], source.transform_matrix))
+    found, distance = None, same_face
+    for t in np.flatnonzero(driver.status == SEEN):
+        frame = driver[t]
+        targets = to_pixels(to_camera(head.evaluate(frame)[:N_FACE], frame.transform_matrix))
+        scale, shift, left = _similarity(points, targets)
+        if left <= distance:
+            found, distance = Reference(frame, int(t), scale, shift), left
+    return found
+
+
+def _similarity(points: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray, float]:
+    """Scale and shift (2,) that lay points (N, 2) onto targets (N, 2), and the rms distance left."""
+    mean, goal = points.mean(0), targets.mean(0)
+    a, b = points - mean, targets - goal
+    scale = (a * b).sum() / (a * a).sum()
+    return float(scale), goal - scale * mean, float(np.sqrt(((scale * a - b) ** 2).sum(-1).mean()))
+
+
+def resting_frames(expcodes: np.ndarray, share: float = NEUTRAL.share) -> np.ndarray:  # (T, N) -> (K,) indices
+    """The frames of a clip that are most like one another: `ExpressionOptimizer.fit_neutral` says why these.
+
+    The middle is the frame with the smallest mean distance to the nearest `share` of all frames, plus `mean_face` times
+    its distance from the mean face.
+    """
+    rows = np.linspace(0, len(expcodes) - 1, min(len(expcodes), NEUTRAL.sample)).round().astype(int)
+    sample = expcodes[rows]
+    square = (sample**2).sum(1)
+    distance = np.sqrt(np.maximum(square[:, None] + square - 2 * sample @ sample.T, 0))
+    near = max(round(share * len(sample)), min(2, len(sample)))
+    spread = np.partition(distance, near - 1, axis=1)[:, :near].mean(1)
+    middle = sample[np.argmin(spread + NEUTRAL.mean_face * np.sqrt(square))]
+    away = np.linalg.norm(expcodes - middle, axis=1)
+    return np.argsort(away, kind="stable")[: max(round(share * len(expcodes)), min(2, len(expcodes)))]
+
+
+def calm_frames(face: FaceOpenings, gaps: np.ndarray) -> np.ndarray:  # (T, rows) -> (K,) indices
+    """The frames among which a driver's neutral expression is looked for: eyes open, lips as near as they come.
+
+    Who talks has the lips apart at most times and holds them so for longest. All frames, where fewer than two are calm.
+    """
+    s, good = NEUTRAL, np.ones(len(gaps), bool)
+    for name, gap in zip(face.names, gaps.T, strict=False):
+        if name == "lips":
+            near = (touching_gap(gap / face.width) + s.least_gap) * face.width
+            good &= gap <= max(np.percentile(gap, 100 * s.least_open), near)
+        else:
+            good &= np.abs(gap / open_gap(gap) - 1) < s.open_eyes
+    return np.flatnonzero(good) if good.sum() >= 2 else np.arange(len(gaps))
+
+
+def touching_gap(gap: np.ndarray) -> float:
+    """The gap (T,) over the distance of the eyes at which a clip's lips touch.
+
+    At most what a tracker may be mistaken by, where they never do.
+    """
+    return float(np.clip(np.percentile(gap, 2), -NEUTRAL.contact, NEUTRAL.contact))
+
+
+def open_gap(gap: np.ndarray) -> float:
+    """A clip's usual gap (T,) of the lids of an eye, blinks left out: the median of those above half the widest."""
+    wide = np.percentile(gap, 90)
+    return float(np.median(gap[gap >= min(wide / 2, wide)]))
+
+
+def resting_transform(source: TrackedFrame, motion: TrackedSequence) -> np.ndarray:  # (3, 4)
+    """The transform of a motion at which the head is nearest its pose in the photo: where the shoulders belong to."""
+    return motion.transform_matrix[nearest_pose(source, motion)]
+
+
+def nearest_pose(source: TrackedFrame, motion: TrackedSequence) -> int:
+    """The frame of a motion whose pose is nearest the photo's: radians, plus 0.2 for each head unit."""
+    turns = np.swapaxes(source.transform_matrix[None, :, :3], -1, -2) @ motion.transform_matrix[..., :3]
+    angle = np.arccos(np.clip((np.trace(turns, axis1=1, axis2=2) - 1) / 2, -1, 1))
+    away = np.linalg.norm(motion.transform_matrix[..., 3] - source.transform_matrix[:, 3], axis=1)
+    return int((angle + 0.2 * away).argmin())

@@ -1,0 +1,129 @@
+"""How the head is held: its turn, its place, the neck's turn in the codes, and the shoulders.
+
+Relative: the source's own pose plus how the driver's differs from its neutral; turns are softly limited, those away
+from the camera more than those towards it, because one photo shows one side of a head. Absolute: the driver's pose as
+it is, counted from the frame that shows the photo's very face where there is one.
+
+A driver that says nothing of where the head is (`TrackedSequence.absent`) leaves it to the source. How it turns the
+head is then counted from the front: absolute motion adds it to the source's own pose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.data.records import TrackedFrame, TrackedSequence
+from core.libs.flame_model.topology import STABLE
+from core.libs.geometry import FLIP, head_angles, head_rotation, to_camera, to_pixels, to_rays
+from core.libs.numeric import soft_clip_length
+from core.libs.retargeting.neutral import Reference, nearest_pose
+
+if TYPE_CHECKING:
+    from core.libs.flame_model import FLAMEModel
+
+NECK, JAW = slice(0, 3), slice(3, 6)  # of a `posecode`
+
+
+@dataclass(frozen=True)
+class PoseSettings:
+    """Limits of poses. By eye, on the development clips.
+
+    Attributes:
+        turn_limit: degrees towards which relative turns are limited, by tanh: pitch and roll from the source's own
+            pose; yaw from the front, where the source's own pose leaves at least half of it for turns further away.
+        shift_limit: head units towards which relative shifts are limited.
+        depth_share: how much of a relative shift along the line of sight is taken over.
+        torso_depth_share: the same for the last of the torso's four values.
+        same_face: in absolute mode, pixels (rms over the face) by which a driver's frame may differ from the photo and
+            still be taken for the same face in the same pose.
+    """
+
+    turn_limit: float = 30.0
+    shift_limit: float = 0.35
+    depth_share: float = 0.5
+    torso_depth_share: float = 0.5
+    same_face: float = 2.5
+
+
+def neck_turn(source: TrackedFrame, driver: TrackedSequence, reference: Reference | None) -> np.ndarray:  # (T, 3)
+    """The neck's axis-angles; the driver's own without a reference."""
+    if reference is None:
+        return driver.posecode[:, NECK]
+    return reference.counted(source.posecode[NECK], driver.posecode[:, NECK], reference.frame.posecode[NECK])
+
+
+def relative_pose(
+    source: TrackedFrame, driver: TrackedSequence, reference: Reference, settings: PoseSettings
+) -> TrackedSequence:
+    """The driver with head and shoulders where the source's are, moved as they differ from the reference."""
+    rest = reference.frame
+    # Angle by angle: a delta composed about the camera's axes would nod a turned head to the side.
+    angles = head_angles(driver.transform_matrix[..., :3].astype(np.float64))
+    delta = angles - head_angles(rest.transform_matrix[:, :3].astype(np.float64))
+    own = head_angles(source.transform_matrix[:, :3].astype(np.float64))
+    turns = head_rotation(own + _limited(np.mod(delta + np.pi, 2 * np.pi) - np.pi, own[1], settings.turn_limit))
+    shift = driver.transform_matrix[..., 3] - rest.transform_matrix[:, 3]
+    limit = settings.shift_limit
+    places = source.transform_matrix[:, 3] + soft_clip_length(shift * [1, 1, settings.depth_share], limit)
+    moved = replace(driver, transform_matrix=np.concatenate([turns, places[..., None]], -1).astype(np.float32))
+    if driver.torso is None:
+        return moved
+    torso = driver.torso - driver.torso[reference.index]
+    torso = [soft_clip_length(torso[:, :2], limit), torso[:, 2:] * [1, settings.torso_depth_share]]
+    return with_resting_torso(source, replace(moved, torso=np.concatenate(torso, 1).astype(np.float32)))
+
+
+def absolute_pose(
+    source: TrackedFrame, driver: TrackedSequence, reference: Reference | None, head: FLAMEModel
+) -> TrackedSequence:
+    """The driver as it holds its head, or where the reference, which shows the photo's face, comes out as the photo."""
+    if "transform_matrix" in driver.absent:
+        own = source.transform_matrix.astype(np.float32)
+        turns = (driver.transform_matrix[..., :3] * FLIP.astype(np.float32)) @ own[:, :3]
+        places = np.broadcast_to(own[:, 3:], (len(driver), 3, 1))
+        moved = replace(driver, transform_matrix=np.concatenate([turns, places], -1))
+    elif reference is None:
+        moved = driver
+    else:
+        moved = replace(driver, transform_matrix=_matched_transforms(source, driver, reference, head))
+    return with_resting_torso(source, moved)
+
+
+def with_resting_torso(source: TrackedFrame, motion: TrackedSequence) -> TrackedSequence:
+    """The motion with the photo's shoulders where they are in the photo when the head is where the photo has it."""
+    if motion.torso is None:
+        return motion
+    return replace(motion, torso=motion.torso - motion.torso[nearest_pose(source, motion)])
+
+
+def _matched_transforms(
+    source: TrackedFrame, driver: TrackedSequence, reference: Reference, head: FLAMEModel
+) -> np.ndarray:  # (T, 3, 4)
+    own = source.transform_matrix.astype(np.float64)
+    matched = reference.frame.transform_matrix.astype(np.float64)
+    turn = own[:, :3] @ matched[:, :3].T  # p @ own = p @ turn @ matched
+    # Not the heads' origins are laid onto one another but the middles of the faces: two fits of one head differ in
+    # size by a percent, and an origin as much nearer would swing the face sideways whenever it turns.
+    source_middle, driver_middle = (
+        head.evaluate(frame)[list(STABLE)].mean(0).astype(np.float64) for frame in (source, reference.frame)
+    )
+    pixel = reference.scale * to_pixels(to_camera(source_middle[None], own)) + reference.shift
+    depth = to_camera(source_middle[None], own)[0, 2] / reference.scale
+    place = np.append(to_rays(pixel)[0] * depth, depth)
+    transforms = driver.transform_matrix.astype(np.float64)
+    nearer = depth / to_camera(driver_middle[None], matched)[0, 2]
+    path = to_camera(driver_middle[None], transforms)[:, 0] * nearer
+    turned = turn @ transforms[..., :3]
+    places = path + (place - to_camera(driver_middle[None], matched)[0] * nearer) - source_middle @ turned
+    return np.concatenate([turned, places[..., None]], -1).astype(np.float32)
+
+
+def _limited(delta: np.ndarray, own_yaw: float, turn_limit: float) -> np.ndarray:
+    """Changes of roll, yaw and pitch (T, 3) in radians, limited by tanh; small ones stay nearly as they are."""
+    limit = np.full_like(delta, np.radians(turn_limit))
+    away = delta[:, 1] * own_yaw > 0
+    limit[:, 1] += np.where(away, -min(abs(own_yaw), np.radians(turn_limit) / 2), abs(own_yaw))
+    return limit * np.tanh(delta / limit)
