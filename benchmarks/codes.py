@@ -69,7 +69,7 @@ def measure(path: Path, stride: int) -> tuple[tuple[float, float], tuple[float, 
     for t, picture in frames.items():
         truth = on_black(picture, tracker.matte(picture))
         seen = followers[0].follow(truth)
-        vertices = head.evaluate(replace(motion[t], residual=source.frame.residual))
+        vertices = head.evaluate(replace(motion[t], static_offset=source.frame.static_offset))
         for way, shown in enumerate((vertices, vertices + np.pad(left(t) - usual, ((0, len(vertices) - 478), (0, 0))))):
             image = model.render(avatar, shown.astype(np.float32), motion.transform_matrix[t])
             image = np.ascontiguousarray((image.permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8))

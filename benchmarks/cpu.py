@@ -305,7 +305,7 @@ def repeated(track: TrackedSequence, times: int) -> TrackedSequence:
     n = len(track)
     cut = {}
     for name, value in vars(track).items():
-        if isinstance(value, np.ndarray) and len(value) == n and name != "residual":
+        if isinstance(value, np.ndarray) and len(value) == n and name != "static_offset":
             cut[name] = np.concatenate([value] * times)
     moments = tuple(Fraction(i) / track.fps for i in range(n * times))
     return replace(track, **cut, times=moments)

@@ -71,11 +71,16 @@ class Detailed:
         """(512, 512, 3) uint8."""
         performance = self._performance
         photo, frame = performance.source.frame, performance.motion[index]
-        vertices = performance.components.head.evaluate(replace(frame, residual=photo.residual))
+        vertices = performance.components.head.evaluate(replace(frame, static_offset=photo.static_offset))
         transform = frame.transform_matrix
         detail = self._source * source_detail_fade(photo.transform_matrix, transform) if self._source else 0.0
         picture = performance.components.model.render(
-            performance.avatar, vertices, transform, detail=detail, torso=frame.torso, mouth=frame.mouth_interior
+            performance.avatar,
+            vertices,
+            transform,
+            detail=detail,
+            torso_motion=frame.torso_motion,
+            mouth=frame.mouth_interior,
         )
         if self._strength:
             face = to_pixels(to_camera(vertices[: topo.N_FACE].astype(np.float64), transform))

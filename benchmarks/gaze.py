@@ -181,7 +181,7 @@ def _measure(
 
         def rendered(moved: TrackedSequence = moved, way: int = way, kept: dict[int, np.ndarray] = kept):
             for index in indices:
-                frame = replace(moved[index], residual=source.frame.residual)
+                frame = replace(moved[index], static_offset=source.frame.static_offset)
                 picture = components.model.render(avatar, components.head.evaluate(frame), frame.transform_matrix)
                 if way and not args.no_enhance:
                     points = _pixels(components, frame)

@@ -165,7 +165,7 @@ def many_jobs(jobs: int) -> list[float]:
         track = TrackedSequence.load(DEMO_DRIVER)
         cut = {key: value[:2] for key, value in track.parameters.items() if len(value) > 1}
         cut |= {key: getattr(track, key)[:2] for key in ("bbox", "status", "times")}
-        replace(track, **cut, crops=None, torso=None, mouth_interior=None).save(folder / "driver")
+        replace(track, **cut, crops=None, torso_motion=None, mouth_interior=None).save(folder / "driver")
         for job in range(1, jobs + 1):
             options = Options(DEMO_PHOTO, folder / "driver", output=folder / "out.mp4", quiet=True)
             animate(replace(options, enhanced=job % 2 == 0, force_retrack=job % 5 == 0))

@@ -90,7 +90,7 @@ def _stages(performance: Performance, clip: Path, limit: int) -> None:
         frame = performance.motion[index]
         vertices = components.head.evaluate(frame)
         evaluated = time.perf_counter()
-        told = {"torso": frame.torso, "mouth": frame.mouth_interior}
+        told = {"torso_motion": frame.torso_motion, "mouth": frame.mouth_interior}
         components.model.render(performance.avatar, vertices, frame.transform_matrix, **told)
         rendered = time.perf_counter()
         image, matte = warp(points[index])

@@ -38,7 +38,7 @@ class Avatar(Protocol):
         vertices: np.ndarray,
         transform_matrix: np.ndarray,
         detail: float = 0.0,
-        torso: np.ndarray | None = None,
+        torso_motion: np.ndarray | None = None,
         view: np.ndarray | None = None,  # given only where the camera is moved
         mouth: np.ndarray | None = None,  # given only where the driver's mouth was looked into
     ) -> torch.Tensor: ...  # (3, 512, 512), the caller's own: it is written to

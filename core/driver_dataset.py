@@ -73,7 +73,7 @@ class DriverDataset(Dataset):
             `assets/FLAME_with_eye.pt`, whichever the photo was tracked for.
 
     Attributes:
-        flame_model: the head as a function of codes, with what they leave of the photo's own face (its residual) added.
+        flame_model: the head as a function of codes, with the static offset of the photo's own face added.
         f_image, f_planes, f_shape: of the photo, as in every item.
 
     Raises:
@@ -102,9 +102,11 @@ class DriverDataset(Dataset):
                 f"head: track the photo for it"
             )
         photo = photo or self._first_frame()
-        residual = None if photo.tracked is None else photo.tracked.frame.residual
-        self._residual = residual
-        self.flame_model = self.head if residual is None else partial(self.head, residual=torch.from_numpy(residual))
+        static_offset = None if photo.tracked is None else photo.tracked.frame.static_offset
+        self._static_offset = static_offset
+        self.flame_model = (
+            self.head if static_offset is None else partial(self.head, static_offset=torch.from_numpy(static_offset))
+        )
         self.f_image = resize_smooth(photo.picture[None], ENCODER_SIDE)[0]
         points, axis = lifting_plane(torch.from_numpy(photo.transform), point_plane_size)
         self.f_planes = {"plane_points": points, "plane_dirs": axis}
@@ -127,7 +129,7 @@ class DriverDataset(Dataset):
         """
         number = self._frames[index]
         frame = self._driver.track[number]
-        moved = replace(frame, shapecode=self.f_shape.numpy(), residual=self._residual)
+        moved = replace(frame, shapecode=self.f_shape.numpy(), static_offset=self._static_offset)
         codes = {name: _tensor(getattr(frame, name)) for name in PARAMETERS if name != "shapecode"}
         item = {
             "f_image": self.f_image,
@@ -161,7 +163,7 @@ class DriverDataset(Dataset):
         picture = self._pictures(number)
         if picture is not None:
             return picture
-        frame = replace(self._driver.track[number], residual=None)
+        frame = replace(self._driver.track[number], static_offset=None)
         return self._panel.draw(self.head.evaluate(frame), frame.transform_matrix)
 
     def _first_frame(self) -> _Photo:

@@ -127,7 +127,7 @@ REFUSED: Refused = {
     "folder: another head's codes": (changed(head=np.array("flame")), "was tracked for the flame head"),
     "folder: an unknown head": (changed(head=np.array("smpl")), "unknown head 'smpl'"),
     "folder: another version's": (changed(format=np.array(7)), "written by another version"),
-    "folder: a residual of another head": (changed(residual=np.zeros((7, 3), np.float32)), "residual"),
+    "folder: a static offset of another head": (changed(static_offset=np.zeros((7, 3), np.float32)), "static_offset"),
     "folder: no frame": (
         lambda f: ["-i", PORTRAIT, "-d", tracked(f / "driver", 0, bbox=np.zeros((0, 4), np.float32))],
         "holds no frame",
@@ -153,8 +153,8 @@ REFUSED: Refused = {
     "upstream: no pickle": (upstream(b"\x80\x04nonsense"), "is refused"),
     "folder: shots without numbers": (changed(shots=np.array(["a", "b", "c"])), "shots is <U1, expected whole numbers"),
     "folder: shots that are not numbered": (changed(shots=np.array([0, 2, 2])), "shots are not numbered"),
-    "folder: a residual too few": (
-        changed(shots=np.array([0, 1, 1]), residual=lambda r: r[None]),
+    "folder: a static offset too few": (
+        changed(shots=np.array([0, 1, 1]), static_offset=lambda r: r[None]),
         "or (2, V, 3)",
     ),
     # pictures that are to be tracked

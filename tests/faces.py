@@ -78,7 +78,7 @@ def tracked(folder: Path, frames: int = 2, **changes: object) -> Path:
     track = TrackedSequence.load(TRACK)
     cut = {name: value[:frames] for name, value in track.parameters.items() if len(value) > 1}
     cut |= {"bbox": track.bbox[:frames], "status": track.status[:frames], "times": track.times[:frames]}
-    optional = ("crops", "torso", "mouth_interior")
+    optional = ("crops", "torso_motion", "mouth_interior")
     cut |= {name: None if (v := getattr(track, name)) is None else v[:frames] for name in optional}
     replace(track, **{**cut, **changes}).save(folder)
     return folder

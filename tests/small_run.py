@@ -32,7 +32,7 @@ FRAMES = 12
 class NoisyAvatar(FlatAvatar):
     """Noise, the same in every run: its pictures take some room, and some time."""
 
-    def render(self, avatar, vertices, transform_matrix, detail=0.0, torso=None, **_) -> torch.Tensor:
+    def render(self, avatar, vertices, transform_matrix, detail=0.0, torso_motion=None, **_) -> torch.Tensor:
         super().render(avatar, vertices, transform_matrix)
         time.sleep(0.01)
         noise = np.random.default_rng(self.rendered).random((3, 64, 64), np.float32)

@@ -42,7 +42,7 @@ def a_clip(frames: list[TrackedFrame], status: np.ndarray | None = None) -> Trac
         times=tuple(Fraction(i, 25) for i in range(len(frames))),
         fps=Fraction(25),
         status=np.full(len(frames), SEEN, np.int8) if status is None else status,
-        residual=frames[0].residual,
+        static_offset=frames[0].static_offset,
     )
 
 

@@ -268,13 +268,13 @@ class TestTransfer:
     @pytest.fixture
     def moved(self, head):
         source, driver = source_and_driver(head, head.kind)
-        motion = replace(driver, shapecode=source.shapecode[None], residual=source.residual)
+        motion = replace(driver, shapecode=source.shapecode[None], static_offset=source.static_offset)
         return source, driver, transfer_expression(ExpressionOptimizer(head=head), source, driver, motion, head)
 
     def test_gaps_are_those_of_the_head(self, head):
         random = np.random.default_rng(3)
-        residual = random.normal(0, 0.01, head.template.shape).astype(np.float32)
-        frame = replace(a_frame(random), residual=residual, head=head.kind, eyecode=np.zeros(6, np.float32))
+        static_offset = random.normal(0, 0.01, head.template.shape).astype(np.float32)
+        frame = replace(a_frame(random), static_offset=static_offset, head=head.kind, eyecode=np.zeros(6, np.float32))
         frame = replace(frame, posecode=np.array([0, 0, 0, 0.3, 0.05, -0.04], np.float32))
         vertices = head.evaluate(frame)
         pairs = LIP_PAIRS, EYE_PAIRS["left"], EYE_PAIRS["right"]
@@ -311,9 +311,9 @@ class TestTransfer:
         eyes = rest[[*np.ravel(EYE_PAIRS["left"]), *np.ravel(EYE_PAIRS["right"])]]
         across, up = np.abs(rest[:, 0]) - np.abs(eyes[:, 0]).mean(), rest[:, 1] - eyes[:, 1].mean()
         near = np.exp(-((across / 0.15) ** 2) - (up / 0.1) ** 2)
-        residual = np.zeros_like(rest)
-        residual[:, 1] = 0.6 * near * up * np.sin(25 * across)  # wide towards the temples, narrow towards the nose
-        source = replace(source, residual=residual)
+        static_offset = np.zeros_like(rest)
+        static_offset[:, 1] = 0.6 * near * up * np.sin(25 * across)  # wide towards the temples, narrow towards the nose
+        source = replace(source, static_offset=static_offset)
         motion = transfer_expression(ExpressionOptimizer(head=head), source, driver, driver, head)
         face = FaceOpenings(head, head.openings, source)
         rim = face.gaps(motion.expcode.astype(float), motion.posecode[:, 3:])[13:15, 3:][:, ~face.at_lips]

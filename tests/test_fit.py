@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from synthetic_head import DISTANCE, a_clip, a_frame, degrees_between, seen_points
 
 from core.libs.flame_model import FLAMEModel
-from core.libs.geometry import head_rotation, to_camera, to_pixels, to_rays
+from core.libs.geometry import head_rotation, to_camera, to_pixels, unproject
 from core.libs.tracker import fit as fit_module
 from core.libs.tracker.fit import HeadFitter, lid_opening
 from core.libs.tracker.pose import refine_pose
@@ -80,7 +80,7 @@ class TestPose:
         off = random.random(pixels.shape[:2]) < 0.15
         pixels[off] += random.uniform(15, 40, (off.sum(), 2))  # all to one side: worse than at random
         relief = relief + random.normal(0, 0.02, relief.shape)
-        got, place = refine_pose(start, shift + 0.1, person, to_rays(pixels), relief, np.ones(468), rounds=20)
+        got, place = refine_pose(start, shift + 0.1, person, unproject(pixels), relief, np.ones(468), rounds=20)
         assert degrees_between(got, rotation).max() < 0.5
         assert np.abs(place - shift)[:, :2].max() < 0.01
 
@@ -139,9 +139,11 @@ class TestCodes:
         one, all_ = fitter.fit(points[3:4]), fitter.fit(points)
         assert degrees_between(one.transform[0, :, :3], all_.transform[3, :, :3]) < 2
         alone = replace(clip[3], **{n: getattr(one, n)[0] for n in ("expcode", "posecode", "eyecode")})
-        alone = replace(alone, shapecode=one.shapecode, transform_matrix=one.transform[0], residual=one.residual)
+        alone = replace(
+            alone, shapecode=one.shapecode, transform_matrix=one.transform[0], static_offset=one.static_offset
+        )
         error = fitted_pixels(head, [alone])[0] - points[3, :, :2]
-        # A picture's residual is its own: the face comes out where it was seen.
+        # A picture's static offset is its own: the face comes out where it was seen.
         assert np.sqrt((error[:468] ** 2).sum(-1).mean()) < 0.3
 
     def test_known_poses_are_kept(self, head, fitter, clip):
@@ -161,7 +163,7 @@ class TestLength:
         whole = fit(points)
         monkeypatch.setattr(fit_module, "chunks", lambda n: (slice(i, min(i + 7, n)) for i in range(0, n, 7)))
         parts = fit(points)
-        for name in ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "residual"):
+        for name in ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "static_offset"):
             np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-5, err_msg=name)
 
     def test_a_person_is_known_from_some_frames(self, head, clip, monkeypatch):

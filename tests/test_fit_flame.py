@@ -99,7 +99,7 @@ class TestKnownCodes:
         expected = {"shapecode": (300,), "expcode": (n, 100), "posecode": (n, 6), "eyecode": (n, 6)}
         for name, shape in (expected | {"transform": (n, 3, 4)}).items():
             assert (getattr(fit, name).shape, getattr(fit, name).dtype) == (shape, np.float32), name
-        assert fit.residual is None
+        assert fit.static_offset is None
         assert not fit.posecode[:, :3].any()  # as upstream's tracked data have it
 
     def test_landmarks_are_drawn_where_they_are(self, fit, head, clip):
@@ -338,8 +338,8 @@ class TestTracks:
         plain = track_driver(path, tracker=tracker, cache=cache)
         track = track_driver(path, tracker=tracker, cache=cache, head=face_file)
         assert (plain.head, track.head) == ("open", "flame")
-        assert plain.residual is not None
-        assert track.residual is None
+        assert plain.static_offset is not None
+        assert track.static_offset is None
         np.testing.assert_array_equal(track.crops, plain.crops)
         # Both heads lie over the same face.
         index = head.embedding.tracker_points[17:68]
@@ -363,11 +363,11 @@ class TestTracks:
         write_image(path, picture)
         source = track_source(path, tracker=Knowing(script), cache=cache, head=face_file)
         plain = track_source(path, tracker=Knowing(script), cache=cache)
-        assert (source.frame.head, source.frame.residual) == ("flame", None)
+        assert (source.frame.head, source.frame.static_offset) == ("flame", None)
         assert plain.frame.head == "open"
         np.testing.assert_array_equal(source.image, plain.image)  # the crop is the same
         cached = track_source(path, tracker=Knowing([]), cache=cache, head=face_file)
-        assert (cached.frame.head, cached.frame.residual) == ("flame", None)
+        assert (cached.frame.head, cached.frame.static_offset) == ("flame", None)
         np.testing.assert_array_equal(cached.frame.expcode, source.frame.expcode)
         driver = track_driver(path, tracker=Knowing(script), cache=cache, head=face_file)
         assert (len(driver), driver.head) == (1, "flame")
@@ -385,7 +385,7 @@ class TestTracks:
 
 
 def test_a_clip_record_of_flame_is_saved_and_loaded(tmp_path, clip):
-    track = replace(a_clip(clip), head="flame", residual=None)
+    track = replace(a_clip(clip), head="flame", static_offset=None)
     track.save(tmp_path)
     assert type(track).load(tmp_path).head == "flame"
 

@@ -175,7 +175,7 @@ class TestReading:
         assert degrees(looks(out), directed(6, 15)).max() < 8  # by the eyes of the template
 
     def test_the_template_is_the_usual_geometry(self, head):
-        person = replace(a_frame(np.random.default_rng(0)), shapecode=np.zeros(300, np.float32), residual=None)
+        person = replace(a_frame(np.random.default_rng(0)), shapecode=np.zeros(300, np.float32), static_offset=None)
         known, usual = EyeGeometry.of(head, person), EyeGeometry.of_template()
         np.testing.assert_allclose(known.centre, usual.centre, atol=1e-3)
         np.testing.assert_allclose(known.rest, usual.rest, atol=1e-3)

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL
-from core.libs.geometry import fit_similarity, head_angles, head_rotation, to_camera, to_pixels, to_rays
+from core.libs.geometry import fit_similarity, head_angles, head_rotation, to_camera, to_pixels, unproject
 from core.libs.mesh import rasterize_mesh
 
 FRONT = np.diag([-1.0, 1.0, -1.0])
@@ -44,7 +44,7 @@ def test_similarity_never_reflects(random):
 
 def test_pixels_and_rays_are_inverses(random):
     camera = np.concatenate([random.uniform(-1, 1, (50, 2)), random.uniform(5, 15, (50, 1))], 1)
-    np.testing.assert_allclose(to_rays(to_pixels(camera)), camera[:, :2] / camera[:, 2:], atol=1e-12)
+    np.testing.assert_allclose(unproject(to_pixels(camera)), camera[:, :2] / camera[:, 2:], atol=1e-12)
 
 
 def test_where_pixels_are():

@@ -42,8 +42,8 @@ def frame() -> TrackedFrame:
 def forward(head: FLAMEModel, frame: TrackedFrame) -> np.ndarray:
     """The torch twin of `evaluate`."""
     codes = (frame.shapecode, frame.expcode, frame.posecode, frame.eyecode)
-    residual = None if frame.residual is None else torch.from_numpy(frame.residual)
-    return head(*(torch.from_numpy(code)[None] for code in codes), residual)[0].numpy()
+    static_offset = None if frame.static_offset is None else torch.from_numpy(frame.static_offset)
+    return head(*(torch.from_numpy(code)[None] for code in codes), static_offset)[0].numpy()
 
 
 def neutral() -> TrackedFrame:
@@ -56,8 +56,8 @@ def neutral() -> TrackedFrame:
 class TestPosing:
     def test_twins_agree(self, head, frame):
         np.testing.assert_allclose(head.evaluate(frame), forward(head, frame), atol=1e-5)
-        residual = np.random.default_rng(1).normal(0, 0.01, (len(head.template), 3)).astype(np.float32)
-        own = replace(frame, residual=residual)
+        static_offset = np.random.default_rng(1).normal(0, 0.01, (len(head.template), 3)).astype(np.float32)
+        own = replace(frame, static_offset=static_offset)
         np.testing.assert_allclose(head.evaluate(own), forward(head, own), atol=1e-5)
         assert np.abs(head.evaluate(own) - head.evaluate(frame)).max() > 0.01
 

@@ -371,13 +371,13 @@ def person() -> TrackedSource:
     frame = a_frame(np.random.default_rng(5), expression=0.0, degrees=0.0)
     random = np.random.default_rng(6)
     side = 512 + 2 * 96
-    residual = random.normal(0, 0.002, (len(FLAMEModel().template), 3)).astype(np.float32)
+    static_offset = random.normal(0, 0.002, (len(FLAMEModel().template), 3)).astype(np.float32)
     image = np.array(
         Image.fromarray(random.integers(60, 200, (16, 16, 3)).astype(np.uint8)).resize((side, side), Image.BICUBIC)
     )
     y, x = np.mgrid[:side, :side] - side / 2
     matte = ((x / 160) ** 2 + (y / 230) ** 2 < 1).astype(np.float32)
-    return TrackedSource(replace(frame, residual=residual), image, matte, 96, np.ones((side, side), bool))
+    return TrackedSource(replace(frame, static_offset=static_offset), image, matte, 96, np.ones((side, side), bool))
 
 
 @pytest.fixture
@@ -434,7 +434,7 @@ class TestDriverData:
             assert torch.equal(item["flame_params"][name], torch.from_numpy(getattr(clip, name)[1]))
         assert torch.equal(item["flame_params"]["shapecode"], torch.from_numpy(person.frame.shapecode))
         expected = FLAMEModel().evaluate(
-            replace(clip[1], shapecode=person.frame.shapecode, residual=person.frame.residual)
+            replace(clip[1], shapecode=person.frame.shapecode, static_offset=person.frame.static_offset)
         )
         np.testing.assert_array_equal(item["t_points"], expected)
         codes = {name: value[None] for name, value in item["flame_params"].items()}
@@ -455,7 +455,7 @@ class TestDriverData:
         avatar = model.encode(person)
         for index, batch in enumerate(DataLoader(DriverData(tracked, person), batch_size=1)):
             result = model.forward_expression(batch)
-            frame = replace(clip[index], shapecode=person.frame.shapecode, residual=person.frame.residual)
+            frame = replace(clip[index], shapecode=person.frame.shapecode, static_offset=person.frame.static_offset)
             expected = model.render(avatar, FLAMEModel().evaluate(frame), frame.transform_matrix)
             assert torch.equal(result["sr_gen_image"][0], expected)
             assert torch.equal(result["gen_image"], result["sr_gen_image"])
@@ -612,9 +612,9 @@ SHAPES = {
         lambda: FLAMEModel()(torch.zeros(2, 300), torch.zeros(3, 100)),
         r"leading dimensions.*\(2, 300\).*\(3, 100\)",
     ),
-    "FLAMEModel, residual": (
-        lambda: FLAMEModel()(torch.zeros(1, 300), residual=torch.zeros(5023, 3)),
-        r"residual: expected \(\d+, 3\) or \(1, \d+, 3\), got \(5023, 3\)",
+    "FLAMEModel, static_offset": (
+        lambda: FLAMEModel()(torch.zeros(1, 300), static_offset=torch.zeros(5023, 3)),
+        r"static_offset: expected \(\d+, 3\) or \(1, \d+, 3\), got \(5023, 3\)",
     ),
     "DriverData, plane": (lambda: DriverData(DEMO_DRIVER, None, 1), r"at least 2, got 1"),
     "DriverData, no photo": (lambda: DriverData(DEMO_DRIVER, 7), r"TrackedSource or a dict.*got a int"),

@@ -32,7 +32,17 @@ FRAMES = 24
 def folder(tmp_path_factory) -> Path:
     """The first second of the demo's driver, tracked badly."""
     track = TrackedSequence.load(ROOT / "demos/drivers/obama")
-    names = ("expcode", "posecode", "eyecode", "transform_matrix", "bbox", "status", "times", "torso", "mouth_interior")
+    names = (
+        "expcode",
+        "posecode",
+        "eyecode",
+        "transform_matrix",
+        "bbox",
+        "status",
+        "times",
+        "torso_motion",
+        "mouth_interior",
+    )
     cut = {name: value[:FRAMES] for name in names if (value := getattr(track, name)) is not None}
     folder = tmp_path_factory.mktemp("driver")
     add_tracking_noise(replace(track, **cut, shapecode=track.shapecode[:1], crops=None)).save(folder)
@@ -69,7 +79,9 @@ def test_nothing_on_is_the_bare_avatar(runs, parts):
     vertices = parts.head.evaluate(frame)
     assert torch.equal(
         run.draw(frame),
-        parts.model.render(run.avatar, vertices, frame.transform_matrix, 0, frame.torso, mouth=frame.mouth_interior),
+        parts.model.render(
+            run.avatar, vertices, frame.transform_matrix, 0, frame.torso_motion, mouth=frame.mouth_interior
+        ),
     )
     plain = Retargeting().run(run.source.frame, run.driver.track, parts.head)
     for name, values in plain.parameters.items():
@@ -95,7 +107,7 @@ def test_all_on_is_each_in_turn(runs, parts):
     corrector.enhancer.set_source(photo, points(source.frame))
     frame = run.motion[7]
     fade = source_detail_fade(source.frame.transform_matrix, frame.transform_matrix)
-    told = {"torso": frame.torso, "mouth": frame.mouth_interior}
+    told = {"torso_motion": frame.torso_motion, "mouth": frame.mouth_interior}
     drawn = parts.model.render(run.avatar, head.evaluate(frame), frame.transform_matrix, fade, **told)[None]
     sharp = DetailEnhancer()(drawn, 1.0, face_matte(points(frame), (512, 512), [points(frame)[list(INNER_LIPS)]]))
     clear = corrector.enhance_eye_region(sharp, points(frame)[None])
@@ -167,7 +179,7 @@ def test_a_frame_is_the_same_whatever_was_drawn_before(runs, parts):
             shut[upper] = shut[lower]
 
     def drawn(shape: np.ndarray, detail: float) -> torch.Tensor:
-        return parts.model.render(avatar, shape, frame.transform_matrix, detail, frame.torso)
+        return parts.model.render(avatar, shape, frame.transform_matrix, detail, frame.torso_motion)
 
     cases = [(vertices, 0.0), (vertices, 0.7), (shut, 0.0), (shut, 0.7), (shut, 0.2)]
     first = [drawn(*case) for case in cases]

@@ -24,9 +24,9 @@ ROLL, YAW, PITCH = 0, 1, 2
 @pytest.fixture
 def source() -> TrackedFrame:
     random = np.random.default_rng(5)
-    residual = random.normal(0, 0.01, (749, 3)).astype(np.float32)
-    residual[478:] = 0
-    return replace(a_frame(random), residual=residual)
+    static_offset = random.normal(0, 0.01, (749, 3)).astype(np.float32)
+    static_offset[478:] = 0
+    return replace(a_frame(random), static_offset=static_offset)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ class TestRelative:
     def test_at_its_rest_the_source_stays_as_it_is(self, source, driver):
         rest = neutral_frame(driver)
         still = Retargeting().run(source, driver, HEAD)[rest]
-        for name in ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "residual"):
+        for name in ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "static_offset"):
             np.testing.assert_allclose(getattr(still, name), getattr(source, name), atol=2e-6, err_msg=name)
 
     def test_a_source_driven_by_itself(self, source):
@@ -156,7 +156,7 @@ class TestAbsolute:
         transform = source.transform_matrix.copy()
         transform[:2, 3] += [0.15, -0.1]
         frames[shown] = replace(source, transform_matrix=transform)
-        frames = [replace(f, shapecode=source.shapecode, residual=source.residual) for f in frames]
+        frames = [replace(f, shapecode=source.shapecode, static_offset=source.static_offset) for f in frames]
         motion = Retargeting("absolute").run(source, a_clip(frames), HEAD)
         for name in ("expcode", "posecode", "eyecode"):
             np.testing.assert_allclose(getattr(motion, name)[shown], getattr(source, name), atol=1e-5)
@@ -170,7 +170,7 @@ class TestAbsolute:
         for name in ("expcode", "posecode", "eyecode", "transform_matrix"):
             np.testing.assert_array_equal(getattr(motion, name), getattr(driver, name))
         np.testing.assert_array_equal(motion.shapecode[0], source.shapecode)
-        np.testing.assert_array_equal(motion.residual, source.residual)
+        np.testing.assert_array_equal(motion.static_offset, source.static_offset)
 
 
 def test_frames_that_were_not_seen_are_no_rest(driver):

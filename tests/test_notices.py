@@ -172,7 +172,17 @@ def test_single_pictures_have_nothing_over_time():
 def folders(tmp_path_factory) -> dict[int, Path]:
     """The demo's driver cut to some frames, by their number."""
     track = TrackedSequence.load(ROOT / "demos/drivers/obama")
-    names = ("expcode", "posecode", "eyecode", "transform_matrix", "bbox", "status", "times", "torso", "mouth_interior")
+    names = (
+        "expcode",
+        "posecode",
+        "eyecode",
+        "transform_matrix",
+        "bbox",
+        "status",
+        "times",
+        "torso_motion",
+        "mouth_interior",
+    )
     made = {}
     for frames in (1, 12):
         cut = {name: value[:frames] for name in names if (value := getattr(track, name)) is not None}

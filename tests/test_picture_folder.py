@@ -55,7 +55,7 @@ def put(folder: Path, **images: np.ndarray) -> Path:
 
 
 def same(a: TrackedSequence, b: TrackedSequence) -> None:
-    for name in (*PARAMETERS, "bbox", "status", "crops", "torso", "residual"):
+    for name in (*PARAMETERS, "bbox", "status", "crops", "torso_motion", "static_offset"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     assert a.times == b.times
 
@@ -103,7 +103,7 @@ class TestTracking:
         assert done == [(1, 3), (2, 3), (3, 3)]
         assert track.stills
         alone = [track_driver(folder / f"{name}.png", tracker=tracker, cache=cache) for name in ("anne", "carl")]
-        assert track.residual.shape == (2, *alone[0].residual.shape)
+        assert track.static_offset.shape == (2, *alone[0].static_offset.shape)
         for i, one in enumerate(alone):
             for name, value in vars(one[0]).items():
                 np.testing.assert_array_equal(getattr(track[i], name), value, err_msg=name)
@@ -129,7 +129,7 @@ class TestTracking:
         )
         found = PictureFolder.find(folder)
         track, shown = track_folder(found, tracker=tracker, cache=TrackCache(tmp_path / "c"), head=flame)
-        assert (track.head, len(shown), track.residual) == ("flame", 2, None)
+        assert (track.head, len(shown), track.static_offset) == ("flame", 2, None)
         assert track.shapecode.shape == (2, 300)
         yaw = track.transform_matrix[:, 0, 2]
         assert yaw[0] * yaw[1] < 0  # mirrored
@@ -143,7 +143,7 @@ def test_the_trackers_command_takes_a_folder_of_pictures(tmp_path, monkeypatch, 
     assert "2 frames" in capsys.readouterr().out
     saved = DriverData.from_folder(tmp_path / "saved")
     assert saved.track.stills
-    assert saved.track.residual.shape[0] == 2
+    assert saved.track.static_offset.shape[0] == 2
 
 
 class TestPipeline:

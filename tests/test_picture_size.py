@@ -120,7 +120,7 @@ def test_cameras_invert_themselves_and_widen():
     camera = Camera(300, 7.0)
     points = np.random.default_rng(0).uniform(-1, 1, (50, 3)) + [0, 0, 9]
     pixels = camera.to_pixels(points)
-    np.testing.assert_allclose(camera.to_rays(pixels), points[:, :2] / points[:, 2:], atol=1e-12)
+    np.testing.assert_allclose(camera.unproject(pixels), points[:, :2] / points[:, 2:], atol=1e-12)
     np.testing.assert_allclose(camera.widened(40).to_pixels(points), pixels + 40)
     assert [Camera(s).odd(5) for s in (128, 256, 512, 1024)] == [3, 3, 5, 9]
 
@@ -154,7 +154,7 @@ def test_a_picture_changes_nothing_in_the_avatar(model, person, avatar):
     before = [a.copy() for a in arrays(avatar)]
     assert len(before) > 30
     first = picture(model, avatar, person, 25).copy()
-    for options in ({"detail": 1.0}, {"torso": np.array([0.1, 0, 0.1, 0])}, {"camera": Camera(300)}):
+    for options in ({"detail": 1.0}, {"torso_motion": np.array([0.1, 0, 0.1, 0])}, {"camera": Camera(300)}):
         picture(model, avatar, person, 5, **options)
     for now, then in zip(arrays(avatar), before, strict=True):
         np.testing.assert_array_equal(now, then)

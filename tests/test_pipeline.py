@@ -54,7 +54,9 @@ def sequence(times: list[Fraction], fps: Fraction = FPS) -> TrackedSequence:
 def track_source(path: Path, force: bool) -> TrackedSource:
     image = np.full((640, 640, 3), int(read_image(path).mean()), np.uint8)
     zeros = {name: np.zeros(n, np.float32) for name, n in [("shapecode", 300), ("expcode", 100), ("posecode", 6)]}
-    frame = TrackedFrame(**zeros, eyecode=np.zeros(6), transform_matrix=camera(), bbox=np.zeros(4), residual=np.ones(1))
+    frame = TrackedFrame(
+        **zeros, eyecode=np.zeros(6), transform_matrix=camera(), bbox=np.zeros(4), static_offset=np.ones(1)
+    )
     return TrackedSource(frame, image, np.ones((640, 640), np.float32), 64, np.ones((640, 640), bool))
 
 
@@ -95,7 +97,9 @@ class FlatAvatar:
     def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> float:
         return 0.5
 
-    def render(self, avatar: float, vertices, transform_matrix, detail: float = 0.0, torso=None, **_) -> torch.Tensor:
+    def render(
+        self, avatar: float, vertices, transform_matrix, detail: float = 0.0, torso_motion=None, **_
+    ) -> torch.Tensor:
         if self.rendered == self.fail_at:
             raise self.error
         self.rendered += 1
@@ -347,7 +351,8 @@ def short_demo(tmp_path_factory) -> Path:
     cut |= {"bbox": track.bbox[:n], "status": track.status[:n], "times": track.times[:n]}
     folder = tmp_path_factory.mktemp("demo") / "obama"
     cut |= {
-        name: None if (v := getattr(track, name)) is None else v[:n] for name in ("crops", "torso", "mouth_interior")
+        name: None if (v := getattr(track, name)) is None else v[:n]
+        for name in ("crops", "torso_motion", "mouth_interior")
     }
     replace(track, **cut).save(folder)
     return folder

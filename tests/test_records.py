@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,8 @@ from core.errors import UserError
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.track import _load_source, _save_source
 
+DEMO = Path(__file__).parents[1] / "demos" / "drivers" / "obama"
+
 
 @pytest.fixture
 def clip() -> TrackedSequence:
@@ -34,7 +37,7 @@ def clip() -> TrackedSequence:
         times=tuple(Fraction(1001 * i, 30000) for i in range(4)),
         fps=Fraction(30000, 1001),
         crops=random.uniform(0, 100, (4, 3)).astype(np.float32),
-        residual=random.normal(size=(749, 3)).astype(np.float32),
+        static_offset=random.normal(size=(749, 3)).astype(np.float32),
     )
 
 
@@ -52,10 +55,25 @@ class TestSequence:
     def test_round_trip_is_exact(self, clip, tmp_path):
         assert clip.save(tmp_path / "new" / "folder").name == TRACK_FILE
         assert_same(TrackedSequence.load(tmp_path / "new" / "folder"), clip)
-        bare = replace(clip, crops=None, residual=None, smoothed=True, head="flame")
+        bare = replace(clip, crops=None, static_offset=None, smoothed=True, head="flame")
         bare.save(tmp_path)
         assert_same(TrackedSequence.load(tmp_path), bare)
         assert [p.name for p in tmp_path.iterdir() if p.is_file()] == [TRACK_FILE]  # nothing temporary stays
+
+    def test_files_of_the_first_format_are_read(self, clip, tmp_path):
+        """They call the static offset `residual` and the torso's motion `torso`."""
+        clip = replace(clip, torso_motion=np.arange(16, dtype=np.float32).reshape(4, 4))
+        file = clip.save(tmp_path)
+        former = {"static_offset": "residual", "torso_motion": "torso"}
+        save_arrays(file, {former.get(k, k): v for k, v in load_arrays(file).items()} | {"format": 1})
+        assert {"residual", "torso"} <= load_arrays(file).keys()
+        assert_same(TrackedSequence.load(tmp_path), clip)
+
+    def test_the_demo_driver_is_such_a_file(self):
+        stored = load_arrays(DEMO / TRACK_FILE)
+        track = TrackedSequence.load(DEMO)
+        np.testing.assert_array_equal(track.static_offset, stored["residual"])
+        np.testing.assert_array_equal(track.torso_motion, stored["torso"])
 
     def test_frames(self, clip):
         assert len(clip) == len(list(clip)) == 4
@@ -122,7 +140,7 @@ class TestSource:
         random = np.random.default_rng(1)
         side = IMAGE_SIZE + 2 * 96
         image = random.integers(0, 256, (side, side, 3), np.uint8)
-        frame = replace(a_frame(random), residual=random.normal(size=(749, 3)).astype(np.float32))
+        frame = replace(a_frame(random), static_offset=random.normal(size=(749, 3)).astype(np.float32))
         matte = random.random((side, side), np.float32)
         return TrackedSource(frame, image, matte, 96, matte > 0.1)
 
@@ -131,6 +149,14 @@ class TestSource:
         loaded = _load_source(tmp_path / "a" / "source.npz")
         assert_same(loaded.frame, source.frame)
         assert_same(replace(loaded, frame=None), replace(source, frame=None))
+
+    def test_a_cache_of_an_earlier_version_is_read(self, source, tmp_path):
+        file = tmp_path / "source.npz"
+        _save_source(file, source)
+        values = load_arrays(file)
+        save_arrays(file, values | {"frame_residual": values.pop("frame_static_offset")})
+        assert "frame_static_offset" not in load_arrays(file)
+        assert_same(_load_source(file).frame, source.frame)
 
     def test_shown_is_the_middle(self, source):
         image, matte = source.shown()

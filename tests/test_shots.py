@@ -23,7 +23,7 @@ from core.libs.tracker.cuts import CutFinder
 from core.libs.tracker.gaps import bridge, with_faces
 from core.options import Options
 
-NAMES = ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "torso")
+NAMES = ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "torso_motion")
 PHOTO, DRIVER = "photo.png", "driver.mp4"
 LENGTH = 50
 
@@ -36,7 +36,7 @@ def head() -> FLAMEModel:
 @pytest.fixture(scope="module")
 def source() -> TrackedFrame:
     return replace(
-        a_frame(np.random.default_rng(1), 0.3), residual=np.zeros((len(FLAMEModel().template), 3), np.float32)
+        a_frame(np.random.default_rng(1), 0.3), static_offset=np.zeros((len(FLAMEModel().template), 3), np.float32)
     )
 
 
@@ -111,30 +111,30 @@ class TestNames:
 
 class TestRecords:
     def test_joined_and_taken_apart_again(self, first, second):
-        other = replace(second, shapecode=second.shapecode + 1, residual=second.residual + 1)
+        other = replace(second, shapecode=second.shapecode + 1, static_offset=second.static_offset + 1)
         joined = join([first, other])
         assert joined.shots.tolist() == [0] * LENGTH + [1] * LENGTH
         assert joined.shapecode.shape == (2 * LENGTH, 300)
-        assert joined.residual.shape == (2, *first.residual.shape)
+        assert joined.static_offset.shape == (2, *first.static_offset.shape)
         for part, frames in zip((first, other), joined.shot_frames, strict=True):
             taken = joined.take(frames)
             for a, b in zip(taken, part, strict=True):
-                for name in (*NAMES, "residual"):
+                for name in (*NAMES, "static_offset"):
                     np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
-            assert taken.residual.shape == first.residual.shape
+            assert taken.static_offset.shape == first.static_offset.shape
 
     def test_what_is_shared_stays_shared(self, first, second):
         joined = join([first, second])
         assert joined.shapecode.shape == (1, 300)
-        assert joined.residual.shape == first.residual.shape
+        assert joined.static_offset.shape == first.static_offset.shape
 
     def test_saved_and_loaded(self, first, second, tmp_path):
-        track = one_after_another(first, replace(second, residual=second.residual + 1))
+        track = one_after_another(first, replace(second, static_offset=second.static_offset + 1))
         track = replace(track, shots=np.repeat([0, 1], LENGTH))
         track.save(tmp_path)
         loaded = TrackedSequence.load(tmp_path)
         np.testing.assert_array_equal(loaded.shots, track.shots)
-        np.testing.assert_array_equal(loaded.residual, track.residual)
+        np.testing.assert_array_equal(loaded.static_offset, track.static_offset)
         assert TrackedSequence.load(first.save(tmp_path / "one").parent).shots is None
 
     @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ class TestRecords:
         with pytest.raises(UserError, match=message):
             replace(first, shots=shots).check(Path("d"))
 
-    def test_residuals_are_as_many_as_shots(self, first):
-        wrong = replace(first, residual=np.zeros((3, 5, 3), np.float32), shots=np.repeat([0, 1], LENGTH // 2))
+    def test_static_offsets_are_as_many_as_shots(self, first):
+        wrong = replace(first, static_offset=np.zeros((3, 5, 3), np.float32), shots=np.repeat([0, 1], LENGTH // 2))
         with pytest.raises(UserError, match=r"expected \(V, 3\) or \(2, V, 3\)"):
             wrong.check(Path("d"))
         with pytest.raises(UserError, match=r"expected \(V, 3\)"):

@@ -29,7 +29,7 @@ def clip() -> TrackedSequence:
     random = np.random.default_rng(11)
     still = a_frame(random)
     clip = a_clip([replace(a_frame(random), shapecode=still.shapecode) for _ in range(9)])
-    return replace(clip, torso=random.normal(0, 0.1, (9, 4)).astype(np.float32))
+    return replace(clip, torso_motion=random.normal(0, 0.1, (9, 4)).astype(np.float32))
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ class TestTake:
         for name in FACE:
             np.testing.assert_array_equal(getattr(taken, name), np.tile(getattr(source, name), (9, 1)))
         np.testing.assert_array_equal(taken.transform_matrix, clip.transform_matrix)
-        np.testing.assert_array_equal(taken.torso, clip.torso)
+        np.testing.assert_array_equal(taken.torso_motion, clip.torso_motion)
 
     def test_expression_leaves_the_head_where_it_is(self, source, clip):
         taken = take_part(source, clip, "expression")
         np.testing.assert_array_equal(taken.transform_matrix, np.tile(source.transform_matrix, (9, 1, 1)))
         for name in FACE:
             np.testing.assert_array_equal(getattr(taken, name), getattr(clip, name))
-        assert taken.torso is None
+        assert taken.torso_motion is None
 
     def test_an_unknown_part(self, source, clip):
         with pytest.raises(UserError, match="none of all, pose, expression"):

@@ -22,14 +22,14 @@ def clothes(seed: int = 0) -> np.ndarray:
     return np.repeat(grey[..., None], 3, 2).astype(np.uint8)
 
 
-def moved(picture: np.ndarray, torso: np.ndarray) -> np.ndarray:
+def moved(picture: np.ndarray, torso_motion: np.ndarray) -> np.ndarray:
     """The picture after a motion (4,), by projecting what `apply_torso_motion` makes of its corners."""
     pixels = np.float64([[0, 0], [511, 0], [0, 511]])
     rays = (1 - (2 * pixels + 1) / IMAGE_SIZE) / 12
     neck = to_camera(NECK[None], FRONT)[0]
     points = np.concatenate([rays, np.ones((3, 1))], 1) * neck[2]
     matrix = cv2.getAffineTransform(
-        pixels.astype(np.float32), to_pixels(apply_torso_motion(points, neck, torso)).astype(np.float32)
+        pixels.astype(np.float32), to_pixels(apply_torso_motion(points, neck, torso_motion)).astype(np.float32)
     )
     return cv2.warpAffine(picture, matrix, (IMAGE_SIZE, IMAGE_SIZE), borderMode=cv2.BORDER_REFLECT)
 
@@ -40,15 +40,15 @@ def tracker_of(picture: np.ndarray) -> TorsoTracker:
 
 
 @pytest.mark.parametrize(
-    "torso",
+    "torso_motion",
     [[0, 0, 0, 0], [0.06, 0, 0, 0], [0, -0.04, 0, 0], [0, 0, 0.03, 0], [0, 0, 0, 0.02], [-0.05, 0.03, -0.02, 0.015]],
 )
-def test_a_known_motion_is_found(torso):
-    picture, torso = clothes(), np.array(torso)
+def test_a_known_motion_is_found(torso_motion):
+    picture, torso_motion = clothes(), np.array(torso_motion)
     tracker = tracker_of(picture)
     for part in (0.5, 1.0):  # a frame on the way, as in a video
-        found = tracker.follow(moved(picture, part * torso))
-    np.testing.assert_allclose(found, torso, atol=0.006)
+        found = tracker.follow(moved(picture, part * torso_motion))
+    np.testing.assert_allclose(found, torso_motion, atol=0.006)
 
 
 def test_exposure_is_no_motion():

@@ -297,7 +297,7 @@ class TestFiles:
         np.testing.assert_array_equal(np.flatnonzero(track.status == INTERPOLATED), [5, 6])
         np.testing.assert_array_equal(np.flatnonzero(track.status == HELD), [0])
         assert (np.diff([float(t) for t in track.times]) > 0).all()
-        assert track.residual.shape == (749, 3)
+        assert track.static_offset.shape == (749, 3)
         assert [n for n, _ in done] == list(range(1, 25))  # two looks
 
         again = Knowing([])  # it would fail if it were asked
@@ -359,7 +359,7 @@ class TestFiles:
         assert not source.matte[~source.inside].any()
         cached = track_source(tmp_path / "p.png", tracker=mediapipe, cache=cache)
         np.testing.assert_array_equal(cached.frame.expcode, source.frame.expcode)
-        # The head model, residual included, stands where the tracker saw the face.
+        # The head model, static offset included, stands where the tracker saw the face.
         drawn = to_pixels(to_camera(FLAMEModel().evaluate(source.frame), source.frame.transform_matrix))[:468]
         shown, matte = source.shown()
         found = mediapipe.detect(shown).points[:468, :2]

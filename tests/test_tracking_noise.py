@@ -22,7 +22,7 @@ def clean() -> TrackedSequence:
     track = TrackedSequence.load(DEMO)
     names = ("expcode", "posecode", "eyecode", "transform_matrix", "bbox", "status", "times")
     cut = {name: getattr(track, name)[:80] for name in names}
-    return replace(track, **cut, crops=None, torso=None, mouth_interior=None, shapecode=track.shapecode[:1])
+    return replace(track, **cut, crops=None, torso_motion=None, mouth_interior=None, shapecode=track.shapecode[:1])
 
 
 def points(track: TrackedSequence) -> np.ndarray:

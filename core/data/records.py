@@ -29,7 +29,9 @@ SEEN, INTERPOLATED, HELD = 0, 1, 2  # where a frame's parameters come from
 PARAMETERS = {"shapecode": (300,), "expcode": (100,), "posecode": (6,), "eyecode": (6,), "transform_matrix": (3, 4)}
 MOUTH_STEPS = 1.2 / 255  # of the numbers that say what an open mouth shows, as they are kept
 MOUTH_UNKNOWN = 255
-_FORMAT = 1
+_FORMAT = 2
+_FORMATS = (1, _FORMAT)  # that are read; the first had other names for two arrays
+_FORMER_NAMES = {"residual": "static_offset", "torso": "torso_motion"}
 _MAX_BYTES = 1 << 30  # of the arrays in a file; half an hour takes 30 MB
 _LARGEST = 1e4  # of any parameter: far above what a face does, far below where float32 ends
 _MAX_FPS = 1000
@@ -43,9 +45,9 @@ class TrackedFrame:
         shapecode: (300,) identity. expcode: (100,) expression. posecode: (6,) root and jaw. eyecode: (6,) left and
             right eye. transform_matrix: (3, 4). bbox: (4,) head box x0 y0 x1 y1 in 0..1 of the crop.
         head: whose codes these are, `open` or `flame`.
-        residual: (V, 3) in head units, what the codes leave of this very face at rest, or None.
-        torso: (4,) how the shoulders moved, shift left and up at the neck in head units, roll, logarithm of the growth;
-            None where they were not followed.
+        static_offset: (V, 3) in head units, what the codes leave of this very face at rest, or None.
+        torso_motion: (4,) how the shoulders moved, shift left and up at the neck in head units, roll, logarithm of the
+            growth; None where they were not followed.
         view: (3, 4) from the camera that `transform_matrix` leads to, the photo's, to the one that draws; None where
             that is the same one.
         mouth_interior: (4,) what the open mouth shows, each in 0..1.2: heights of upper teeth, lower teeth and tongue
@@ -59,8 +61,8 @@ class TrackedFrame:
     transform_matrix: np.ndarray
     bbox: np.ndarray
     head: str = "open"
-    residual: np.ndarray | None = None
-    torso: np.ndarray | None = None
+    static_offset: np.ndarray | None = None
+    torso_motion: np.ndarray | None = None
     view: np.ndarray | None = None
     mouth_interior: np.ndarray | None = None
 
@@ -79,9 +81,9 @@ class TrackedSequence:
             where the pictures come cropped or there are none.
         head: `open` or `flame`.
         smoothed: whether the parameters were smoothed over time already.
-        residual: (V, 3) in head units, what the codes leave of this very face at rest, or None; (S, V, 3) where every
-            one of S shots has its own.
-        torso: (T, 4) how the shoulders moved since some frame of the driver, or None; see `TrackedFrame`.
+        static_offset: (V, 3) in head units, what the codes leave of this very face at rest, or None; (S, V, 3) where
+            every one of S shots has its own.
+        torso_motion: (T, 4) how the shoulders moved since some frame of the driver, or None; see `TrackedFrame`.
         shots: (T,) for every frame the number of its shot, 0 to S - 1, or None where there is one. A number that comes
             back is the same person filmed the same way, after a cut. A shot of one frame is a still.
         mouth_interior: (T, 4) uint8 in steps of MOUTH_STEPS, or None; see `TrackedFrame`. MOUTH_UNKNOWN throughout for
@@ -104,8 +106,8 @@ class TrackedSequence:
     crops: np.ndarray | None = None
     head: str = "open"
     smoothed: bool = False
-    residual: np.ndarray | None = None
-    torso: np.ndarray | None = None
+    static_offset: np.ndarray | None = None
+    torso_motion: np.ndarray | None = None
     shots: np.ndarray | None = None
     mouth_interior: np.ndarray | None = None
     lost: int = 0
@@ -120,7 +122,7 @@ class TrackedSequence:
                 raise UserError(
                     f"tracked driver: {name} has shape {got}, expected {(n, *shape)}; track it again with -f"
                 )
-        optional = {"crops": (3,), "torso": (4,), "mouth_interior": (4,), "shots": (), "view": (3, 4)}
+        optional = {"crops": (3,), "torso_motion": (4,), "mouth_interior": (4,), "shots": (), "view": (3, 4)}
         for name, shape in ((name, (n, *rest)) for name, rest in optional.items()):
             value = getattr(self, name)
             if value is not None and np.shape(value) != shape:
@@ -134,10 +136,10 @@ class TrackedSequence:
         return len(self.times)
 
     def __getitem__(self, index: int) -> TrackedFrame:
-        residual = self.residual
-        if residual is not None and residual.ndim == 3:
-            assert self.shots is not None  # one residual for each shot: `check` has looked
-            residual = residual[self.shots[index]]
+        static_offset = self.static_offset
+        if static_offset is not None and static_offset.ndim == 3:
+            assert self.shots is not None  # an offset for each shot: `check` has looked
+            static_offset = static_offset[self.shots[index]]
         return TrackedFrame(
             self.shapecode[index if len(self.shapecode) > 1 else 0],
             self.expcode[index],
@@ -146,8 +148,8 @@ class TrackedSequence:
             self.transform_matrix[index],
             self.bbox[index],
             self.head,
-            residual,
-            None if self.torso is None else self.torso[index],
+            static_offset,
+            None if self.torso_motion is None else self.torso_motion[index],
             None if self.view is None else self.view[index],
             None if self.mouth_interior is None else _told(self.mouth_interior[index]),
         )
@@ -178,19 +180,19 @@ class TrackedSequence:
         """Some of the frames, by their indices (N,), at their own times; shots are numbered anew."""
         names = [
             name
-            for name in (*PARAMETERS, "bbox", "status", "crops", "torso", "mouth_interior", "view")
+            for name in (*PARAMETERS, "bbox", "status", "crops", "torso_motion", "mouth_interior", "view")
             if getattr(self, name) is not None
         ]
         taken = {name: getattr(self, name)[frames] for name in names if name != "shapecode" or len(self.shapecode) > 1}
         if self.shots is not None:
             kept, taken["shots"] = np.unique(self.shots[frames], return_inverse=True)
-            if self.residual is not None and self.residual.ndim == 3:
-                taken["residual"] = self.residual[kept] if len(kept) > 1 else self.residual[kept[0]]
+            if self.static_offset is not None and self.static_offset.ndim == 3:
+                taken["static_offset"] = self.static_offset[kept] if len(kept) > 1 else self.static_offset[kept[0]]
         return replace(self, times=tuple(self.times[int(i)] for i in frames), **taken)
 
     def check(self, path: Path) -> None:
         """Look at the numbers, which may come from anywhere; UserError where they cannot be a face's motion."""
-        for name in (*PARAMETERS, "bbox", "crops", "torso", "view", "residual"):
+        for name in (*PARAMETERS, "bbox", "crops", "torso_motion", "view", "static_offset"):
             if (value := getattr(self, name)) is not None:
                 check_numbers(value, f"{path}: {name}")
         if self.status.dtype.kind not in "iu":
@@ -203,16 +205,18 @@ class TrackedSequence:
             count = len(known)
             if known[0] != 0 or known[-1] != count - 1:
                 raise UserError(f"{path}: shots are not numbered 0, 1, 2, ...; track it again")
-        if self.residual is not None:
-            leading = self.residual.shape[:-2]
+        if self.static_offset is not None:
+            leading = self.static_offset.shape[:-2]
             if (
-                self.residual.ndim < 2
-                or self.residual.shape[-1] != 3
+                self.static_offset.ndim < 2
+                or self.static_offset.shape[-1] != 3
                 or leading not in ((), (count,))
                 or (leading and self.shots is None)
             ):
                 wanted = "(V, 3)" if self.shots is None else f"(V, 3) or ({count}, V, 3)"
-                raise UserError(f"{path}: residual has shape {self.residual.shape}, expected {wanted}; track it again")
+                raise UserError(
+                    f"{path}: static_offset has shape {self.static_offset.shape}, expected {wanted}; track it again"
+                )
         if self.mouth_interior is not None and self.mouth_interior.dtype != np.uint8:
             raise UserError(f"{path}: mouth_interior is {self.mouth_interior.dtype}, expected uint8; track it again")
         check_rotations(self.transform_matrix, f"{path}: transform_matrix")
@@ -225,7 +229,7 @@ class TrackedSequence:
         """Write `track.npz` into a folder, whole or not at all; returns the file. UserError where that fails."""
         target = folder / TRACK_FILE
         values: dict[str, Any] = {name: getattr(self, name) for name in (*PARAMETERS, "bbox", "status")}
-        optional = ("crops", "residual", "torso", "mouth_interior", "shots")
+        optional = ("crops", "static_offset", "torso_motion", "mouth_interior", "shots")
         values |= {name: getattr(self, name) for name in optional if getattr(self, name) is not None}
         values["times"] = np.array([(t.numerator, t.denominator) for t in self.times], np.int64).reshape(-1, 2)
         values["fps"] = np.array([self.fps.numerator, self.fps.denominator], np.int64)
@@ -242,9 +246,9 @@ class TrackedSequence:
     def load(cls, folder: Path) -> TrackedSequence:
         """Read what `save` wrote. UserError where the file is missing, damaged or of another format."""
         path = folder / TRACK_FILE
-        values: dict[str, Any] = load_arrays(path)
+        values: dict[str, Any] = with_present_names(load_arrays(path))
         try:
-            if int(values.pop("format")) != _FORMAT:
+            if int(values.pop("format")) not in _FORMATS:
                 raise UserError(f"{path}: written by another version; track the driver again")
             values["times"] = tuple(Fraction(int(a), int(b)) for a, b in values["times"])
             values["fps"] = Fraction(int(values["fps"][0]), int(values["fps"][1]))
@@ -279,8 +283,8 @@ def mostly_stills(shots: np.ndarray) -> bool:
 def join(parts: Sequence[TrackedSequence]) -> TrackedSequence:
     """Sequences of one head one after the other, each a shot of its own or the shots that it has.
 
-    Times are kept as they are, fps and head are the first one's. Crops, torso and view are there where all have them,
-    what the mouth shows where one has it.
+    Times are kept as they are, fps and head are the first one's. Crops, torso motion and view are there where all have
+    them, what the mouth shows where one has it.
     """
     counts = [1 if part.shots is None else int(part.shots.max()) + 1 for part in parts]
     firsts = np.cumsum([0, *counts[:-1]])
@@ -289,7 +293,7 @@ def join(parts: Sequence[TrackedSequence]) -> TrackedSequence:
     values["shapecode"] = np.concatenate(shapes)
     if (values["shapecode"] == values["shapecode"][0]).all():
         values["shapecode"] = values["shapecode"][:1]
-    for name in ("crops", "torso", "view"):
+    for name in ("crops", "torso_motion", "view"):
         all_have = all(getattr(part, name) is not None for part in parts)
         values[name] = np.concatenate([getattr(part, name) for part in parts]) if all_have else None
     if any(part.mouth_interior is not None for part in parts):
@@ -303,22 +307,22 @@ def join(parts: Sequence[TrackedSequence]) -> TrackedSequence:
         shots=np.concatenate(
             [np.full(len(p), f) if p.shots is None else f + p.shots for p, f in zip(parts, firsts, strict=True)]
         ),
-        residual=_joined_residuals(parts, counts),
+        static_offset=_joined_offsets(parts, counts),
         smoothed=all(part.smoothed for part in parts),
         lost=sum(part.lost for part in parts),
     )
 
 
-def _joined_residuals(parts: Sequence[TrackedSequence], counts: list[int]) -> np.ndarray | None:
-    """One residual (V, 3) where all parts share it, one for each shot (S, V, 3) where they differ."""
-    known = [part.residual for part in parts if part.residual is not None]
+def _joined_offsets(parts: Sequence[TrackedSequence], counts: list[int]) -> np.ndarray | None:
+    """One static offset (V, 3) where all parts share it, one for each shot (S, V, 3) where they differ."""
+    known = [part.static_offset for part in parts if part.static_offset is not None]
     if not known:
         return None
     shared = len(known) == len(parts) and all(r.ndim == 2 and np.array_equal(r, known[0]) for r in known)
     if shared:
         return known[0]
     none = np.zeros(known[0].shape[-2:], known[0].dtype)
-    rows = [none if part.residual is None else part.residual for part in parts]
+    rows = [none if part.static_offset is None else part.static_offset for part in parts]
     return np.concatenate([np.broadcast_to(row, (count, *none.shape)) for row, count in zip(rows, counts, strict=True)])
 
 
@@ -327,7 +331,7 @@ class TrackedSource:
     """The person that is to move.
 
     Attributes:
-        frame: the parameters of the picture, residual included.
+        frame: the parameters of the picture, its static offset included.
         image: (S, S, 3) uint8 RGB, the crop with `margin` pixels more on every side than is shown; the shown crop is
             IMAGE_SIZE wide and lies in the middle.
         matte: (S, S) float32 in 0..1.
@@ -391,6 +395,11 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path}: damaged or not an npz file ({type(error).__name__}); delete it and track again"
         ) from None
+
+
+def with_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of a file by the names that this version gives them: `residual` and `torso` were renamed."""
+    return {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
 
 
 def check_numbers(values: np.ndarray, what: str) -> None:

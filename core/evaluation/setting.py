@@ -59,7 +59,7 @@ def head_file(options: Options, head: str) -> Path | None:
 
 def first_frames(track: TrackedSequence, n: int) -> TrackedSequence:
     """The first n frames of a sequence: of all its fields that are as long as it is."""
-    whole = ("residual",)
+    whole = ("static_offset",)
     cut: dict[str, Any] = {}
     for name in (f.name for f in fields(track) if f.name not in whole):
         value = getattr(track, name)

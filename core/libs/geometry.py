@@ -40,7 +40,7 @@ class Camera:
         """Pixels (..., 2) of points in the camera frame (..., 3)."""
         return ((1 - self.focal * points[..., :2] / points[..., 2:3]) * self.size - 1) / 2
 
-    def to_rays(self, pixels: np.ndarray) -> np.ndarray:
+    def unproject(self, pixels: np.ndarray) -> np.ndarray:
         """x / z and y / z in the camera frame (..., 2) under pixels (..., 2): the inverse of `to_pixels`."""
         return (1 - (2 * pixels + 1) / self.size) / self.focal
 
@@ -106,9 +106,9 @@ def seen_from(transform: np.ndarray, view: np.ndarray | None) -> np.ndarray:
     return np.concatenate([rotation, np.swapaxes(shift, -1, -2)], -1).astype(np.float32)
 
 
-def to_rays(pixels: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
+def unproject(pixels: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
     """x / z and y / z in the camera frame (..., 2) under pixels (..., 2): the inverse of `to_pixels`."""
-    return Camera(size).to_rays(pixels)
+    return Camera(size).unproject(pixels)
 
 
 def apply_torso_motion(points: np.ndarray, pivot: np.ndarray, torso_motion: np.ndarray) -> np.ndarray:

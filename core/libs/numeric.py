@@ -1,10 +1,11 @@
-"""Functions of numbers that several rooms need: soft limits, ramps, interpolation over gaps. They know no faces.
+"""Functions of numbers that several rooms need: soft limits, ramps, interpolation over gaps, blocks of frames.
 
-`soft_clip` and its kin take numpy arrays; `ramp` and `smoothstep` take torch tensors too.
+They know no faces. `soft_clip` and its kin take numpy arrays; `ramp` and `smoothstep` take torch tensors too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -51,3 +52,11 @@ def smoothstep(values: Array, low: float, high: float) -> Array:
 def interpolate_gaps(values: np.ndarray, known: np.ndarray) -> np.ndarray:  # (T, D), (K,) indices -> (T, D)
     """Columns with straight lines between the known frames, the first and the last of which are held to the ends."""
     return np.stack([np.interp(np.arange(len(values)), known, column[known]) for column in values.T], 1)
+
+
+def blocks(frames: int, size: int = 1024) -> Iterator[slice]:
+    """Slices of at most `size` frames that cover a clip in order; an empty one where there are none.
+
+    What is worked out for a frame can take many times the memory of what is kept of it.
+    """
+    return (slice(start, min(start + size, frames)) for start in range(0, max(frames, 1), size))

@@ -13,7 +13,7 @@ from torch import Tensor
 from core.data.records import TrackedFrame, TrackedSource
 
 _PARTS = ("image", "matte", "inside")
-_OF_A_CLIP = ("torso", "view", "mouth_interior")
+_OF_A_CLIP = ("torso_motion", "view", "mouth_interior")
 _CODES = tuple(field.name for field in fields(TrackedFrame) if field.name not in ("head", *_OF_A_CLIP))
 
 

@@ -187,7 +187,7 @@ class Pipeline:
     def motion(self) -> TrackedSequence:
         """The parameters that are rendered: the driver's motion on the photo's person, frame after frame."""
         source, track = self.source.frame, self.driver.track
-        _check_residual(self.inputs.driver, track, self.components.head)
+        _check_static_offset(self.inputs.driver, track, self.components.head)
         from core.libs.retargeting.shots import with_shots  # it loads scipy
 
         if self.driver.kind != "motion":  # a program's codes are of nobody who could be cut away from
@@ -244,7 +244,7 @@ class Pipeline:
                     vertices,
                     frame.transform_matrix,
                     detail=improvements.detail(transform),
-                    torso=frame.torso,
+                    torso_motion=frame.torso_motion,
                     **told,
                 )
                 yield improvements.sharpen(picture, points)
@@ -383,14 +383,14 @@ class Pipeline:
                 yield last
 
 
-def _check_residual(driver: Path, track: TrackedSequence, head: Head) -> None:
+def _check_static_offset(driver: Path, track: TrackedSequence, head: Head) -> None:
     """A tracked folder may come from anywhere: what its codes leave of the face must be of this head."""
-    if track.residual is None:
+    if track.static_offset is None:
         return
-    shape = head.evaluate(replace(track[0], residual=None)).shape
-    got = track.residual.shape[-2:]
+    shape = head.evaluate(replace(track[0], static_offset=None)).shape
+    got = track.static_offset.shape[-2:]
     if got != shape:
-        raise UserError(f"{driver}: residual has shape {got}, the {track.head} head's is {shape}; track it again")
+        raise UserError(f"{driver}: static_offset has shape {got}, the {track.head} head's is {shape}; track it again")
 
 
 def _gaps(track: TrackedSequence) -> tuple[int, int]:

@@ -99,7 +99,7 @@ class CodeMap:
             expcode=codes[:, :N_EXPRESSION].astype(np.float32),
             posecode=posecode.astype(np.float32),
             transform_matrix=self._transforms(track).astype(np.float32),
-            residual=None,
+            static_offset=None,
             head=OpenHead.kind,
             absent=tuple(name for name in track.absent if name != "posecode"),
         )

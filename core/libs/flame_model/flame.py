@@ -134,7 +134,7 @@ class FLAMEModel(torch.nn.Module):
         expression_params: Tensor | None = None,  # (..., n_exp)
         pose_params: Tensor | None = None,  # (..., 6) root and jaw
         eye_pose_params: Tensor | None = None,  # (..., 6) left and right
-        residual: Tensor | None = None,  # (V, 3) or (..., V, 3), added at rest
+        static_offset: Tensor | None = None,  # (V, 3) or (..., V, 3), added at rest
     ) -> Tensor | tuple[Tensor, Tensor]:  # (..., V, 3) and (..., 70, 3)
         """Vertices in head units, and FLAME's landmarks where the head has them and `no_lmks` is not set.
 
@@ -144,13 +144,13 @@ class FLAMEModel(torch.nn.Module):
         """
         shape, expression, pose, eyes = self._codes(shape_params, expression_params, pose_params, eye_pose_params)
         leading = shape.shape[:-1]
-        if residual is not None:
-            residual = self._residual(residual, leading)
+        if static_offset is not None:
+            static_offset = self._static_offset(static_offset, leading)
         shape, expression, pose, eyes = (code.reshape(-1, code.shape[-1]) for code in (shape, expression, pose, eyes))
         rest = self.template + torch.einsum("vck,bk->bvc", self.directions, torch.cat([shape, expression], -1))
         joints = self.joint_regressor @ rest  # (B, 5, 3)
-        if residual is not None:
-            rest = rest + residual
+        if static_offset is not None:
+            rest = rest + static_offset
         vertices = self._pose(rest, joints, pose, eyes)
         vertices = vertices.reshape(*leading, *vertices.shape[1:])
         return vertices if self.no_lmks or self.embedding is None else (vertices, self.landmarks_70(vertices))
@@ -170,11 +170,13 @@ class FLAMEModel(torch.nn.Module):
             raise ValueError(f"the codes' leading dimensions must be the same, got {came}") from None
         return tuple(code.expand(*leading, code.shape[-1]) for code in codes)
 
-    def _residual(self, residual: Tensor, leading: torch.Size) -> Tensor:  # (V, 3) or (B, V, 3)
+    def _static_offset(self, static_offset: Tensor, leading: torch.Size) -> Tensor:  # (V, 3) or (B, V, 3)
         V = len(self.template)
-        if tuple(residual.shape) not in ((V, 3), (*leading, V, 3)):
-            raise ValueError(f"residual: expected ({V}, 3) or {(*leading, V, 3)}, got {tuple(residual.shape)}")
-        return residual if residual.ndim == 2 else residual.reshape(-1, V, 3)
+        if tuple(static_offset.shape) not in ((V, 3), (*leading, V, 3)):
+            raise ValueError(
+                f"static_offset: expected ({V}, 3) or {(*leading, V, 3)}, got {tuple(static_offset.shape)}"
+            )
+        return static_offset if static_offset.ndim == 2 else static_offset.reshape(-1, V, 3)
 
     def get_faces(self) -> Tensor:  # (F, 3)
         """The triangles, int64: `faces`, by upstream's name."""
@@ -215,7 +217,7 @@ class FLAMEModel(torch.nn.Module):
         return self.embedding
 
     def evaluate(self, frame: TrackedFrame) -> np.ndarray:  # (V, 3)
-        """Vertices of one tracked frame, its residual included, as float32."""
+        """Vertices of one tracked frame, its static offset included, as float32."""
         if frame.head != self.kind:
             raise UserError(
                 f"codes of the {frame.head!r} head cannot move the {self.kind!r} head; track the file again with -f"
@@ -223,8 +225,8 @@ class FLAMEModel(torch.nn.Module):
         # In numpy: for one small head, dispatching tensor operations costs more than they do.
         rest = self._rest(frame)
         joints = self._np.regressor @ rest
-        if frame.residual is not None:
-            rest = rest + frame.residual
+        if frame.static_offset is not None:
+            rest = rest + frame.static_offset
         turns = np.concatenate([frame.posecode[:3], np.zeros(3), frame.posecode[3:], frame.eyecode]).reshape(5, 3)
         rotations = Rotation.from_rotvec(turns).as_matrix().astype(np.float32)
         if self._corrects_pose:

@@ -212,7 +212,7 @@ def _border_weights(
 
 def _at_depth(camera: Camera, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Camera-frame points (..., 3) at a depth (...,) under pixels (..., 2) of the shown crop."""
-    return np.concatenate([camera.to_rays(pixels) * depth[..., None], depth[..., None]], -1)
+    return np.concatenate([camera.unproject(pixels) * depth[..., None], depth[..., None]], -1)
 
 
 def _smoothstep(x: np.ndarray) -> np.ndarray:

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
-from core.libs.blocks import blocks
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
-from core.libs.numeric import smoothstep, soft_clip, soft_upper_clip
+from core.libs.numeric import blocks, smoothstep, soft_clip, soft_upper_clip
 from core.libs.retargeting.neutral import NEUTRAL, Reference, calm_frames, open_gap, resting_frames, touching_gap
 from core.libs.retargeting.openings import FaceOpenings, linear_gap
 from core.libs.retargeting.pose import JAW

@@ -26,10 +26,9 @@ import torch
 from torch import Tensor
 
 from core.data.records import TrackedFrame, TrackedSequence
-from core.libs.blocks import blocks
 from core.libs.filters.fixations import steady_fixations
 from core.libs.flame_model import Head
-from core.libs.numeric import ramp
+from core.libs.numeric import blocks, ramp
 
 # Left, then right eye. Only points that iBUG's 68 have too, and the irises: FLAME knows no others.
 _CORNERS = ((362, 263), (33, 133))

@@ -2,7 +2,7 @@
 
 * `neutral_frame`: one frame, the nearest to how the driver usually holds its head and face, eyes open, lips closed.
   Relative motion counts pose, gaze and, without `ExpressionOptimizer`, the expression from it; a frame that was really
-  tracked has its codes, pose and torso of one moment.
+  tracked has its codes, pose and torso motion of one moment.
 * `resting_frames` among `calm_frames`: some frames, whose mean is the neutral expression of `ExpressionOptimizer`. A
   mean has less of the tracker's noise, and no pose is needed of it.
 * `matching_reference`: the frame that shows the photo's very face, for absolute motion of the person in the photo.
@@ -140,7 +140,7 @@ def matching_reference(
     are fitted slightly apart: motion that is counted from that frame has it come out as the photo went in. For the open
     head with a source that was fitted to its photo; None for others.
     """
-    if "transform_matrix" in driver.absent or source.head != "open" or source.residual is None:
+    if "transform_matrix" in driver.absent or source.head != "open" or source.static_offset is None:
         return None
     points = to_pixels(to_camera(head.evaluate(source)[:N_FACE], source.transform_matrix))
     found, distance = None, same_face

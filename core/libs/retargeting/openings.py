@@ -91,8 +91,8 @@ class FaceOpenings:
         rest = template + directions[..., :n] @ person.shapecode[:n].astype(np.float64)
         self._joint = regressor @ rest
         self._joint_moves = np.einsum("v,vck->ck", regressor, directions[..., n:])
-        if person.residual is not None:
-            rest = rest + person.residual
+        if person.static_offset is not None:
+            rest = rest + person.static_offset
         self._rest, self._moves, self._jaw = rest[vertices], directions[vertices][..., n:], jaw[vertices]
         self.gradient = np.einsum("rv,vk->rk", self._signs, self._moves[:, 1])
         self._all = directions[..., n:]

@@ -17,7 +17,7 @@ import numpy as np
 
 from core.data.records import TrackedFrame, TrackedSequence
 from core.libs.flame_model.topology import STABLE
-from core.libs.geometry import FLIP, head_angles, head_rotation, to_camera, to_pixels, to_rays
+from core.libs.geometry import FLIP, head_angles, head_rotation, to_camera, to_pixels, unproject
 from core.libs.numeric import soft_clip_length
 from core.libs.retargeting.neutral import Reference, nearest_pose
 
@@ -36,7 +36,7 @@ class PoseSettings:
             pose; yaw from the front, where the source's own pose leaves at least half of it for turns further away.
         shift_limit: head units towards which relative shifts are limited.
         depth_share: how much of a relative shift along the line of sight is taken over.
-        torso_depth_share: the same for the last of the torso's four values.
+        torso_depth_share: the same for the last of the torso motion's four values.
         same_face: in absolute mode, pixels (rms over the face) by which a driver's frame may differ from the photo and
             still be taken for the same face in the same pose.
     """
@@ -69,11 +69,11 @@ def relative_pose(
     limit = settings.shift_limit
     places = source.transform_matrix[:, 3] + soft_clip_length(shift * [1, 1, settings.depth_share], limit)
     moved = replace(driver, transform_matrix=np.concatenate([turns, places[..., None]], -1).astype(np.float32))
-    if driver.torso is None:
+    if driver.torso_motion is None:
         return moved
-    torso = driver.torso - driver.torso[reference.index]
-    torso = [soft_clip_length(torso[:, :2], limit), torso[:, 2:] * [1, settings.torso_depth_share]]
-    return with_resting_torso(source, replace(moved, torso=np.concatenate(torso, 1).astype(np.float32)))
+    torso_motion = driver.torso_motion - driver.torso_motion[reference.index]
+    torso_motion = [soft_clip_length(torso_motion[:, :2], limit), torso_motion[:, 2:] * [1, settings.torso_depth_share]]
+    return with_resting_torso(source, replace(moved, torso_motion=np.concatenate(torso_motion, 1).astype(np.float32)))
 
 
 def absolute_pose(
@@ -94,9 +94,9 @@ def absolute_pose(
 
 def with_resting_torso(source: TrackedFrame, motion: TrackedSequence) -> TrackedSequence:
     """The motion with the photo's shoulders where they are in the photo when the head is where the photo has it."""
-    if motion.torso is None:
+    if motion.torso_motion is None:
         return motion
-    return replace(motion, torso=motion.torso - motion.torso[nearest_pose(source, motion)])
+    return replace(motion, torso_motion=motion.torso_motion - motion.torso_motion[nearest_pose(source, motion)])
 
 
 def _matched_transforms(
@@ -112,7 +112,7 @@ def _matched_transforms(
     )
     pixel = reference.scale * to_pixels(to_camera(source_middle[None], own)) + reference.shift
     depth = to_camera(source_middle[None], own)[0, 2] / reference.scale
-    place = np.append(to_rays(pixel)[0] * depth, depth)
+    place = np.append(unproject(pixel)[0] * depth, depth)
     transforms = driver.transform_matrix.astype(np.float64)
     nearer = depth / to_camera(driver_middle[None], matched)[0, 2]
     path = to_camera(driver_middle[None], transforms)[:, 0] * nearer

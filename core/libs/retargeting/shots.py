@@ -50,10 +50,10 @@ def with_shots(track: TrackedSequence) -> TrackedSequence:
             seen.append(part)
             origin.append(int(given[piece[0]]))
         shots[piece] = number
-    residual = track.residual
-    if residual is not None and residual.ndim == 3:
-        residual = residual[origin]
-    return replace(track, shots=shots, residual=residual)
+    static_offset = track.static_offset
+    if static_offset is not None and static_offset.ndim == 3:
+        static_offset = static_offset[origin]
+    return replace(track, shots=shots, static_offset=static_offset)
 
 
 def by_number(track: TrackedSequence) -> list[np.ndarray]:

@@ -100,7 +100,7 @@ class Retargeting:
         motion = known
         if self.take != "expression":
             motion = self._posed(source, known, reference, head, relative)
-        motion = replace(motion, shapecode=source.shapecode[None], residual=source.residual)
+        motion = replace(motion, shapecode=source.shapecode[None], static_offset=source.static_offset)
         if self.take == "pose":  # the face is the photo's
             return motion
         posecode = known.posecode.copy()

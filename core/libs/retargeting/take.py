@@ -28,4 +28,4 @@ def take_part(source: TrackedFrame, motion: TrackedSequence, part: str = "all") 
     names = {"all": (), "pose": _FACE, "expression": ("transform_matrix",)}[part]
     own = {name: np.repeat(getattr(source, name)[None].astype(np.float32), len(motion), 0) for name in names}
     taken = motion.with_parameters(own)
-    return replace(taken, **{"expression": {"torso": None}, "pose": {"mouth_interior": None}}.get(part, {}))
+    return replace(taken, **{"expression": {"torso_motion": None}, "pose": {"mouth_interior": None}}.get(part, {}))

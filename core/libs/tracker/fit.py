@@ -16,7 +16,7 @@ from core.data.records import FOCAL, IMAGE_SIZE
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
-from core.libs.geometry import FLIP, fit_similarity, to_rays
+from core.libs.geometry import FLIP, fit_similarity, unproject
 from core.libs.tracker.point_buffer import PointBuffer, chunks
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.settings import FitSettings
@@ -33,7 +33,7 @@ class Fit:
     posecode: np.ndarray  # (T, 6)
     eyecode: np.ndarray  # (T, 6)
     transform: np.ndarray  # (T, 3, 4)
-    residual: np.ndarray | None  # (V, 3), what the codes leave of the mean face, at rest, in head units
+    static_offset: np.ndarray | None  # (V, 3), what the codes leave of the mean face, at rest, in head units
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,11 @@ class HeadFitter:
         posecode = np.zeros((len(points), 6), np.float32)
         posecode[:, 3] = jaw
         # Everything from here to the codes is linear: the mean of what they leave is what they leave of the mean.
-        residual = np.zeros((self._n_vertices, 3))
+        static_offset = np.zeros((self._n_vertices, 3))
         known = self._template + self._shape @ person.shapecode + self._expression @ person.expcode
-        residual[: topo.N_FACE] = (person.mean - known)[: topo.N_FACE]
+        static_offset[: topo.N_FACE] = (person.mean - known)[: topo.N_FACE]
         eyecode = hold_behind_lids(eyes, opening)
-        return Fit(*(_single(a) for a in (person.shapecode, expcode, posecode, eyecode, pose, residual)))
+        return Fit(*(_single(a) for a in (person.shapecode, expcode, posecode, eyecode, pose, static_offset)))
 
     def _person(self, points: np.ndarray, transform: np.ndarray | None) -> _Person:
         rest = self._template
@@ -128,7 +128,7 @@ class HeadFitter:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Poses (T, 3, 4), the points in head space and with the jaw closed (T, 478, 3), the jaw's angles (T,)."""
         upright = points.astype(np.float64) * [1, -1, -1] - [(IMAGE_SIZE - 1) / 2, -(IMAGE_SIZE - 1) / 2, 0]
-        rays = to_rays(points[..., :2].astype(np.float64))
+        rays = unproject(points[..., :2].astype(np.float64))
         pose = self._pose(upright, rays, self._onto_template(person)) if transform is None else transform
         lifted = self._lift(pose.astype(np.float64), rays, upright[..., 2], person)
         return pose, lifted, *self._unpose(lifted, person)
@@ -142,7 +142,7 @@ class HeadFitter:
 
     def lifted(self, points: np.ndarray, transform: np.ndarray) -> np.ndarray:
         """The points themselves (478, 3) in head space, (478, 3), under a known pose (3, 4)."""
-        rays = to_rays(points[None, :, :2].astype(np.float64))
+        rays = unproject(points[None, :, :2].astype(np.float64))
         depth = -points[None, :, 2].astype(np.float64)
         return self._lift(transform[None].astype(np.float64), rays, depth, self._template)[0]
 

@@ -22,7 +22,7 @@ from core.data.records import FOCAL, IMAGE_SIZE
 from core.libs.flame_model import FlameHead
 from core.libs.flame_model.moving_landmarks import MovingLandmarks, turn_matrices
 from core.libs.flame_model.topology import LEFT_IRIS, PARTS_68, RIGHT_IRIS
-from core.libs.geometry import FLIP, fit_similarity, to_camera, to_pixels, to_rays
+from core.libs.geometry import FLIP, fit_similarity, to_camera, to_pixels, unproject
 from core.libs.tracker.fit import Fit, hold_behind_lids, lid_opening, limited_eyes, on_sphere, turn_onto
 from core.libs.tracker.point_buffer import PointBuffer, chunks
 from core.libs.tracker.settings import FlameFitSettings
@@ -90,7 +90,7 @@ class FlameFitter:
         """Codes for points in pixels of the 512-pixel crop (x right, y down, z away, centres at integers).
 
         With `transform` (of FLAME's own space) the poses are known and only the codes are fitted. The person is taken
-        from frames that are `seen`, evenly spread. There is no residual: it would be a mesh from a few points.
+        from frames that are `seen`, evenly spread. There is no static offset: it would be a mesh from a few points.
         """
         sample = _spread(np.arange(len(points)) if seen is None else np.flatnonzero(seen))
         person = self._person(points[sample], None if transform is None else transform[sample])
@@ -295,7 +295,7 @@ class FlameFitter:
             first, _ = PARTS_68[part]
             corners = [first, first + 3]
             beside = (drawn[:, corners] - seen[:, corners, :2]).mean(1)
-            rays = to_rays(seen[:, self._irises[side], :2] + beside)
+            rays = unproject(seen[:, self._irises[side], :2] + beside)
             rays = np.concatenate([rays, np.ones((len(rays), 1))], 1)
             goals.append(viewer + np.einsum("tl,tkl->tk", rays, state.rotation))
         for _ in range(_SETTINGS.eye_rounds):

@@ -43,13 +43,13 @@ def bridge(
     return status
 
 
-def bridge_torso(torso: np.ndarray) -> np.ndarray | None:
+def bridge_torso_motion(torso_motion: np.ndarray) -> np.ndarray | None:
     """Motions (T, 4) with what is NaN interpolated; None where more than half is."""
-    known = np.flatnonzero(np.isfinite(torso[:, 0]))
-    if len(known) < len(torso) / 2:
+    known = np.flatnonzero(np.isfinite(torso_motion[:, 0]))
+    if len(known) < len(torso_motion) / 2:
         return None
-    frames = np.arange(len(torso))
-    return np.stack([np.interp(frames, known, column) for column in torso[known].T], 1).astype(np.float32)
+    frames = np.arange(len(torso_motion))
+    return np.stack([np.interp(frames, known, column) for column in torso_motion[known].T], 1).astype(np.float32)
 
 
 def with_faces(shots: np.ndarray | None, seen: np.ndarray) -> np.ndarray | None:

@@ -19,7 +19,7 @@ import numpy as np
 from core.data.records import IMAGE_SIZE
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
-from core.libs.geometry import to_camera, to_pixels, to_rays
+from core.libs.geometry import to_camera, to_pixels, unproject
 from core.libs.mesh import build_proxy_mesh, rasterize_mesh
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.settings import RefineSettings
@@ -49,7 +49,7 @@ class PictureRefiner:
     Args:
         head: the head model.
         picture: (512, 512, 3) uint8 RGB, the reference frame's crop. matte: (512, 512).
-        vertices: (V, 3) of the reference frame in head space, exact (residual included). transform: (3, 4).
+        vertices: (V, 3) of the reference frame in head space, exact (static offset included). transform: (3, 4).
 
     Attributes:
         mesh: the proxy mesh of the reference frame.
@@ -133,7 +133,7 @@ class PictureRefiner:
             pose[None, :, :3],
             pose[None, :, 3],
             at_rest,
-            to_rays(found[chosen])[None],
+            unproject(found[chosen])[None],
             relief,
             weights,
             _SETTINGS.depth_weight,

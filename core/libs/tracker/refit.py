@@ -34,7 +34,10 @@ def to_flame(track: TrackedSequence, head: Path, open_head: OpenHead | None = No
         transform = fitter.poses_from(points, steady, seen) if len(track) > 1 else None
         args = (points, list(track.times), track.fps, track.status, track.crops, transform, fitter)
         return replace(
-            sequence_from_points(*args), smoothed=track.smoothed, torso=track.torso, mouth_interior=track.mouth_interior
+            sequence_from_points(*args),
+            smoothed=track.smoothed,
+            torso_motion=track.torso_motion,
+            mouth_interior=track.mouth_interior,
         )
 
 

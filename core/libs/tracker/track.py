@@ -21,6 +21,7 @@ from core.data.records import (
     TrackedSource,
     load_arrays,
     save_arrays,
+    with_present_names,
 )
 from core.data.video import VideoReader
 from core.errors import UserError
@@ -32,7 +33,7 @@ from core.libs.tracker.crop import crop_around, crop_image, face_box, steady_cro
 from core.libs.tracker.cuts import CutFinder
 from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.fit_flame import FLAME_VERSION, FlameFitter
-from core.libs.tracker.gaps import bridge, bridge_torso, scenes_of, with_faces
+from core.libs.tracker.gaps import bridge, bridge_torso_motion, scenes_of, with_faces
 from core.libs.tracker.mouth_interior import MouthReader
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.point_buffer import PointBuffer, chunks
@@ -109,7 +110,7 @@ def track_source_image(
         fit.transform[0],
         _head_box(points),
         head=fitter.kind,
-        residual=fit.residual,
+        static_offset=fit.static_offset,
     )
     return TrackedSource(frame, pixels, matte.astype(np.float32), MARGIN, inside)
 
@@ -261,7 +262,7 @@ def sequence_from_points(
         status=status,
         crops=crops,
         head=fitter.kind,
-        residual=fit.residual,
+        static_offset=fit.static_offset,
     )
 
 
@@ -296,8 +297,8 @@ def _look_again(
 ) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
     """Points and transforms (T, 3, 4) corrected by the pictures themselves: see `refine`.
 
-    And what the pictures say beside, by the name of its field: how the shoulders moved, `torso` (T, 4), and what the
-    mouth shows, `mouth_interior` (T, 4); None each where it could not be told.
+    And what the pictures say beside, by the name of its field: how the shoulders moved, `torso_motion` (T, 4), and
+    what the mouth shows, `mouth_interior` (T, 4); None each where it could not be told.
     """
     fitter = HeadFitter(head)
     transform = sequence.transform_matrix.astype(np.float64)
@@ -312,7 +313,7 @@ def _look_again(
     }
     unlike, looks = 0, {}
     with footage() as reader, MouthReader(len(sequence), sequence.fps, sequence.shots) as mouth:
-        torso = np.full((len(sequence), 4), np.nan, np.float32)
+        torso_motion = np.full((len(sequence), 4), np.nan, np.float32)
         for frame in reader:
             if (scene := references.get(frame.index)) is None:
                 continue
@@ -347,14 +348,14 @@ def _look_again(
                 tracked[:, :2], transform[t] = refined.points, refined.transform
                 points[t] = tracked
                 unlike += not refined.is_reliable
-                torso[t] = shoulders.follow(picture)
+                torso_motion[t] = shoulders.follow(picture)
                 mouth.look(t, picture, tracked, transform[t])
             if progress is not None:
                 progress(len(sequence) + t + 1, 2 * len(sequence))
         interior = mouth.numbers()
     if unlike:
         _LOG.info("%s: %d of %d frames keep their tracked pose: too unlike their reference", name, unlike, len(points))
-    return transform, {"torso": bridge_torso(torso), "mouth_interior": interior}
+    return transform, {"torso_motion": bridge_torso_motion(torso_motion), "mouth_interior": interior}
 
 
 def flame_fitter(head: Path) -> FlameFitter:
@@ -394,7 +395,7 @@ def _save_source(path: Path, source: TrackedSource) -> None:
 def _load_source(path: Path) -> TrackedSource | None:
     try:
         values = load_arrays(path)
-        frame = {k.removeprefix("frame_"): v for k, v in values.items() if k.startswith("frame_")}
+        frame = with_present_names({k.removeprefix("frame_"): v for k, v in values.items() if k.startswith("frame_")})
         frame["head"] = str(frame["head"])
         parts = (values[name] for name in ("image", "matte"))
         source = TrackedSource(TrackedFrame(**frame), *parts, int(values["margin"]), values["inside"])

@@ -84,7 +84,7 @@ class PublishedAvatar:
         vertices: np.ndarray,
         transform_matrix: np.ndarray,
         detail: float = 0.0,
-        torso: np.ndarray | None = None,
+        torso_motion: np.ndarray | None = None,
         view: np.ndarray | None = None,
         mouth: np.ndarray | None = None,
     ) -> Tensor:
@@ -94,8 +94,8 @@ class PublishedAvatar:
         pictures while the next ones are drawn.
 
         `view` (3, 4): from the transform's camera to the one that draws; None: the same one.
-        `detail` (0..1): how much of what the photo shows and the network does not is added. `torso` and `mouth` are
-        for avatars with shoulders and a mouth of their own and are not read.
+        `detail` (0..1): how much of what the photo shows and the network does not is added. `torso_motion` and `mouth`
+        are for avatars with shoulders and a mouth of their own and are not read.
         """
         assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
         moved = upload(_tensor(vertices), self.network.device)

@@ -173,15 +173,15 @@ class LiftedAvatar:
         vertices: np.ndarray,
         transform_matrix: np.ndarray,
         detail: float = 0.0,
-        torso: np.ndarray | None = None,
+        torso_motion: np.ndarray | None = None,
         view: np.ndarray | None = None,
         mouth: np.ndarray | None = None,
         camera: Camera | None = None,
     ) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 of the head's vertices (V, 3) under a transform (3, 4).
 
-        `torso` (4,): how the shoulders moved since the avatar's anchor, see `TrackedFrame`; None: only as the neck
-        takes them along. `detail`: how much of the photo's own detail is added, 0 to 1; see `source_detail_fade`.
+        `torso_motion` (4,): how the shoulders moved since the avatar's anchor, see `TrackedFrame`; None: only as the
+        neck takes them along. `detail`: how much of the photo's own detail is added, 0 to 1; see `source_detail_fade`.
         `view` (3, 4): from the camera of transform and anchor to the one that draws; None: the same one.
         `mouth` (4,): what the driver's mouth shows between its lips, see `TrackedFrame`; None: what is usual.
         `camera`: the size of the picture, and its focal length; None: those of the photo's shown crop.
@@ -192,7 +192,7 @@ class LiftedAvatar:
             face=vertices[: topo.N_POINTS],
             transform=transform_matrix,
             view=view,
-            torso_motion=torso,
+            torso_motion=torso_motion,
             mouth=mouth,
             colors=avatar.surface.tinted(detail),
             scratch=avatar.surface.scratch.colors,
