@@ -32,7 +32,7 @@ from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, source_in_crop
 from benchmarks._truth import Truth, code_of, digest, on_black, settled_points, track_faces
 from core.components import default_components
-from core.data.records import load_arrays, save_arrays
+from core.data.array_file import load_arrays, save_arrays
 from core.errors import UserError, command
 from core.evaluation import metrics
 from core.evaluation.warp_baseline import PiecewiseAffineWarp

@@ -13,7 +13,8 @@ from bad_files import BLANK, Build, Make, Refused, Runs, cut, driver, picture
 from faces import PORTRAIT, TRACK, face_clip, portrait, save_clip, tracked
 from PIL import Image
 
-from core.data.records import TRACK_FILE, TrackedSequence, load_arrays
+from core.data.array_file import load_arrays
+from core.data.records import TRACK_FILE, TrackedSequence
 
 
 def changed(**values: object) -> Build:

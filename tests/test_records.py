@@ -10,17 +10,8 @@ import numpy as np
 import pytest
 from synthetic_head import a_clip, a_frame
 
-from core.data.records import (
-    HELD,
-    IMAGE_SIZE,
-    INTERPOLATED,
-    PARAMETERS,
-    TRACK_FILE,
-    TrackedSequence,
-    TrackedSource,
-    load_arrays,
-    save_arrays,
-)
+from core.data.array_file import load_arrays, save_arrays
+from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, PARAMETERS, TRACK_FILE, TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.track import _load_source, _save_source

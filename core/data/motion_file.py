@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from core.data import safe_pickle
-from core.data.records import PARAMETERS, SEEN, TrackedSequence, check_rotations
+from core.data.array_file import check_rotations
+from core.data.records import PARAMETERS, SEEN, TrackedSequence
 from core.errors import UserError
 
 if TYPE_CHECKING:

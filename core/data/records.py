@@ -7,8 +7,6 @@ length 12 in normalised units.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
@@ -18,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from core.data.part_file import PartFile
+from core.data.array_file import check_numbers, check_rotations, load_arrays, save_arrays
+from core.data.media import MAX_FPS
 from core.errors import UserError
 
 HEADS = ("open", "flame")
@@ -32,9 +31,6 @@ MOUTH_UNKNOWN = 255
 _FORMAT = 2
 _FORMATS = (1, _FORMAT)  # that are read; the first had other names for two arrays
 _FORMER_NAMES = {"residual": "static_offset", "torso": "torso_motion"}
-_MAX_BYTES = 1 << 30  # of the arrays in a file; half an hour takes 30 MB
-_LARGEST = 1e4  # of any parameter: far above what a face does, far below where float32 ends
-_MAX_FPS = 1000
 
 
 @dataclass(frozen=True)
@@ -220,7 +216,7 @@ class TrackedSequence:
         if self.mouth_interior is not None and self.mouth_interior.dtype != np.uint8:
             raise UserError(f"{path}: mouth_interior is {self.mouth_interior.dtype}, expected uint8; track it again")
         check_rotations(self.transform_matrix, f"{path}: transform_matrix")
-        if not 0 < self.fps <= _MAX_FPS:
+        if not 0 < self.fps <= MAX_FPS:
             raise UserError(f"{path}: {float(self.fps):g} frames per second cannot be; track it again")
         if any(b <= a for a, b in pairwise(self.times)):
             raise UserError(f"{path}: the frames are not in the order of their times; track it again")
@@ -362,59 +358,6 @@ class TrackedSource:
         return self.image[part, part], self.matte[part, part]
 
 
-def save_arrays(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a compressed npz beside its place, then rename it: readers see the old file or the whole new one.
-
-    UserError where the disk does not take it.
-    """
-    packed = io.BytesIO()  # an archive that a full disk cuts off says so once more, on its own, when it is collected
-    np.savez_compressed(packed, **values)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with PartFile(path) as part:
-            part.path.write_bytes(packed.getbuffer())
-            part.finish()
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error}): check the disk") from error
-
-
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an npz as data: nothing in it can run. UserError where it is missing or damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:  # no more is ever read than is said here
-            size = sum(member.file_size for member in archive.infolist())
-        if size > _MAX_BYTES:
-            raise UserError(f"{path}: holds {size >> 20} MiB, which no tracked driver does; track it again")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found") from None
-    except UserError:
-        raise
-    except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged file
-        raise UserError(
-            f"{path}: damaged or not an npz file ({type(error).__name__}); delete it and track again"
-        ) from None
-
-
 def with_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
     """The arrays of a file by the names that this version gives them: `residual` and `torso` were renamed."""
     return {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
-
-
-def check_numbers(values: np.ndarray, what: str) -> None:
-    """UserError where these are not finite numbers of a size that parameters have; `what` begins its message."""
-    if values.dtype.kind not in "fiu":
-        raise UserError(f"{what} is {values.dtype}, expected numbers; track it again")
-    if not np.isfinite(values).all():
-        raise UserError(f"{what} holds values that are not finite; track it again")
-    if values.size and max(abs(float(values.max())), abs(float(values.min()))) > _LARGEST:
-        raise UserError(f"{what} holds values above {_LARGEST:g}, which no face has; track it again")
-
-
-def check_rotations(transforms: np.ndarray, what: str) -> None:
-    """UserError where the left part of the transforms (T, 3, 4) does not turn but stretches, flips or flattens."""
-    R = transforms[:, :, :3].astype(np.float64)
-    off = np.abs(R @ R.transpose(0, 2, 1) - np.eye(3)).max(initial=0)
-    if off > 0.05 or (np.linalg.det(R) < 0).any():
-        raise UserError(f"{what} holds what is no rotation; track it again")

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from core.components import Components
+from core.data.array_file import save_arrays
 from core.data.loader_track import DriverData
-from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource, save_arrays
+from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.evaluation import metrics
 from core.evaluation.setting import Setting, first_frames, head_file, usual_components

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from core.data.records import TRACK_FILE, load_arrays
+from core.data.array_file import load_arrays
+from core.data.records import TRACK_FILE
 from core.errors import UserError
 from core.evaluation.measure import COLUMNS_FILE, Experiment
 from core.evaluation.setting import Setting

@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from core.data.records import IMAGE_SIZE, load_arrays
+from core.data.array_file import load_arrays
+from core.data.records import IMAGE_SIZE
 from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
 from core.evaluation.measure import COLUMNS_FILE, DRIVER_PICTURE, PICTURE, VIDEO_FILE

@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from core.data.array_file import load_arrays, save_arrays
 from core.data.image import read_image, write_image
-from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource, load_arrays, save_arrays
+from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.data.video import VideoReader
 from core.libs.tracker.base import N_POINTS, FaceTracker
 from core.libs.tracker.crop import crop_image, to_crop

@@ -11,18 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from core.data.array_file import load_arrays, save_arrays
 from core.data.image import kind_of, read_image
 from core.data.picture_folder import FrameReader
-from core.data.records import (
-    IMAGE_SIZE,
-    SEEN,
-    TrackedFrame,
-    TrackedSequence,
-    TrackedSource,
-    load_arrays,
-    save_arrays,
-    with_present_names,
-)
+from core.data.records import IMAGE_SIZE, SEEN, TrackedFrame, TrackedSequence, TrackedSource, with_present_names
 from core.data.video import VideoReader
 from core.errors import UserError
 from core.libs.flame_model import OPEN_HEAD, FlameHead, OpenHead
