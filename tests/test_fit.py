@@ -9,10 +9,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 from synthetic_head import DISTANCE, a_clip, a_frame, degrees_between, seen_points
 
+from core.libs.face_measures import lid_ratio
 from core.libs.flame_model import FLAMEModel
 from core.libs.geometry import head_rotation, to_camera, to_pixels, unproject
 from core.libs.tracker import fit as fit_module
-from core.libs.tracker.fit import HeadFitter, lid_opening
+from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.track import sequence_from_points
 
@@ -198,9 +199,9 @@ class TestLids:
 
     def test_opening(self, head):
         points = head.template.numpy()[:478].copy()
-        left, right = lid_opening(points)
+        left, right = lid_ratio(points)
         assert left == pytest.approx(right, rel=1e-4)
         points[[386, 385, 387]] = points[[374, 380, 373]]
-        left, now = lid_opening(points)
+        left, now = lid_ratio(points)
         assert left == 0
         assert now == right

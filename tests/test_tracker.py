@@ -14,6 +14,7 @@ from core.data.image import write_image
 from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, SEEN
 from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
+from core.libs.face_measures import lid_ratio
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import head_angles, head_rotation, to_camera, to_pixels
@@ -22,7 +23,7 @@ from core.libs.tracker import track as track_module
 from core.libs.tracker.base import Observation
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.crop import EXPANSION, crop_around, crop_image, face_box, steady_crops, to_crop
-from core.libs.tracker.fit import HeadFitter, lid_opening
+from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.libs.tracker.point_buffer import PointBuffer, chunks
 from core.libs.tracker.refine import PictureRefiner, Refined
@@ -383,7 +384,7 @@ def test_gaze_of_a_real_clip(mediapipe):
     track = sequence_from_points(points, times, Fraction(25), np.zeros(len(points), np.int8))
     head = FLAMEModel()
     drawn = np.stack([to_pixels(to_camera(head.evaluate(f), f.transform_matrix))[:478] for f in track])
-    opening = lid_opening(points)
+    opening = lid_ratio(points)
     for side, iris, corners in ((1, 468, [33, 133]), (0, 473, [362, 263])):
         sure = opening[:, side] > 0.7 * np.median(opening[:, side])
         seen, shown = ((p[:, iris, :2] - p[:, corners, :2].mean(1))[sure] for p in (points, drawn))

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
+from core.libs.blocks import blocks
+from core.libs.face_measures import lip_contact, open_lid_gap, opening_height
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
 from core.libs.numeric import blocks, smoothstep, soft_clip, soft_upper_clip
-from core.libs.retargeting.neutral import NEUTRAL, Reference, calm_frames, open_gap, resting_frames, touching_gap
+from core.libs.retargeting.neutral import NEUTRAL, Reference, calm_frames, resting_frames
 from core.libs.retargeting.openings import FaceOpenings, linear_gap
 from core.libs.retargeting.pose import JAW
 
@@ -92,8 +94,7 @@ def uncrossed(source: TrackedFrame, motion: TrackedSequence, head: FLAMEModel) -
     points = head.evaluate(source)
     expcode = motion.expcode.astype(np.float64)
     for pairs in (LIP_PAIRS, EYE_PAIRS["left"], EYE_PAIRS["right"]):
-        upper, lower = np.array(pairs).T
-        source_gap = (points[upper, 1] - points[lower, 1]).mean()
+        source_gap = opening_height(points, pairs)
         at_rest, _ = linear_gap(head, pairs, source.expcode, source.posecode)
         gap, gradient = linear_gap(head, pairs, expcode, motion.posecode)
         missing = np.maximum(min(source_gap, 0) - (source_gap + gap - at_rest), 0)
@@ -241,7 +242,7 @@ def _lips(gap: np.ndarray, visible: np.ndarray, source_gap: float, gain: float) 
     `visible` (K,) are those of the driver's gaps that were really seen. Where lips touch, the tracker sees them a
     little apart or one over the other, by person: from there it is counted.
     """
-    opening = gain * (gap - touching_gap(visible))
+    opening = gain * (gap - lip_contact(visible, NEUTRAL.contact))
     pressed = _S.lip_pressed * np.tanh(opening / _S.lip_pressed)
     return min(source_gap, 0.0) + np.where(opening < 0, pressed, soft_upper_clip(opening, _S.lip_wide, _S.lip_widest))
 
@@ -253,7 +254,7 @@ def _lids(gap: np.ndarray, visible: np.ndarray, reference: float, gain: float) -
     be told from the one picture there is of it, what people's open eyes may be is taken for open.
     """
     if len(visible) > 1:
-        eye = max(open_gap(visible), _S.least_eye * reference)
+        eye = max(open_lid_gap(visible), _S.least_eye * reference)
         low = np.sort(visible)[: max(2, len(visible) // 100)].mean() / eye
     else:
         spread = _S.eye_spread

@@ -26,15 +26,15 @@ import torch
 from torch import Tensor
 
 from core.data.records import TrackedFrame, TrackedSequence
+from core.libs.blocks import blocks
+from core.libs.face_measures import CORNERS_68, LIDS_68, lid_ratio_68, open_lid_ratio
 from core.libs.filters.fixations import steady_fixations
 from core.libs.flame_model import Head
 from core.libs.numeric import blocks, ramp
 
 # Left, then right eye. Only points that iBUG's 68 have too, and the irises: FLAME knows no others.
-_CORNERS = ((362, 263), (33, 133))
-_LIDS = (((385, 380), (387, 373)), ((160, 144), (158, 153)))
 _IRISES = (tuple(range(473, 478)), tuple(range(468, 473)))
-_USED = np.unique(np.concatenate([np.ravel(_CORNERS), np.ravel(_LIDS), np.ravel(_IRISES)]))
+_USED = np.unique(np.concatenate([np.ravel(CORNERS_68), np.ravel(LIDS_68), np.ravel(_IRISES)]))
 _BETWEEN_EYES = (0.0, 0.068, 0.229)  # head units: the eyeballs' middle in the open head's template
 
 
@@ -45,7 +45,7 @@ class GazeReadingSettings:
     Attributes:
         largest_offset: radians, of each eye's constant (`Gaze.offset`).
         opening: lid distance over eye width of usual open eyes, where the clip does not say.
-        quantile: of a clip's openings that is taken for an open eye; least_opening, most_opening: its bounds.
+        least_opening, most_opening: bounds of what a clip may say instead.
         shut, open: of the open eye's opening: from where on an iris is believed, and fully believed.
         outward: radians by which an eye's opening faces to the side.
         turned_away, facing: cosines of its angle to the camera: from where on it is believed, and fully believed.
@@ -53,7 +53,6 @@ class GazeReadingSettings:
 
     largest_offset: float = float(np.radians(10.0))
     opening: float = 0.28
-    quantile: float = 0.8
     least_opening: float = 0.1
     most_opening: float = 0.4
     shut: float = 0.35
@@ -125,11 +124,11 @@ def read_gaze(
     """
     geometry = geometry or EyeGeometry.of_template()
     place = None if transform is None else torch.from_numpy(np.asarray(transform, np.float64))
-    opening = torch.cat([_opening(_double(landmarks[part])) for part in blocks(len(landmarks))])
+    opening = torch.cat([lid_ratio_68(_double(landmarks[part])) for part in blocks(len(landmarks))])
     known = opening[torch.isfinite(opening).all(-1)]
     open_eyes = torch.full((2,), _S.opening)
     if len(known) > 1:
-        open_eyes = torch.quantile(known, _S.quantile, dim=0).clamp(_S.least_opening, _S.most_opening)
+        open_eyes = torch.from_numpy(open_lid_ratio(known.numpy())).clamp(_S.least_opening, _S.most_opening)
     open_eyes = open_eyes.to(opening)
     read = [
         read_eyes(_double(landmarks[part]), geometry, None if place is None else place[part], open_eyes)
@@ -191,7 +190,7 @@ def read_eyes(
     for _ in range(3):  # turning the line at rest is not quite adding angles
         turn = roma.rotvec_to_rotmat(aim(direction_of(angles)))
         angles = angles + visible - angles_of((turn @ at_rest[..., None])[..., 0])
-    weight = ramp(_opening(points) / open_eyes, _S.shut, _S.open)
+    weight = ramp(lid_ratio_68(points) / open_eyes, _S.shut, _S.open)
     if transform is not None:
         side, front = np.sin(_S.outward), np.cos(_S.outward)
         facing = points.new_tensor([[side, 0, front], [-side, 0, front]])
@@ -202,7 +201,7 @@ def read_eyes(
 
 def eyes_open(points: Tensor) -> Tensor:
     """(B,) how surely an eye is open in points (B, 478, 3), of which irises need not be known: 0 shut, 1 open."""
-    return torch.nan_to_num(ramp(_opening(points) / _S.opening, _S.shut, _S.open)).amax(-1)
+    return torch.nan_to_num(ramp(lid_ratio_68(points) / _S.opening, _S.shut, _S.open)).amax(-1)
 
 
 def fused_eyes(angles: Tensor, weight: Tensor) -> Tensor:
@@ -241,16 +240,9 @@ def aim(direction: Tensor) -> Tensor:
 
 def _eyes(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of points (..., 478, 3): the middles between the corners (..., 2, 3), their distances, the irises' centres."""
-    corners = points[..., _CORNERS, :]
+    corners = points[..., CORNERS_68, :]
     iris = torch.stack([points[..., list(iris), :].nanmean(-2) for iris in _IRISES], -2)
     return corners.mean(-2), (corners[..., 0, :] - corners[..., 1, :]).norm(dim=-1), iris
-
-
-def _opening(points: Tensor) -> Tensor:
-    """Lid distance over eye width, left and right (..., 2)."""
-    lids = points[..., _LIDS, :]  # (..., eye, pair, lid, 3)
-    gap = (lids[..., 0, :] - lids[..., 1, :]).norm(dim=-1).mean(-1)
-    return gap / _eyes(points)[1].clamp_min(1e-9)
 
 
 def _offset(angles: Tensor, weight: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
+from core.libs.face_measures import lip_contact, open_lid_gap
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE
 from core.libs.geometry import FLIP, to_camera, to_pixels
 from core.libs.retargeting.openings import FaceOpenings, linear_gap
@@ -186,25 +187,11 @@ def calm_frames(face: FaceOpenings, gaps: np.ndarray) -> np.ndarray:  # (T, rows
     s, good = NEUTRAL, np.ones(len(gaps), bool)
     for name, gap in zip(face.names, gaps.T, strict=False):
         if name == "lips":
-            near = (touching_gap(gap / face.width) + s.least_gap) * face.width
+            near = (lip_contact(gap / face.width, s.contact) + s.least_gap) * face.width
             good &= gap <= max(np.percentile(gap, 100 * s.least_open), near)
         else:
-            good &= np.abs(gap / open_gap(gap) - 1) < s.open_eyes
+            good &= np.abs(gap / open_lid_gap(gap) - 1) < s.open_eyes
     return np.flatnonzero(good) if good.sum() >= 2 else np.arange(len(gaps))
-
-
-def touching_gap(gap: np.ndarray) -> float:
-    """The gap (T,) over the distance of the eyes at which a clip's lips touch.
-
-    At most what a tracker may be mistaken by, where they never do.
-    """
-    return float(np.clip(np.percentile(gap, 2), -NEUTRAL.contact, NEUTRAL.contact))
-
-
-def open_gap(gap: np.ndarray) -> float:
-    """A clip's usual gap (T,) of the lids of an eye, blinks left out: the median of those above half the widest."""
-    wide = np.percentile(gap, 90)
-    return float(np.median(gap[gap >= min(wide / 2, wide)]))
 
 
 def resting_transform(source: TrackedFrame, motion: TrackedSequence) -> np.ndarray:  # (3, 4)

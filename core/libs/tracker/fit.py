@@ -13,6 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE
+from core.libs.face_measures import lid_ratio, open_lid_ratio
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
@@ -138,7 +139,7 @@ class HeadFitter:
         pose, lifted, rest, jaw = self._at_rest(points, transform, person.rest)
         expcode = person.expcode + (rest - person.mean).reshape(len(rest), -1) @ self._solve_expression.T
         eyes = self._eyes(lifted, pose, expcode, person)
-        return expcode, jaw, eyes, lid_opening(lifted), pose
+        return expcode, jaw, eyes, lid_ratio(lifted), pose
 
     def lifted(self, points: np.ndarray, transform: np.ndarray) -> np.ndarray:
         """The points themselves (478, 3) in head space, (478, 3), under a known pose (3, 4)."""
@@ -218,24 +219,13 @@ def limited_eyes(turns: np.ndarray) -> np.ndarray:
     return np.clip(turns, -_SETTINGS.eye_limit, _SETTINGS.eye_limit)
 
 
-def lid_opening(points: np.ndarray) -> np.ndarray:
-    """How far the left and the right eye (..., 2) are open, over their width, for points (..., 478, 3) of any space."""
-    out = []
-    for side in ("left", "right"):
-        upper, lower = np.array(topo.EYE_PAIRS[side]).T
-        gaps = np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1).mean(-1)
-        inner, outer = topo.EYE_CORNERS[side]
-        out.append(gaps / np.linalg.norm(points[..., inner, :] - points[..., outer, :], axis=-1))
-    return np.stack(out, -1)
-
-
 def hold_behind_lids(eyes: np.ndarray, opening: np.ndarray) -> np.ndarray:
     """Eye codes (T, 6), those of closing eyes replaced by what lies between the open ones before and after.
 
     What a tracker says of an iris behind a lid is invented. `opening` (T, 2) is that of the left and the right eye.
     """
     out = eyes.copy()
-    part = opening / np.percentile(opening, _SETTINGS.open_percentile, axis=0)
+    part = opening / open_lid_ratio(opening)
     trust = np.clip((part - _SETTINGS.shut) / (_SETTINGS.open - _SETTINGS.shut), 0, 1)
     for side in range(2):
         sure = np.flatnonzero(trust[:, side] == 1)

@@ -19,11 +19,12 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE
+from core.libs.face_measures import lid_ratio
 from core.libs.flame_model import FlameHead
 from core.libs.flame_model.moving_landmarks import MovingLandmarks, turn_matrices
 from core.libs.flame_model.topology import LEFT_IRIS, PARTS_68, RIGHT_IRIS
 from core.libs.geometry import FLIP, fit_similarity, to_camera, to_pixels, unproject
-from core.libs.tracker.fit import Fit, hold_behind_lids, lid_opening, limited_eyes, on_sphere, turn_onto
+from core.libs.tracker.fit import Fit, hold_behind_lids, limited_eyes, on_sphere, turn_onto
 from core.libs.tracker.point_buffer import PointBuffer, chunks
 from core.libs.tracker.settings import FlameFitSettings
 
@@ -133,7 +134,7 @@ class FlameFitter:
         state = self._with_eyes(self._descend(state, seen, pose_known, _SETTINGS.frame_rounds), seen)
         # Turned eyes pull at the lids, where the head has it so.
         state = self._with_eyes(self._descend(state, seen, pose_known, _SETTINGS.last_rounds), seen)
-        return state.jaw, state.eyes, state.expression, state.transform, lid_opening(points)
+        return state.jaw, state.eyes, state.expression, state.transform, lid_ratio(points)
 
     def _seen(self, points: np.ndarray) -> np.ndarray:
         """The landmarks (T, 70, 3) among points (T, 478, 3)."""

@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 
 from core.data.records import FOCAL, IMAGE_SIZE, MOUTH_STEPS, MOUTH_UNKNOWN, frames_of_shots
 from core.libs.face_light import TEETH, chroma, colourfulness, light_on, linear, luminance
+from core.libs.face_measures import lip_distance
 from core.libs.flame_model import topology as topo
 from core.libs.tracker.point_buffer import FrameBuffer, chunks
 
@@ -122,8 +123,7 @@ class MouthReader:
 
     def wants(self, points: np.ndarray, transform: np.ndarray) -> bool:
         """Whether there is something to see between the lips of points (478, 2..3) in a crop; the head's (3, 4)."""
-        gap = np.mean([np.linalg.norm(points[a, :2] - points[b, :2]) for a, b in topo.LIP_PAIRS])
-        return bool(gap * transform[2, 3] / (FOCAL * IMAGE_SIZE / 2) / _MM >= _LEAST_OPEN)
+        return bool(lip_distance(points[:, :2]) * transform[2, 3] / (FOCAL * IMAGE_SIZE / 2) / _MM >= _LEAST_OPEN)
 
     def look(self, index: int, picture: np.ndarray, points: np.ndarray, transform: np.ndarray) -> None:
         """One frame, in order: its crop (512, 512, 3) uint8 RGB, the points (478, 2..3) in it, the head's (3, 4)."""
@@ -253,7 +253,7 @@ def ring_on_picture(picture: np.ndarray, points: np.ndarray, settings: RingSetti
     """
     ring, outer = points[list(topo.INNER_LIPS)], points[list(topo.OUTER_LIPS)]
     unit = (np.linalg.norm(points[33] - points[263]) + np.linalg.norm(points[168] - points[2])) / 100
-    gap = np.mean([np.linalg.norm(points[a] - points[b]) for a, b in topo.LIP_PAIRS])
+    gap = lip_distance(points)
     inner, outward = -min(settings.reach * unit, settings.of_gap_in * gap), settings.of_gap_out * gap + 0.5 * unit
     outward = min(settings.reach * unit, outward)
     tangent = np.roll(ring, -1, 0) - np.roll(ring, 1, 0)

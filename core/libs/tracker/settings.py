@@ -31,7 +31,6 @@ class FitSettings:
     eye_limit: float = float(np.radians(45))
     shut: float = 0.35
     open: float = 0.6
-    open_percentile: float = 80
     person_frames: int = 300
     person_rounds: int = 5
     jaw_rounds: int = 4

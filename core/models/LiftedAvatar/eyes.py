@@ -12,6 +12,7 @@ from typing import Self
 import cv2
 import numpy as np
 
+from core.libs.face_measures import across_corners, contour_ratio, signed_lid_ratio
 from core.libs.flame_model import topology as topo
 from core.models.LiftedAvatar.contour import contour_mask, extrapolate_colors, smoothstep, window
 from core.models.LiftedAvatar.layers import Photo, Shot
@@ -28,26 +29,12 @@ _MOST_DROP = 0.14  # of the eye's width
 _LEAST_SEEN = 0.25  # share of the disc that the photo must show
 
 
-def lid_gap(face: np.ndarray) -> np.ndarray:
-    """How far each eye is open, right then left (2,): lid distance over eye width, of points (478, 3) in head space.
-
-    Negative where the lids have gone through one another.
-    """
-    out = []
-    for side in ("right", "left"):
-        corner, other = (face[i] for i in topo.EYE_CORNERS[side])
-        upper, lower = (face[list(lid)] for lid in zip(*topo.EYE_PAIRS[side], strict=True))
-        distance = np.linalg.norm(upper - lower, axis=1) * np.sign(upper[:, 1] - lower[:, 1])
-        out.append(distance.mean() / np.linalg.norm(corner - other))
-    return np.array(out)
-
-
 def close_nearly_shut(face: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The face (478, 3) with nearly shut eyes shut: a tracker leaves a gap between lids that touch.
 
     `reference` (2,) is how far the eyes are open in the photo; there and above two thirds of it nothing changes.
     """
-    gaps, face = lid_gap(face), face.copy()
+    gaps, face = signed_lid_ratio(face), face.copy()
     for gap, rest, (ring, _) in zip(gaps, reference, _EYES, strict=True):
         begins = min(0.18, 0.65 * rest)
         share = smoothstep(np.array(gap), 0.35 * begins, begins)
@@ -94,7 +81,7 @@ def extract_irises(image: np.ndarray, pixels: np.ndarray, scale: float = 1.0) ->
         contour = pixels[list(ring)]
         if np.linalg.norm(contour[0] - contour[8]) < 6 * scale:
             continue
-        drop, opening = _lower_lid(original, contour), _opening(contour)
+        drop, opening = _lower_lid(original, contour), contour_ratio(contour)
         contour = _lowered(contour, drop, opening)
         x0, y0, x1, y1 = box = window(contour, image.shape[:2], 4)
         if radius < 2 * scale or x1 - x0 < 6 or y1 - y0 < 4:
@@ -138,7 +125,7 @@ def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray, scale: float = 
     cover = (
         disc[..., 3:]
         * contour_mask(contour, *box, grow=_GROWN * scale)[..., None]
-        * smoothstep(_opening(ring), *_TOUCH)
+        * smoothstep(contour_ratio(ring), *_TOUCH)
     )
     part = image[y0:y1, x0:x1, :3]
     part += cover * (disc[..., :3] - part)
@@ -177,26 +164,9 @@ def _between_corners(centre: np.ndarray, a: np.ndarray, b: np.ndarray, margin: f
     return centre + (np.clip(along, margin, width - margin) - along) * axis
 
 
-def _down(ring: np.ndarray) -> tuple[np.ndarray, float]:
-    """Where an eye's contour (16, 2) has its lower lid, as a unit vector across the corners; and the corners' distance.
-
-    Of the contour's order alone, so that shut lids have a below too.
-    """
-    axis = ring[8] - ring[0]
-    width = float(np.linalg.norm(axis))
-    sign = 1.0 if axis[0] > 0 else -1.0  # contours begin at the outer corner: the left eye's runs to the left
-    return sign * np.array([-axis[1], axis[0]]) / max(width, 1e-6), width
-
-
-def _opening(ring: np.ndarray) -> float:
-    """How far the lids of a contour (16, 2) are apart over its width, negative where they went through one another."""
-    down, width = _down(ring)
-    return float((ring[9:].mean(0) - ring[1:8].mean(0)) @ down) / max(width, 1e-6)
-
-
 def _axes(ring: np.ndarray) -> np.ndarray:
     """(2, 2) unit vectors along and across the corners of a contour (16, 2)."""
-    down, _ = _down(ring)
+    down, _ = across_corners(ring)
     return np.array([[down[1], -down[0]], down])
 
 
@@ -230,8 +200,8 @@ def _limbus(
 
 def _lowered(ring: np.ndarray, drop: np.ndarray, opening: float) -> np.ndarray:
     """The contour (16, 2) with its lower lid where the photo has it; as far as the eye is as open as there."""
-    down, width = _down(ring)
-    share = np.clip(_opening(ring) / max(opening, 1e-6), 0, 1)
+    down, width = across_corners(ring)
+    share = np.clip(contour_ratio(ring) / max(opening, 1e-6), 0, 1)
     return ring + (drop * width * share)[:, None] * down
 
 
@@ -241,7 +211,7 @@ def _lower_lid(image: np.ndarray, ring: np.ndarray) -> np.ndarray:
     The tracker's lids lie up to a tenth of the width inside the eye. Downwards from each of their points colours go
     from the eye's to the skin's; the lid is where they are half way.
     """
-    down, width = _down(ring)
+    down, width = across_corners(ring)
     steps = np.linspace(-0.08, 0.24, 65)
     places = ring[9:, None] + steps[:, None] * width * down  # (7, 65, 2)
     colours = cv2.remap(image, places.astype(np.float32), None, cv2.INTER_LINEAR)

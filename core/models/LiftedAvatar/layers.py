@@ -29,7 +29,7 @@ class Photo:
         mesh: the proxy mesh. pix_to_face: (S, S) its front triangle, -1 where none. bary_coords: (S, S, 3).
         kept: (S, S) bool, pixels that become Gaussians. doubt: (S, S) in 0..1, how likely a pixel is background.
         fringe: (S, S) for pixels of a silhouette fringe the triangle of the face beside it, else -1.
-        openings: (2,) of the right and the left eye, see `eyes.lid_gap`.
+        openings: (2,) of the right and the left eye, see `signed_lid_ratio`.
     """
 
     camera: Camera

@@ -15,9 +15,10 @@ from typing import Self
 import cv2
 import numpy as np
 
+from core.libs.face_measures import signed_lid_ratio
 from core.libs.flame_model import topology as topo
 from core.models.LiftedAvatar.contour import extrapolate_colors, smoothstep, window
-from core.models.LiftedAvatar.eyes import close_nearly_shut, lid_gap
+from core.models.LiftedAvatar.eyes import close_nearly_shut
 from core.models.LiftedAvatar.layers import Photo, Shot
 
 _RINGS = (topo.RIGHT_EYE, topo.LEFT_EYE)
@@ -40,7 +41,7 @@ class Lids:
     """The lids of one eye, shut.
 
     Attributes:
-        side: 0 for the right eye, 1 for the left. opening: how far it is open in the photo, see `eyes.lid_gap`.
+        side: 0 for the right eye, 1 for the left. opening: how far it is open in the photo, see `signed_lid_ratio`.
         index: (n,) its Gaussians. skin: (n, 3) RGB in 0..1, what is there instead of the eye. share: (n,) how much.
         lashes: (n, 3) what their line adds to that. place: (n,) -1 on the lower lid, 0 between the lids, 1 above.
     """
@@ -100,7 +101,7 @@ def paint_lids(
 def close_lids(colors: np.ndarray, lids: list[Lids], gaps: np.ndarray) -> None:
     """Put shut lids into the Gaussians' colours (N, C >= 3), in place, as far as eyes are shut.
 
-    `gaps` (2,): how far the right and the left eye are open, see `eyes.lid_gap`.
+    `gaps` (2,): how far the right and the left eye are open, see `signed_lid_ratio`.
     """
     for lid in lids:
         part = np.float32(gaps[lid.side] / lid.opening)
@@ -143,7 +144,7 @@ class LidLayer:
     def draw(self, shot: Shot) -> None:
         """Close the lids as far as the shot's face has them closed."""
         shot.face = close_nearly_shut(shot.face, self.openings)
-        if closing(self.shut, gaps := lid_gap(shot.face)):
+        if closing(self.shut, gaps := signed_lid_ratio(shot.face)):
             first, end = self.recolored
             close_lids(shot.own_colors(first, end), self.shut, gaps)
 

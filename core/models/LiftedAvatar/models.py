@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from core.data.records import TrackedSource
+from core.libs.face_measures import signed_lid_ratio
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
@@ -27,7 +28,7 @@ from core.models.LiftedAvatar.chin import ChinLayer
 from core.models.LiftedAvatar.composite import composite
 from core.models.LiftedAvatar.decontaminate import decontaminate_colors
 from core.models.LiftedAvatar.detail import detail_weight, missing_detail
-from core.models.LiftedAvatar.eyes import IrisLayer, lid_gap
+from core.models.LiftedAvatar.eyes import IrisLayer
 from core.models.LiftedAvatar.inpaint import (
     Inpainting,
     all_photo_points,
@@ -238,7 +239,7 @@ class LiftedAvatar:
             kept=kept,
             doubt=doubt,
             fringe=find_fringe(mesh, pix_to_face, image, source.matte, camera),
-            openings=lid_gap(vertices),
+            openings=signed_lid_ratio(vertices),
         )
 
     def _surface(self, photo: Photo, anchor: np.ndarray) -> SurfaceLayer:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from core.libs.face_measures import opening_height
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
 from core.libs.geometry import Camera
@@ -65,7 +66,7 @@ def build_mouth(
         middle,
         joint,
         rest,
-        _opening(vertices),
+        float(opening_height(vertices)),
         float(np.linalg.norm(rest[topo.MOUTH_CORNERS[0]] - rest[topo.MOUTH_CORNERS[1]])),
         colours,
         soft if soft >= 0.3 else 0.0,
@@ -86,7 +87,7 @@ def draw_mouth(
     camera: Camera = _USUAL,  # that draws
 ) -> None:
     """Put the inside of the mouth behind the lips of a picture."""
-    now = _opening(vertices)
+    now = float(opening_height(vertices))
     # Near the photo's own opening its own pixels serve best.
     share = abs(now - mouth.opening) / (0.30 * mouth.opening + 1.0 * MM) - 0.25
     # Lips that touch are tracked up to a millimetre apart.
@@ -192,8 +193,3 @@ def _plane(origin: np.ndarray, transform: np.ndarray, camera: Camera) -> tuple[n
 def _ramp(value: float, low: float, high: float) -> float:
     t = min(max((value - low) / (high - low), 0.0), 1.0)
     return t * t * (3 - 2 * t)
-
-
-def _opening(vertices: np.ndarray) -> float:
-    """Height of the opening of the lips, head units."""
-    return float(np.mean([vertices[a, 1] - vertices[b, 1] for a, b in topo.LIP_PAIRS]))
