@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
-from core.libs.blocks import blocks
 from core.libs.face_measures import lip_contact, open_lid_gap, opening_height
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
 from core.libs.numeric import blocks, smoothstep, soft_clip, soft_upper_clip

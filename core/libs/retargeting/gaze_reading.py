@@ -26,7 +26,6 @@ import torch
 from torch import Tensor
 
 from core.data.records import TrackedFrame, TrackedSequence
-from core.libs.blocks import blocks
 from core.libs.face_measures import CORNERS_68, LIDS_68, lid_ratio_68, open_lid_ratio
 from core.libs.filters.fixations import steady_fixations
 from core.libs.flame_model import Head
