@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from core.models.LiftedAvatar.mouth.kernel import View
-from core.models.LiftedAvatar.mouth.teeth import PER_MM, TEXTURE_HEIGHT
+from core.models.LiftedAvatar.mouth.settings import PER_MM, TEXTURE_HEIGHT
 
 
 def step(x, low, high):

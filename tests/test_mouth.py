@@ -28,7 +28,7 @@ from core.models.LiftedAvatar.mouth.colours import mouth_colours, softness, toot
 from core.models.LiftedAvatar.mouth.draw import _view
 from core.models.LiftedAvatar.mouth.kernel import lay_behind, paint
 from core.models.LiftedAvatar.mouth.outline import subdivision
-from core.models.LiftedAvatar.mouth.settings import UPPER
+from core.models.LiftedAvatar.mouth.settings import MouthSettings
 from core.models.LiftedAvatar.mouth.teeth import row_table
 from tests import mouth_twin
 from tests.faces import TRACK
@@ -188,13 +188,14 @@ def test_softness_grows_with_the_blur_of_edges(face):
 
 
 def test_a_row_has_its_teeth_along_the_arch():
-    table = row_table(UPPER)
+    row = MouthSettings().upper
+    table = row_table(row)
     x = np.arange(len(table)) / 8
     borders = x[np.flatnonzero((table[1:-1, 0] < table[:-2, 0]) & (table[1:-1, 0] <= table[2:, 0])) + 1]
     # The arch's length to each of them, by summing it up, is that of the teeth before.
     arch = np.cumsum(np.hypot(1 / 80, np.gradient(0.0275 * (np.arange(2401) / 80) ** 2)))
     length = np.interp(borders, np.arange(2401) / 80, arch)
-    np.testing.assert_allclose(length, np.cumsum(UPPER.widths)[: len(borders)], atol=0.25)
+    np.testing.assert_allclose(length, np.cumsum(row.widths)[: len(borders)], atol=0.25)
     assert len(borders) == 5
     assert (table[:, 2] <= 1).all()
     assert table[:, 2].min() > 0.75

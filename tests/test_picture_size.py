@@ -18,7 +18,17 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, head_rotation, to_camera
 from core.libs.mesh import build_proxy_mesh
 from core.libs.tracker.track import MARGIN
+from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.models import Avatar, LiftedAvatar
+from core.models.LiftedAvatar.mouth.settings import MouthSettings, OutlineSettings
+from core.models.LiftedAvatar.settings import (
+    ChinSettings,
+    DetailSettings,
+    EyeSettings,
+    InpaintSettings,
+    LidSettings,
+    LiftedSettings,
+)
 from core.models.LiftedAvatar.surface import Scratch
 
 SIDE = IMAGE_SIZE + 2 * MARGIN
@@ -159,3 +169,26 @@ def test_a_picture_changes_nothing_in_the_avatar(model, person, avatar):
     for now, then in zip(arrays(avatar), before, strict=True):
         np.testing.assert_array_equal(now, then)
     np.testing.assert_array_equal(picture(model, avatar, person, 25), first)
+
+
+def test_settings_of_the_layers_are_handed_in(person, avatar):
+    """Numbers of every layer change from outside: none of them is read from its module."""
+    settings = LiftedSettings(
+        lids=LidSettings(least_width=1e9),
+        chin=ChinSettings(least=0.0),
+        mouth=MouthSettings(outline=OutlineSettings(per_side=2)),
+        eyes=EyeSettings(least_width=1e9),
+        inpaint=InpaintSettings(least_area=1e9),
+        detail=DetailSettings(max_detail=1e-9),
+    )
+    lids, chin, surface, mouth, irises = LiftedAvatar(settings=settings).encode(person).layers
+    usual = avatar.layers
+    assert usual[0].shut
+    assert not lids.shut
+    assert usual[1].settings.least
+    assert not chin.settings.least
+    assert (surface.binding.role == Role.INPAINTED).sum() == 0 < (usual[2].binding.role == Role.INPAINTED).sum()
+    assert np.abs(surface.detail).max() < 1e-8 < np.abs(usual[2].detail).max()
+    assert (len(mouth.mouth.outline), len(usual[3].mouth.outline)) == (40, 80)
+    assert usual[4].irises
+    assert not irises.irises

@@ -16,15 +16,16 @@ from core.libs.geometry import Camera, head_rotation, to_camera, to_pixels
 from core.libs.mesh import build_proxy_mesh, rasterize_mesh
 from core.libs.tracker.track import MARGIN
 from core.models.LiftedAvatar.binding import Role, barycentric_jacobian, update_gaussians
-from core.models.LiftedAvatar.inpaint import find_fringe, gaussians, texture
+from core.models.LiftedAvatar.inpaint import find_fringe
 from core.models.LiftedAvatar.inpaint.gaussians import triangle_samples
 from core.models.LiftedAvatar.inpaint.texture import face_colors
 from core.models.LiftedAvatar.inpaint.visibility import visible_points
 from core.models.LiftedAvatar.models import LiftedAvatar
+from core.models.LiftedAvatar.settings import LiftedSettings
 
 SKIN = np.array([0.75, 0.55, 0.45])
 SIDE = IMAGE_SIZE + 2 * MARGIN
-MOST, SPACING = texture.SETTINGS.max_relief, gaussians.SETTINGS.spacing
+MOST, SPACING = LiftedSettings().texture.max_relief, LiftedSettings().inpaint.spacing
 
 
 def turned(frame, yaw: float):
@@ -157,7 +158,7 @@ def test_unseen_skin_goes_on_with_the_light_of_what_is_seen_beside_it(frame):
 )
 def test_samples_leave_no_gap(flat):
     flat = np.array(flat, float)
-    weights = triangle_samples(flat)
+    weights = triangle_samples(flat, SPACING)
     assert weights.min() >= 0
     assert np.allclose(weights.sum(1), 1)
     mix = np.random.default_rng(0).dirichlet(np.ones(3), 4000) @ flat

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from core.data.records import FOCAL, IMAGE_SIZE, MOUTH_STEPS, MOUTH_UNKNOWN, frames_of_shots
-from core.libs.face_light import TEETH, chroma, colourfulness, light_on, linear, luminance
+from core.libs.face_light import colourfulness, light_on, light_on_teeth, linear, luminance
 from core.libs.face_measures import lip_distance
 from core.libs.flame_model import topology as topo
 from core.libs.tracker.point_buffer import FrameBuffer, chunks
@@ -189,10 +189,9 @@ def find_anchors(views: np.ndarray, skin: np.ndarray, settings: ReadingSettings)
     teeth = (colourful < settings.pale) & (bright > 0.35 * luminance(skin))
     if teeth.sum() < max(settings.least_teeth * bright.size, 1):
         return None
-    # The teeth themselves are a better white than the skin.
     best = teeth & (bright >= np.percentile(bright[teeth], 60))
     tooth = np.median(colors[best], 0)
-    light = chroma(tooth / chroma(TEETH))
+    light = light_on_teeth(tooth)
     colourful = colourfulness(colors, light)
     red = bright[(colourful > 0.33) & (colors[:, 0] > 1.3 * colors[:, 1])]
     return Anchors(

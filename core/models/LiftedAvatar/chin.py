@@ -9,6 +9,7 @@ import numpy as np
 
 from core.libs.flame_model import topology as topo
 from core.models.LiftedAvatar.layers import Photo, Shot
+from core.models.LiftedAvatar.settings import ChinSettings
 
 # From the lower lip's outer edge down to the jaw line, column by column, the person's right first.
 _COLUMNS = np.array(
@@ -24,12 +25,13 @@ _COLUMNS = np.array(
         (375, 273, 422, 430, 394, 379),
     ]
 )
-_LEAST = 0.45  # of their distance in the photo that neighbours keep; by eye
+_DEFAULT = ChinSettings()
 
 
 def unfold_chin(
     face: np.ndarray,  # (478, 3) head space
     photo: np.ndarray,  # (478, 3) the same in the photo's expression
+    settings: ChinSettings = _DEFAULT,
 ) -> np.ndarray:
     """The face with its chin lowered where the lower lip would come to lie over it.
 
@@ -37,7 +39,7 @@ def unfold_chin(
     is long. Skin does not slide under the lip: the jaw goes along.
     """
     y, own = face[_COLUMNS, 1], photo[_COLUMNS, 1]
-    least = _LEAST * np.maximum(own[:, :-1] - own[:, 1:], 0)
+    least = settings.least * np.maximum(own[:, :-1] - own[:, 1:], 0)
     lowered = y.copy()
     for k in range(1, y.shape[1]):
         lowered[:, k] = np.minimum(y[:, k], lowered[:, k - 1] - least[:, k - 1])
@@ -53,16 +55,17 @@ class ChinLayer:
     """Keeps the chin from folding under the lip.
 
     Attributes:
-        photo: (478, 3) the face in the photo, head space.
+        photo: (478, 3) the face in the photo, head space. settings: see `ChinSettings`.
     """
 
     photo: np.ndarray
+    settings: ChinSettings = _DEFAULT
 
     @classmethod
     def build(cls, photo: Photo) -> tuple[Self, Photo]:
         """Of the face as the photo has it; the photo stays as it is."""
-        return cls(photo.in_head[: topo.N_POINTS]), photo
+        return cls(photo.in_head[: topo.N_POINTS], photo.settings.chin), photo
 
     def draw(self, shot: Shot) -> None:
         """Move the face's points."""
-        shot.face = unfold_chin(shot.face, self.photo)
+        shot.face = unfold_chin(shot.face, self.photo, self.settings)

@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
-
-@dataclass(frozen=True)
-class DecontaminationSettings:
-    """By eye on the development photos.
-
-    Attributes:
-        sure_matte: from which on a pixel's colour is the person's own.
-        smoothing: standard deviation over which the person's colours are averaged before they go outwards, pixels of a
-            512-pixel photo.
-    """
-
-    sure_matte: float = 0.6
-    smoothing: float = 2.0
-
+from core.models.LiftedAvatar.settings import DecontaminationSettings
 
 _DEFAULT = DecontaminationSettings()
 

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from core.libs.flame_model import topology as topo
 from core.libs.mesh import ProxyMesh, triangle_normals, view_cosine
-
-
-@dataclass(frozen=True)
-class DetailSettings:
-    """By eye on the development photos.
-
-    Attributes:
-        rounds: of Van Cittert's iteration, after which what is missing at the photo's pose is next to nothing.
-        max_detail: of a colour's range, that detail may add.
-        border: pixels of a 512-pixel photo inside the matte over which detail comes in. smoothing: of its weight.
-        beside: its weight on hair and ears: they move as one piece, and detail in the wrong place is worse than none.
-        cosines: to the line of sight over which it comes in: what is edge-on is smeared when it turns.
-    """
-
-    rounds: int = 3
-    max_detail: float = 0.1
-    border: float = 12.0
-    smoothing: float = 2.0
-    beside: float = 0.5
-    cosines: tuple[float, float] = (0.35, 0.65)
-
+from core.models.LiftedAvatar.settings import DetailSettings
 
 _DEFAULT = DetailSettings()
 

@@ -14,32 +14,30 @@ import numpy as np
 
 from core.libs.face_measures import across_corners, contour_ratio, signed_lid_ratio
 from core.libs.flame_model import topology as topo
-from core.models.LiftedAvatar.contour import contour_mask, extrapolate_colors, smoothstep, window
+from core.libs.numeric import smoothstep
+from core.models.LiftedAvatar.contour import contour_mask, extrapolate_colors, window
 from core.models.LiftedAvatar.layers import Photo, Shot
+from core.models.LiftedAvatar.settings import EyeSettings
 
 _EYES = ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS))
-_SOLID, _GONE = 1.18, 1.32  # of the iris radius: where the disc begins to fade, and where it ends
-_WHITE = (1.1, 1.25)  # where the painted white does: inside the disc, which at its place in the photo must cover it
-_LEAST_INSIDE = 0.5  # of the radius, that an iris stays inside the corners: a gaze carried over must not lose it
-_LEAST_CONTRAST = 0.12  # in colour, between an eye and the skin below, by which the lower lid can be told
-_GROWN = 0.75  # pixels that an iris is drawn beyond the lids' contour: the Gaussians spread the white so far
-_TOUCH = (0.03, 0.1)  # of the eye's width: lids so far apart show no iris, and all of it that is between them
-_LEAST_RISE = 0.05  # of brightness across a tenth of an iris's radius, that makes its border clear
-_MOST_DROP = 0.14  # of the eye's width
-_LEAST_SEEN = 0.25  # share of the disc that the photo must show
+_DEFAULT = EyeSettings()
 
 
-def close_nearly_shut(face: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def close_nearly_shut(
+    face: np.ndarray,  # (478, 3) head space
+    reference: np.ndarray,  # (2,) lid gaps in the photo, see `signed_lid_ratio`
+    settings: EyeSettings = _DEFAULT,
+) -> np.ndarray:
     """The face (478, 3) with nearly shut eyes shut: a tracker leaves a gap between lids that touch.
 
-    `reference` (2,) is how far the eyes are open in the photo; there and above two thirds of it nothing changes.
+    At `of_reference` of the photo's gap and above nothing changes; below, the lids move towards one another.
     """
     gaps, face = signed_lid_ratio(face), face.copy()
     for gap, rest, (ring, _) in zip(gaps, reference, _EYES, strict=True):
-        begins = min(0.18, 0.65 * rest)
-        share = smoothstep(np.array(gap), 0.35 * begins, begins)
+        begins = min(settings.shut_below, settings.of_reference * rest)
+        share = smoothstep(np.array(gap), settings.shut * begins, begins)
         upper, lower = list(ring[1:8]), list(ring[:8:-1])
-        meet = 0.25 * face[upper] + 0.75 * face[lower]
+        meet = settings.meet * face[upper] + (1 - settings.meet) * face[lower]
         face[upper] = meet + share * (face[upper] - meet)
         face[lower] = meet + share * (face[lower] - meet)
     return face
@@ -68,46 +66,53 @@ class Iris:
     opening: float
 
 
-def extract_irises(image: np.ndarray, pixels: np.ndarray, scale: float = 1.0) -> tuple[np.ndarray, list[Iris]]:
-    """The photo without its irises, and the irises; eyes that are shut are left as they are.
-
-    `image` is (S, S, 3) float32 in 0..1, `pixels` (478, 2) the tracker's points in it, `scale` its pixels for one of a
-    512-pixel photo.
-    """
+def extract_irises(
+    image: np.ndarray,  # (S, S, 3) float32 in 0..1
+    pixels: np.ndarray,  # (478, 2) the tracker's points in it
+    scale: float = 1.0,  # its pixels for one of a 512-pixel photo
+    settings: EyeSettings = _DEFAULT,
+) -> tuple[np.ndarray, list[Iris]]:
+    """The photo (S, S, 3) without its irises, and the irises; eyes that are shut or too small stay as they are."""
     image, irises = image.copy(), []
     original = image.copy()
     for ring, points in _EYES:
         centre, radius = pixels[list(points)].mean(0), _radius(pixels[list(points)])
         contour = pixels[list(ring)]
-        if np.linalg.norm(contour[0] - contour[8]) < 6 * scale:
+        if np.linalg.norm(contour[0] - contour[8]) < settings.least_width * scale:
             continue
-        drop, opening = _lower_lid(original, contour), contour_ratio(contour)
+        drop, opening = _lower_lid(original, contour, settings), contour_ratio(contour)
         contour = _lowered(contour, drop, opening)
         x0, y0, x1, y1 = box = window(contour, image.shape[:2], 4)
-        if radius < 2 * scale or x1 - x0 < 6 or y1 - y0 < 4:
+        if radius < settings.least_radius * scale or x1 - x0 < 6 or y1 - y0 < 4:
             continue
         lids = contour_mask(contour, *box)
-        grown, shift = _limbus(original, lids, box, centre, radius)
+        grown, shift = _limbus(original, lids, box, centre, radius, settings.least_rise)
         beside = _axes(contour) @ shift
         centre, radius = centre + radius * shift, radius * grown
         y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
         away = np.hypot(x - centre[0], y - centre[1]) / radius
-        seen = lids[(away < 1)].sum() / max(np.pi * radius**2, 1)
-        if seen < _LEAST_SEEN:
+        visible = lids[(away < 1)].sum() / max(np.pi * radius**2, 1)
+        if visible < settings.least_visible:
             continue
         part = original[y0:y1, x0:x1]
-        white = _white(part, lids, away, x - centre[0], y - centre[1], radius)
+        white = _white(part, lids, away, x - centre[0], y - centre[1], radius, settings)
         if white is None:
             continue
-        cover = lids * (1 - smoothstep(away, *_WHITE))
-        image[y0:y1, x0:x1] = part * (1 - cover[..., None]) + white * cover[..., None]
-        texture = _texture(original, contour, centre, radius)
+        alpha = lids * (1 - smoothstep(away, *settings.white))
+        image[y0:y1, x0:x1] = part * (1 - alpha[..., None]) + white * alpha[..., None]
+        texture = _texture(original, contour, centre, radius, settings.disc)
         irises.append(Iris(ring, points, texture, radius, grown, beside, drop, opening))
     return image, irises
 
 
-def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray, scale: float = 1.0) -> None:
-    """Put an iris into a picture (H, W, C >= 3) in place, where `pixels` (478, 2) have it; `scale` as above."""
+def draw_iris(
+    image: np.ndarray,  # (H, W, C >= 3) float32 in 0..1, in place
+    iris: Iris,
+    pixels: np.ndarray,  # (478, 2) the face's points in it
+    scale: float = 1.0,  # its pixels for one of a 512-pixel picture
+    settings: EyeSettings = _DEFAULT,
+) -> None:
+    """Paint an iris where a picture's points have it, between the lids."""
     ring = pixels[list(iris.ring)]
     contour = _lowered(ring, iris.drop, iris.opening)
     x0, y0, x1, y1 = box = window(contour, image.shape[:2], 2)
@@ -116,19 +121,16 @@ def draw_iris(image: np.ndarray, iris: Iris, pixels: np.ndarray, scale: float = 
     tracked = _radius(pixels[list(iris.points)])
     radius = tracked * iris.grown
     centre = pixels[list(iris.points)].mean(0) + tracked * (iris.beside @ _axes(ring))
-    centre = _between_corners(centre, ring[0], ring[8], _LEAST_INSIDE * radius)
+    centre = _between_corners(centre, ring[0], ring[8], settings.inside * radius)
     scale, middle = iris.radius / max(radius, 1e-3), (len(iris.texture) - 1) / 2
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     there = np.stack([(x - centre[0]) * scale + middle, (y - centre[1]) * scale + middle], -1).astype(np.float32)
     disc = cv2.remap(iris.texture, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     # What it is grown by would show it through lids that touch.
-    cover = (
-        disc[..., 3:]
-        * contour_mask(contour, *box, grow=_GROWN * scale)[..., None]
-        * smoothstep(contour_ratio(ring), *_TOUCH)
-    )
+    open_lids = smoothstep(np.array(contour_ratio(ring)), *settings.touching)
+    alpha = disc[..., 3:] * contour_mask(contour, *box, grow=settings.growth * scale)[..., None] * open_lids
     part = image[y0:y1, x0:x1, :3]
-    part += cover * (disc[..., :3] - part)
+    part += alpha * (disc[..., :3] - part)
 
 
 @dataclass(frozen=True)
@@ -136,18 +138,19 @@ class IrisLayer:
     """The irises of the eyes that are open in the photo."""
 
     irises: list[Iris]
+    settings: EyeSettings = _DEFAULT
 
     @classmethod
     def build(cls, photo: Photo) -> tuple[Self, Photo]:
         """The irises, and the photo with the white of the eye in their place."""
-        image, irises = extract_irises(photo.image, photo.landmarks, photo.camera.scale)
-        return cls(irises), replace(photo, image=image)
+        image, irises = extract_irises(photo.image, photo.landmarks, photo.camera.scale, photo.settings.eyes)
+        return cls(irises, photo.settings.eyes), replace(photo, image=image)
 
     def draw(self, shot: Shot) -> None:
         """Paint them between the lids."""
         pixels = shot.landmarks
         for iris in self.irises:
-            draw_iris(shot.image, iris, pixels, shot.camera.scale)
+            draw_iris(shot.image, iris, pixels, shot.camera.scale, self.settings)
 
 
 def _radius(points: np.ndarray) -> float:
@@ -171,7 +174,12 @@ def _axes(ring: np.ndarray) -> np.ndarray:
 
 
 def _limbus(
-    image: np.ndarray, lids: np.ndarray, box: tuple[int, int, int, int], centre: np.ndarray, radius: float
+    image: np.ndarray,  # (S, S, 3)
+    lids: np.ndarray,  # (h, w) how much of the pixels of the window `box` is between the lids
+    box: tuple[int, int, int, int],
+    centre: np.ndarray,  # (2,) the tracker's
+    radius: float,
+    least_rise: float,
 ) -> tuple[float, np.ndarray]:
     """The iris's true radius and the shift of its centre (2,), over the tracker's radius.
 
@@ -193,7 +201,7 @@ def _limbus(
     far = np.linalg.norm(shifts, axis=1)[:, None] + np.abs(radii[1:-1] - 1.1)
     score = cv2.GaussianBlur(rise, (3, 1), 0) * (1 - 0.3 * far)  # of two clear circles the nearer
     best, at = np.unravel_index(score.argmax(), score.shape)
-    if score[best, at] < _LEAST_RISE:
+    if score[best, at] < least_rise:
         return 1.0, np.zeros(2)
     return float(radii[1 + at]), shifts[best]
 
@@ -205,22 +213,23 @@ def _lowered(ring: np.ndarray, drop: np.ndarray, opening: float) -> np.ndarray:
     return ring + (drop * width * share)[:, None] * down
 
 
-def _lower_lid(image: np.ndarray, ring: np.ndarray) -> np.ndarray:
+def _lower_lid(image: np.ndarray, ring: np.ndarray, settings: EyeSettings) -> np.ndarray:
     """How far below a contour (16, 2) the lower lid is seen, over the eye's width (16,); 0 where it cannot be told.
 
     The tracker's lids lie up to a tenth of the width inside the eye. Downwards from each of their points colours go
     from the eye's to the skin's; the lid is where they are half way.
     """
     down, width = across_corners(ring)
-    steps = np.linspace(-0.08, 0.24, 65)
+    steps = np.linspace(*settings.lid_search, 65)
     places = ring[9:, None] + steps[:, None] * width * down  # (7, 65, 2)
     colours = cv2.remap(image, places.astype(np.float32), None, cv2.INTER_LINEAR)
-    eye, skin = colours[:, steps < -0.03].mean(1), colours[:, steps > 0.18].mean(1)
+    above, below = settings.lid_samples
+    eye, skin = colours[:, steps < above].mean(1), colours[:, steps > below].mean(1)
     contrast = np.square(eye - skin).sum(-1)
     part = ((colours - skin[:, None]) * (eye - skin)[:, None]).sum(-1) / np.maximum(contrast, 1e-6)[:, None]
     past = (part < 0.5) & (steps >= 0)
     found = np.where(past.any(1), steps[past.argmax(1)], 0)
-    found[(contrast < _LEAST_CONTRAST**2) | (found > _MOST_DROP)] = 0
+    found[(contrast < settings.least_contrast**2) | (found > settings.most_drop)] = 0
     padded = np.pad(found, 2)  # the corners stay
     smooth = np.median([padded[k : k + 9] for k in range(3)], 0)
     smooth = (smooth[:-2] + 2 * smooth[1:-1] + smooth[2:]) / 4
@@ -228,9 +237,18 @@ def _lower_lid(image: np.ndarray, ring: np.ndarray) -> np.ndarray:
 
 
 def _white(
-    part: np.ndarray, lids: np.ndarray, away: np.ndarray, side: np.ndarray, below: np.ndarray, radius: float
+    part: np.ndarray,  # (h, w, 3) a window of the photo
+    lids: np.ndarray,  # (h, w) how much of it is between the lids
+    away: np.ndarray,  # (h, w) from the iris's centre, in radii
+    side: np.ndarray,  # (h, w) to the right of it, pixels
+    below: np.ndarray,  # (h, w) pixels
+    radius: float,
+    settings: EyeSettings,
 ) -> np.ndarray | None:
-    """The white of an eye behind its iris: what is seen beside it, run together (normalised convolution)."""
+    """The white of an eye behind its iris (h, w, 3): what is visible beside it, continued by normalised convolution.
+
+    None where nothing of it is visible.
+    """
     white = (lids > 0.9) & (away > 1.2)
     bright, sure = part.mean(2), np.zeros(lids.shape, np.float32)
     for sign in (-1, 1):
@@ -242,23 +260,28 @@ def _white(
     colors = extrapolate_colors(part, sure, ((0.5 * radius, 1.0), (1.5 * radius, 1e-2), (6.0 * radius, 1e-4)))
     # The upper lid's shadow.
     inner = cv2.distanceTransform((lids > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    depth = np.clip(inner / max(0.35 * inner.max(), 1), 0, 1)
-    shadow = 1 - 0.2 * (1 - depth) * smoothstep(-below / radius, -0.3, 0.5)
+    depth = np.clip(inner / max(settings.shadow_depth * inner.max(), 1), 0, 1)
+    shadow = 1 - settings.shadow * (1 - depth) * smoothstep(-below / radius, -0.3, 0.5)
     return (colors * shadow[..., None]).astype(np.float32)
 
 
-def _texture(image: np.ndarray, ring: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
-    """The disc with what the lids hide filled in from the opposite side, (n, n, 4)."""
-    half = int(np.ceil(radius * _GONE)) + 2
+def _texture(
+    image: np.ndarray, ring: np.ndarray, centre: np.ndarray, radius: float, disc: tuple[float, float]
+) -> np.ndarray:
+    """The iris's disc (n, n, 4), RGB and coverage; what the lids hide is taken from its mirror images.
+
+    `disc`: radii at which it begins to fade and ends.
+    """
+    half = int(np.ceil(radius * disc[1])) + 2
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32)
     away = np.hypot(x, y) / radius
     lids = contour_mask(ring, 0, 0, image.shape[1], image.shape[0])
-    seen = cv2.erode(lids, np.ones((3, 3)))
+    certain = cv2.erode(lids, np.ones((3, 3)))
     flips = ((1, 1), (1, -1), (-1, -1), (-1, 1))
     total, weight = np.zeros((*x.shape, 3), np.float32), np.zeros(x.shape, np.float32)
     for fx, fy in flips:
         there = np.stack([centre[0] + fx * x, centre[1] + fy * y], -1).astype(np.float32)
-        visible = cv2.remap(seen, there, None, cv2.INTER_LINEAR) * (1 - np.minimum(weight, 1))
+        visible = cv2.remap(certain, there, None, cv2.INTER_LINEAR) * (1 - np.minimum(weight, 1))
         total += visible[..., None] * cv2.remap(image, there, None, cv2.INTER_CUBIC)
         weight += visible
     # What no flip shows takes the mean of its distance from the centre.
@@ -269,4 +292,4 @@ def _texture(image: np.ndarray, ring: np.ndarray, centre: np.ndarray, radius: fl
         means[r] = (total[here] / weight[here, None]).mean(0) if here.any() else means[max(r - 1, 0)]
     rgb = total + (1 - np.minimum(weight, 1))[..., None] * means[rings]
     rgb = np.clip(rgb / np.maximum(weight, 1)[..., None], 0, 1)
-    return np.concatenate([rgb, (1 - smoothstep(away, _SOLID, _GONE))[..., None]], -1).astype(np.float32)
+    return np.concatenate([rgb, (1 - smoothstep(away, *disc))[..., None]], -1).astype(np.float32)

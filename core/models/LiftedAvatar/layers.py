@@ -15,6 +15,7 @@ import numpy as np
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, seen_from, to_camera
 from core.libs.mesh import ProxyMesh
+from core.models.LiftedAvatar.settings import LiftedSettings
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Photo:
         kept: (S, S) bool, pixels that become Gaussians. doubt: (S, S) in 0..1, how likely a pixel is background.
         fringe: (S, S) for pixels of a silhouette fringe the triangle of the face beside it, else -1.
         openings: (2,) of the right and the left eye, see `signed_lid_ratio`.
+        settings: of the avatar; a layer takes its own part.
     """
 
     camera: Camera
@@ -47,6 +49,7 @@ class Photo:
     doubt: np.ndarray
     fringe: np.ndarray
     openings: np.ndarray
+    settings: LiftedSettings
 
     @property
     def landmarks(self) -> np.ndarray:

@@ -17,23 +17,14 @@ import numpy as np
 
 from core.libs.face_measures import signed_lid_ratio
 from core.libs.flame_model import topology as topo
-from core.models.LiftedAvatar.contour import extrapolate_colors, smoothstep, window
+from core.libs.numeric import smoothstep
+from core.models.LiftedAvatar.contour import extrapolate_colors, window
 from core.models.LiftedAvatar.eyes import close_nearly_shut
 from core.models.LiftedAvatar.layers import Photo, Shot
+from core.models.LiftedAvatar.settings import EyeSettings, LidSettings
 
 _RINGS = (topo.RIGHT_EYE, topo.LEFT_EYE)
-# Lengths are over the width of the eye.
-_SKIN_ALONE = 0.14  # from the contour, from where on the photo shows skin
-_EYE_BEYOND = 0.07  # to where it may show the eye
-_SKIN_REACH = 0.30  # to where skin is looked for
-_LASHES = (0.02, 0.06)  # how thick the upper lashes' line may be
-_ABOVE = 0.6  # of that, how much lies above the line where the lids meet, on skin that is stretched; they hang down
-_USUAL = (35, 85)  # percentiles of brightness between which it is taken for skin
-_LEAST_OPEN = 0.1  # lid distance in the photo, under which its eye is taken for shut already
-# Of the photo's lid distance, first where it is done, then where it begins: lids turn into skin,
-_SKIN_SHUT, _SKIN_OPEN = 0.35, 0.75
-_LINE_SHUT, _LINE_OPEN = 0.25, 0.6  # the eye between them into the line of the lashes,
-_HANG_SHUT, _HANG_OPEN = 0.05, 0.35  # and this darkens the lower lid.
+_DEFAULT, _EYES = LidSettings(), EyeSettings()
 
 
 @dataclass(frozen=True)
@@ -56,33 +47,34 @@ class Lids:
 
 
 def paint_lids(
-    image: np.ndarray, pixels: np.ndarray, kept: np.ndarray, opening: np.ndarray, scale: float = 1.0
+    image: np.ndarray,  # (S, S, 3) in 0..1
+    pixels: np.ndarray,  # (478, 2) the tracker's points in it
+    kept: np.ndarray,  # (S, S) bool, pixels that become Gaussians, in row-major order
+    opening: np.ndarray,  # (2,) of the right and the left eye, see `signed_lid_ratio`
+    scale: float = 1.0,  # its pixels for one of a 512-pixel photo
+    settings: LidSettings = _DEFAULT,
 ) -> list[Lids]:
-    """The shut lids of a photo (S, S, 3) in 0..1; none for eyes that are shut or too small in it.
-
-    `pixels` (478, 2): the tracker's points in it. `kept` (S, S): which pixels became Gaussians, in row-major order.
-    `opening` (2,): how far the right and the left eye are open. `scale`: its pixels for one of a 512-pixel photo.
-    """
+    """The shut lids of a photo; none for eyes that are shut or too small in it."""
     number = np.cumsum(kept.ravel()).reshape(kept.shape) - 1
     out = []
     for side, ring in enumerate(_RINGS):
         contour = pixels[list(ring)]
         width = float(np.linalg.norm(contour[0] - contour[8]))
-        if width < 6 * scale or opening[side] < _LEAST_OPEN:
+        if width < settings.least_width * scale or opening[side] < settings.least_open:
             continue
-        x0, y0, x1, y1 = window(contour, kept.shape, int(np.ceil(_SKIN_REACH * width)))
+        x0, y0, x1, y1 = window(contour, kept.shape, int(np.ceil(settings.skin_reach * width)))
         part, known = image[y0:y1, x0:x1], kept[y0:y1, x0:x1]
         if min(known.shape) < 3:
             continue
         beyond, above, arch = _distances(contour - [x0, y0], known.shape, width)
-        skin = _skin(part, known, beyond, above, width)
+        skin = _skin(part, known, beyond, above, width, settings)
         if skin is None:
             continue
-        lashes, thick = _lashes(part, skin, contour - [x0, y0], width)
-        reach = 2 * arch * thick * (1 + (_ABOVE - 1) * above)
+        lashes, thick = _lashes(part, skin, contour - [x0, y0], width, settings)
+        reach = 2 * arch * thick * (1 + (settings.lashes_above - 1) * above)
         line = np.where(beyond > 0, 1 - smoothstep(beyond / reach, 0, 1), 1)[..., None]
         dark = line * np.minimum(lashes - skin, 0)
-        share = 1 - smoothstep(beyond, _EYE_BEYOND, _SKIN_ALONE)
+        share = 1 - smoothstep(beyond, settings.eye_beyond, settings.skin_from)
         here = known & (share > 0)
         out.append(
             Lids(
@@ -98,14 +90,16 @@ def paint_lids(
     return out
 
 
-def close_lids(colors: np.ndarray, lids: list[Lids], gaps: np.ndarray) -> None:
-    """Put shut lids into the Gaussians' colours (N, C >= 3), in place, as far as eyes are shut.
-
-    `gaps` (2,): how far the right and the left eye are open, see `signed_lid_ratio`.
-    """
+def close_lids(
+    colors: np.ndarray,  # (N, C >= 3) of the Gaussians, in place
+    lids: list[Lids],
+    gaps: np.ndarray,  # (2,) how far the right and the left eye are open, see `signed_lid_ratio`
+    settings: LidSettings = _DEFAULT,
+) -> None:
+    """Blend the Gaussians' colours into those of shut lids, as far as eyes are shut."""
     for lid in lids:
-        part = np.float32(gaps[lid.side] / lid.opening)
-        limits = (_HANG_SHUT, _HANG_OPEN), (_LINE_SHUT, _LINE_OPEN), (_SKIN_SHUT, _SKIN_OPEN)
+        part = np.array(gaps[lid.side] / lid.opening, np.float32)
+        limits = settings.lower_closing, settings.line_closing, settings.skin_closing
         lower, line, upper = (1 - smoothstep(part, *limit) for limit in limits)
         share = (np.where(lid.place == 0, line, upper) * lid.share)[:, None].astype(np.float32)
         shade = (np.choose(lid.place + 1, (lower, line, upper)) * lid.share)[:, None].astype(np.float32)
@@ -113,9 +107,9 @@ def close_lids(colors: np.ndarray, lids: list[Lids], gaps: np.ndarray) -> None:
         colors[lid.index, :3] = now + share * (lid.skin - now) + shade * lid.lashes
 
 
-def closing(lids: list[Lids], gaps: np.ndarray) -> bool:
-    """Whether `close_lids` changes anything."""
-    return any(gaps[lid.side] < _SKIN_OPEN * lid.opening for lid in lids)
+def closing(lids: list[Lids], gaps: np.ndarray, settings: LidSettings = _DEFAULT) -> bool:
+    """Whether `close_lids` changes anything at lid gaps (2,)."""
+    return any(gaps[lid.side] < settings.skin_closing[1] * lid.opening for lid in lids)
 
 
 @dataclass(frozen=True)
@@ -124,16 +118,20 @@ class LidLayer:
 
     Attributes:
         openings: (2,) how far the eyes are open in the photo. shut: the lids of those that can be drawn shut.
+        settings: see `LidSettings`. eyes: see `EyeSettings`, for when an eye is shut.
     """
 
     openings: np.ndarray
     shut: list[Lids]
+    settings: LidSettings = _DEFAULT
+    eyes: EyeSettings = _EYES
 
     @classmethod
     def build(cls, photo: Photo) -> tuple[Self, Photo]:
         """The lids; the photo stays as it is."""
-        shut = paint_lids(photo.image, photo.landmarks, photo.kept, photo.openings, photo.camera.scale)
-        return cls(photo.openings, shut), photo
+        settings = photo.settings.lids
+        shut = paint_lids(photo.image, photo.landmarks, photo.kept, photo.openings, photo.camera.scale, settings)
+        return cls(photo.openings, shut, settings, photo.settings.eyes), photo
 
     @cached_property
     def recolored(self) -> tuple[int, int]:
@@ -143,15 +141,19 @@ class LidLayer:
 
     def draw(self, shot: Shot) -> None:
         """Close the lids as far as the shot's face has them closed."""
-        shot.face = close_nearly_shut(shot.face, self.openings)
-        if closing(self.shut, gaps := signed_lid_ratio(shot.face)):
+        shot.face = close_nearly_shut(shot.face, self.openings, self.eyes)
+        if closing(self.shut, gaps := signed_lid_ratio(shot.face), self.settings):
             first, end = self.recolored
-            close_lids(shot.own_colors(first, end), self.shut, gaps)
+            close_lids(shot.own_colors(first, end), self.shut, gaps, self.settings)
 
 
 def _distances(contour: np.ndarray, shape: tuple[int, int], width: float) -> tuple[np.ndarray, ...]:
-    """How far pixels lie outside a contour (16, 2) over its width, negative inside; how much they lie above it; and how
-    thick its line is along the corners, 1 in the middle.
+    """Where the pixels of a window of a shape (h, w) lie, beside an eye's contour (16, 2) of a width in pixels.
+
+    Returns:
+        beyond: (h, w) distance from the contour over the width, negative inside.
+        above: (h, w) in 0..1, 1 above the middle line between the lids and 0 below it.
+        arch: (h, w) thickness of a line along the lids, 1 in their middle and less towards the corners.
     """
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
     here = np.stack([x, y], -1)
@@ -174,26 +176,33 @@ def _distances(contour: np.ndarray, shape: tuple[int, int], width: float) -> tup
 
 
 def _skin(
-    part: np.ndarray, known: np.ndarray, beyond: np.ndarray, above: np.ndarray, width: float
+    part: np.ndarray,  # (h, w, 3) a window of the photo
+    known: np.ndarray,  # (h, w) bool, pixels of the person
+    beyond: np.ndarray,  # (h, w) see `_distances`
+    above: np.ndarray,  # (h, w)
+    width: float,
+    settings: LidSettings,
 ) -> np.ndarray | None:
-    """The skin (h, w, 3) that the pixels around an eye would show: what is seen further away, run together.
+    """The skin (h, w, 3) that the pixels around an eye would show: that further away, by normalised convolution.
 
     Of what lies above and what lies below neither the darkest nor the brightest: folds, brows and lashes are no skin of
     the lids, and what shines is no colour of its own.
     """
     bright, sure = part.mean(2), np.zeros(known.shape, np.float32)
-    around = known & (beyond >= _SKIN_ALONE) & (beyond < _SKIN_REACH)
+    around = known & (beyond >= settings.skin_from) & (beyond < settings.skin_reach)
     for half in (above > 0.5, above <= 0.5):
         here = around & half
         if here.sum() >= 6:
-            low, high = np.percentile(bright[here], _USUAL)
+            low, high = np.percentile(bright[here], settings.skin_percentiles)
             sure[here & (bright >= low) & (bright <= high)] = 1
     if not sure.any():
         return None
-    return extrapolate_colors(part, sure, ((0.06 * width, 1.0), (0.12 * width, 1e-2), (0.4 * width, 1e-4)))
+    return extrapolate_colors(part, sure, tuple((sigma * width, share) for sigma, share in settings.skin_smoothing))
 
 
-def _lashes(part: np.ndarray, skin: np.ndarray, contour: np.ndarray, width: float) -> tuple[np.ndarray, float]:
+def _lashes(
+    part: np.ndarray, skin: np.ndarray, contour: np.ndarray, width: float, settings: LidSettings
+) -> tuple[np.ndarray, float]:
     """The upper lashes' colour (3,), and how thick their line is over the eye's width.
 
     Across the upper lid pictures go from the eye over the lashes, where they are darkest, to the skin; the line ends
@@ -201,13 +210,13 @@ def _lashes(part: np.ndarray, skin: np.ndarray, contour: np.ndarray, width: floa
     """
     axis = (contour[8] - contour[0]) / width
     up = (-1.0 if axis[0] > 0 else 1.0) * np.array([-axis[1], axis[0]])
-    steps = np.linspace(0, 1.3 * _LASHES[1], 27)
+    steps = np.linspace(0, 1.3 * settings.lashes[1], 27)
     places = (contour[1:8, None] + steps[:, None] * width * up).astype(np.float32)
     colours = cv2.remap(part, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     beside = cv2.remap(skin, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    bright, usual = colours.mean(2), beside.mean(2)  # (7, 27)
-    at = bright[:, steps < _EYE_BEYOND].argmin(1)
+    bright, reference = colours.mean(2), beside.mean(2)  # (7, 27)
+    at = bright[:, steps < settings.eye_beyond].argmin(1)
     darkest = colours[np.arange(7), at]
-    past = (bright > (darkest.mean(1)[:, None] + usual) / 2) & (np.arange(len(steps)) >= at[:, None])
+    past = (bright > (darkest.mean(1)[:, None] + reference) / 2) & (np.arange(len(steps)) >= at[:, None])
     ends = np.where(past.any(1), steps[past.argmax(1)], steps[-1])
-    return darkest[np.argsort(darkest.mean(1))[3]], float(np.clip(np.median(ends), *_LASHES))
+    return darkest[np.argsort(darkest.mean(1))[3]], float(np.clip(np.median(ends), *settings.lashes))

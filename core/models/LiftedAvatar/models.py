@@ -43,6 +43,7 @@ from core.models.LiftedAvatar.lids import LidLayer
 from core.models.LiftedAvatar.mouth import warm_up as warm_up_mouth
 from core.models.LiftedAvatar.mouth.layer import MouthLayer
 from core.models.LiftedAvatar.rig import Rig, rest_eyes
+from core.models.LiftedAvatar.settings import LiftedSettings
 from core.models.LiftedAvatar.surface import Scratch, SurfaceLayer, splat
 from core.models.rasterizer import SurfaceSettings, warm_up
 
@@ -50,33 +51,6 @@ from core.models.rasterizer import SurfaceSettings, warm_up
 # then those that are painted over them.
 LAYERS_BELOW: tuple[type[Layer], ...] = (LidLayer, ChinLayer)
 LAYERS_ABOVE: tuple[type[Layer], ...] = (MouthLayer, IrisLayer)
-
-
-@dataclass(frozen=True)
-class LiftedSettings:
-    """Numbers of the avatar, by eye on the development photos and clips.
-
-    Attributes:
-        sigma: of a Gaussian, pixels of the photo. blur: added to the projected covariance, px^2 of the picture.
-        neck_reach: head units that the neck moves before the shoulders follow, where theirs is a guess.
-        followed_neck_reach: the same, where the driver's shoulders were followed.
-        matte_floor: pixels fainter than this are not lifted.
-        doubt_reach: pixels of a 512-pixel photo around background in which a pixel may be background.
-        max_doubt: that a pixel of the face that is seen edge-on may be background.
-        z_window: head units; see `SurfaceSettings`. full_weight: see there.
-        inpaint_weight: of inpainted Gaussians, against 1 of the photo's, until they take over.
-    """
-
-    sigma: float = 0.55
-    blur: float = 0.05
-    neck_reach: float = 0.3
-    followed_neck_reach: float = 1.0
-    matte_floor: float = 0.02
-    doubt_reach: int = 5
-    max_doubt: float = 0.1
-    z_window: float = 0.05
-    full_weight: float = 0.2
-    inpaint_weight: float = 0.12
 
 
 @dataclass(frozen=True)
@@ -217,11 +191,13 @@ class LiftedAvatar:
         at_rest = replace(frame, expcode=0 * frame.expcode, posecode=0 * frame.posecode, eyecode=0 * frame.eyecode)
         mesh = build_proxy_mesh(vertices, frame.transform_matrix, self._head.faces.numpy(), camera, source.margin)
         pix_to_face, bary_coords = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, len(source.image))
-        image = decontaminate_colors(source.image.astype(np.float32) / 255, source.matte, camera.scale)
+        image = decontaminate_colors(
+            source.image.astype(np.float32) / 255, source.matte, camera.scale, settings.decontamination
+        )
         kept = (source.matte > settings.matte_floor) & (pix_to_face >= 0) & source.inside
         # Where the face turns away its outline overshoots the person: what is not surely skin there is inpainted.
         doubt = 1 - cv2.erode(source.matte, np.ones((camera.odd(settings.doubt_reach),) * 2))
-        edge_on = edge_on_triangles(mesh, triangle_normals(mesh.points, mesh.triangles))
+        edge_on = edge_on_triangles(mesh, triangle_normals(mesh.points, mesh.triangles), settings.visibility)
         turned_away = (pix_to_face >= 0) & edge_on[pix_to_face]
         kept &= ~(turned_away & (doubt > settings.max_doubt))
         return Photo(
@@ -238,8 +214,9 @@ class LiftedAvatar:
             bary_coords=bary_coords,
             kept=kept,
             doubt=doubt,
-            fringe=find_fringe(mesh, pix_to_face, image, source.matte, camera),
+            fringe=find_fringe(mesh, pix_to_face, image, source.matte, camera, settings.blend),
             openings=signed_lid_ratio(vertices),
+            settings=settings,
         )
 
     def _surface(self, photo: Photo, anchor: np.ndarray) -> SurfaceLayer:
@@ -264,8 +241,8 @@ class LiftedAvatar:
             return self._splat(photo.mesh.points, binding, trial, photo.camera, wide, scratch)[0][photo.kept]
 
         kept_faces = np.where(photo.kept, photo.pix_to_face, -1)
-        weight = detail_weight(photo.matte, kept_faces, photo.mesh, photo.camera.scale)[photo.kept]
-        detail = missing_detail(own, colors, draw, weight)
+        weight = detail_weight(photo.matte, kept_faces, photo.mesh, photo.camera.scale, settings.detail)
+        detail = missing_detail(own, colors, draw, weight[photo.kept], settings.detail)
         detailed = np.flatnonzero(detail.any(1))
         return SurfaceLayer(
             rig=rig,
@@ -297,7 +274,10 @@ def _bind(photo: Photo, inpainted: Inpainting) -> Binding:
     """The photo's Gaussians in row-major order of their pixels, then the inpainted ones."""
     mesh, kept = photo.mesh, photo.kept
     role, exponent = (
-        values[kept] for values in photo_roles(mesh, photo.pix_to_face, photo.fringe, photo.doubt, inpainted.triangles)
+        values[kept]
+        for values in photo_roles(
+            mesh, photo.pix_to_face, photo.fringe, photo.doubt, inpainted.triangles, photo.settings.blend
+        )
     )
     jacobian = barycentric_jacobian(mesh.pixels, mesh.triangles)
     n_photo, n_inpainted = len(role), len(inpainted.face)
@@ -312,6 +292,6 @@ def _bind(photo: Photo, inpainted: Inpainting) -> Binding:
         role=np.concatenate([role, np.full(n_inpainted, Role.INPAINTED)]).astype(np.int8),
         fade_exponent=np.concatenate([exponent, np.ones(n_inpainted)]).astype(np.float32),
         need=np.concatenate([np.zeros(n_photo), need]).astype(np.float32),
-        silhouette=silhouette_points(mesh, photo.fringe),
+        silhouette=silhouette_points(mesh, photo.fringe, photo.settings.visibility),
         all_photo=all_photo_points(mesh, inpainted.triangles),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
@@ -13,27 +11,9 @@ from core.libs.geometry import Camera
 from core.libs.mesh import ProxyMesh, triangle_normals, view_cosine
 from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles, face_triangles, visible_points
+from core.models.LiftedAvatar.settings import BlendSettings, VisibilitySettings
 
-
-@dataclass(frozen=True)
-class BlendSettings:
-    """By eye on the development photos.
-
-    Attributes:
-        doubt_exponent: what is added to the fade exponent of a pixel of the face that is certainly background.
-        fringe_reach: of the face's height, as far as the mesh may miss the person's outline.
-        skin_difference: of a colour's range, within which a fringe is skin.
-        least_cosine: to the line of sight, from which on the face's colours are sure. least_matte: the same.
-    """
-
-    doubt_exponent: float = 300.0
-    fringe_reach: float = 0.04
-    skin_difference: float = 0.15
-    least_cosine: float = 0.2
-    least_matte: float = 0.9
-
-
-SETTINGS = BlendSettings()
+_DEFAULT, _VISIBILITY = BlendSettings(), VisibilitySettings()
 
 
 def find_fringe(
@@ -42,6 +22,7 @@ def find_fringe(
     image: np.ndarray,  # (S, S, 3) RGB in 0..1
     matte: np.ndarray,  # (S, S)
     camera: Camera | None = None,  # of the photo
+    settings: BlendSettings = _DEFAULT,
 ) -> np.ndarray:
     """The silhouette fringe: skin of the far cheek that lies just outside the mesh of the face.
 
@@ -56,7 +37,7 @@ def find_fringe(
     nothing = np.full(pix_to_face.shape, -1, np.int32)
     on_face = (pix_to_face >= 0) & face[pix_to_face]
     cosine = view_cosine(triangle_normals(mesh.points, mesh.triangles))
-    firm = on_face & (cosine[pix_to_face] > SETTINGS.least_cosine) & (matte > SETTINGS.least_matte)
+    firm = on_face & (cosine[pix_to_face] > settings.least_cosine) & (matte > settings.least_matte)
     if not firm.any():
         return nothing
     hidden = ~visible_points(mesh.pixels, mesh.triangles, pix_to_face)
@@ -67,15 +48,15 @@ def find_fringe(
     places = np.zeros((label.max() + 1, 2), np.int64)
     places[label[firm]] = np.argwhere(firm)
     row, column = np.moveaxis(places[label], -1, 0)
-    reach = SETTINGS.fringe_reach * np.ptp(mesh.pixels[list(topo.FACE_OVAL), 1])
+    reach = settings.fringe_reach * np.ptp(mesh.pixels[list(topo.FACE_OVAL), 1])
     difference = np.abs(image - cv2.GaussianBlur(image, (0, 0), camera.scale)[row, column]).max(-1)
-    candidates = (pix_to_face >= 0) & ~face[pix_to_face] & (matte > 0.02) & (distance <= 3 * reach)
-    skin = (candidates & (difference < SETTINGS.skin_difference)).astype(np.uint8)
+    candidates = (pix_to_face >= 0) & ~face[pix_to_face] & (matte > settings.matte_floor) & (distance <= 3 * reach)
+    skin = (candidates & (difference < settings.skin_difference)).astype(np.uint8)
     # What is broader is neck or ear.
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(reach / 2) + 1,) * 2)
     thin = skin & ~cv2.morphologyEx(skin, cv2.MORPH_OPEN, brush)
-    near = (pix_to_face >= 0) & behind[pix_to_face] & (distance <= reach) & (matte > 0.02)
-    beside = cv2.dilate(thin * near.astype(np.uint8), np.ones((camera.odd(7),) * 2, np.uint8)) > 0
+    near = (pix_to_face >= 0) & behind[pix_to_face] & (distance <= reach) & (matte > settings.matte_floor)
+    beside = cv2.dilate(thin * near.astype(np.uint8), np.ones((camera.odd(settings.beside),) * 2, np.uint8)) > 0
     return np.where(near & beside, pix_to_face[row, column], nothing)
 
 
@@ -88,10 +69,11 @@ def fringe_roles(mesh: ProxyMesh, columns: np.ndarray) -> np.ndarray:
 def silhouette_points(
     mesh: ProxyMesh,
     fringe: np.ndarray,  # (S, S) see `find_fringe`
+    settings: VisibilitySettings = _VISIBILITY,
 ) -> np.ndarray:
     """`Binding.silhouette`: (M,) the fringe's role for points of the face seen edge-on beside it, 0 elsewhere."""
     out = np.zeros(len(mesh.points), np.int8)
-    edge_on = edge_on_triangles(mesh, triangle_normals(mesh.points, mesh.triangles))
+    edge_on = edge_on_triangles(mesh, triangle_normals(mesh.points, mesh.triangles), settings)
     edge = np.unique(mesh.triangles[edge_on])
     places = np.argwhere(fringe >= 0)[:, ::-1]
     if len(edge) and len(places):
@@ -108,6 +90,7 @@ def photo_roles(
     fringe: np.ndarray,  # (S, S) see `find_fringe`
     doubt: np.ndarray,  # (S, S) in 0..1, how likely a pixel is background
     inpainted: np.ndarray,  # (G,) triangles
+    settings: BlendSettings = _DEFAULT,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Roles (S, S) int8 and fade exponents (S, S) float32 of the photo's pixels.
 
@@ -117,7 +100,7 @@ def photo_roles(
     fades = np.zeros(len(face), bool)
     fades[inpainted] = True
     role = np.where(fades[pix_to_face], Role.FADING, Role.SOLID).astype(np.int8)
-    exponent = 1 + SETTINGS.doubt_exponent * np.where(face[pix_to_face], doubt, 0)
+    exponent = 1 + settings.doubt_exponent * np.where(face[pix_to_face], doubt, 0)
     role = np.where(fringe >= 0, fringe_roles(mesh, np.arange(pix_to_face.shape[1])), role)
     return role, np.where(role == Role.FADING, exponent, 1).astype(np.float32)
 

@@ -11,30 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from core.models.LiftedAvatar.inpaint import texture
 from core.models.LiftedAvatar.inpaint.texture import face_colors, sample, soft_clip, surrounding_colors
 from core.models.LiftedAvatar.inpaint.visibility import face_triangles, hidden_triangles, shows_triangle
 from core.models.LiftedAvatar.layers import Photo
-
-
-@dataclass(frozen=True)
-class InpaintSettings:
-    """By eye on the development photos.
-
-    Attributes:
-        spacing: of the Gaussians, pixels of the photo.
-        least_area: of a triangle that gets any, seen from the front, pixels of a 512-pixel photo squared.
-        unsure: doubt above which a pixel is background as likely as face.
-        clean: pixels of a 512-pixel photo around unsure ones whose colours are not used.
-    """
-
-    spacing: float = 1.4
-    least_area: float = 2.0
-    unsure: float = 0.1
-    clean: int = 5
-
-
-SETTINGS = InpaintSettings()
 
 
 @dataclass(frozen=True)
@@ -65,7 +44,8 @@ def inpaint(
     mesh, camera, fringe = photo.mesh, photo.camera, photo.fringe
     points, pixels, triangles = mesh.points, mesh.pixels, mesh.triangles
     image = np.concatenate([photo.image, photo.matte[..., None]], -1)
-    unsure = photo.doubt > SETTINGS.unsure
+    numbers = photo.settings.inpaint
+    unsure = photo.doubt > numbers.unsure
     scale = camera.pixels_per_unit / float(photo.transform[2, 3])  # pixels of a head unit
     corners = points[triangles]
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
@@ -76,25 +56,29 @@ def inpaint(
     beneath = np.bincount(photo.pix_to_face[fringe >= 0], minlength=len(triangles)) > 0
     pix_to_face = np.where(fringe >= 0, fringe, photo.pix_to_face)
     of_person = np.where(photo.kept, pix_to_face, -1)
-    hidden = beneath | hidden_triangles(mesh, area, pix_to_face, of_person, unsure)
-    chosen = np.flatnonzero((area > SETTINGS.least_area * camera.scale**2) & hidden)
+    hidden = beneath | hidden_triangles(mesh, area, pix_to_face, of_person, unsure, photo.settings.visibility)
+    chosen = np.flatnonzero((area > numbers.least_area * camera.scale**2) & hidden)
     if not len(chosen):
         return Inpainting(
             chosen, np.zeros((0, 3, 2)), np.zeros(0, int), np.zeros((0, 3)), np.zeros((0, 4)), np.zeros(0)
         )
-    clean = (1 - cv2.dilate(unsure.astype(np.float32), np.ones((camera.odd(SETTINGS.clean),) * 2)))[..., None]
+    clean = (1 - cv2.dilate(unsure.astype(np.float32), np.ones((camera.odd(numbers.clean),) * 2)))[..., None]
     clean_person = np.where(clean[..., 0] > 0, of_person, -1)
-    face, seen, mirrored = face_colors(points, pixels, triangles, clean_person, image, mirror, camera)
-    colors = np.concatenate([face, surrounding_colors(pixels, triangles, pix_to_face, image, camera)])
-    smooth = cv2.GaussianBlur(image, (0, 0), texture.SETTINGS.smoothing * camera.scale)
+    face, seen, mirrored = face_colors(
+        points, pixels, triangles, clean_person, image, mirror, camera, photo.settings.texture
+    )
+    colors = np.concatenate(
+        [face, surrounding_colors(pixels, triangles, pix_to_face, image, camera, photo.settings.texture)]
+    )
+    smooth = cv2.GaussianBlur(image, (0, 0), photo.settings.texture.smoothing * camera.scale)
     soft = cv2.GaussianBlur(image, (0, 0), camera.scale)
     sure = np.where(photo.kept & ~unsure, pix_to_face, -1)
 
     jacobians, faces, weights, paints, needs = [], [], [], [], []
     for k, f in enumerate(chosen):
         flat = _flat(first[f], second[f], normal[f]) * scale
-        jacobians.append(_jacobian(flat) * SETTINGS.spacing)  # as wide as they stand apart
-        bary = triangle_samples(flat)
+        jacobians.append(_jacobian(flat) * numbers.spacing)  # as wide as they stand apart
+        bary = triangle_samples(flat, numbers.spacing)
         weights.append(bary)
         faces.append(np.full(len(bary), k))
         corner = triangles[f]
@@ -102,7 +86,8 @@ def inpaint(
         paint = bary @ colors[corner]
         if in_face[f]:
             opposite = bary @ pixels[mirror[corner]]
-            relief = soft_clip(sample(soft, opposite) - bary @ sample(smooth, pixels[mirror[corner]]))
+            standing_out = sample(soft, opposite) - bary @ sample(smooth, pixels[mirror[corner]])
+            relief = soft_clip(standing_out, photo.settings.texture.max_relief)
             paint = paint + (bary @ mirrored[corner])[:, None] ** 2 * relief
             # Towards the seen side the photo's own colours: there is nothing to tell the two apart where they meet.
             own = (bary @ seen[corner])[:, None] ** 2
@@ -130,8 +115,8 @@ def _flat(first: np.ndarray, second: np.ndarray, normal: np.ndarray) -> np.ndarr
     return np.array([[0, 0], [first @ tangent, first @ other], [second @ tangent, second @ other]])
 
 
-def triangle_samples(flat: np.ndarray) -> np.ndarray:
-    """Barycentric weights (K, 3) of points in rows over a triangle, about `spacing` apart, in slivers too.
+def triangle_samples(flat: np.ndarray, spacing: float) -> np.ndarray:
+    """Barycentric weights (K, 3) of points in rows over a triangle (3, 2), about `spacing` apart, in slivers too.
 
     The rows lie along the longest edge. Towards a row's ends, where the triangle is lower than the row, its points are
     in the middle of what is left.
@@ -142,10 +127,10 @@ def triangle_samples(flat: np.ndarray) -> np.ndarray:
     base, apex = edges[start], flat[start - 1] - flat[start]
     foot = np.clip(apex @ base / lengths[start] ** 2, 1e-6, 1 - 1e-6)
     height = abs(base[0] * apex[1] - base[1] * apex[0]) / lengths[start]
-    rows = max(1, round(height / SETTINGS.spacing))
+    rows = max(1, round(height / spacing))
     weights = []
     for low in np.arange(rows) / rows:
-        count = max(1, round(lengths[start] * (1 - low - 0.25 / rows) / SETTINGS.spacing))
+        count = max(1, round(lengths[start] * (1 - low - 0.25 / rows) / spacing))
         x = low * foot + (np.arange(count) + 0.5) / count * (1 - low)
         top = np.minimum(np.minimum(x / foot, (1 - x) / (1 - foot)), low + 1 / rows)
         up = (low + top) / 2

@@ -7,8 +7,6 @@ the smooth colours on the other half of the face, as a brow does, is put on top 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import scipy.sparse as sp
@@ -18,26 +16,9 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
 from core.libs.mesh import triangle_normals, view_cosine
 from core.models.LiftedAvatar.inpaint.visibility import visible_points
+from core.models.LiftedAvatar.settings import TextureSettings
 
-
-@dataclass(frozen=True)
-class TextureSettings:
-    """By eye on the development photos.
-
-    Attributes:
-        smoothing: standard deviation over which a point's colour is averaged, pixels of a 512-pixel photo.
-        max_relief: what the other half of the face may add to a colour or take from it, of a colour's range.
-        least_cosine: to the line of sight, below which the photo's colours are not to be trusted.
-        border: pixels of a 512-pixel photo that the face's border must be inside the person to keep the photo's colour.
-    """
-
-    smoothing: float = 4.0
-    max_relief: float = 0.1
-    least_cosine: float = 0.25
-    border: int = 17
-
-
-SETTINGS = TextureSettings()
+_DEFAULT = TextureSettings()
 
 
 def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -47,9 +28,9 @@ def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return samples.reshape(len(p), *image.shape[2:]) if image.shape[2] > 1 else samples.reshape(-1)
 
 
-def soft_clip(colors: np.ndarray) -> np.ndarray:
-    """Differences of colours, within `max_relief`."""
-    return SETTINGS.max_relief * np.tanh(colors / SETTINGS.max_relief)
+def soft_clip(differences: np.ndarray, limit: float) -> np.ndarray:
+    """Differences of colours (...,) kept below a limit by tanh, which bends small ones too; see `max_relief`."""
+    return limit * np.tanh(differences / limit)
 
 
 def face_colors(
@@ -60,6 +41,7 @@ def face_colors(
     image: np.ndarray,  # (S, S, 4) RGB in 0..1 and the matte
     mirror: np.ndarray,  # (478,)
     camera: Camera | None = None,  # of the photo
+    settings: TextureSettings = _DEFAULT,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the face's points look like.
 
@@ -68,31 +50,31 @@ def face_colors(
             opposite it shows.
     """
     n, camera = topo.N_POINTS, camera or Camera()
-    smoothing = SETTINGS.smoothing * camera.scale
+    smoothing = settings.smoothing * camera.scale
     normal = triangle_normals(points, triangles)
     in_face = (triangles < topo.N_FACE).all(1)
     total = np.zeros_like(points)
     np.add.at(total, triangles[in_face], normal[in_face][:, None])
     visible = visible_points(pixels, triangles, pix_to_face)[:n]
     own = sample(cv2.GaussianBlur(image, (0, 0), smoothing), pixels[:n])
-    skin, near = _skin(
-        image, pix_to_face, in_face & (view_cosine(normal) > SETTINGS.least_cosine), pixels[:n], smoothing
-    )
-    seen = visible & (view_cosine(total[:n]) > SETTINGS.least_cosine) & (near > 0.05)
+    good = in_face & (view_cosine(normal) > settings.least_cosine)
+    skin, near = _skin(image, pix_to_face, good, pixels[:n], smoothing, settings.sure_matte)
+    seen = visible & (view_cosine(total[:n]) > settings.least_cosine) & (near > settings.least_skin)
     own[seen, :3] = skin[seen]
     # The border of the face keeps what the photo shows there if it is hair: no fringe of skin stands out.
     oval = np.array(topo.FACE_OVAL)
     person = sample(
-        cv2.erode(np.ascontiguousarray(image[..., 3]), np.ones((camera.odd(SETTINGS.border),) * 2))[..., None],
+        cv2.erode(np.ascontiguousarray(image[..., 3]), np.ones((camera.odd(settings.border),) * 2))[..., None],
         pixels[oval],
     )
     known = seen.copy()
-    known[oval] |= visible[oval] & (person > 0.9)
+    known[oval] |= visible[oval] & (person > settings.least_border_matte)
     laplacian = _laplacian(triangles[in_face], n)
     smooth = _harmonic(laplacian, known, own)
     mirrored = seen[mirror]
     twin = own[mirror, :3].mean(1, keepdims=True)
-    relief = soft_clip(twin - _harmonic(laplacian, seen & mirrored, twin)) * mirrored[:, None]
+    standing_out = twin - _harmonic(laplacian, seen & mirrored, twin)
+    relief = soft_clip(standing_out, settings.max_relief) * mirrored[:, None]
     smooth[:, :3] += np.where(known[:, None], 0, relief)
     smooth[:, 3] = 1
     return smooth, seen, mirrored
@@ -104,23 +86,29 @@ def surrounding_colors(
     pix_to_face: np.ndarray,  # (S, S) the background's too
     image: np.ndarray,  # (S, S, 4)
     camera: Camera | None = None,  # of the photo
+    settings: TextureSettings = _DEFAULT,
 ) -> np.ndarray:
     """Colours and matte of the surroundings' points (M - 478, 4)."""
     n = topo.N_POINTS
-    smoothing = SETTINGS.smoothing * (camera or Camera()).scale
-    around = ((pix_to_face < 0) | ~(triangles < topo.N_POINTS).all(1)[pix_to_face]).astype(np.float32)[..., None]
+    smoothing = settings.smoothing * (camera or Camera()).scale
+    around = ((pix_to_face < 0) | ~(triangles < n).all(1)[pix_to_face]).astype(np.float32)[..., None]
     near = sample(cv2.GaussianBlur(around, (0, 0), smoothing / 2)[..., None], pixels[n:])
     own = sample(cv2.GaussianBlur(image * around, (0, 0), smoothing / 2), pixels[n:]) / np.maximum(near, 1e-3)[:, None]
     outside = (pixels[n:] < 0).any(1) | (pixels[n:] > len(image) - 1).any(1)
-    known = (visible_points(pixels, triangles, pix_to_face)[n:] & (near > 0.1)) | outside
+    known = (visible_points(pixels, triangles, pix_to_face)[n:] & (near > settings.least_surroundings)) | outside
     return _harmonic(_laplacian(triangles - n, len(own)), known, own)
 
 
 def _skin(
-    image: np.ndarray, pix_to_face: np.ndarray, good: np.ndarray, pixels: np.ndarray, smoothing: float
+    image: np.ndarray,
+    pix_to_face: np.ndarray,
+    good: np.ndarray,
+    pixels: np.ndarray,
+    smoothing: float,
+    sure_matte: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The photo's colours (N, 3) averaged over the pixels of `good` triangles (F,) alone, and the share of these."""
-    mask = ((pix_to_face >= 0) & good[pix_to_face] & (image[..., 3] > 0.95)).astype(np.float32)[..., None]
+    mask = ((pix_to_face >= 0) & good[pix_to_face] & (image[..., 3] > sure_matte)).astype(np.float32)[..., None]
     near = sample(cv2.GaussianBlur(mask, (0, 0), smoothing)[..., None], pixels)
     total = sample(cv2.GaussianBlur(image[..., :3] * mask, (0, 0), smoothing), pixels)
     return total / np.maximum(near, 1e-3)[:, None], near

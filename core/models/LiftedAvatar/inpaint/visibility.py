@@ -6,9 +6,9 @@ import numpy as np
 
 from core.libs.flame_model import topology as topo
 from core.libs.mesh import ProxyMesh, view_cosine
+from core.models.LiftedAvatar.settings import VisibilitySettings
 
-_SCARCE = 2.2  # a triangle with fewer pixels than its frontal area over this is hidden; by eye
-EDGE_ON = 0.35  # cosine to the line of sight, about 70 degrees, below which a triangle is edge-on; by eye
+_DEFAULT = VisibilitySettings()
 
 
 def visible_points(
@@ -32,9 +32,9 @@ def face_triangles(mesh: ProxyMesh) -> np.ndarray:
     return (mesh.triangles < topo.N_FACE).all(1)
 
 
-def edge_on_triangles(mesh: ProxyMesh, normals: np.ndarray) -> np.ndarray:
+def edge_on_triangles(mesh: ProxyMesh, normals: np.ndarray, settings: VisibilitySettings = _DEFAULT) -> np.ndarray:
     """(F,) bool: triangles of the face with normals (F, 3) that the photo sees edge-on."""
-    return (view_cosine(normals) < EDGE_ON) & face_triangles(mesh)
+    return (view_cosine(normals) < settings.edge_on) & face_triangles(mesh)
 
 
 def hidden_triangles(
@@ -43,6 +43,7 @@ def hidden_triangles(
     pix_to_face: np.ndarray,  # (S, S)
     of_person: np.ndarray,  # (S, S) the same where the person is, else -1
     unsure: np.ndarray,  # (S, S) bool, pixels that are background as likely as face
+    settings: VisibilitySettings = _DEFAULT,
 ) -> np.ndarray:
     """(F,) bool: triangles of which the photo shows too little to draw them when they turn to the camera, and a ring of
     seen ones around the hidden ones of the face, in which photo and inpainting change places.
@@ -52,7 +53,7 @@ def hidden_triangles(
     def count(of: np.ndarray) -> np.ndarray:
         return np.bincount(of[of >= 0], minlength=len(triangles))
 
-    scarce = count(np.where(in_face[pix_to_face], of_person, pix_to_face)) * _SCARCE < area
+    scarce = count(np.where(in_face[pix_to_face], of_person, pix_to_face)) * settings.scarce < area
     # Face that overshoots the person in the photo counts as hidden too.
     face = in_face & (scarce | (count(np.where(unsure, of_person, -1)) > 0))
     touching = np.zeros(len(mesh.pixels), bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,14 +12,15 @@ from core.libs.face_measures import opening_height
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
 from core.libs.geometry import Camera
+from core.libs.numeric import ramp, smoothstep
 from core.models.LiftedAvatar.contour import window
 from core.models.LiftedAvatar.mouth.colours import Colours, mouth_colours, softness
 from core.models.LiftedAvatar.mouth.kernel import View, lay_behind, paint
 from core.models.LiftedAvatar.mouth.outline import opening_mask, subdivision
-from core.models.LiftedAvatar.mouth.settings import INTERIOR, LOWER, MM, SHADOW, SHAPE, UPPER
+from core.models.LiftedAvatar.mouth.settings import MM, MouthSettings
 from core.models.LiftedAvatar.mouth.teeth import photo_row, row_table
 
-_USUAL = Camera()
+_USUAL, _DEFAULT = Camera(), MouthSettings()
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Mouth:
             picture, 0 for none.
         upper, lower: tables of the rows. photo: the photo's own upper row, see `photo_row`.
         outline: what makes a smooth ring of the lips' points, see `subdivision`.
+        settings: see `MouthSettings`.
     """
 
     middle: np.ndarray
@@ -45,6 +48,7 @@ class Mouth:
     lower: np.ndarray
     photo: np.ndarray
     outline: np.ndarray
+    settings: MouthSettings = _DEFAULT
 
 
 def build_mouth(
@@ -56,24 +60,28 @@ def build_mouth(
     transform: np.ndarray,  # (3, 4)
     margin: int,  # pixels of the photo beyond each side of the shown crop
     camera: Camera = _USUAL,  # of the shown crop
+    settings: MouthSettings = _DEFAULT,
 ) -> Mouth:
     """The mouth of the person in a photo."""
+    shape, own = settings.shape, settings.own
     middle = (rest[13] + rest[14]) / 2
-    colours = mouth_colours(image, pixels)
-    behind = np.array([0, -SHAPE.overbite - SHAPE.above_bite, -SHAPE.upper_behind]) * MM
-    soft = float(np.clip(0.75 * softness(image, pixels) / camera.scale - 0.25, 0, 1.1))
+    colours = mouth_colours(image, pixels, settings.colours)
+    behind = np.array([0, -shape.overbite - shape.above_bite, -shape.upper_behind]) * MM
+    soft = own.blur_gain * softness(image, pixels, settings.colours) / camera.scale - own.blur_less
+    soft = float(np.clip(soft, 0, own.most_blur))
     return Mouth(
-        middle,
-        joint,
-        rest,
-        float(opening_height(vertices)),
-        float(np.linalg.norm(rest[topo.MOUTH_CORNERS[0]] - rest[topo.MOUTH_CORNERS[1]])),
-        colours,
-        soft if soft >= 0.3 else 0.0,
-        row_table(UPPER),
-        row_table(LOWER),
-        photo_row(image, pixels, middle + behind, transform, margin, colours, camera),
-        subdivision(len(topo.INNER_LIPS)),
+        middle=middle,
+        joint=joint,
+        rest=rest,
+        opening=float(opening_height(vertices)),
+        width=float(np.linalg.norm(rest[topo.MOUTH_CORNERS[0]] - rest[topo.MOUTH_CORNERS[1]])),
+        colours=colours,
+        soft=soft if soft >= own.least_blur else 0.0,
+        upper=row_table(settings.upper, settings),
+        lower=row_table(settings.lower, settings),
+        photo=photo_row(image, pixels, middle + behind, transform, margin, colours, camera, settings),
+        outline=subdivision(len(topo.INNER_LIPS), settings.outline),
+        settings=settings,
     )
 
 
@@ -88,15 +96,16 @@ def draw_mouth(
 ) -> None:
     """Put the inside of the mouth behind the lips of a picture."""
     now = float(opening_height(vertices))
+    settings, own = mouth.settings, mouth.settings.own
     # Near the photo's own opening its own pixels serve best.
-    share = abs(now - mouth.opening) / (0.30 * mouth.opening + 1.0 * MM) - 0.25
+    share = abs(now - mouth.opening) / (own.near_share * mouth.opening + own.near * MM) - own.exact
     # Lips that touch are tracked up to a millimetre apart.
-    share = float(np.clip(share, 0, 1) * np.clip((now / MM - 0.8) / 1.2, 0, 1))
+    share = float(np.clip(share, 0, 1) * ramp(np.array(now / MM), *own.touching))
     outline = mouth.outline @ pixels[list(topo.INNER_LIPS)]
     x0, y0, x1, y1 = box = window(outline, image.shape[:2], 4)
     if share == 0 or x1 - x0 < 5 or y1 - y0 < 5:
         return
-    mask = opening_mask(outline, box, camera.scale)
+    mask = opening_mask(outline, box, camera.scale, settings.outline)
     view = _view(mouth, vertices, pixels, transform, interior, camera)
     inside = np.empty((*mask.shape, 3), np.float32)
     # The blur below reaches beyond the mask.
@@ -104,8 +113,9 @@ def draw_mouth(
     if mouth.soft:
         inside = cv2.GaussianBlur(inside, (0, 0), mouth.soft * camera.scale, borderType=cv2.BORDER_REPLICATE)
     distance = cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
-    reach = np.clip(SHADOW.of_opening * view.opening, SHADOW.least, SHADOW.most)
-    single = (np.float32(v) for v in (SHADOW.deep, SHADOW.lower, reach))
+    shadow = settings.shadow
+    reach = np.clip(shadow.of_opening * view.opening, shadow.least, shadow.most)
+    single = (np.float32(v) for v in (shadow.deep, shadow.lower, reach))
     lay_behind(image, x0, y0, inside, mask * np.float32(share), distance, view, *single)
 
 
@@ -123,13 +133,14 @@ def warm_up() -> None:
 
 def _view(
     mouth: Mouth,
-    vertices: np.ndarray,
-    pixels: np.ndarray,
-    transform: np.ndarray,
-    interior: np.ndarray | None,
+    vertices: np.ndarray,  # (478, 3) head space
+    pixels: np.ndarray,  # (478, 2)
+    transform: np.ndarray,  # (3, 4)
+    interior: np.ndarray | None,  # (4,) or None
     camera: Camera = _USUAL,
 ) -> View:
-    """What the kernel paints this picture's mouth from."""
+    """What the kernel paints this picture's mouth from: the rows' places, by the face and by what the driver shows."""
+    settings, shape = mouth.settings, mouth.settings.shape
     middle = mouth.middle / MM
     R, t = transform[:, :3].astype(np.float64), transform[:, 3].astype(np.float64)
     toward = -t @ R.T / MM - middle  # the camera
@@ -137,45 +148,68 @@ def _view(
     lip_up, lip_low = (float(vertices[i, 1]) / MM for i in (13, 14))
     opening = max(lip_up - lip_low, 0.0)
     # What is seen beside the lips from above lies lower on the rows behind them.
-    lip_up, lip_low = lip_up - rise * SHAPE.upper_behind, lip_low - rise * SHAPE.lower_behind
-    bite = middle[1] - SHAPE.overbite
-    upper = max(bite - SHAPE.above_bite, lip_up - SHAPE.crown_shows)
-    upper = min(upper, lip_up - min(SHAPE.least_shows, SHAPE.least_share * opening))
-    jaw = np.array([middle[0], bite - SHAPE.lower_below, middle[2] - SHAPE.lower_behind]) * MM
+    lip_up, lip_low = lip_up - rise * shape.upper_behind, lip_low - rise * shape.lower_behind
+    bite = middle[1] - shape.overbite
+    upper = max(bite - shape.above_bite, lip_up - shape.crown_shows)
+    upper = min(upper, lip_up - min(shape.least_shows, shape.least_share * opening))
+    jaw = np.array([middle[0], bite - shape.lower_below, middle[2] - shape.lower_behind]) * MM
     angle = np.array(jaw_angle(vertices, mouth.rest, mouth.joint))
     jaw = (rotate_about_x((jaw - mouth.joint)[None], angle) + mouth.joint)[0] / MM
-    lower = min(jaw[1], lip_low + SHAPE.lower_shows)
-    tongue, glow = 2.5 + 0.36 * opening, 0.80
+    lower = min(jaw[1], lip_low + shape.lower_shows)
     # Rounded lips hide the teeth, drawn ones bare them.
     corners = vertices[topo.MOUTH_CORNERS[0]] - vertices[topo.MOUTH_CORNERS[1]]
-    bared = float(np.clip((np.linalg.norm(corners) / max(mouth.width, 1e-6) - 0.70) / 0.25, 0, 1))
-    lower = min(lower, upper + SHAPE.overlap)
+    bared = float(ramp(np.array(np.linalg.norm(corners) / max(mouth.width, 1e-6)), *shape.bared))
+    lower = min(lower, upper + shape.overlap)
+    inside = _Inside(upper, lower, shape.tongue + shape.tongue_rises * opening, shape.tongue_bright, bared)
     if interior is not None:
-        seen = INTERIOR
-        up, low, top, shines = (float(v) for v in interior)
-        trust = _ramp(opening, *seen.trusted)
-        shown = np.clip(up * opening, -1.5, seen.upper_most) if up > seen.hidden else -seen.upper_behind_lip
-        upper += seen.rows * trust * (lip_up - shown - upper)
-        shown = np.clip(low * opening, -1.0, seen.lower_most) if low > seen.hidden else -seen.lower_behind_lip
-        lower = min(lower, upper + SHAPE.overlap)
-        lower += seen.rows * trust * (lip_low + shown - lower)
-        lower = min(lower, upper + SHAPE.overlap)
-        tongue += seen.tongue * trust * (np.clip(top * opening - (lower - lip_low), 1, 24) + 1 - tongue)
-        glow += seen.tongue * trust * (np.clip(1.2 * shines, 0.3, 1.3) - glow)
-        bared += trust * (1 - bared)
-    to_upper, eye_upper = _plane(
-        np.array([middle[0], upper, middle[2] - SHAPE.upper_behind]), transform, camera or Camera()
-    )
-    to_lower, eye_lower = _plane(np.array([jaw[0], lower, jaw[2]]), transform, camera)
+        inside = _as_read(inside, interior, opening, lip_up, lip_low, settings)
+    to_upper, eye_upper = _plane(np.array([middle[0], inside.upper, middle[2] - shape.upper_behind]), transform, camera)
+    to_lower, eye_lower = _plane(np.array([jaw[0], inside.lower, jaw[2]]), transform, camera)
     eyes = [33, 263]
     apart = np.linalg.norm(np.diff(pixels[eyes], axis=0))
     pixel = np.linalg.norm(np.diff(vertices[eyes], axis=0)) / MM / max(float(apart), 1e-6)
     arrays = (to_upper, to_lower, eye_upper, eye_lower, mouth.upper, mouth.lower, mouth.photo)
     colours = (mouth.colours.teeth, mouth.colours.tissue, mouth.colours.dark)
-    numbers = (lip_up - upper, opening, tongue, glow, bared, pixel)
-    rows = (UPPER.crown, LOWER.crown, UPPER.bright, LOWER.bright, UPPER.reach, LOWER.reach)
-    numbers = (*numbers, *rows, SHAPE.arch, SHAPE.deepest, SHAPE.half_width)
+    numbers = (lip_up - inside.upper, opening, inside.tongue, inside.tongue_bright, inside.bared, pixel)
+    above, below = settings.upper, settings.lower
+    rows = (above.crown, below.crown, above.bright, below.bright, above.reach, below.reach)
+    numbers = (*numbers, *rows, shape.arch, shape.deepest, shape.half_width)
     return View(*(a.astype(np.float32) for a in (*arrays, *colours)), *(np.float32(v) for v in numbers))
+
+
+class _Inside(NamedTuple):
+    """Heights of the rows' edges and of the tongue's top over the lower one, millimetres; light on tongue and teeth."""
+
+    upper: float
+    lower: float
+    tongue: float
+    tongue_bright: float
+    bared: float
+
+
+def _as_read(
+    inside: _Inside,
+    interior: np.ndarray,  # (4,) see `TrackedFrame`
+    opening: float,
+    lip_up: float,
+    lip_low: float,
+    settings: MouthSettings,
+) -> _Inside:
+    """The inside moved towards what the driver's mouth shows, the more the wider it is open."""
+    how, overlap = settings.interior, settings.shape.overlap
+    upper, lower, tongue, bright, bared = inside
+    up, low, top, shines = (float(v) for v in interior)
+    confidence = float(smoothstep(np.array(opening), *how.trusted))
+    shown = np.clip(up * opening, how.upper_least, how.upper_most) if up > how.hidden else -how.upper_behind_lip
+    upper += how.rows * confidence * (lip_up - shown - upper)
+    shown = np.clip(low * opening, how.lower_least, how.lower_most) if low > how.hidden else -how.lower_behind_lip
+    lower = min(lower, upper + overlap)
+    lower += how.rows * confidence * (lip_low + shown - lower)
+    lower = min(lower, upper + overlap)
+    height = np.clip(top * opening - (lower - lip_low), *how.tongue_limits) + how.tongue_raised
+    tongue += how.tongue * confidence * (height - tongue)
+    bright += how.tongue * confidence * (np.clip(how.tongue_light * shines, *how.light_limits) - bright)
+    return _Inside(upper, lower, tongue, bright, bared + confidence * (1 - bared))
 
 
 def _plane(origin: np.ndarray, transform: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
@@ -188,8 +222,3 @@ def _plane(origin: np.ndarray, transform: np.ndarray, camera: Camera) -> tuple[n
     to_pixels = np.array([[-unit, 0, middle], [0, -unit, middle], [0, 0, 1]])  # homogeneous, as `Camera.to_pixels`
     plane = np.stack([MM * R[0], MM * R[1], MM * origin @ R + t], 1)
     return np.linalg.inv(to_pixels @ plane), -t @ R.T / MM - origin
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    t = min(max((value - low) / (high - low), 0.0), 1.0)
-    return t * t * (3 - 2 * t)

@@ -1,6 +1,7 @@
 """The mouth's inside, pixel by pixel in closed form: cavity, tongue, lower row, upper row. Compiled, on all cores.
 
-`tests/mouth_reference.py` says the same in plain NumPy.
+`tests/mouth_twin.py` says the same in plain NumPy. The numbers below shade the picture: they are compiled in,
+and are the prototype's (shared/spec), by eye; what has a name and a place of its own is in `settings`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from core.models.LiftedAvatar.mouth.teeth import PER_MM, TEXTURE_HEIGHT
+from core.models.LiftedAvatar.mouth.settings import PER_MM, TEXTURE_HEIGHT
 
 
 class View(NamedTuple):
@@ -26,7 +27,7 @@ class View(NamedTuple):
         tongue: height of its top over the lower row's edge. tongue_bright: of its light, over the tissue's.
         bared: light on the teeth, 0..1. pixel: its size.
         crown_upper, crown_lower, bright_upper, bright_lower, reach_upper, reach_lower: see `Row`.
-        arch, deepest, half_width: see `Shape`.
+        arch, deepest, half_width: see `ShapeSettings`.
     """
 
     to_upper: np.ndarray
@@ -58,7 +59,14 @@ class View(NamedTuple):
 
 F = np.float32
 _ROOTS = 256  # entries of the table below for 1
-_FROM_ROOT = ((np.arange(2 * _ROOTS) / _ROOTS) ** (2 / 2.2)).astype(np.float32)
+
+
+def _display_of_roots(entries: int) -> np.ndarray:
+    """(2 entries,) float32: x^(2 / 2.2) for x in 0..2, the display value of x^2."""
+    return ((np.arange(2 * entries) / entries) ** (2 / 2.2)).astype(np.float32)
+
+
+_FROM_ROOT = _display_of_roots(_ROOTS)
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -277,7 +285,7 @@ def lay_behind(
     cover: np.ndarray,  # (h, w) float32: share of the inside
     distance: np.ndarray,  # (h, w) float32: pixels to the lips
     view: View,
-    deep: np.float32,  # see `Shadow`
+    deep: np.float32,  # see `ShadowSettings`
     lower: np.float32,
     reach: np.float32,  # millimetres
 ) -> None:

@@ -19,7 +19,9 @@ class MouthLayer:
     def build(cls, photo: Photo) -> tuple[Self, Photo]:
         """The mouth; the photo stays as it is."""
         points = photo.rest, photo.jaw_joint, photo.face
-        mouth = build_mouth(*points, photo.image, photo.landmarks, photo.transform, photo.margin, photo.camera)
+        mouth = build_mouth(
+            *points, photo.image, photo.landmarks, photo.transform, photo.margin, photo.camera, photo.settings.mouth
+        )
         return cls(mouth), photo
 
     def draw(self, shot: Shot) -> None:

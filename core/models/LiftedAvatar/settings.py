@@ -1,0 +1,246 @@
+"""The numbers of the built-in avatar, one frozen value that is handed in; the mouth's are in `mouth.settings`.
+
+All of them were set by eye, on the development photos and clips, where nothing else is said. Pixels are those of a
+photo whose shown crop has 512 of them on a side, and grow with its size; colours are in 0..1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.models.LiftedAvatar.mouth.settings import MouthSettings
+
+
+@dataclass(frozen=True)
+class DecontaminationSettings:
+    """Of `decontaminate`.
+
+    Attributes:
+        sure_matte: from which on a pixel's colour is the person's own.
+        smoothing: standard deviation over which the person's colours are averaged before they go outwards, pixels.
+    """
+
+    sure_matte: float = 0.6
+    smoothing: float = 2.0
+
+
+@dataclass(frozen=True)
+class DetailSettings:
+    """Of `detail`.
+
+    Attributes:
+        rounds: of Van Cittert's iteration, after which what is missing at the photo's pose is next to nothing.
+        max_detail: that detail may add to a colour or take from it.
+        border: pixels inside the matte over which detail comes in. smoothing: standard deviation of its weight, pixels.
+        beside: its weight on hair and ears: they move as one piece, and detail in the wrong place is worse than none.
+        cosines: to the line of sight over which it comes in: what is edge-on is smeared when it turns.
+    """
+
+    rounds: int = 3
+    max_detail: float = 0.1
+    border: float = 12.0
+    smoothing: float = 2.0
+    beside: float = 0.5
+    cosines: tuple[float, float] = (0.35, 0.65)
+
+
+@dataclass(frozen=True)
+class VisibilitySettings:
+    """Of `inpaint.visibility`.
+
+    Attributes:
+        scarce: a triangle with fewer pixels than its frontal area over this is hidden.
+        edge_on: cosine to the line of sight below which a triangle is edge-on, about 70 degrees.
+    """
+
+    scarce: float = 2.2
+    edge_on: float = 0.35
+
+
+@dataclass(frozen=True)
+class TextureSettings:
+    """Of `inpaint.texture`.
+
+    Attributes:
+        smoothing: standard deviation over which a point's colour is averaged, pixels.
+        max_relief: that the other half of the face may add to a colour or take from it.
+        least_cosine: to the line of sight, below which the photo's colours are not to be trusted.
+        least_skin: share of pixels of skin around a point from which on their mean is its colour.
+        sure_matte: from which on a pixel is no mixture with the background.
+        border: pixels that the face's border must be inside the person to keep the photo's colour.
+        least_border_matte: of the person shrunk by that, from which on it is inside.
+        least_surroundings: share of pixels of the surroundings around one of their points, from which on it is known.
+    """
+
+    smoothing: float = 4.0
+    max_relief: float = 0.1
+    least_cosine: float = 0.25
+    least_skin: float = 0.05
+    sure_matte: float = 0.95
+    border: int = 17
+    least_border_matte: float = 0.9
+    least_surroundings: float = 0.1
+
+
+@dataclass(frozen=True)
+class InpaintSettings:
+    """Of `inpaint.gaussians`.
+
+    Attributes:
+        spacing: of the Gaussians, pixels of the photo whatever its size.
+        least_area: of a triangle that gets any, seen from the front, pixels squared.
+        unsure: doubt above which a pixel is background as likely as face.
+        clean: pixels around unsure ones whose colours are not used.
+    """
+
+    spacing: float = 1.4
+    least_area: float = 2.0
+    unsure: float = 0.1
+    clean: int = 5
+
+
+@dataclass(frozen=True)
+class BlendSettings:
+    """Of `inpaint.blend`.
+
+    Attributes:
+        doubt_exponent: what is added to the fade exponent of a pixel of the face that is certainly background.
+        fringe_reach: heights of the face, as far as the mesh may miss the person's outline.
+        beside: pixels from what is thin enough for a fringe to what belongs to it.
+        skin_difference: between colours, within which a fringe is skin.
+        least_cosine: to the line of sight, from which on the face's colours are sure. least_matte: the same.
+        matte_floor: pixels fainter than this are no fringe.
+    """
+
+    doubt_exponent: float = 300.0
+    fringe_reach: float = 0.04
+    beside: int = 7
+    skin_difference: float = 0.15
+    least_cosine: float = 0.2
+    least_matte: float = 0.9
+    matte_floor: float = 0.02
+
+
+@dataclass(frozen=True)
+class EyeSettings:
+    """Of `eyes`. Radii are over the iris's, lengths over the width of the eye where nothing else is said.
+
+    Attributes:
+        disc: radii at which the drawn disc begins to fade, and at which it ends.
+        white: the same of the white that is painted over the iris: inside the disc, which at its place in the photo
+            must cover it.
+        inside: radii that an iris stays inside the corners: a gaze carried over must not lose it.
+        least_width: of an eye, pixels. least_radius: of an iris, pixels.
+        least_visible: share of the disc that the photo must show.
+        growth: pixels that an iris is drawn beyond the lids' contour: the Gaussians spread the white so far.
+        touching: lid distances at which no iris shows, and from which all of it shows that lies between them.
+        shut_below: lid distance under which an eye is being shut. of_reference: the same over the photo's; the smaller
+            one holds. shut: share of it at which it is shut. meet: where the lids meet, 0 at the lower one, 1 at the
+            upper one.
+        least_rise: of brightness across a tenth of a radius, that makes an iris's border clear.
+        lid_search: from above the contour to below it, where the lower lid is looked for.
+        lid_samples: (eye, skin) above the first colours are the eye's, below the second the skin's.
+        least_contrast: in colour, between an eye and the skin below, by which the lower lid can be told.
+        most_drop: of the lower lid below the contour.
+        shadow: of the upper lid on the white, of its light. shadow_depth: over the greatest distance to the lids.
+    """
+
+    disc: tuple[float, float] = (1.18, 1.32)
+    white: tuple[float, float] = (1.1, 1.25)
+    inside: float = 0.5
+    least_width: float = 6.0
+    least_radius: float = 2.0
+    least_visible: float = 0.25
+    growth: float = 0.75
+    touching: tuple[float, float] = (0.03, 0.1)
+    shut_below: float = 0.18
+    of_reference: float = 0.65
+    shut: float = 0.35
+    meet: float = 0.25
+    least_rise: float = 0.05
+    lid_search: tuple[float, float] = (-0.08, 0.24)
+    lid_samples: tuple[float, float] = (-0.03, 0.18)
+    least_contrast: float = 0.12
+    most_drop: float = 0.14
+    shadow: float = 0.2
+    shadow_depth: float = 0.35
+
+
+@dataclass(frozen=True)
+class LidSettings:
+    """Of `lids`. Lengths are over the width of the eye.
+
+    Attributes:
+        least_width: of an eye, pixels. least_open: lid distance in the photo, under which its eye is shut already.
+        eye_beyond: from the contour, up to where the photo may show the eye.
+        skin_from: from the contour, from where on the photo shows skin. skin_reach: up to where skin is looked for.
+        skin_percentiles: of brightness, between which it is taken for skin: no folds, brows or highlights.
+        skin_smoothing: standard deviations over which skin is continued under the eye, and what each counts for.
+        lashes: how thin and how thick the upper lashes' line may be.
+        lashes_above: share of it above the line where the lids meet, on skin that is stretched; lashes hang down.
+        skin_closing, line_closing, lower_closing: lid distances over the photo's at which a change is complete and at
+            which it begins: of lids into skin, of the eye between them into the line of the lashes, and of the lower
+            lid under these.
+    """
+
+    least_width: float = 6.0
+    least_open: float = 0.1
+    eye_beyond: float = 0.07
+    skin_from: float = 0.14
+    skin_reach: float = 0.30
+    skin_percentiles: tuple[float, float] = (35, 85)
+    skin_smoothing: tuple[tuple[float, float], ...] = ((0.06, 1.0), (0.12, 1e-2), (0.4, 1e-4))
+    lashes: tuple[float, float] = (0.02, 0.06)
+    lashes_above: float = 0.6
+    skin_closing: tuple[float, float] = (0.35, 0.75)
+    line_closing: tuple[float, float] = (0.25, 0.6)
+    lower_closing: tuple[float, float] = (0.05, 0.35)
+
+
+@dataclass(frozen=True)
+class ChinSettings:
+    """Of `chin`.
+
+    Attributes:
+        least: of their distance in the photo, that points above one another keep.
+    """
+
+    least: float = 0.45
+
+
+@dataclass(frozen=True)
+class LiftedSettings:
+    """Of the avatar as a whole, and of each of its parts.
+
+    Attributes:
+        sigma: of a Gaussian, pixels of the photo whatever its size. blur: added to the projected covariance, px^2 of
+            the picture.
+        neck_reach: head units that the neck moves before the shoulders follow, where theirs is a guess.
+        followed_neck_reach: the same, where the driver's shoulders were followed.
+        matte_floor: pixels fainter than this are not lifted.
+        doubt_reach: pixels around background in which a pixel may be background.
+        max_doubt: that a pixel of the face that is seen edge-on may be background.
+        z_window: head units; see `SurfaceSettings`. full_weight: see there.
+        inpaint_weight: of inpainted Gaussians, against 1 of the photo's, until they take over.
+    """
+
+    sigma: float = 0.55
+    blur: float = 0.05
+    neck_reach: float = 0.3
+    followed_neck_reach: float = 1.0
+    matte_floor: float = 0.02
+    doubt_reach: int = 5
+    max_doubt: float = 0.1
+    z_window: float = 0.05
+    full_weight: float = 0.2
+    inpaint_weight: float = 0.12
+    decontamination: DecontaminationSettings = field(default_factory=DecontaminationSettings)
+    detail: DetailSettings = field(default_factory=DetailSettings)
+    visibility: VisibilitySettings = field(default_factory=VisibilitySettings)
+    texture: TextureSettings = field(default_factory=TextureSettings)
+    inpaint: InpaintSettings = field(default_factory=InpaintSettings)
+    blend: BlendSettings = field(default_factory=BlendSettings)
+    eyes: EyeSettings = field(default_factory=EyeSettings)
+    lids: LidSettings = field(default_factory=LidSettings)
+    chin: ChinSettings = field(default_factory=ChinSettings)
+    mouth: MouthSettings = field(default_factory=MouthSettings)
