@@ -18,7 +18,7 @@ from benchmarks._truth import on_black
 from core.data.video import VideoReader
 from core.errors import command
 from core.evaluation.metrics import akd, psnr
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import OpenHead
 from core.libs.retargeting.neutral import resting_transform
 from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.crop import crop_image
@@ -47,7 +47,8 @@ def main() -> None:
 
 def measure(path: Path, stride: int) -> tuple[tuple[float, float], tuple[float, float]]:
     """Mean PSNR in dB and AKD in px, through the codes and through the points."""
-    tracker, head, model = MediaPipeTracker(), FLAMEModel(), LiftedAvatar()
+    tracker, head = MediaPipeTracker(), OpenHead()
+    model = LiftedAvatar(head=head)
     track, points = track_points(path, tracker)
     fitter = HeadFitter(head)
     with VideoReader(path) as reader:

@@ -20,7 +20,7 @@ from benchmarks._report import number, requirement, requirements, table
 from core.data.records import TrackedSequence
 from core.errors import command
 from core.evaluation.tracking_noise import add_tracking_noise
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import OpenHead
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.temporal_smoother import TemporalSmoother
@@ -131,7 +131,7 @@ class Seen:
     lips: np.ndarray
 
     @classmethod
-    def of(cls, track: TrackedSequence, head: FLAMEModel) -> Seen:
+    def of(cls, track: TrackedSequence, head: OpenHead) -> Seen:
         """The points under the track's own pose."""
         vertices = np.stack([head.evaluate(frame)[:N_FACE] for frame in track]).astype(np.float64)
         points = to_pixels(to_camera(vertices, track.transform_matrix.astype(np.float64)))
@@ -170,7 +170,7 @@ def kept(truth: np.ndarray, opening: np.ndarray, least: float) -> list[float]:
 
 def real(paths: Sequence[Path]) -> list[list[str]]:
     """Prints the tables of the clips; returns their requirements."""
-    head, rows, limits = FLAMEModel(), [], []
+    head, rows, limits = OpenHead(), [], []
     blinks, lips, cut = [], [], []
     less_blinks, less_lips = [], []
     for path in paths:
@@ -178,7 +178,7 @@ def real(paths: Sequence[Path]) -> list[list[str]]:
             print(f"{path}: not there, left out")
             continue
         clean = track_driver(path, cache=TrackCache())
-        noisy = add_tracking_noise(clean)
+        noisy = add_tracking_noise(clean, head=head)
         truth, worse = Seen.of(clean, head), Seen.of(noisy, head)
         same, better = (Seen.of(smoothed(track), head) for track in (clean, noisy))
         eye, mouth = (kept(*pair) for pair in _closing_pairs(truth, same))

@@ -52,8 +52,9 @@ class Components:
         track_source, track_driver, track_folder: see `core.libs.tracker`; tracked again where the flag says so.
         crop: a frame's crop, as the tracker sees it.
         head: the one head model of a run. model: the avatar.
-        to_flame: codes of the open head as FLAME's. to_open: codes of FLAME's as the open head's, and the driver they
-            are from; None each where the avatar needs no such codes.
+        convert: a driver's codes of another head as those of `head`, and the driver's path, for messages; None where
+            that cannot be done.
+        open_head: the head on which the tracker's points are corrected: `head` itself where that is the open one.
         retarget: where it is given, takes the place of the whole retargeting stage, the options `motion`, `take`,
             `orbit`, `expression_opt` and `gaze_correct` included (`core.libs.retargeting.stage.Retargeting`).
     """
@@ -63,10 +64,10 @@ class Components:
     crop: Callable[[np.ndarray, np.ndarray], np.ndarray]
     head: Head
     model: Avatar
-    to_flame: Callable[[TrackedSequence], TrackedSequence] | None = None
-    to_open: Callable[[TrackedSequence, Path], TrackedSequence] | None = None
+    convert: Callable[[TrackedSequence, Path], TrackedSequence] | None = None
     track_folder: Callable[[PictureFolder, bool, Advance], tuple[TrackedSequence, np.ndarray]] | None = None
     retarget: Callable[[TrackedFrame, TrackedSequence, Head], TrackedSequence] | None = None
+    open_head: OpenHead | None = None
 
 
 def default_components(options: Options, model_name: str = "lifted", open_head: Path | None = None) -> Components:
@@ -86,7 +87,7 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
 
     cache, built_in = TrackCache(), OpenHead(path=open_head or OPEN_HEAD)
     # The pictures correct the tracker's points on the open head, also where FLAME's codes are wanted.
-    model, head, flame, to_flame, to_open = (_network if model_name == "gagavatar" else _lifted)(options, built_in)
+    model, head, flame, convert = (_network if model_name == "gagavatar" else _lifted)(options, built_in)
     tracked: dict[str, Any] = {"cache": cache, "head": flame, "open_head": built_in}
     return Components(
         track_source=lambda photo, force: track_source(photo, force=force, **tracked),
@@ -94,27 +95,28 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
         crop=crop_image,
         head=head,
         model=model,
-        to_flame=to_flame,
-        to_open=to_open,
+        convert=convert,
         track_folder=lambda folder, force, advance: track_folder(folder, force=force, progress=advance, **tracked),
+        open_head=built_in,
     )
 
 
-_Convert = Callable[..., TrackedSequence]
+_Convert = Callable[[TrackedSequence, Path], TrackedSequence]
 
 
-def _lifted(options: Options, open_head: OpenHead) -> tuple[Avatar, Head, None, None, _Convert]:
+def _lifted(options: Options, open_head: OpenHead) -> tuple[Avatar, Head, None, _Convert]:
     from core.libs.flame_model.code_map import to_open
     from core.models.LiftedAvatar.models import LiftedAvatar
 
     red, green, blue = options.background_rgb
     avatar = LiftedAvatar(background=(red / 255, green / 255, blue / 255), head=open_head)
     flame = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
-    return avatar, open_head, None, None, lambda track, came_from: to_open(track, flame, came_from, open_head)
+    return avatar, open_head, None, lambda track, came_from: to_open(track, flame, came_from, open_head)
 
 
-def _network(options: Options, open_head: OpenHead) -> tuple[Avatar, Head, Path, _Convert, None]:
+def _network(options: Options, open_head: OpenHead) -> tuple[Avatar, Head, Path, _Convert]:
     from core.libs.flame_model import FlameHead
+    from core.libs.retargeting.shots import by_groups, by_number
     from core.libs.tracker.refit import to_flame
     from core.models.GAGAvatar.adapter import PublishedAvatar
 
@@ -122,7 +124,11 @@ def _network(options: Options, open_head: OpenHead) -> tuple[Avatar, Head, Path,
     checkpoint, flame = _files(options)
     head = FlameHead(path=flame, no_lmks=True)
     avatar = PublishedAvatar.load(checkpoint, head, device)
-    return avatar, head, flame, lambda track: to_flame(track, flame, open_head), None
+
+    def convert(track: TrackedSequence, came_from: Path) -> TrackedSequence:
+        return by_groups(lambda own: to_flame(own, flame, open_head), by_number(track), track)
+
+    return avatar, head, flame, convert
 
 
 def _files(options: Options) -> tuple[Path, Path]:

@@ -32,7 +32,7 @@ from core.data.loader_track import DriverData as DriverRecord
 from core.data.records import IMAGE_SIZE, PARAMETERS, SEEN, TrackedSequence, TrackedSource
 from core.data.upstream_folder import read_pictures
 from core.errors import UserError
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import FlameHead, FLAMEModel, OpenHead
 from core.libs.tracker.crop import crop_image
 from core.models.batches import packed_source
 from core.models.GAGAvatar.planes import lifting_plane
@@ -111,7 +111,9 @@ class DriverDataset(Dataset):
         points, axis = lifting_plane(torch.from_numpy(photo.transform), point_plane_size)
         self.f_planes = {"plane_points": points, "plane_dirs": axis}
         self.f_shape = torch.from_numpy(photo.shapecode)
-        self._source = packed_source(photo.tracked) if photo.tracked is not None and wanted == "open" else None
+        self._source = None
+        if photo.tracked is not None and self.head.has_tracker_mesh:  # that is what the built-in avatar is made of
+            self._source = packed_source(photo.tracked)
         self._panel = MeshPanel(np.asarray(self.head.faces))
         self._frames = list(range(len(self._driver.track)))
 
@@ -236,18 +238,21 @@ def _photo(given: TrackedSource | Mapping[str, Any]) -> _Photo:
 
 
 def _head_of(photo: _Photo) -> str:
-    return "flame" if photo.tracked is None else photo.tracked.frame.head
+    return FlameHead.kind if photo.tracked is None else photo.tracked.frame.head
 
 
 def _head(kind: str) -> FLAMEModel:
-    if kind == "open":
-        return FLAMEModel()
+    return OpenHead() if kind == OpenHead.kind else FlameHead(path=_flame_file(), no_lmks=True)
+
+
+def _flame_file() -> Path:
+    """FLAME's file in the usual place; UserError where it is not there."""
     path = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
     if not path.is_file():
         raise UserError(
             f"{path} is not there, and codes of FLAME need it: fetch it with `python -m core.assets`, or give a head"
         )
-    return FLAMEModel(path=path, no_lmks=True)
+    return path
 
 
 def _driver(
@@ -268,7 +273,9 @@ def _driver(
         else:
             from core.libs.tracker.track import track_driver  # here: a tracked folder does without the tracker
 
-            flame = (head or _head("flame")).path if wanted == "flame" else None
+            flame = None
+            if wanted == FlameHead.kind:
+                flame = _flame_file() if head is None else head.path
             driver = DriverRecord(path, kind, track_driver(path, head=flame))
     stored = driver.kind in ("folder", "motion") and driver.frames is None
     return driver, _Stored(driver) if stored else _Decoded(driver)
@@ -292,7 +299,7 @@ def _from_records(
         times=tuple(i / _FPS for i in range(len(keys))),
         fps=_FPS,
         status=np.full(len(keys), SEEN, np.int8),
-        head="flame",
+        head=FlameHead.kind,
     )
     track.check(Path("driver_path"))
 
@@ -303,7 +310,7 @@ def _from_records(
 def _for_the_head(driver: DriverRecord, head: FLAMEModel) -> DriverRecord:
     if driver.track.head == head.kind:
         return driver
-    if driver.track.head == "open":
+    if isinstance(head, FlameHead):
         from core.libs.retargeting.shots import by_groups, by_number
         from core.libs.tracker.refit import to_flame
 
@@ -311,7 +318,8 @@ def _for_the_head(driver: DriverRecord, head: FLAMEModel) -> DriverRecord:
         return replace(driver, track=by_groups(lambda own: to_flame(own, head.path), groups, driver.track))
     from core.libs.flame_model.code_map import to_open
 
-    return replace(driver, track=to_open(driver.track, DEFAULT_CHECKPOINT.with_name(FLAME_FILE), driver.path))
+    flame = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
+    return replace(driver, track=to_open(driver.track, flame, driver.path, head))
 
 
 def _array(values: Mapping[str, Any], name: str, shape: tuple[int | None, ...], where: str) -> np.ndarray:

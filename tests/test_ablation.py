@@ -25,6 +25,7 @@ from core.evaluation.measure import Experiment
 from core.evaluation.setting import Setting
 from core.evaluation.track_truth import TrackTruth
 from core.evaluation.variants import Pair, Variant, comparisons, make_pair, read_pairs, standard_variants
+from core.libs.flame_model import OpenHead
 from core.libs.geometry import head_rotation
 from core.libs.tracker.base import Observation
 from core.options import IMPROVEMENTS, Options
@@ -296,7 +297,7 @@ def test_points_of_a_track_turn_as_it_does():
     still = a_track([i / FPS for i in range(5)])
     turns = np.radians([[0, 0, 0], [0, 10, 0], [0, -20, 0], [8, 0, 0], [0, 0, 6]])  # roll, yaw, pitch
     poses = np.concatenate([head_rotation(turns), np.tile([[0], [0], [30.0]], (5, 1, 1))], 2).astype(np.float32)
-    truth = TrackTruth(replace(still, transform_matrix=poses, status=np.int8([0, 0, 0, 0, 1])), 5)
+    truth = TrackTruth(replace(still, transform_matrix=poses, status=np.int8([0, 0, 0, 0, 1])), 5, OpenHead())
     assert truth.indices.tolist() == [0, 1, 2, 3]
     angles = metrics.head_angles(truth.points)  # yaw, pitch, roll
     turned = np.abs(angles - angles[0])

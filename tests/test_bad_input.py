@@ -87,7 +87,7 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
         def folder(frames, force, advance):
             return track_folder(frames, tracker=tracker, cache=cache, force=force, progress=advance)
 
-        return Components(source, driver, crop_image, FLAMEModel(), FlatAvatar(), to_open=codes, track_folder=folder)
+        return Components(source, driver, crop_image, FLAMEModel(), FlatAvatar(), convert=codes, track_folder=folder)
 
     def call(*arguments) -> tuple[int, str, list[TrackedSource]]:
         code = main([str(argument) for argument in arguments])

@@ -208,7 +208,7 @@ class TestPipeline:
         assert run.inputs.stills
         assert len(run.driver.track) == 2  # of three that have pictures, the first of which the tracker leaves out
         assert run.driver.frames.keys == ("a_1", "b_2", "d_4")
-        assert f"{folder} was tracked for FLAME: its 3 pictures are tracked instead" in capsys.readouterr().err
+        assert f"{folder} was tracked for the flame head: its 3 pictures are tracked instead" in capsys.readouterr().err
 
     def test_what_upstream_tracked_says_what_is_a_still(self, tmp_path):
         for keys, stills in ((("a_1", "b_1"), True), (("a_1", "a_2"), False), (("a_1",), True)):

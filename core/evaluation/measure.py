@@ -17,12 +17,13 @@ from core.data.loader_track import DriverData
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.evaluation import metrics
-from core.evaluation.setting import Setting, first_frames, head_file, usual_components
+from core.evaluation.setting import Setting, first_frames, usual_components
 from core.evaluation.timing import FrameTimer, Video, peak_memory, reset_peak_memory
 from core.evaluation.track_truth import TrackTruth
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.evaluation.truth import Truth, lossless_first_frame, source_in_crop
 from core.evaluation.variants import ALL, OFF, Variant
+from core.libs.flame_model import FlameHead, OpenHead
 from core.libs.tracker.base import FaceTracker
 from core.options import IMPROVEMENTS, Options
 from core.pipeline import Pipeline
@@ -60,6 +61,7 @@ class Experiment:
         self.photo = pair.source or lossless_first_frame(pair.driver)
         self._options = setting.options(self.photo)
         self._components = components = make_components(self._options)
+        self._open_head = components.open_head or OpenHead()
         self._inputs = find_inputs(self._options)
         recorded = None if self._inputs.tracked is None else self._inputs.tracked.track
         track = self._track(components, recorded)
@@ -69,7 +71,8 @@ class Experiment:
         self.clean = first_frames(track, self._length)
         if pair.same_person:
             assert track.crops is not None  # the driver is a video then
-            self.source = crop_source(self.photo, track.crops[0], tracker, head_file(self._options, track.head))
+            flame = components.head.path if isinstance(components.head, FlameHead) else None
+            self.source = crop_source(self.photo, track.crops[0], tracker, flame)
         else:
             self.source = components.track_source(self.photo, False)
         self.track = self.clean if setting.noise is None else self._noisy(setting.noise)
@@ -77,7 +80,7 @@ class Experiment:
         if recorded is None:
             self.truth = Truth(pair.driver, track, range(self._length), tracker)
         else:
-            self.truth = TrackTruth(recorded, self._length)
+            self.truth = TrackTruth(recorded, self._length, self._open_head)
         self.points = np.full((self._length, metrics.N_POINTS, 3), np.nan)
         self.points[self.truth.indices] = self.truth.points
         if not len(self.truth.indices):
@@ -101,20 +104,24 @@ class Experiment:
         """The driver's track in the codes of the head that is rendered."""
         if recorded is None:
             return components.track_driver(self.setting.pair.driver, False, lambda done, total: None)
-        return recorded if components.to_flame is None else components.to_flame(recorded)
+        if recorded.head == components.head.kind or components.convert is None:
+            return recorded
+        return components.convert(recorded, self.setting.pair.driver)
 
     def _noisy(self, seed: int) -> TrackedSequence:
         """The track with noise, which is made in the open head's codes whatever head is rendered."""
-        if self._components.to_flame is None:
-            return add_tracking_noise(self.clean, seed)
+        convert, head = self._components.convert, self._open_head
+        if self.clean.head == head.kind or convert is None:
+            return add_tracking_noise(self.clean, seed, head=head)
         from core.libs.tracker.cache import TrackCache
         from core.libs.tracker.track import track_driver
 
         if self._inputs.tracked is not None:
             opened = self._inputs.tracked.track
         else:
-            opened = track_driver(self.setting.pair.driver, cache=TrackCache())
-        return self._components.to_flame(add_tracking_noise(first_frames(opened, self._length), seed))
+            opened = track_driver(self.setting.pair.driver, cache=TrackCache(), open_head=head)
+        noisy = add_tracking_noise(first_frames(opened, self._length), seed, head=head)
+        return convert(noisy, self.setting.pair.driver)
 
     def run(self, variant: Variant, folder: Path, advance: Advance = lambda frames: None) -> None:
         """Render and measure a variant; leaves its columns, the frames of the sheet and, of off and all, a video."""

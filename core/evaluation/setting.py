@@ -11,7 +11,7 @@ import numpy as np
 from core.components import Components, default_components
 from core.data.records import TrackedSequence
 from core.evaluation.variants import Pair
-from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options, load_options
+from core.options import Options, load_options
 from core.preflight import choose_model
 
 
@@ -47,14 +47,6 @@ class Setting:
 def usual_components(options: Options) -> Components:
     """The components of the avatar that the options lead to."""
     return default_components(options, choose_model(options)[0])
-
-
-def head_file(options: Options, head: str) -> Path | None:
-    """FLAME's file where a run of that head takes it from; None for the open head."""
-    if head == "open":
-        return None
-    beside = options.resume_path.with_name(FLAME_FILE)
-    return beside if beside.is_file() else DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
 
 
 def first_frames(track: TrackedSequence, n: int) -> TrackedSequence:

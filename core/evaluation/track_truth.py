@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.data.records import FOCAL, IMAGE_SIZE, SEEN, TrackedFrame, TrackedSequence
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import OpenHead
 from core.libs.geometry import to_camera, to_pixels
 from core.output.mesh_panel import MeshPanel
 
@@ -17,15 +17,15 @@ class TrackTruth:
     as its own: a little less than the tracker saw.
 
     Args:
-        track: of the open head. length: how many of its frames.
+        track: of the open head. length: how many of its frames. head: that head.
 
     Attributes:
         indices: the frames in which a face was seen.
         points: (N, 478, 3) of these, in pixels: x to the right, y down, z away from the camera at the scale of x.
     """
 
-    def __init__(self, track: TrackedSequence, length: int) -> None:
-        self._track, self._head = track, FLAMEModel()
+    def __init__(self, track: TrackedSequence, length: int, head: OpenHead) -> None:
+        self._track, self._head = track, head
         self._mesh = MeshPanel(np.asarray(self._head.faces))
         self.indices = np.flatnonzero(track.status[:length] == SEEN)
         self.points = np.stack([self._seen(track[int(index)]) for index in self.indices]).reshape(-1, 478, 3)

@@ -21,6 +21,8 @@ def add_tracking_noise(
     rotation: float = 0.8,
     translation: float = 1.5,
     landmark: float = 0.7,
+    *,
+    head: OpenHead | None = None,
 ) -> TrackedSequence:
     """The track with white noise on every frame, the same for the same seed.
 
@@ -32,14 +34,15 @@ def add_tracking_noise(
         rotation: standard deviation in degrees about each axis of the camera, about the middle of the face.
         translation: standard deviation in pixels of the 512-pixel crop along each axis, at the face's distance.
         landmark: standard deviation in pixels of each of the 478 points, in x, y and depth.
+        head: that of the track; the built-in one where it is left out.
 
     Raises:
         UserError: the track is of another head.
     """
-    if track.head != "open":
-        raise UserError(f"tracking noise is made for the open head, this driver is of the {track.head} head")
+    head = head or OpenHead()
+    if track.head != head.kind:
+        raise UserError(f"tracking noise is made for the {head.kind} head, this driver is of the {track.head} head")
     random = np.random.default_rng(seed)
-    head = OpenHead()
     vertices = np.stack([head.evaluate(frame)[:N_POINTS] for frame in track]).astype(np.float64)
     transform = track.transform_matrix.astype(np.float64)
     fitter = HeadFitter(head)

@@ -13,6 +13,7 @@ from core.data.image import kind_of
 from core.data.loader_track import DriverData
 from core.data.upstream_folder import is_upstream
 from core.errors import UserError
+from core.libs.flame_model import HEAD_TYPES, FlameHead
 from core.options import IMPROVEMENTS, Options, short
 
 FIRST_FRAME = "first-frame"  # instead of a photo: the driver's own first frame
@@ -95,8 +96,8 @@ def make_pair(source: Path | str | None, driver: Path, name: str | None = None) 
 
 def _check_folder(folder: Path) -> None:
     """UserError where the driver's points cannot be had from a tracked folder."""
-    head = "flame" if is_upstream(folder) else DriverData.from_folder(folder).track.head
-    if head != "open":
+    head = FlameHead.kind if is_upstream(folder) else DriverData.from_folder(folder).track.head
+    if not HEAD_TYPES[head].has_tracker_mesh:
         raise UserError(
             f"{folder} was tracked for the {head} head, which has too few points to compare: give the video, or a "
             "folder that `python -m core.libs.tracker --save FOLDER VIDEO` makes"

@@ -243,11 +243,12 @@ def region_shares(
     For FLAME the share of a direction's squared displacement that lies under a region's weights; what lies under none
     is the whole face's.
     """
-    if regions is None and (head is None or head.kind == "open"):
+    ranges = REGIONS if head is None else head.code_regions
+    if regions is None and ranges is not None:
         shares = np.zeros((n_exp, len(SENSITIVITY) + 1))
         shares[:, -1] = 1
         for column, name in enumerate(SENSITIVITY):
-            part = slice(*REGIONS[name])
+            part = slice(*ranges[name])
             shares[part, column], shares[part, -1] = 1, 0
         return shares
     if head is None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from core.data.records import TrackedFrame, TrackedSource
+from core.libs.flame_model import OpenHead
 
 _PARTS = ("image", "matte", "inside")
 _OF_A_CLIP = ("torso_motion", "view", "mouth_interior")
@@ -69,7 +70,7 @@ def unpacked_source(batch: Mapping[str, Any]) -> TrackedSource:
             "core.data.DriverData what core.libs.tracker.track.track_source(photo) returns"
         )
     values = {name: value[0].numpy() for name, value in batch["source"].items()}
-    frame = TrackedFrame(**{name: values[name] for name in _CODES if name in values}, head="open")
+    frame = TrackedFrame(**{name: values[name] for name in _CODES if name in values}, head=OpenHead.kind)
     source = TrackedSource(
         frame, *(values[name] for name in ("image", "matte")), int(values["margin"]), values["inside"]
     )

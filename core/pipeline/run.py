@@ -165,18 +165,15 @@ class Pipeline:
         track, wanted = driver.track, self.components.head.kind
         if track.head == wanted:
             return driver
-        if track.head == "open" and self.components.to_flame is not None:
-            from core.libs.retargeting.shots import by_groups, by_number
-
-            self.progress.say(f"{driver.path} was tracked for the open head: FLAME is fitted to its points")
-            return replace(driver, track=by_groups(self.components.to_flame, by_number(track), track))
         frames = PictureFolder.find(driver.path, driver.keys) if driver.keys and self.components.track_folder else None
         if frames is not None:
-            self.progress.say(f"{driver.path} was tracked for FLAME: its {len(frames)} pictures are tracked instead")
+            self.progress.say(
+                f"{driver.path} was tracked for the {track.head} head: its {len(frames)} pictures are tracked instead"
+            )
             return self._track_pictures(frames)
-        if track.head == "flame" and self.components.to_open is not None:
-            converted = self.components.to_open(track, driver.path)
-            self.progress.say(f"{driver.path} holds codes of FLAME: they are carried over to the open head")
+        if self.components.convert is not None:
+            converted = self.components.convert(track, driver.path)
+            self.progress.say(f"{driver.path} holds codes of the {track.head} head: they become the {wanted} head's")
             return replace(driver, track=converted)
         raise UserError(
             f"{driver.path} was tracked for the {track.head} head, {self.model_name} moves the {wanted} head: give the "

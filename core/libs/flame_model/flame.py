@@ -7,6 +7,7 @@ is said by the two classes and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -21,7 +22,7 @@ from core.errors import UserError
 from core.libs.flame_model.asset import OPEN_HEAD, HeadAsset, is_open_head, read_head
 from core.libs.flame_model.landmarks import LandmarkEmbedding
 from core.libs.flame_model.openings import OPEN_HEAD_OPENINGS, Openings, flame_openings
-from core.libs.flame_model.topology import N_POINTS
+from core.libs.flame_model.topology import N_POINTS, REGIONS
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,14 @@ class FLAMEModel(torch.nn.Module):
         openings: where mouth and eyes open; None where the head says nothing of them.
         iris_gain: how far its irises show that an eye has turned.
         default_motion: how a driver's motion is taken over where nobody says: `relative` or `absolute`.
+        has_tracker_mesh: whether its first 478 vertices are the tracker's points.
+        code_regions: the half-open ranges of the expression code that move one region of the face each, by the region's
+            name; None where every direction moves all of the face.
     """
 
     kind: ClassVar[str]
+    has_tracker_mesh: ClassVar[bool]
+    code_regions: ClassVar[Mapping[str, tuple[int, int]] | None]
     iris_gain: ClassVar[IrisGain]
     default_motion: ClassVar[str]
 
@@ -283,6 +289,8 @@ class OpenHead(FLAMEModel):
 
     kind = "open"
     default_motion = "relative"
+    has_tracker_mesh = True
+    code_regions = REGIONS
     # reading: read off a speaker who keeps his eyes on the camera while his head moves (`benchmarks.gaze` prints it),
     # where the eyes turn as much as the head. same_face: chosen on the clips of the ablation; more takes the irises
     # past the driver's and costs the eyes PSNR, less lets the gaze's correlation fall.
@@ -316,6 +324,8 @@ class FlameHead(FLAMEModel):
 
     kind = "flame"
     default_motion = "absolute"
+    has_tracker_mesh = False
+    code_regions = None
     iris_gain = IrisGain()  # its eyes turn as far as they are told to
 
     _last_person: _ShapedPerson | None = None

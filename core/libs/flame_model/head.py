@@ -27,6 +27,11 @@ class Head(Protocol):
         ...
 
     @property
+    def has_tracker_mesh(self) -> bool:
+        """Whether its first 478 vertices are the tracker's points, all of which it knows then."""
+        ...
+
+    @property
     def iris_gain(self) -> IrisGain:
         """How far its irises show that an eye has turned."""
         ...

@@ -122,7 +122,7 @@ def neutral_frame(driver: TrackedSequence, head: FLAMEModel) -> int:
     distance = np.linalg.norm(code - np.median(code, 0), axis=1) / s.codes
     distance += np.linalg.norm(pose - np.median(pose, 0), axis=1) / s.pose
     distance += np.linalg.norm(eyecode - np.median(eyecode, 0), axis=1) / s.gaze
-    if driver.head == "open":
+    if head.has_tracker_mesh:
         lips, *eyes = (
             linear_gap(head, pairs, driver.expcode, driver.posecode)[0][visible]
             for pairs in (LIP_PAIRS, EYE_PAIRS["left"], EYE_PAIRS["right"])
@@ -141,7 +141,7 @@ def matching_reference(
     are fitted slightly apart: motion that is counted from that frame has it come out as the photo went in. For the open
     head with a source that was fitted to its photo; None for others.
     """
-    if "transform_matrix" in driver.absent or source.head != "open" or source.static_offset is None:
+    if "transform_matrix" in driver.absent or not head.has_tracker_mesh or source.static_offset is None:
         return None
     points = to_pixels(to_camera(head.evaluate(source)[:N_FACE], source.transform_matrix))
     found, distance = None, same_face

@@ -21,7 +21,6 @@ import numpy as np
 
 from core.data.records import TrackedFrame, TrackedSequence
 from core.errors import UserError
-from core.libs.flame_model import HEAD_TYPES
 from core.libs.retargeting.expression import counted_expression, uncrossed
 from core.libs.retargeting.gaze import counted_eyes
 from core.libs.retargeting.neutral import Reference, matching_reference, neutral_reference
@@ -90,7 +89,7 @@ class Retargeting:
 
     def _retargeted(self, source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel) -> TrackedSequence:
         """Pose, expression and eyes of frames that are counted from one neutral."""
-        mode = HEAD_TYPES[source.head].default_motion if self.mode == "auto" else self.mode
+        mode = head.default_motion if self.mode == "auto" else self.mode
         relative = mode == "relative"
         known = _with_source_codes(source, driver)
         if relative:
@@ -109,7 +108,7 @@ class Retargeting:
         if self.expression is not None:
             return self.expression(source, driver, motion, head)
         motion = counted_expression(source, known, motion, reference)
-        return uncrossed(source, motion, head) if relative and source.head == "open" else motion
+        return uncrossed(source, motion, head) if relative and head.has_tracker_mesh else motion
 
     def _posed(
         self,

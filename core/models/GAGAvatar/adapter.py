@@ -66,9 +66,9 @@ class PublishedAvatar:
 
     def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> SourceAvatar:
         """The avatar of a tracked photo; `anchor` is for avatars with shoulders and is not read."""
-        if source.frame.head != "flame":
-            came = source.frame.head
-            raise UserError(f"the photo was tracked for the {came} head, this network needs flame: track it with -f")
+        came, wanted = source.frame.head, self._head.kind
+        if came != wanted:
+            raise UserError(f"the photo was tracked for the {came} head, this network needs {wanted}: track it with -f")
         image, matte = source.shown()
         picture = torch.from_numpy(image.astype(np.float32) / 255 * matte[..., None]).permute(2, 0, 1)
         device = self.network.device
