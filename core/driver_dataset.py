@@ -310,16 +310,16 @@ def _from_records(
 def _for_the_head(driver: DriverRecord, head: FLAMEModel) -> DriverRecord:
     if driver.track.head == head.kind:
         return driver
-    if isinstance(head, FlameHead):
-        from core.libs.retargeting.shots import by_groups, by_number
-        from core.libs.tracker.refit import to_flame
+    if isinstance(head, OpenHead):
+        from core.libs.flame_model.code_map import to_open
 
-        groups = by_number(driver.track)
-        return replace(driver, track=by_groups(lambda own: to_flame(own, head.path), groups, driver.track))
-    from core.libs.flame_model.code_map import to_open
+        flame = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
+        return replace(driver, track=to_open(driver.track, flame, driver.path, head))
+    from core.libs.retargeting.shots import by_groups, by_number
+    from core.libs.tracker.refit import to_flame
 
-    flame = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
-    return replace(driver, track=to_open(driver.track, flame, driver.path, head))
+    groups = by_number(driver.track)
+    return replace(driver, track=by_groups(lambda own: to_flame(own, head.path), groups, driver.track))
 
 
 def _array(values: Mapping[str, Any], name: str, shape: tuple[int | None, ...], where: str) -> np.ndarray:
