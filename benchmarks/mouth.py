@@ -31,6 +31,7 @@ import numpy as np
 
 from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, find_clips
+from benchmarks._looks_parts import OPEN, SEEN_INTO, WIDE
 from benchmarks._performance import lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import BUILD
 from core.components import Components, default_components
@@ -38,6 +39,7 @@ from core.data.image import write_image
 from core.data.records import SEEN, TrackedFrame
 from core.data.video import VideoReader
 from core.errors import command
+from core.evaluation import looks
 from core.libs.flame_model import Head
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
@@ -49,11 +51,6 @@ from core.pipeline import Pipeline
 
 CLIPS = ("obama", "d10", "d13", "d6", "d12")
 PHOTOS = ("s0", "s4", "s8", "monroe")
-OPEN = 0.03  # of the inner lips over the distance of the outer eye corners: some 3 mm
-SEEN_INTO = 0.08  # the same, of frames that are preferred
-WIDE = 0.16  # the same, of those that count as wide
-_RIM = 2  # pixels beside the lips that do not count: there their own pixels show
-FLAT = 8  # grey levels
 CONTRAST, MOST_FLAT = 0.6, 0.35
 TILE = 256
 MEASURES = ("PSNR", "correlation", "contrast", "flat", "wide: contrast", "wide: flat")
@@ -69,9 +66,7 @@ class Look:
     @property
     def inside(self) -> np.ndarray:
         """(512, 512) bool: between the inner lips, without their rim."""
-        mask = np.zeros(self.image.shape[:2], np.uint8)
-        cv2.fillPoly(mask, [np.round(self.points[list(topo.INNER_LIPS)]).astype(np.int32)], 1)
-        return cv2.erode(mask, np.ones((2 * _RIM + 1, 2 * _RIM + 1))) > 0
+        return looks.inside_lips(self.points, self.image.shape[:2])
 
     @property
     def tile(self) -> np.ndarray:
@@ -99,11 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
                 if not drivers:
                     drivers = _drivers(run, clip, args.frames)
                     rows.append((f"{clip.stem}: the driver", [look.tile for look in drivers.values()]))
-                looks = {i: _drawn(run, i) for i in drivers}
+                drawn = {i: _drawn(run, i) for i in drivers}
                 name = f"{clip.stem if photo is None else photo.stem} by {clip.stem}" + (f", {mouth}" if mouth else "")
-                results[name] = _measure(list(drivers.values()), list(looks.values()), photo is None)
+                results[name] = _measure(list(drivers.values()), list(drawn.values()), photo is None)
                 print(f"{name}: " + ", ".join(f"{k} {report.number(v)}" for k, v in results[name].items()), flush=True)
-                rows.append((name, [look.tile for look in looks.values()]))
+                rows.append((name, [look.tile for look in drawn.values()]))
     tracker.close()
     print("\n" + report.table(["inside the lips", *MEASURES], [_row(name, r) for name, r in results.items()]) + "\n")
     print(report.requirements(_requirements(results, args.mouths)))
@@ -163,7 +158,7 @@ def _drivers(run: Pipeline, clip: Path, count: int) -> dict[int, Look]:
     """The driver's open frames that are looked at, by their number: from the narrowest to the widest."""
     track, head = run.driver.track, run.components.head
     points = {int(i): _points(head, track[int(i)]) for i in np.flatnonzero(track.status == SEEN)}
-    gaps = {i: _gap(p) for i, p in points.items()}
+    gaps = {i: float(looks.lip_gap(p)) for i, p in points.items()}
     ranked = [i for i, gap in gaps.items() if gap > SEEN_INTO] or [i for i, gap in gaps.items() if gap > OPEN]
     ranked = sorted(ranked, key=lambda i: gaps[i])
     chosen = {ranked[k] for k in np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int)}
@@ -181,39 +176,26 @@ def _points(head: Head, frame: TrackedFrame) -> np.ndarray:
     return to_pixels(to_camera(face, frame.transform_matrix))
 
 
-def _gap(points: np.ndarray) -> float:
-    """The lips' opening over the distance of the outer eye corners."""
-    gap = np.mean([np.linalg.norm(points[a] - points[b]) for a, b in topo.LIP_PAIRS])
-    return float(gap / np.linalg.norm(points[33] - points[263]))
-
-
-def _measure(drivers: Sequence[Look], looks: Sequence[Look], same: bool) -> dict[str, float]:
+def _measure(drivers: Sequence[Look], drawn: Sequence[Look], same: bool) -> dict[str, float]:
     """The MEASURES; PSNR and correlation only where both show the same face in the same place."""
     errors, correlations, contrasts, flats, wide = [], [], [], [], []
-    for truth, look in zip(drivers, looks, strict=True):
+    for truth, look in zip(drivers, drawn, strict=True):
         theirs, mine = truth.inside, look.inside
         if same:
             theirs = mine = theirs & mine
-        if theirs.sum() < 20 or mine.sum() < 20:
+        if min(theirs.sum(), mine.sum()) < looks.LEAST_INSIDE:
             continue
         grey = [cv2.cvtColor(v.image, cv2.COLOR_RGB2GRAY).astype(np.float64) for v in (truth, look)]
         if same:
             errors.append(((truth.image[mine].astype(np.float64) - look.image[mine]) ** 2).ravel())
             correlations.append(np.corrcoef(grey[0][mine], grey[1][mine])[0, 1])
-        contrasts.append(grey[1][mine].std() / max(grey[0][theirs].std(), 1e-6))
-        flats.append(_flat(look.image[mine]))
-        wide.append(_gap(truth.points) > WIDE)
+        contrasts.append(looks.contrast(look.image, mine) / max(looks.contrast(truth.image, theirs), 1e-6))
+        flats.append(looks.flat_share(look.image[mine]))
+        wide.append(looks.lip_gap(truth.points) > WIDE)
     psnr = 10 * np.log10(255**2 / np.concatenate(errors).mean()) if errors else np.nan
     of_wide = [[v for v, w in zip(values, wide, strict=True) if w] for values in (contrasts, flats)]
     mean = [float(np.mean(v)) if v else np.nan for v in (correlations, contrasts, flats, *of_wide)]
     return dict(zip(MEASURES, (float(psnr), *mean), strict=True))
-
-
-def _flat(pixels: np.ndarray) -> float:
-    """The share of pixels (N, 3) within FLAT levels of the commonest colour."""
-    colors, counts = np.unique(pixels // 4, axis=0, return_counts=True)
-    near = pixels[(pixels // 4 == colors[counts.argmax()]).all(1)]
-    return float((np.abs(pixels - np.median(near, 0)).max(1) <= FLAT).mean())
 
 
 def _row(name: str, result: dict[str, float]) -> list[str]:
