@@ -146,7 +146,7 @@ def _pipeline(
     run = Pipeline(options, components[motion])
     if photo is None:
         track = run.driver.track
-        frame = neutral_frame(track, run.parts.head)
+        frame = neutral_frame(track, run.components.head)
         own = BUILD / f"{clip.stem}-{frame}-resting.png"
         BUILD.mkdir(parents=True, exist_ok=True)
         write_image(own, next(f.image for f in VideoReader(clip) if f.index == frame))
