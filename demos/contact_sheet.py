@@ -12,6 +12,7 @@ import numpy as np
 from core.data.image import write_image
 from core.data.video import VideoReader
 from core.errors import command
+from core.output.contact_sheet import Grid
 from core.output.watermark import metadata
 
 FRAMES = 8
@@ -28,11 +29,10 @@ def contact_sheet(video: Path, frames: int = FRAMES) -> np.ndarray:
     width, columns = (WIDTH, 2) if wide else (WIDTH // 2, 4)
     height = round(reader.size[1] * width / reader.size[0])
     tiles = [cv2.resize(f.image, (width, height), interpolation=cv2.INTER_AREA) for f in reader if f.index in wanted]
-    rows = -(-len(tiles) // columns)
-    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
+    grid = Grid(len(tiles), (width, height), columns, gap=GAP)
+    sheet = grid.empty(255)
     for number, tile in enumerate(tiles):
-        y, x = (number // columns) * (height + GAP), (number % columns) * (width + GAP)
-        sheet[y : y + height, x : x + width] = tile
+        grid.put(sheet, number, tile)
     return sheet
 
 

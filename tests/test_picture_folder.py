@@ -23,7 +23,7 @@ from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.folder import track_folder
 from core.libs.tracker.track import track_driver
 from core.options import Options
-from core.output.contact_sheet import LARGEST, ContactSheet
+from core.output.contact_sheet import ContactSheet, SheetSettings
 from core.pipeline import Pipeline, animate
 from core.pipeline.variants import Variants
 
@@ -230,7 +230,7 @@ class TestSheet:
         for _ in range(5):
             sheet.put(tile)
         height, width, _ = sheet.image.shape
-        assert height * width <= LARGEST
+        assert height * width <= SheetSettings().largest
         assert max(height, width) < 65_536
         assert (sheet.image[: height // (count // 5)] == 9).all()
         assert width / 11 == pytest.approx(height / (count // 5), abs=1)

@@ -14,13 +14,19 @@ from core.data.records import IMAGE_SIZE, TrackedSequence
 from core.data.video import VideoReader
 from core.evaluation.setting import first_frames
 from core.options import Options, load_options
+from core.output.contact_sheet import CaptionedSheet
 from core.pipeline import Pipeline, animate
-from core.pipeline.variants import BAR, Sheet, Variants, sheet_size
+from core.pipeline.variants import CAPTIONS, Variants
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "demos/examples/1.jpg"
 FLAGS = ("temporal_smooth", "expression_opt", "gaze_correct", "detail_enhance", "enhanced")
 FRAMES, COMPARED = 8, 5
+BAR, TILE = CAPTIONS.height, (IMAGE_SIZE, IMAGE_SIZE)
+
+
+def sheet_size(tiles: int) -> tuple[int, int]:
+    return 4 * IMAGE_SIZE, -(-tiles // 4) * (40 + IMAGE_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +98,9 @@ def test_a_picture_as_driver_gives_a_picture(tmp_path):
 def test_labels_stand_above_their_tiles():
     names = ("photo", "driver", "off", "--temporal-smooth", "--enhanced")
     size = (IMAGE_SIZE, IMAGE_SIZE, 3)
-    sheet = Sheet(names).put([np.full(size, 40 * k, np.uint8) for k in range(len(names))])
+    sheet = CaptionedSheet(names, TILE, Variants.columns, CAPTIONS).put(
+        [np.full(size, 40 * k, np.uint8) for k in range(len(names))]
+    )
     assert sheet.shape == (*sheet_size(5)[::-1], 3)
     assert [int(tile.mean()) for tile in tiles(sheet)[:5]] == [0, 40, 80, 120, 160]
     bars = [sheet[y : y + BAR, x : x + IMAGE_SIZE] for y in (0, BAR + IMAGE_SIZE) for x in range(0, 2048, IMAGE_SIZE)]

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-_TILE = 256
+from core.errors import UserError
+from core.output.contact_sheet import captioned_rows
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """How sheets look: `tile`, pixels of a picture's side, by eye."""
+
+    tile: int = 256
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -28,26 +37,25 @@ def number(value: float, digits: int = 2, sign: bool = False) -> str:
     return "-" if not np.isfinite(value) else f"{value:{'+' if sign else ''}.{digits}f}"
 
 
-def contact_sheet(path: Path, rows: Sequence[tuple[str, Sequence[np.ndarray]]], columns: Sequence[str]) -> None:
-    """Write a PNG of pictures (H, W, 3) uint8 in rows with a label each, at `_TILE` pixels a picture."""
-    bar = 22
-    sheet = [np.full((bar, _TILE * len(columns), 3), 30, np.uint8)]
-    for i, name in enumerate(columns):
-        _write(sheet[0], name, i * _TILE + 6)
-    for label, images in rows:
-        tiles = [cv2.resize(image, (_TILE, _TILE), interpolation=cv2.INTER_AREA) for image in images]
-        row = np.concatenate(tiles, 1)
-        strip = np.full((bar, row.shape[1], 3), 60, np.uint8)
-        _write(strip, label, 6)
-        sheet += [strip, row]
+def contact_sheet(
+    path: Path,
+    rows: Sequence[tuple[str, Sequence[np.ndarray]]],
+    columns: Sequence[str],
+    settings: ReportSettings = ReportSettings(),
+) -> None:
+    """Write a PNG of pictures (H, W, 3) uint8 in rows with a caption each. UserError where it cannot be written."""
+    side = (settings.tile, settings.tile)
+    shown = [(name, [cv2.resize(i, side, interpolation=cv2.INTER_AREA) for i in images]) for name, images in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.concatenate(sheet)[..., ::-1])
+    write_sheet(path, captioned_rows(shown, columns))
+
+
+def write_sheet(path: Path, sheet: np.ndarray) -> None:
+    """Write a sheet (H, W, 3) uint8 as a PNG. UserError where that fails."""
+    if not cv2.imwrite(str(path), sheet[..., ::-1]):
+        raise UserError(f"{path} cannot be written")
 
 
 def error_image(image: np.ndarray, truth: np.ndarray, gain: int = 4) -> np.ndarray:
     """The absolute difference of two pictures, `gain` times."""
     return np.clip(np.abs(image.astype(np.int32) - truth) * gain, 0, 255).astype(np.uint8)
-
-
-def _write(image: np.ndarray, text: str, x: int) -> None:
-    cv2.putText(image, text, (x, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (235, 235, 235), 1, cv2.LINE_AA)

@@ -11,29 +11,26 @@ frame of the driver is decoded once and rendered six times, so that no more than
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 
 from core.components import Avatar, Components
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.improvements import Improvements
 from core.options import FLOW, IMPROVEMENTS, Options
-from core.output.contact_sheet import ContactSheet
+from core.output.contact_sheet import CaptionedSheet, CaptionSettings, ContactSheet, SheetSettings
 from core.output.watermark import Watermark
 from core.pipeline.run import Pipeline, RenderedFrame, to_image
 from core.runtime.progress import Progress
 
 OFF, ALL = "off", "--enhanced"
-COLUMNS = 4
-BAR = 40  # pixels above a tile that its label stands in
-_GROUND, _INK = 30, 235
-_FONT, _SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.85
+# Of the captions above the tiles, by eye: they are read in a video of 2048 pixels.
+CAPTIONS = CaptionSettings(height=40, left=12, baseline=28, scale=0.85, thickness=2, ground=30)
 
 
 class Variants(Pipeline):
@@ -41,6 +38,8 @@ class Variants(Pipeline):
 
     The settings of the improvements (`smooth_strength`, ...) hold for all variants; `layout` has no effect.
     """
+
+    columns = 4  # tiles in a row
 
     def __init__(
         self, options: Options, components: Components | None = None, progress: Progress | None = None
@@ -72,14 +71,18 @@ class Variants(Pipeline):
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of what is written."""
-        return sheet_size(len(self.runs) + 2)
+        return self._tiles.size
+
+    @cached_property
+    def _tiles(self) -> CaptionedSheet:
+        captions = ("photo", "driver", *self.runs)
+        return CaptionedSheet(captions, (IMAGE_SIZE, IMAGE_SIZE), self.columns, CAPTIONS)
 
     def frames(self) -> Generator[RenderedFrame, None, None]:
         """All tiles of one frame of the driver after the other, labelled: photo, driver, then the variants."""
         from core.runtime.device import torch_threads  # it loads torch
 
         self._build()
-        sheet = Sheet(("photo", "driver", *self.runs))
         photo, times = self.source.shown()[0], self.motion.times
         mark = None if self.options.no_watermark else Watermark(IMAGE_SIZE, IMAGE_SIZE)
         self.progress.seconds["render"] = 0.0
@@ -95,7 +98,7 @@ class Variants(Pipeline):
                     for image in results:
                         mark.put(image)
                 self.progress.seconds["render"] += time.perf_counter() - start
-                yield RenderedFrame(index, now, sheet.put([photo, next(pictures), *results]))
+                yield RenderedFrame(index, now, self._tiles.put([photo, next(pictures), *results]))
                 advance(index + 1, len(times))
 
     def _build(self) -> None:
@@ -110,38 +113,11 @@ class Variants(Pipeline):
                 _ = run.avatar
 
     def _sheet(self, count: int) -> ContactSheet:
-        return ContactSheet(count, self.size, columns=1)
+        return ContactSheet(count, self.size, settings=SheetSettings(columns=1))
 
     @contextmanager
     def _panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
         yield lambda frame: frame.image
-
-
-class Sheet:
-    """Lays pictures (512, 512, 3) out in rows of four, each below its label."""
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        self._count = len(labels)
-        width, height = sheet_size(self._count)
-        self._empty = np.full((height, width, 3), _GROUND, np.uint8)
-        for (y, x), label in zip(self._places(), labels, strict=True):
-            where = (x + 12, y + BAR - 12)
-            cv2.putText(self._empty, label, where, _FONT, _SCALE, (_INK,) * 3, 2, cv2.LINE_AA)
-
-    def put(self, tiles: Sequence[np.ndarray]) -> np.ndarray:
-        """A sheet (H, W, 3) uint8 of its own, of as many tiles as there are labels."""
-        sheet = self._empty.copy()
-        for (y, x), tile in zip(self._places(), tiles, strict=True):
-            sheet[y + BAR : y + BAR + IMAGE_SIZE, x : x + IMAGE_SIZE] = tile
-        return sheet
-
-    def _places(self) -> list[tuple[int, int]]:
-        return [(k // COLUMNS * (BAR + IMAGE_SIZE), k % COLUMNS * IMAGE_SIZE) for k in range(self._count)]
-
-
-def sheet_size(tiles: int) -> tuple[int, int]:
-    """Width and height of a sheet."""
-    return COLUMNS * IMAGE_SIZE, -(-tiles // COLUMNS) * (BAR + IMAGE_SIZE)
 
 
 def _improved(*names: str) -> dict[str, Any]:
