@@ -17,7 +17,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from torch.utils.data import Dataset
 from core.data.image import kind_of
 from core.data.loader_track import DriverData as DriverRecord
 from core.data.records import IMAGE_SIZE, PARAMETERS, SEEN, TrackedSequence, TrackedSource
-from core.data.upstream_folder import read_pictures
+from core.data.upstream_folder import FPS, read_pictures
 from core.errors import UserError
 from core.libs.flame_model import FlameHead, FLAMEModel, OpenHead
 from core.libs.tracker.crop import crop_image
@@ -41,7 +40,6 @@ from core.options import DEFAULT_CHECKPOINT, FLAME_FILE
 from core.output.mesh_panel import MeshPanel
 
 ENCODER_SIDE = 518  # pixels of the picture that the network's encoder sees
-_FPS = Fraction(25)
 _FEATURES = {"transform_matrix": (3, 4), "shapecode": (300,)}
 
 
@@ -296,8 +294,8 @@ def _from_records(
     track = TrackedSequence(
         **values,
         bbox=np.tile(np.array([0, 0, 1, 1], np.float32), (len(keys), 1)),
-        times=tuple(i / _FPS for i in range(len(keys))),
-        fps=_FPS,
+        times=tuple(i / FPS for i in range(len(keys))),
+        fps=FPS,
         status=np.full(len(keys), SEEN, np.int8),
         head=FlameHead.kind,
     )

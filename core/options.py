@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, get_type_hints
 
-import yaml
 from PIL import ImageColor
 
+from core.data.yaml_file import read_yaml
 from core.errors import UserError
+from core.option_values import checked_value, kinds_of
 
 IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_correct")
 FLOW = ("temporal_smooth", "expression_opt", "gaze_correct", "detail_enhance")  # the same, in the order they act in
 DEFAULT_CHECKPOINT = Path("./assets/GAGAvatar.pt")
-_MAX_CONFIG = 20_000  # characters
-_MAX_BRACKETS = 200
 FLAME_FILE = "FLAME_with_eye.pt"  # beside the checkpoint, or beside the default one
 
 
@@ -242,7 +240,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
-            object.__setattr__(self, name, _checked(name, getattr(self, name), hint))
+            object.__setattr__(self, name, checked_value(name, getattr(self, name), hint))
         for option in fields(self):
             if option.metadata["limits"] is not None:
                 low, high = option.metadata["limits"]
@@ -313,7 +311,7 @@ def build_parser() -> argparse.ArgumentParser:
     for option in fields(Options):
         group = option.metadata["group"]
         groups[group] = groups.get(group) or parser.add_argument_group(group)
-        kinds, choices = _kinds(hints[option.name])
+        kinds, choices = kinds_of(hints[option.name])
         settings: dict[str, Any] = {"dest": option.name, "help": _help(option)}
         if bool in kinds:
             switchable = NoneType in kinds  # neither on nor off unless said
@@ -335,19 +333,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, is not yaml, or holds something that is not an option.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(_MAX_CONFIG + 1)
-        # The parser's time grows with the square of the depth: no option takes a list, let alone one in another.
-        if len(text) > _MAX_CONFIG or text.count("[") + text.count("{") > _MAX_BRACKETS:
-            raise UserError(f"{path} is too large for a file of options")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise UserError(f"{path} holds aliases (*name), which may unfold to any size: write the values themselves")
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not a text file'})") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"{path} is not yaml: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -361,46 +347,10 @@ def read_config(path: Path) -> dict[str, Any]:
             hint = f", did you mean {near[0]!r}?" if near else ""
             raise UserError(f"{path}: unknown option {reprlib.repr(str(key))}{hint}")
         try:
-            values[name] = _checked(name, value, hints[name])
+            values[name] = checked_value(name, value, hints[name])
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
     return values
-
-
-def _kinds(hint: Any) -> tuple[tuple[Any, ...], tuple[str, ...]]:
-    """The types that a field takes and, where it takes a few words only, these words."""
-    if get_origin(hint) is Literal:
-        return (str,), get_args(hint)
-    return get_args(hint) or (hint,), ()
-
-
-def _checked(name: str, value: Any, hint: Any) -> Any:
-    """`value` as `hint` wants it."""
-    kinds, choices = _kinds(hint)
-    # A path forgets the slash at its end, by which a folder is told from a file.
-    if Path in kinds and isinstance(value, str) and not (str in kinds and ends_as_folder(value)):
-        value = Path(value)
-    if float in kinds and type(value) is int:
-        value = float(value)
-    if choices and value not in choices:
-        raise UserError(f"{name} must be one of {', '.join(choices)}, got {reprlib.repr(value)}")
-    # bool is an int to isinstance, not to a person
-    if not choices and not any(isinstance(value, kind) and (type(value) is not bool or kind is bool) for kind in kinds):
-        words = {
-            bool: "true or false",
-            Path: "a path",
-            str: "a text (in quotes)",
-            float: "a number",
-            int: "a whole number",
-        }
-        wanted = next(words[kind] for kind in kinds if kind in words)
-        raise UserError(f"{name} must be {wanted}, got {'nothing' if value is None else reprlib.repr(value)}")
-    return value
-
-
-def ends_as_folder(path: Path | str) -> bool:
-    """Whether this is a text that ends in a slash."""
-    return isinstance(path, str) and path.endswith(tuple(filter(None, (os.sep, os.altsep))))
 
 
 def _spellings(option: Any) -> list[str]:

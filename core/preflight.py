@@ -16,7 +16,8 @@ from core.data.records import TRACK_FILE
 from core.data.upstream_folder import inside, parameter_file
 from core.data.video import partial_of
 from core.errors import UserError
-from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options, ends_as_folder
+from core.option_values import ends_as_folder
+from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options
 
 RESULTS = Path("render_results")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov")

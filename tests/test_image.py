@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from core.data import image as image_module
-from core.data.image import kind_of, read_image, write_image
+from core.data.image import ImageSettings, kind_of, read_image, write_image
 from core.errors import UserError
 
 RED, GREEN, BLUE, WHITE = (250, 10, 20), (5, 240, 30), (15, 25, 230), (255, 255, 255)
@@ -162,17 +161,16 @@ def test_faults_are_one_line(tmp_path):
         fails(tmp_path / f"cut.{ending}", "damaged")
 
 
-def test_decompression_bombs_are_refused_before_decoding(tmp_path, monkeypatch):
+def test_decompression_bombs_are_refused_before_decoding(tmp_path):
     path = tmp_path / "bomb.png"
     Image.new("1", (20_000, 20_000)).save(path)  # 50 kB on disk, 1.2 GB as RGB
     assert path.stat().st_size < 200_000
     fails(path, "megapixels")
     assert kind_of(path) == "image"
-    monkeypatch.setattr(image_module, "MAX_PIXELS", 2399)
     Image.fromarray(corners()).save(tmp_path / "small.png")
-    fails(tmp_path / "small.png", "60x40")
-    monkeypatch.setattr(image_module, "MAX_PIXELS", 2400)
-    read_image(tmp_path / "small.png")
+    with pytest.raises(UserError, match="has 60x40 pixels"):
+        read_image(tmp_path / "small.png", ImageSettings(max_pixels=2399))
+    read_image(tmp_path / "small.png", ImageSettings(max_pixels=2400))
 
 
 def test_write_png_is_exact_and_carries_texts(tmp_path):

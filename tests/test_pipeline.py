@@ -22,7 +22,7 @@ from core.output.mesh_panel import MeshPanel
 from core.output.watermark import PROGRAM, Watermark
 from core.pipeline import Pipeline, animate
 from core.runtime.progress import Progress
-from core.runtime.threads import WriteBehind, read_ahead
+from core.runtime.threads import QueueSettings, WriteBehind, read_ahead
 
 ROOT = Path(__file__).parents[1]
 FPS = Fraction(30000, 1001)
@@ -316,12 +316,12 @@ def test_read_ahead_is_bounded_and_closes_its_source():
         finally:
             closed.set()
 
-    ahead = read_ahead(source(), depth=2)
+    ahead = read_ahead(source(), QueueSettings(depth=2))
     assert [next(ahead) for _ in range(3)] == [0, 1, 2]
     ahead.close()
     assert len(made) <= 7
     assert closed.is_set()
-    assert list(read_ahead(iter(range(50)), depth=3)) == list(range(50))
+    assert list(read_ahead(iter(range(50)), QueueSettings(depth=3))) == list(range(50))
 
 
 def test_write_behind_raises_what_the_writer_raised():
@@ -331,7 +331,7 @@ def test_write_behind_raises_what_the_writer_raised():
                 raise OSError("disk full")
 
     def feed():
-        with WriteBehind(consume, depth=1) as behind:
+        with WriteBehind(consume, QueueSettings(depth=1)) as behind:
             for i in range(1000):
                 behind.put(i)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data.safe_pickle import RefusedPickleError, loads
+from core.data.safe_pickle import PickleSettings, RefusedPickleError, loads
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -175,11 +175,11 @@ for data in {data!r}:
                               env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})  # fmt: skip
         assert done.returncode == 0, done.stderr
 
-    def test_too_many_instructions(self, monkeypatch):
-        monkeypatch.setattr("core.data.safe_pickle.MAX_OPERATIONS", 1000)
-        assert loads(b"(" + b"N" * 900 + b"l.") == [None] * 900
+    def test_too_many_instructions(self):
+        few = PickleSettings(max_operations=1000)
+        assert loads(b"(" + b"N" * 900 + b"l.", few) == [None] * 900
         with pytest.raises(RefusedPickleError, match="instructions"):
-            loads(b"(" + b"N" * 1000 + b"l.")
+            loads(b"(" + b"N" * 1000 + b"l.", few)
 
     def test_deep_nesting_and_circles_are_only_data(self):
         assert type(loads(b"]" * 100_000 + b"a" * 99_999 + b".")) is list

@@ -154,5 +154,5 @@ def test_markdown_says_none_and_averages_clips():
     assert "none" in speed[1]
     assert isinstance(compare_all(group)[0].result, Gain)
     assert {row.clip for row in compare_all(group)} == {"all", "a", "b"}
-    assert statistics.RESAMPLES >= 1000
+    assert statistics.BootstrapSettings().resamples >= 1000
     assert len({metric.key for metric in METRICS}) == len(METRICS)

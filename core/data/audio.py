@@ -17,7 +17,6 @@ from core.errors import UserError
 COPIED_AUDIO = ("aac", "mp3", "opus")  # what browsers play inside mp4; the rest becomes AAC
 _AAC_FRAME = 1024
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
-_WARM_UP = Fraction(1, 10)  # seconds of copied audio kept before time 0: the decoder's priming, hidden by the edit list
 
 
 def check_sound(path: Path) -> None:
@@ -84,6 +83,7 @@ class _Copied(AudioTrack):
     """Packets go over as they are."""
 
     mode = "copied"
+    priming = Fraction(1, 10)  # seconds kept before time 0: what a decoder is primed with, hidden by the edit list
 
     def __init__(self, source, output, offset, stream: av.AudioStream) -> None:
         super().__init__(source, output, offset)
@@ -99,7 +99,7 @@ class _Copied(AudioTrack):
                 time = (packet.pts - self._shift) * packet.time_base
                 if time >= until:
                     return
-                if time > -_WARM_UP:
+                if time > -self.priming:
                     self._write(packet)
             self._pending = next(self._packets, None)
 

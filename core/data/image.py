@@ -5,6 +5,7 @@ import struct
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,6 @@ from core.data.motion_file import motion_format
 from core.data.part_file import PartFile
 from core.errors import UserError
 
-MAX_PIXELS = 100_000_000
 # An allow-list: some of Pillow's other formats start outside programs (EPS) or have no signature to go by (TGA).
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 _EXIF_DESCRIPTION = 0x010E
@@ -64,7 +64,14 @@ def check_target(path: Path, endings: tuple[str, ...]) -> Path:
     return path
 
 
-def read_image(path: Path) -> np.ndarray:
+@dataclass(frozen=True)
+class ImageSettings:
+    """What is refused before it is decoded: pictures of more than `max_pixels` pixels, which take 300 MB."""
+
+    max_pixels: int = 100_000_000
+
+
+def read_image(path: Path, settings: ImageSettings = ImageSettings()) -> np.ndarray:
     """Read a picture file.
 
     EXIF orientation and an embedded colour profile are applied, transparency is laid over black, deep pictures are
@@ -75,20 +82,20 @@ def read_image(path: Path) -> np.ndarray:
     Returns:
         uint8 (H, W, 3), sRGB.
     Raises:
-        UserError: missing, a folder, empty, unreadable, not a picture, damaged or above `MAX_PIXELS`.
+        UserError: missing, a folder, empty, unreadable, not a picture, damaged or above `settings.max_pixels`.
     """
     path = check_file(path, "picture")
     try:
         with _open(path) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise UserError(_too_large(path, f"{width}x{height}"))
+            if width * height > settings.max_pixels:
+                raise UserError(_too_large(path, f"{width}x{height}", settings))
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise UserError(_not_a_picture(path)) from error
     except Image.DecompressionBombError as error:
-        raise UserError(_too_large(path, "far more")) from error
+        raise UserError(_too_large(path, "far more", settings)) from error
     except _DECODER_ERRORS as error:
         raise UserError(f"{path} is a damaged picture ({_one_line(error)}): save it again as PNG or JPEG") from error
 
@@ -168,7 +175,7 @@ def kind_of(path: Path) -> Literal["image", "video", "folder", "motion"]:
 def _open(path: Path) -> Image.Image:
     Image.init()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is ours, and an error
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours, and an error
         return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
@@ -221,8 +228,9 @@ def _not_a_picture(path: Path) -> str:
     return f"{path} is not a picture that can be read: give a JPEG, PNG, WebP, BMP, GIF, TIFF or AVIF file"
 
 
-def _too_large(path: Path, size: str) -> str:
-    return f"{path} has {size} pixels, the limit is {MAX_PIXELS // 1_000_000} megapixels: scale it down first"
+def _too_large(path: Path, size: str, settings: ImageSettings) -> str:
+    limit = settings.max_pixels // 1_000_000
+    return f"{path} has {size} pixels, the limit is {limit} megapixels: scale it down first"
 
 
 def _one_line(error: Exception) -> str:

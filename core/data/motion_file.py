@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,11 +36,7 @@ if TYPE_CHECKING:
     import torch
 
 Format = Literal["npz", "npy", "torch", "pickle"]
-FPS = Fraction(25)  # where the file does not say
-MAX_BYTES = 1 << 29
-MAX_FRAMES = 500_000  # over five hours
 WIDTH = 106  # expression 100, turn of the head 3, jaw 3
-DISTANCE = 9.75  # head units from the camera, of what has no place of its own: only the driver's panel shows it
 FRONT = np.diag([-1.0, 1.0, -1.0])  # head to camera, seen from the front
 _NAMES = {
     "expcode": ("expcode", "exp", "expression"),
@@ -54,6 +51,23 @@ _ENDINGS: dict[str, Format] = {
 }
 _PICKLE = tuple(b"\x80" + bytes([version]) for version in range(2, 6))
 _WANTED = "an array (N, 106) or expcode (N, 100), posecode (N, 6), eyecode (N, 6), transform_matrix (N, 3, 4), fps"
+
+
+@dataclass(frozen=True)
+class MotionFileSettings:
+    """What stands for what a file of codes does not say, and what is refused.
+
+    Attributes:
+        fps: frames per second where the file names none, upstream's.
+        distance: head units from the camera, of what has no place of its own. Only the driver's panel shows it; by eye.
+        max_bytes: of the file, and of what it unpacks to. A frame takes about 500.
+        max_frames: over five hours.
+    """
+
+    fps: Fraction = Fraction(25)
+    distance: float = 9.75
+    max_bytes: int = 1 << 29
+    max_frames: int = 500_000
 
 
 def motion_format(path: Path, by_name: bool = True) -> Format | None:
@@ -81,7 +95,7 @@ def motion_format(path: Path, by_name: bool = True) -> Format | None:
     return named if by_name else None
 
 
-def read_motion(path: Path) -> TrackedSequence:
+def read_motion(path: Path, settings: MotionFileSettings = MotionFileSettings()) -> TrackedSequence:
     """The codes in a file, for the FLAME head.
 
     Returns:
@@ -90,12 +104,12 @@ def read_motion(path: Path) -> TrackedSequence:
         UserError: cannot be read, damaged, more than arrays and plain containers, no codes, of other shapes or sizes,
             or no numbers of a face.
     """
-    content = _read(path)
-    fps, arrays = FPS, _arrays(path, content)
+    content = _read(path, settings)
+    fps, arrays = settings.fps, _arrays(path, content, settings)
     if isinstance(content, Mapping) and "fps" in content:
         fps = _fps(path, content["fps"])
     count = len(arrays["expcode"])
-    front = np.append(FRONT, np.array([[0], [0], [DISTANCE]]), 1)
+    front = np.append(FRONT, np.array([[0], [0], [settings.distance]]), 1)
     values: dict[str, Any] = {
         "shapecode": np.zeros((1, 300), np.float32),
         "posecode": np.zeros((count, 6), np.float32),
@@ -140,10 +154,10 @@ def _turned(path: Path, values: dict[str, np.ndarray]) -> dict[str, Any]:
     return {**values, "transform_matrix": transform, "posecode": posecode}
 
 
-def _arrays(path: Path, content: Any) -> dict[str, np.ndarray]:
+def _arrays(path: Path, content: Any, settings: MotionFileSettings) -> dict[str, np.ndarray]:
     """What a file holds, by the names of the parameters, float32 and of the right shapes."""
     if not isinstance(content, Mapping):
-        return _split(path, "the array", content)
+        return _split(path, "the array", content, settings)
     if any(key in content for key in ("head", "format", "crops")) and "status" in content:
         raise UserError(f"{path} belongs to a tracked folder: give the folder as driver")
     found = {
@@ -157,7 +171,7 @@ def _arrays(path: Path, content: Any) -> dict[str, np.ndarray]:
         whole = [(key, value) for key, value in content.items() if _shape(value)[-1:] == (WIDTH,)]
         if len(whole) != 1:
             raise UserError(f"{path} holds no motion: expected {_WANTED}")
-        return _split(path, *whole[0])
+        return _split(path, *whole[0], settings)
     count = next(iter(_shape(_unwrapped(found["expcode"], 2))), 0)
     out = {}
     for name, value in found.items():
@@ -166,18 +180,18 @@ def _arrays(path: Path, content: Any) -> dict[str, np.ndarray]:
         shape = PARAMETERS[name] if name == "shapecode" else (count, *PARAMETERS[name])
         if name == "shapecode" and _shape(value)[:-1] == (count,):
             shape = (count, 300)
-        out[name] = _numbers(path, name, _unwrapped(value, len(shape)), shape)
+        out[name] = _numbers(path, name, _unwrapped(value, len(shape)), shape, settings)
     if "shapecode" in out:
         out["shapecode"] = out["shapecode"].reshape(-1, 300)
     return out
 
 
-def _split(path: Path, name: object, value: Any) -> dict[str, np.ndarray]:
+def _split(path: Path, name: object, value: Any, settings: MotionFileSettings) -> dict[str, np.ndarray]:
     """Expression and pose of an array (N, 106)."""
     value = _unwrapped(value, 2)
     shape = _shape(value)
     count = shape[0] if shape else 0
-    codes = _numbers(path, str(name)[:40], value, (count, WIDTH))
+    codes = _numbers(path, str(name)[:40], value, (count, WIDTH), settings)
     return {"expcode": codes[:, :100].copy(), "posecode": codes[:, 100:].copy()}
 
 
@@ -191,15 +205,15 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(getattr(value, "shape", ()))
 
 
-def _numbers(path: Path, name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _numbers(path: Path, name: str, value: Any, shape: tuple[int, ...], settings: MotionFileSettings) -> np.ndarray:
     """An array or tensor as float32."""
     where = f"{path}: {name}"
     if not hasattr(value, "shape"):
         raise UserError(f"{where} is a {type(value).__name__}, expected {_WANTED}")
     if _shape(value) != shape:
         raise UserError(f"{where} has shape {_shape(value)}, expected {_WANTED}")
-    if len(shape) > 1 and not 1 <= shape[0] <= MAX_FRAMES:
-        raise UserError(f"{where} has {shape[0]:,} frames: from 1 to {MAX_FRAMES:,} can be played")
+    if len(shape) > 1 and not 1 <= shape[0] <= settings.max_frames:
+        raise UserError(f"{where} has {shape[0]:,} frames: from 1 to {settings.max_frames:,} can be played")
     if not isinstance(value, np.ndarray):  # looked at before it is copied: a tensor may claim what it does not hold
         value = _from_torch(where, value)
     if value.dtype.kind not in "fiu":
@@ -230,17 +244,18 @@ def _fps(path: Path, value: Any) -> Fraction:
     return fps
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, settings: MotionFileSettings) -> Any:
     """The contents of a file: an array, a tensor or a dict of them."""
     kind = None
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} has over {MAX_BYTES >> 20} MiB: codes take about 500 bytes a frame")
+        if path.stat().st_size > settings.max_bytes:
+            raise UserError(f"{path} has over {settings.max_bytes >> 20} MiB: codes take about 500 bytes a frame")
         kind = motion_format(path)
         if kind in ("npz", "torch") and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:  # no more is ever read than is said here
-                if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-                    raise UserError(f"{path} unpacks to over {MAX_BYTES >> 20} MiB: codes take about 500 bytes a frame")
+                if sum(member.file_size for member in archive.infolist()) > settings.max_bytes:
+                    size = settings.max_bytes >> 20
+                    raise UserError(f"{path} unpacks to over {size} MiB: codes take about 500 bytes a frame")
         if kind == "npz":
             with np.load(path, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}

@@ -22,8 +22,6 @@ import numpy as np
 
 from core.errors import UserError
 
-MAX_BYTES = 1 << 30
-MAX_OPERATIONS = 20_000_000  # bounds the objects that a file of many tiny instructions can make
 _TYPES = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
 # What numpy writes: up to 1 the modules are called numpy.core, from 2 on numpy._core.
 _NAMES = {
@@ -47,7 +45,20 @@ class RefusedPickleError(ValueError):
     """A pickle that is damaged or holds more than arrays and plain containers."""
 
 
-def load(path: Path) -> Any:
+@dataclass(frozen=True)
+class PickleSettings:
+    """What is refused, however well formed.
+
+    Attributes:
+        max_bytes: of a file, and the longest axis of an array. Tracked parameters take about 3 kB a frame.
+        max_operations: bounds the objects that a file of many tiny instructions can make.
+    """
+
+    max_bytes: int = 1 << 30
+    max_operations: int = 20_000_000
+
+
+def load(path: Path, settings: PickleSettings = PickleSettings()) -> Any:
     """Read a pickle file.
 
     Returns:
@@ -55,27 +66,28 @@ def load(path: Path) -> Any:
         the machine's byte order, perhaps read-only), nested. Containers may refer to one another in circles: do not
         print or compare them unseen.
     Raises:
-        UserError: missing, unreadable, above `MAX_BYTES`, damaged, or holding anything else.
+        UserError: missing, unreadable, above `settings.max_bytes`, damaged, or holding anything else.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} has over {MAX_BYTES >> 30} GiB: tracked parameters take about 3 kB a frame")
+        if path.stat().st_size > settings.max_bytes:
+            most = settings.max_bytes >> 30
+            raise UserError(f"{path} has over {most} GiB: tracked parameters take about 3 kB a frame")
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check its name and permissions") from error
     try:
-        return loads(data)
+        return loads(data, settings)
     except RefusedPickleError as error:
         raise UserError(f"{path} is refused: {error}; only a file that GAGAvatar_track wrote is read") from error
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes, settings: PickleSettings = PickleSettings()) -> Any:
     """Read a pickle from memory; see `load`. RefusedPickleError where it is damaged or holds anything else."""
     machine = _Machine()
     try:
         for count, (instruction, argument, _) in enumerate(pickletools.genops(data)):
-            if count >= MAX_OPERATIONS:
-                raise RefusedPickleError(f"it has over {MAX_OPERATIONS:,} instructions")
+            if count >= settings.max_operations:
+                raise RefusedPickleError(f"it has over {settings.max_operations:,} instructions")
             if instruction.name == "STOP":
                 return machine.result()
             machine.step(instruction.name, argument)
@@ -223,7 +235,7 @@ def _plain(value: Any, kind: type) -> Any:
 def _array(data: Any, kind: Any, shape: Any, order: Any = "C") -> np.ndarray:
     """An array on the bytes of the file: as large as they are, whatever shape is claimed."""
     data, dtype, shape = _plain(data, bytes), _plain(kind, _Type).numpy(), _plain(shape, tuple)
-    if len(shape) > 8 or any(type(n) is not int or not 0 <= n <= MAX_BYTES for n in shape):
+    if len(shape) > 8 or any(type(n) is not int or not 0 <= n <= PickleSettings.max_bytes for n in shape):
         raise RefusedPickleError("an array has an impossible shape")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise RefusedPickleError(f"an array of shape {shape} and type {dtype} has {len(data)} bytes")

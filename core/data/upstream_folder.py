@@ -26,7 +26,6 @@ from core.errors import UserError
 SMOOTHED, PLAIN, PICTURES = "smoothed.pkl", "optim.pkl", "img_lmdb"
 FPS = Fraction(25)  # upstream stores no times and plays everything at this rate
 _NUMBER = re.compile(r"_([0-9]{1,18})$")
-_MAX_SIDE = 8192  # of a stored picture, which is 512 pixels wide where upstream made it
 _DATA = "data.mdb"
 _BEGINS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # JPEG, PNG
 
@@ -221,12 +220,13 @@ def _decode(value: bytes | memoryview | None) -> np.ndarray | None:
     return np.array(image)
 
 
-def _image(value: bytes | memoryview | None) -> Image.Image | None:
+def _image(value: bytes | memoryview | None, max_side: int = 8192) -> Image.Image | None:
+    """A stored picture, None where it is none or has more than `max_side` pixels a side; upstream's have 512."""
     if not value:
         return None
     try:
         with Image.open(io.BytesIO(value), formats=("JPEG", "PNG")) as image:
-            return None if max(image.size) > _MAX_SIDE else image.convert("RGB")
+            return None if max(image.size) > max_side else image.convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
         return None
 

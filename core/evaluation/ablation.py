@@ -27,12 +27,11 @@ from core.errors import UserError
 from core.evaluation import plots, sheets, tables
 from core.evaluation.runner import Opened, Run, open_experiment, plan, run_all
 from core.evaluation.setting import Setting
+from core.evaluation.statistics import BootstrapSettings
 from core.evaluation.tables import Group, Row
 from core.evaluation.variants import ALL, FIRST_FRAME, OFF, Pair, Variant, make_pair, read_pairs, standard_variants
 
 OUT = Path("render_results/ablation")
-_BLOCK_SECONDS = 1.0  # of the bootstrap: within it, frames resemble one another
-_LEAST_BLOCKS = 8  # of a clip, so that a short one can be drawn in more than one way
 
 
 def ablate(
@@ -115,7 +114,7 @@ def _groups(runs: Sequence[Run]) -> list[Group]:
 
 def _block(columns: tables.Columns) -> int:
     """Frames that the bootstrap draws together."""
-    return max(min(round(_BLOCK_SECONDS * float(columns["fps"])), len(columns["ms"]) // _LEAST_BLOCKS), 1)
+    return BootstrapSettings().block(len(columns["ms"]), float(columns["fps"]))
 
 
 def _by_setting(runs: Sequence[Run]) -> dict[str, list[Run]]:

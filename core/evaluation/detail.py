@@ -9,8 +9,6 @@ import numpy as np
 
 from core.evaluation.pictures import hull_mask, luminance
 
-BANDS = 3  # the finest of the pyramid: structures of about 2, 4 and 8 pixels
-
 
 @dataclass(frozen=True)
 class Detail:
@@ -28,18 +26,19 @@ class Detail:
     fidelity: float
 
 
-def detail(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> Detail:
+def detail(image: np.ndarray, truth: np.ndarray, mask: np.ndarray, bands: int = 3) -> Detail:
     """The agreement of the bands of two pictures' Laplacian pyramids (Burt and Adelson 1983).
 
-    On the luminance, on the finest `BANDS` bands. Bands have no mean of their own, so that their correlation is a
+    On the luminance, on the finest bands. Bands have no mean of their own, so that their correlation is a
     cosine. Energies that are zero in the truth give NaN.
 
     Args:
         image, truth: (H, W, 3), uint8 in 0..255 or float in 0..1.
         mask: (H, W) bool, the pixels that count, such as `face_mask`.
+        bands: how many, the finest first; by default structures of about 2, 4 and 8 pixels.
     """
     values = []
-    for x, y, inside in zip(_bands(image), _bands(truth), _masks(mask), strict=True):
+    for x, y, inside in zip(_bands(image, bands), _bands(truth, bands), _masks(mask, bands), strict=True):
         x, y = x[inside].astype(np.float64), y[inside].astype(np.float64)
         values.append((x @ x, y @ y, x @ y))
     xx, yy, xy = np.array(values).T
@@ -68,17 +67,17 @@ def face_mask(truth_points: np.ndarray, size: tuple[int, int], inset: int = 6) -
     return cv2.erode(mask, kernel, borderValue=0).astype(bool)
 
 
-def _bands(image: np.ndarray) -> list[np.ndarray]:
+def _bands(image: np.ndarray, count: int) -> list[np.ndarray]:
     bands, values = [], luminance(image)
-    for _ in range(BANDS):
+    for _ in range(count):
         smaller = cv2.pyrDown(values)
         bands.append(values - cv2.pyrUp(smaller, dstsize=values.shape[::-1]))
         values = smaller
     return bands
 
 
-def _masks(mask: np.ndarray) -> list[np.ndarray]:
+def _masks(mask: np.ndarray, count: int) -> list[np.ndarray]:
     masks = [mask]
-    for _ in range(BANDS - 1):
+    for _ in range(count - 1):
         masks.append(cv2.pyrDown(masks[-1].astype(np.float32)) > 0.5)
     return masks

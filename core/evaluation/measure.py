@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -32,12 +32,24 @@ from core.preflight import find_inputs
 COLUMNS_FILE = "columns.npz"
 VIDEO_FILE = "video.mp4"
 PICTURE, DRIVER_PICTURE = "{:05d}.png", "driver-{:05d}.png"
-SHOWN = 5  # frames of a contact sheet
-TIMED = 32  # frames on which a variant and off take turns
-_MS_SSIM_STRIDE = 2  # it costs more than all others together: on every second of the frames that are compared
-_MOST_DB = 60.0  # of a picture that equals the truth
 
 Advance = Callable[[int], None]  # frames measured since the last call
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """How much of a clip is measured and kept.
+
+    Attributes:
+        shown: frames of a contact sheet. timed: frames on which a variant and off take turns.
+        ms_ssim_stride: compared frames from one MS-SSIM to the next; it costs more than all others together.
+        most_db: the PSNR of a picture that equals the truth.
+    """
+
+    shown: int = 5
+    timed: int = 32
+    ms_ssim_stride: int = 2
+    most_db: float = 60.0
 
 
 class Experiment:
@@ -47,6 +59,7 @@ class Experiment:
         setting: what is measured. tracker: finds the faces in the results.
         make_components: the components of a pipeline for options.
         crop_source: the photo of self-reenactment in a given crop, with FLAME's file where the avatar has that head.
+        settings: how much is measured and kept.
     """
 
     def __init__(
@@ -55,7 +68,9 @@ class Experiment:
         tracker: FaceTracker,
         make_components: Callable[[Options], Components] = usual_components,
         crop_source: Callable[[Path, np.ndarray, FaceTracker, Path | None], TrackedSource] = source_in_crop,
+        settings: MeasureSettings = MeasureSettings(),
     ) -> None:
+        self._settings = settings
         self.setting, self._tracker, self._make_components = setting, tracker, make_components
         pair = setting.pair
         self.photo = pair.source or lossless_first_frame(pair.driver)
@@ -86,7 +101,7 @@ class Experiment:
         if not len(self.truth.indices):
             raise UserError(f"{pair.driver}: no face was found in its frames")
         seen = self.truth.indices
-        even = np.linspace(0, len(seen) - 1, SHOWN + 1)[1:].round().astype(int)
+        even = np.linspace(0, len(seen) - 1, settings.shown + 1)[1:].round().astype(int)
         self.shown = sorted({int(seen[k]) for k in even})
 
     def pipeline(self, variant: Variant) -> Pipeline:
@@ -161,7 +176,7 @@ class Experiment:
         before: np.ndarray | None = None
         with closing(rendered), closing(reference or rendered), closing(video or rendered):
             for index in range(self._length):
-                timed = reference if index <= TIMED else None
+                timed = reference if index <= self._settings.timed else None
                 if timed is not None and index % 2:  # by turns first: who comes second finds the caches warm
                     columns["ms_off"][index] = timed()[1]
                 image, milliseconds = rendered()
@@ -199,13 +214,14 @@ class Experiment:
         """The columns that need the true picture, for one frame."""
         if not self.setting.pair.same_person:
             return
+        most = self._settings.most_db
         truth, points, size = self._true_image(index), self.points[index], (IMAGE_SIZE, IMAGE_SIZE)
         mask = metrics.face_mask(points, size)
         agreement = metrics.detail(image, truth, mask)
         values = {
-            "psnr": min(metrics.psnr(image, truth), _MOST_DB),
-            "face_psnr": min(metrics.face_psnr(image, truth, points), _MOST_DB),
-            "eye_psnr": min(metrics.eye_psnr(image, truth, points), _MOST_DB),
+            "psnr": min(metrics.psnr(image, truth), most),
+            "face_psnr": min(metrics.face_psnr(image, truth, points), most),
+            "eye_psnr": min(metrics.eye_psnr(image, truth, points), most),
             "ssim": metrics.ssim(image, truth),
             "gmsd": metrics.gmsd(image, truth),
             "stability": metrics.temporal_stability(image, before, self._flow(index)),
@@ -215,7 +231,7 @@ class Experiment:
             "gradient": metrics.gradient_energies(image, mask),
             "gradient_truth": metrics.gradient_energies(truth, mask),
         }
-        if index % (_MS_SSIM_STRIDE * self.setting.stride) == 0:
+        if index % (self._settings.ms_ssim_stride * self.setting.stride) == 0:
             values["ms_ssim"] = metrics.ms_ssim(image, truth)
         if self._lpips:
             values["lpips"] = self._lpips(image, truth)

@@ -6,16 +6,29 @@ pixels that count. Points are the face tracker's, (478, 2 or 3) in pixels of the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 _SSIM_SIGMA, _SSIM_SIZE = 1.5, 11
-_LEAST_MS_SSIM = 160  # pixels: the window of 11 four times halved
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _GMSD_T = 170.0  # the paper's constant, for values in 0..255
 _EYE_CORNERS = ((33, 133), (362, 263))  # of the person's right and left eye
-_EYE_BOX = (1.6, 1.0)  # width and height of the box around an eye, in distances of its corners
-_LEAST_EYE = 8.0  # pixels between the corners that a box is made for, however far the head is turned
+
+
+@dataclass(frozen=True)
+class EyeBoxSettings:
+    """The box around an eye, by eye: the lids, their folds and the lashes are in it, the brow is not.
+
+    Attributes:
+        width, height: in distances of the eye's corners.
+        least: pixels between the corners that a box is made for, however far the head is turned.
+    """
+
+    width: float = 1.6
+    height: float = 1.0
+    least: float = 8.0
 
 
 def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -46,16 +59,15 @@ def eye_psnr(image: np.ndarray, truth: np.ndarray, truth_points: np.ndarray) -> 
     return psnr(image, truth, mask) if mask.any() else float("nan")
 
 
-def eye_boxes(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def eye_boxes(points: np.ndarray, size: tuple[int, int], settings: EyeBoxSettings = EyeBoxSettings()) -> np.ndarray:
     """(2, 4) int: x0 y0 x1 y1 (end exclusive) of the right and the left eye, inside a picture of `size` (H, W).
 
-    Around the middle between the corners of the eye, 1.6 times as wide as they are apart and as high as they are apart:
-    the lids, their folds and the lashes are in it, the brow is not.
+    Around the middle between the corners of the eye, as wide and as high as the settings say.
     """
     boxes = []
     for start, end in _EYE_CORNERS:
         a, b = np.asarray(points[start, :2], np.float64), np.asarray(points[end, :2], np.float64)
-        half = max(float(np.linalg.norm(b - a)), _LEAST_EYE) / 2 * np.array(_EYE_BOX)
+        half = max(float(np.linalg.norm(b - a)), settings.least) / 2 * np.array((settings.width, settings.height))
         low, high = np.floor((a + b) / 2 - half), np.ceil((a + b) / 2 + half) + 1
         boxes.append(np.concatenate([low, high]).clip(0, [size[1], size[0]] * 2))
     return np.array(boxes).astype(int)
@@ -104,8 +116,9 @@ def ms_ssim(image: np.ndarray, truth: np.ndarray) -> float:
     from pytorch_msssim import ms_ssim as library  # torch takes a second to load
 
     image, truth = unit_pair(image, truth)
-    if min(truth.shape[:2]) <= _LEAST_MS_SSIM:
-        raise ValueError(f"pictures must be more than {_LEAST_MS_SSIM} pixels wide and high, got {truth.shape}")
+    least = (_SSIM_SIZE - 1) * 2**4  # the window has to fit after four halvings
+    if min(truth.shape[:2]) <= least:
+        raise ValueError(f"pictures must be more than {least} pixels wide and high, got {truth.shape}")
     a, b = (torch.from_numpy(x).permute(2, 0, 1)[None] for x in (image, truth))
     with torch.no_grad():
         return float(library(a, b, data_range=1.0))

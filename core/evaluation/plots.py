@@ -22,7 +22,6 @@ SHOWN = (  # metrics with a panel of their own in the bar chart
 )
 _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c", "#ccb974")
 _TRUTH, _OFF, _ON = "#222222", "#c44e52", "#4c72b0"
-_SMOOTH_SECONDS = 0.5  # over which the jitter is drawn
 
 
 def new_figure(columns: int, rows: int, width: float = 4.0, height: float = 2.8) -> tuple[Figure, np.ndarray]:
@@ -92,15 +91,15 @@ def _spread(metric: Metric, group: Group, row: Row) -> tuple[float, float] | Non
     return tuple(np.percentile(values, [25, 75])) if len(values) else None
 
 
-def plot_time(path: Path, title: str, runs: Mapping[str, Columns], fps: float) -> Figure:
-    """Jitter (rolling over half a second) and gaze of one clip over time: the driver's, off's and all's."""
+def plot_time(path: Path, title: str, runs: Mapping[str, Columns], fps: float, rolling: float = 0.5) -> Figure:
+    """Jitter (the mean over `rolling` seconds) and gaze of one clip over time: the driver's, off's and all's."""
     figure, axes = new_figure(1, 3, 10, 2.2)
     jitter, across, down = axes[:, 0]
     shown = [(name, runs[name], colour) for name, colour in ((OFF, _OFF), (ALL, _ON)) if name in runs]
     shown = shown or [(name, columns, _COLOURS[i]) for i, (name, columns) in enumerate(list(runs.items())[:2])]
     truth = shown[0][1]
     time = np.arange(len(truth["jitter2"])) / fps
-    window = min(max(round(_SMOOTH_SECONDS * fps), 1), len(time))
+    window = min(max(round(rolling * fps), 1), len(time))
     lines = [("driver", truth, "_truth", _TRUTH)] + [(name, columns, "", colour) for name, columns, colour in shown]
     for name, columns, suffix, colour in lines:
         style = {"color": colour, "label": name, "linewidth": 1.1}

@@ -51,7 +51,6 @@ STABLE_TEMPLATE = np.array(list(_STABLE.values()), np.float64) / 1000  # (26, 3)
 # Right and left eye of the person: the corner towards the picture's left, towards its right, the iris centre, and the
 # upper and lower points of two lid pairs.
 _EYES = (((33, 133), 468, ((160, 144), (158, 153))), ((362, 263), 473, ((385, 380), (387, 373))))
-_CORNERS_OVER_PUPIL = 3.0  # see gaze_angles
 _BROWS = ((105, 66, 107), (334, 296, 336))  # upper edge of the right and the left brow
 _LIPS = ((82, 87), (13, 14), (312, 317))  # upper and lower point of the inner lip line
 
@@ -165,13 +164,13 @@ def gaze(points: np.ndarray) -> np.ndarray:
     return np.mean(values, axis=0)
 
 
-def gaze_angles(points: np.ndarray) -> np.ndarray:
+def gaze_angles(points: np.ndarray, corners_over_radius: float = 3.0) -> np.ndarray:
     """(..., 2) degrees: the direction of `gaze`, to the picture's right and downwards, in the head's own frame.
 
-    asin(3 * offset): the corners of an adult's eye are about 30 mm apart, and the pupil turns about a point some 10 mm
-    behind it. What is zero depends on the face, so only differences mean something.
+    asin(corners_over_radius * offset): the corners of an adult's eye are about 30 mm apart, and the pupil turns about a
+    point some 10 mm behind it. What is zero depends on the face, so only differences mean something.
     """
-    return np.degrees(np.arcsin(np.clip(_CORNERS_OVER_PUPIL * gaze(points), -1, 1)))
+    return np.degrees(np.arcsin(np.clip(corners_over_radius * gaze(points), -1, 1)))
 
 
 def angle_between_gazes(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+import core
 from core.data.array_file import load_arrays
 from core.data.records import TRACK_FILE
 from core.errors import UserError
@@ -26,7 +27,7 @@ from core.evaluation.truth import digest
 from core.evaluation.variants import FIRST_FRAME, Variant
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 
-_CORE = Path(__file__).parents[1]
+_CORE = Path(core.__file__).parent
 # What only shows numbers that are there already
 _SHOWING = {
     "ablation.py",

@@ -15,7 +15,7 @@ from core.data.video import VideoReader, VideoWriter
 from core.evaluation.measure import COLUMNS_FILE, DRIVER_PICTURE, PICTURE, VIDEO_FILE
 from core.evaluation.report import write_sheet
 from core.evaluation.variants import OFF
-from core.output.contact_sheet import CaptionSettings, captioned_rows, write_caption
+from core.output.contact_sheet import captioned_rows, write_caption
 from core.output.watermark import metadata
 
 _EYES = (33, 133, 362, 263, 159, 145, 386, 374)
@@ -84,12 +84,12 @@ def _read(path: Path) -> np.ndarray:
     return np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
 
 
-def side_by_side(path: Path, off: Path, on: Path, settings: CaptionSettings = CaptionSettings(left=8)) -> None:
+def side_by_side(path: Path, off: Path, on: Path) -> None:
     """Write the video driver | off | all from those in the folders of both runs."""
     first, second = VideoReader(off / VIDEO_FILE), VideoReader(on / VIDEO_FILE)
     with VideoWriter(path, first.fps, (3 * IMAGE_SIZE, IMAGE_SIZE), metadata=metadata("ablation")) as writer:
         for left, right in zip(first, second, strict=True):
             image = np.concatenate([left.image, right.image], 1)
             for place, name in enumerate(("driver", "off", "all")):
-                write_caption(image, name, place * IMAGE_SIZE, settings=settings)
+                write_caption(image, name, place * IMAGE_SIZE + 2)
             writer.write(image, left.time)

@@ -14,8 +14,26 @@ from typing import Literal, TypeVar
 import numpy as np
 
 Columns = Mapping[str, np.ndarray]  # (T,) or (T, D) each
-RESAMPLES = 1000
-CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class BootstrapSettings:
+    """How intervals are made.
+
+    Attributes:
+        resamples: draws, as usual for percentile intervals (Efron and Tibshirani 1993). confidence: of the interval.
+        block_seconds: that are drawn together, because within them frames resemble one another. By eye.
+        least_blocks: of a clip, so that a short one can be drawn in more than one way.
+    """
+
+    resamples: int = 1000
+    confidence: float = 0.95
+    block_seconds: float = 1.0
+    least_blocks: int = 8
+
+    def block(self, frames: int, fps: float) -> int:
+        """Frames that are drawn together of a clip."""
+        return max(min(round(self.block_seconds * fps), frames // self.least_blocks), 1)
 
 
 @dataclass(frozen=True)
@@ -194,7 +212,12 @@ class ClipGain:
 
 
 def clip_gain(
-    metric: Metric, base: Columns, value: Columns, block: int, seed: Sequence[int] = (0,), count: int = RESAMPLES
+    metric: Metric,
+    base: Columns,
+    value: Columns,
+    block: int,
+    seed: Sequence[int] = (0,),
+    count: int = BootstrapSettings.resamples,
 ) -> ClipGain | None:
     """The gain in one clip, frames drawn in runs of `block`; None where it was not measured.
 
@@ -210,10 +233,12 @@ def clip_gain(
     return ClipGain(*numbers, float(gain(metric, *numbers)), drawn)
 
 
-def mean_gain(clips: Sequence[ClipGain | None], seed: int = 0) -> Gain:
+def mean_gain(
+    clips: Sequence[ClipGain | None], seed: int = 0, settings: BootstrapSettings = BootstrapSettings()
+) -> Gain:
     """The mean over the clips that were measured, with its bootstrap interval over clips and frames.
 
-    The percentile interval of Efron (1979) at 95 %: clips are drawn with replacement, in each of them a draw of its
+    The percentile interval of Efron (1979): clips are drawn with replacement, in each of them a draw of its
     frames.
     """
     measured = [clip for clip in clips if clip is not None]
@@ -222,7 +247,7 @@ def mean_gain(clips: Sequence[ClipGain | None], seed: int = 0) -> Gain:
         return Gain(nan, nan, nan, nan, nan, clips=0)
     base, value, gained = (float(np.mean([getattr(c, name) for c in measured])) for name in ("base", "value", "gain"))
     draws = np.stack([clip.draws for clip in measured])  # (C, B)
-    low, high = _interval(draws, np.random.default_rng((seed, len(measured), 1)))
+    low, high = _interval(draws, np.random.default_rng((seed, len(measured), 1)), settings.confidence)
     return Gain(base, value, gained, low, high, len(measured))
 
 
@@ -237,7 +262,7 @@ def _shared(metric: Metric, base: Columns, value: Columns) -> tuple[dict[str, np
     return pair[0], pair[1]
 
 
-def _interval(draws: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
+def _interval(draws: np.ndarray, random: np.random.Generator, confidence: float) -> tuple[float, float]:
     """The interval of the mean over clips of their draws (C, B)."""
     clips, count = draws.shape
     chosen = random.integers(0, clips, (count, clips))
@@ -245,5 +270,5 @@ def _interval(draws: np.ndarray, random: np.random.Generator) -> tuple[float, fl
     means = means[np.isfinite(means)]
     if not len(means):
         return float("nan"), float("nan")
-    low, high = np.percentile(means, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    low, high = np.percentile(means, [50 * (1 - confidence), 50 * (1 + confidence)])
     return float(low), float(high)

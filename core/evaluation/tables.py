@@ -13,9 +13,8 @@ import numpy as np
 
 from core.evaluation.report import number, table
 from core.evaluation.statistics import (
-    CONFIDENCE,
     METRICS,
-    RESAMPLES,
+    BootstrapSettings,
     Columns,
     Gain,
     Metric,
@@ -88,7 +87,7 @@ def values(group: Group, metric: Metric, variant: str) -> float:
 
 def markdown(groups: Sequence[Group], rows: Sequence[Row], about: str) -> str:
     """The document: for every group the values of all variants and their gains, then every clip's gain of all."""
-    parts = ["# Ablation", about, _HOW_TO_READ]
+    parts = ["# Ablation", about, _HOW_TO_READ.format(**asdict(BootstrapSettings()))]
     for group in groups:
         clips = len(group.results)
         parts += [f"## {group.title}: {clips} clip{'s' if clips > 1 else ''}", _values(group)]
@@ -99,9 +98,9 @@ def markdown(groups: Sequence[Group], rows: Sequence[Row], about: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-_HOW_TO_READ = f"""Gains are differences in the metric's own unit, positive where it got better; where the best value
-is one or zero, by how much it came nearer. In brackets stands the {CONFIDENCE:.0%} interval of the paired
-bootstrap over frames and clips ({RESAMPLES} resamples). *none*: the interval holds zero, or the gain rounds to it. `x`
+_HOW_TO_READ = """Gains are differences in the metric's own unit, positive where it got better; where the best value
+is one or zero, by how much it came nearer. In brackets stands the {confidence:.0%} interval of the paired
+bootstrap over frames and clips ({resamples} resamples). *none*: the interval holds zero, or the gain rounds to it. `x`
 alone is against off, `x last` is all four against the three others. `not available`: its weights
 are not installed. The speed is that of one thread beside the other measurements, off and the
 variant in turns."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+import core
 from core.data.array_file import load_arrays, save_arrays
 from core.data.image import read_image, write_image
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
@@ -23,8 +24,7 @@ from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.track import MARGIN, person_matte, track_source_image
 
 BUILD = Path("build/benchmark")
-_SETTLE = 5  # frames after which the tracker's points stand still
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(core.__file__).parent.parent
 
 
 def digest(*parts: bytes | str | np.ndarray) -> str:
@@ -75,14 +75,14 @@ def source_in_crop(photo: Path, crop: np.ndarray, tracker: FaceTracker, head: Pa
     return track_source_image(read_image(photo), tracker, str(photo), crop, head)
 
 
-def settled_points(image: np.ndarray, tracker: FaceTracker) -> np.ndarray | None:
+def settled_points(image: np.ndarray, tracker: FaceTracker, looks: int = 5) -> np.ndarray | None:
     """The points (478, 3) that the tracker settles on when a video shows nothing but this picture.
 
     A picture looked at once and the same picture as a video give points that differ throughout; a source whose points
-    are measured as the driver's are makes the stronger baseline.
+    are measured as the driver's are makes the stronger baseline. After `looks` frames the tracker's points stand still.
     """
     tracker.reset()
-    found = [tracker.follow(image) for _ in range(_SETTLE)]
+    found = [tracker.follow(image) for _ in range(looks)]
     tracker.reset()
     return None if found[-1] is None else found[-1].points
 

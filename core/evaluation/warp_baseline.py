@@ -14,7 +14,6 @@ import numpy as np
 from scipy.spatial import Delaunay
 
 N_SURFACE = 468
-_ANCHORS_PER_SIDE = 8
 
 
 class PiecewiseAffineWarp:
@@ -24,15 +23,17 @@ class PiecewiseAffineWarp:
         image: (S, S, 3) uint8, the source's crop with `margin` more pixels on every side than the result shows.
         matte: (S, S) float32 in 0..1.
         points: (478, 3) the face's points in pixels of `image`.
-        margin: pixels.
+        margin: pixels. anchors: points on each side of the border that stay where they are.
     """
 
-    def __init__(self, image: np.ndarray, matte: np.ndarray, points: np.ndarray, margin: int = 0) -> None:
+    def __init__(
+        self, image: np.ndarray, matte: np.ndarray, points: np.ndarray, margin: int = 0, anchors: int = 8
+    ) -> None:
         if image.shape != (*matte.shape, 3) or image.shape[0] != image.shape[1]:
             raise ValueError(f"expected a square picture and its matte, got {image.shape} and {matte.shape}")
         self._image, self._matte = image, np.ascontiguousarray(matte, np.float32)
         self.margin, self.size = margin, image.shape[0] - 2 * margin
-        self._anchors = _border(self.size)
+        self._anchors = _border(self.size, anchors)
         self._source = np.concatenate([points[:N_SURFACE, :2], self._anchors + margin]).astype(np.float32)
         self._triangles = Delaunay(self._source).simplices.astype(np.int32)
         self._grid = np.empty((self.size, self.size, 2), np.float32)
@@ -59,9 +60,9 @@ def warp(
     return PiecewiseAffineWarp(image, matte, source_points, margin)(driver_points)
 
 
-def _border(size: int) -> np.ndarray:
-    """(4 * _ANCHORS_PER_SIDE, 2): points evenly along the border of a square picture, corners included."""
-    step = np.linspace(0, size - 1, _ANCHORS_PER_SIDE + 1)[:-1]
+def _border(size: int, count: int) -> np.ndarray:
+    """(4 * count, 2): points evenly along the border of a square picture, corners included."""
+    step = np.linspace(0, size - 1, count + 1)[:-1]
     last = np.full_like(step, size - 1)
     sides = [(step, 0 * step), (last, step), (last - step, last), (0 * step, last - step)]
     return np.concatenate([np.stack(side, 1) for side in sides]).astype(np.float32)

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from core.data.records import IMAGE_SIZE
 from core.libs.geometry import to_camera, to_pixels
 
-_GROUND = 40  # grey levels of the drawing
-_FILL = (58, 112)  # turned away, turned to the viewer
-_LINE = (88, 208)
-_STEPS = 6  # of brightness
-_SHIFT = 4  # binary digits behind the point of the coordinates that OpenCV draws with
+
+@dataclass(frozen=True)
+class MeshPanelSettings:
+    """How a head is drawn, all by eye. Grey levels are 0..255.
+
+    Attributes:
+        ground: grey level behind the head. fill, line: of a triangle and its edges, turned away and turned to the
+            viewer. steps: of brightness between these. least: cosine to the viewer from which a triangle is drawn.
+        shift: binary digits behind the point of the coordinates that OpenCV draws with.
+    """
+
+    ground: int = 40
+    fill: tuple[int, int] = (58, 112)
+    line: tuple[int, int] = (88, 208)
+    steps: int = 6
+    least: float = 0.02
+    shift: int = 4
 
 
 class MeshPanel:
     """Draws a tracked head as a shaded wireframe on grey."""
 
-    def __init__(self, faces: np.ndarray, size: int = IMAGE_SIZE) -> None:
+    def __init__(
+        self, faces: np.ndarray, size: int = IMAGE_SIZE, settings: MeshPanelSettings = MeshPanelSettings()
+    ) -> None:
         self._faces = np.asarray(faces, np.int64)  # (F, 3)
-        self._size = size
+        self._size, self._settings = size, settings
 
     def draw(self, vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
         """The picture (size, size, 3) uint8 of a head: vertices (V, 3), transform (3, 4)."""
+        s = self._settings
         camera = to_camera(vertices, transform)
         corners = camera[self._faces]  # (F, 3, 3)
         normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -32,13 +49,13 @@ class MeshPanel:
         towards = -(normals * centres).sum(1) / np.maximum(length * np.linalg.norm(centres, axis=1), 1e-12)
         light = np.clip(towards, 0, 1)
         order = np.argsort(-centres[:, 2], kind="stable")  # far ones first, near ones over them
-        order = order[light[order] > 0.02]
+        order = order[light[order] > s.least]
         points = to_pixels(camera, self._size)
-        outlines = np.rint(points[self._faces] * (1 << _SHIFT)).astype(np.int32)  # (F, 3, 2)
-        step = np.rint(light * _STEPS) / _STEPS
-        fills, lines = (np.rint(low + (high - low) * step).astype(int).tolist() for low, high in (_FILL, _LINE))
-        picture = np.full((self._size, self._size), _GROUND, np.uint8)
+        outlines = np.rint(points[self._faces] * (1 << s.shift)).astype(np.int32)  # (F, 3, 2)
+        step = np.rint(light * s.steps) / s.steps
+        fills, lines = (np.rint(low + (high - low) * step).astype(int).tolist() for low, high in (s.fill, s.line))
+        picture = np.full((self._size, self._size), s.ground, np.uint8)
         for face in order.tolist():
-            cv2.fillConvexPoly(picture, outlines[face], fills[face], cv2.LINE_AA, _SHIFT)
-            cv2.polylines(picture, [outlines[face]], True, lines[face], 1, cv2.LINE_AA, _SHIFT)
+            cv2.fillConvexPoly(picture, outlines[face], fills[face], cv2.LINE_AA, s.shift)
+            cv2.polylines(picture, [outlines[face]], True, lines[face], 1, cv2.LINE_AA, s.shift)
         return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -9,8 +11,23 @@ from core import __version__
 
 PROGRAM = f"GAGAvatar Enhanced {__version__}"
 TEXT = "AI-generated"
-_ALPHA = 0.8
 _FONT = cv2.FONT_HERSHEY_DUPLEX
+
+
+@dataclass(frozen=True)
+class WatermarkSettings:
+    """How the mark looks, all by eye. Lengths are pixels of a picture of 512 pixels and grow with it.
+
+    Attributes:
+        scale: of OpenCV's font. margin: from the picture's lower and right edge. alpha: opacity of the text, 0..1.
+        rim_alpha: of the dark rim, of that. ink: grey level of the text, 0..255.
+    """
+
+    scale: float = 0.42
+    margin: float = 9
+    alpha: float = 0.8
+    rim_alpha: float = 0.45
+    ink: float = 235.0
 
 
 def metadata(model: str) -> dict[str, str]:
@@ -25,9 +42,9 @@ def metadata(model: str) -> dict[str, str]:
 class Watermark:
     """The visible mark: small, light with a dark rim, in the lower right corner of a picture."""
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, settings: WatermarkSettings = WatermarkSettings()) -> None:
         unit = min(width, height) / 512
-        scale, margin, thick = 0.42 * unit, round(9 * unit), max(1, round(unit))
+        scale, margin, thick = settings.scale * unit, round(settings.margin * unit), max(1, round(unit))
         (text_width, text_height), below = cv2.getTextSize(TEXT, _FONT, scale, thick)
         rim = 2 * thick
         shape = (text_height + below + 2 * rim, text_width + 2 * rim)
@@ -35,10 +52,11 @@ class Watermark:
         outer, inner = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
         cv2.putText(outer, TEXT, place, _FONT, scale, 255, thick + rim, cv2.LINE_AA)
         cv2.putText(inner, TEXT, place, _FONT, scale, 255, thick, cv2.LINE_AA)
-        dark = cv2.GaussianBlur(outer, (0, 0), max(unit, 0.5)).astype(np.float32) / 255 * 0.45 * _ALPHA
-        light = inner.astype(np.float32) / 255 * _ALPHA
+        blurred = cv2.GaussianBlur(outer, (0, 0), max(unit, 0.5)).astype(np.float32)
+        dark = blurred / 255 * settings.rim_alpha * settings.alpha
+        light = inner.astype(np.float32) / 255 * settings.alpha
         self._keep = ((1 - dark) * (1 - light))[..., None]  # of the picture
-        self._add = (235.0 * light)[..., None]
+        self._add = (settings.ink * light)[..., None]
         bottom, right = height - margin, width - margin
         self._part = (slice(bottom - shape[0], bottom), slice(right - shape[1], right))
         self._fits = bottom >= shape[0] and right >= shape[1]

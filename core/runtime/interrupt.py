@@ -19,14 +19,13 @@ from typing import NoReturn
 from core.data.part_file import discard_all
 
 CODES: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
-_GRACE = 0.6  # seconds for the orderly way out
 
 
 class Interruption:
     """The two signals while a command runs; made by `interruptible`."""
 
-    def __init__(self) -> None:
-        self.grace = _GRACE
+    def __init__(self, grace: float = 0.6) -> None:
+        self.grace = grace  # seconds for the orderly way out
         self.code: int | None = None  # of the signal that came
         self._ended = threading.Event()
 

@@ -9,27 +9,40 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
-_POLL = 0.05  # seconds until a waiting thread looks whether it is still wanted
 _END = object()
+
+
+@dataclass(frozen=True)
+class QueueSettings:
+    """How a thread and the main one hand items over.
+
+    Attributes:
+        depth: items that wait at most. By eye: a slow frame holds nobody up, and memory stays small.
+        poll: seconds until a waiting thread looks whether it is still wanted.
+    """
+
+    depth: int = 4
+    poll: float = 0.05
 
 
 class _CancelledError(Exception):
     """Raised in the writer's thread when the run ends early."""
 
 
-def read_ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
-    """The same items, made in a thread up to `depth` ahead; close the generator to end it early."""
+def read_ahead(items: Iterable[T], settings: QueueSettings = QueueSettings()) -> Generator[T, None, None]:
+    """The same items, made in a thread up to `settings.depth` ahead; close the generator to end it early."""
     stop = threading.Event()
-    ready: queue.Queue = queue.Queue(depth)
+    ready: queue.Queue = queue.Queue(settings.depth)
 
     def give(item: object) -> bool:
         while not stop.is_set():
             try:
-                ready.put(item, timeout=_POLL)
+                ready.put(item, timeout=settings.poll)
                 return True
             except queue.Full:
                 continue
@@ -70,8 +83,9 @@ class WriteBehind(Generic[T]):
     so that a writer in there removes its unfinished file.
     """
 
-    def __init__(self, consume: Callable[[Iterator[T]], None], depth: int = 4) -> None:
-        self._queue: queue.Queue = queue.Queue(depth)
+    def __init__(self, consume: Callable[[Iterator[T]], None], settings: QueueSettings = QueueSettings()) -> None:
+        self._queue: queue.Queue = queue.Queue(settings.depth)
+        self._poll = settings.poll
         self._cancelled = threading.Event()
         self._error: BaseException | None = None
         self._consume = consume
@@ -92,7 +106,7 @@ class WriteBehind(Generic[T]):
             if not self._thread.is_alive():
                 raise RuntimeError("the writer ended before its last item")
             try:
-                self._queue.put(item, timeout=_POLL)
+                self._queue.put(item, timeout=self._poll)
                 return
             except queue.Full:
                 continue
@@ -115,7 +129,7 @@ class WriteBehind(Generic[T]):
     def _items(self) -> Iterator[T]:
         while not self._cancelled.is_set():
             try:
-                item = self._queue.get(timeout=_POLL)
+                item = self._queue.get(timeout=self._poll)
             except queue.Empty:
                 continue
             if item is _END:

@@ -19,7 +19,6 @@ from core.data.media import MAX_FPS
 from core.data.part_file import PartFile
 from core.errors import UserError
 
-TICKS = 90_000  # ticks per second that a written file can tell apart at least (the clock of MPEG systems)
 MAX_TIMESCALE = 2**31 - 1
 METADATA_KEYS = ("title", "artist", "comment", "description", "synopsis", "copyright", "date", "genre", "show")
 _AVCOL_SPC_BT709 = 1
@@ -253,11 +252,14 @@ def partial_of(path: Path) -> Path:
     return path.with_stem(f"{path.stem}-partial")
 
 
-def _timescale(fps: Fraction) -> int:
-    """Ticks per second: 1 / fps is a whole number of them, and so is 1 / TICKS if that fits."""
-    scale = math.lcm(fps.numerator, TICKS)
+def _timescale(fps: Fraction, least: int = 90_000) -> int:
+    """Ticks per second: 1 / fps is a whole number of them, and so is 1 / least if that fits.
+
+    `least`: ticks per second that a written file can tell apart at least, by default the clock of MPEG systems.
+    """
+    scale = math.lcm(fps.numerator, least)
     if scale > MAX_TIMESCALE:
-        scale = fps.numerator * max(1, TICKS // fps.numerator)
+        scale = fps.numerator * max(1, least // fps.numerator)
     if scale > MAX_TIMESCALE:
         raise ValueError(f"fps {fps} is too finely divided for mp4")
     return scale
