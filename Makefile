@@ -12,7 +12,7 @@ PYTHON ?=
 TOOLS := build/tools
 LOCK_FROM = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--extra-index-url $(TORCH_INDEX) --index-strategy unsafe-best-match)
 
-.PHONY: setup demo figures claims test lint format clean lock audit fuzz faults
+.PHONY: setup demo figures specification test lint format clean lock audit fuzz faults
 
 setup: $(STAMP)
 
@@ -45,7 +45,7 @@ figures: $(STAMP)
 	$(PY) -m benchmarks.figures
 
 # The table in IMPROVEMENTS_README.md, from clips that are not part of the repository: most of an hour on two cores
-claims: $(STAMP)
+specification: $(STAMP)
 	$(PY) -m core.evaluation.ablation --pairs benchmarks/pairs_self.yaml --tracking-noise --model lifted --out build/ablation/self
 	$(PY) -m core.evaluation.ablation --pairs benchmarks/pairs_cross.yaml --model lifted --out build/ablation/cross
 	$(PY) -m core.evaluation.specification_table build/ablation/self build/ablation/cross --into IMPROVEMENTS_README.md

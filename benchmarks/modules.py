@@ -1,4 +1,4 @@
-"""What each improvement gains and costs on its own: the specification's claims per module, measured.
+"""What each improvement gains and costs on its own: the specification's figures per module, measured.
 
     python -m benchmarks.modules [--clips A.mp4 B.mp4] [--stride K] [--frames N] [--json OUT]
 

@@ -1,9 +1,9 @@
-"""The table of claims: the right row of the ablation beside each, and an honest verdict."""
+"""The specification table: the right row of the ablation beside each gain, and an honest verdict."""
 
 import pytest
 
 from core.errors import UserError
-from core.evaluation.specification_table import BEGIN, CLAIMS, END, claims_table, main, put_into
+from core.evaluation.specification_table import BEGIN, END, SPECIFIED, main, put_into, specification_table
 from core.evaluation.statistics import METRICS
 
 HEADER = (
@@ -31,13 +31,13 @@ def row(text: str, label: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_each_claim_has_its_metric():
-    assert {claim.metric for claim in CLAIMS} <= {metric.key for metric in METRICS}
-    assert len(CLAIMS) == 8
+def test_each_gain_has_its_metric():
+    assert {gain.metric for gain in SPECIFIED} <= {metric.key for metric in METRICS}
+    assert len(SPECIFIED) == 8
 
 
 def test_gains_and_verdicts(folder):
-    text = claims_table(folder / "table.csv")
+    text = specification_table(folder / "table.csv")
     assert row(text, "PSNR")[1:] == [
         *("+1.50 dB", "+2.00 dB [+1.00 dB, +3.00 dB]", "reached"),
         *("+1.00 dB [+0.50 dB, +1.50 dB]", "not reached"),
@@ -53,7 +53,7 @@ def test_the_table_is_put_between_the_marks(folder, capsys):
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert main([str(folder), "--into", str(document)]) == 0
     text = document.read_text()
-    assert text == f"before\n{BEGIN}\n\n{claims_table(folder / 'table.csv')}\n\n{END}\nafter\n"
+    assert text == f"before\n{BEGIN}\n\n{specification_table(folder / 'table.csv')}\n\n{END}\nafter\n"
     assert "old" not in text
     put_into(document, "again")
     assert document.read_text().count(BEGIN) == 1

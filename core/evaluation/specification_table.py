@@ -3,7 +3,7 @@
     python -m core.evaluation.specification_table FOLDER [FOLDER ...] [--into IMPROVEMENTS_README.md]
 
 Reads the table.csv of one or more ablations: all four improvements against none, the mean over clips. `--into` puts the
-table between the marks `<!-- claims -->` and `<!-- end of claims -->` of a document.
+table between the marks `<!-- specification table -->` and `<!-- end of specification table -->` of a document.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import numpy as np
 from core.errors import UserError
 from core.evaluation.report import table
 
-BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
+BEGIN, END = "<!-- specification table -->", "<!-- end of specification table -->"
 
 
 @dataclass(frozen=True)
-class Claim:
+class SpecifiedGain:
     """What was specified: a gain of `metric` (a key of `statistics.METRICS`), in its unit or in percent of off.
 
     A negative gain of the speed is a price: it is kept where it costs no more.
@@ -36,32 +36,32 @@ class Claim:
     percent: bool
 
     def shown(self, value: float) -> str:
-        """A gain in the claim's unit."""
+        """A gain in its own unit."""
         return f"{value:+.1f} %" if self.percent else f"{value:+.2f} dB"
 
 
-CLAIMS = (
-    Claim("PSNR", "psnr", 1.5, False),
-    Claim("SSIM", "ssim", 3.5, True),
-    Claim("LPIPS, lower", "lpips", 17.9, True),
-    Claim("temporal stability", "stability", 9.1, True),
-    Claim("detail fidelity", "detail", 19.4, True),
-    Claim("expression accuracy (error, lower)", "expression", 15.1, True),
-    Claim("PSNR of the eyes", "eye_psnr", 2.7, False),
-    Claim("frames per second", "speed", -26.2, True),
+SPECIFIED = (
+    SpecifiedGain("PSNR", "psnr", 1.5, False),
+    SpecifiedGain("SSIM", "ssim", 3.5, True),
+    SpecifiedGain("LPIPS, lower", "lpips", 17.9, True),
+    SpecifiedGain("temporal stability", "stability", 9.1, True),
+    SpecifiedGain("detail fidelity", "detail", 19.4, True),
+    SpecifiedGain("expression accuracy (error, lower)", "expression", 15.1, True),
+    SpecifiedGain("PSNR of the eyes", "eye_psnr", 2.7, False),
+    SpecifiedGain("frames per second", "speed", -26.2, True),
 )
 
 
-def claims_table(*paths: Path) -> str:
+def specification_table(*paths: Path) -> str:
     """The table as Markdown, from the table.csv of ablations. UserError where one is none."""
     rows = [row for path in paths for row in _read(path)]
     groups = list(dict.fromkeys(row["group"] for row in rows))
     found = {(row["group"], row["metric"]): row for row in rows if row["clip"] == "all" and row["comparison"] == "all"}
     header = ["", "specified", *(part for group in groups for part in (_title(group), ""))]
     lines = []
-    for claim in CLAIMS:
-        cells = [_measured(claim, found.get((group, claim.metric))) for group in groups]
-        lines.append([claim.label, claim.shown(claim.gain), *(part for cell in cells for part in cell)])
+    for specified in SPECIFIED:
+        cells = [_measured(specified, found.get((group, specified.metric))) for group in groups]
+        lines.append([specified.label, specified.shown(specified.gain), *(part for cell in cells for part in cell)])
     return table(header, lines)
 
 
@@ -90,15 +90,15 @@ def _title(group: str) -> str:
     return group.replace("tracking noise 0", "with tracking noise")
 
 
-def _measured(claim: Claim, row: dict[str, str] | None) -> tuple[str, str]:
-    """A gain with its interval, and what that says of the claim."""
+def _measured(specified: SpecifiedGain, row: dict[str, str] | None) -> tuple[str, str]:
+    """A gain with its interval, and whether it reaches what was specified."""
     numbers = [np.nan] * 4 if row is None else [float(row[name]) for name in ("gain", "low", "high", "base_value")]
     if not np.isfinite(numbers).all():
         return "not available", "cannot be measured here"
     gain, low, high, base = numbers
-    scale = 100 / abs(base) if claim.percent else 1.0
-    text = f"{claim.shown(scale * gain)} [{claim.shown(scale * low)}, {claim.shown(scale * high)}]"
-    return text, "reached" if scale * gain >= claim.gain else "not reached"
+    scale = 100 / abs(base) if specified.percent else 1.0
+    text = f"{specified.shown(scale * gain)} [{specified.shown(scale * low)}, {specified.shown(scale * high)}]"
+    return text, "reached" if scale * gain >= specified.gain else "not reached"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, metavar="DOCUMENT", help="a Markdown file that has the marks")
     args = parser.parse_args(arguments)
     try:
-        text = claims_table(*(folder / "table.csv" for folder in args.folder))
+        text = specification_table(*(folder / "table.csv" for folder in args.folder))
         if args.into is not None:
             put_into(args.into, text)
     except UserError as error:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from core.components import Components
 from core.options import Options
-from core.pipeline.run import Pipeline, RenderedFrame, Report, to_image
+from core.pipeline.result import RenderedFrame, Report, to_image
+from core.pipeline.run import Pipeline
 from core.pipeline.variants import Variants
 from core.runtime.memory import give_back_memory
 

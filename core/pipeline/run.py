@@ -10,8 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,8 +20,7 @@ import numpy as np
 from core.components import Components, default_components
 from core.data.image import write_image
 from core.data.loader_track import DriverData
-from core.data.picture_folder import PictureFolder
-from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, TrackedFrame, TrackedSequence, TrackedSource
+from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
 from core.errors import UserError
 from core.improvements import Improvements
@@ -30,6 +28,8 @@ from core.notices import Run, notices
 from core.options import Options
 from core.output.contact_sheet import ContactSheet
 from core.output.watermark import Watermark, metadata
+from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
+from core.pipeline.result import RenderedFrame, Report, to_image
 from core.preflight import Inputs, choose_model, find_inputs, find_output
 from core.runtime.progress import Progress
 from core.runtime.threads import WriteBehind, read_ahead
@@ -37,52 +37,7 @@ from core.runtime.threads import WriteBehind, read_ahead
 if TYPE_CHECKING:
     import torch
 
-    from core.libs.flame_model import FLAMEModel, Head
-
-
-@dataclass(frozen=True)
-class RenderedFrame:
-    """One frame of the result: its number, its time in seconds and its picture (512, 512, 3) uint8."""
-
-    index: int
-    time: Fraction
-    image: np.ndarray
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run did.
-
-    Attributes:
-        output: the file. model: the avatar's name. frames, fps: of the file.
-        interpolated, held: frames of the driver without a face, by what stands in for it.
-        stills: whether the frames are single pictures on one sheet.
-        seconds: by stage. `render` and `write` go on side by side; `video` is what both took together.
-        total: seconds in all.
-    """
-
-    output: Path
-    model: str
-    frames: int
-    fps: Fraction
-    interpolated: int
-    held: int
-    seconds: dict[str, float]
-    total: float
-    stills: bool = False
-
-    def __str__(self) -> str:
-        beside = ("render", "write")
-        stages = [f"{name} {value:.1f}" for name, value in self.seconds.items() if name not in beside]
-        shares = " and ".join(f"{name} {self.seconds.get(name, 0):.1f}" for name in beside)
-        speed = self.frames / max(self.seconds.get("video", 0), 1e-9)
-        what = "1 frame" if self.frames == 1 else f"{self.frames} frames, {float(self.fps):.5g} fps"
-        if self.stills:
-            what = f"{self.frames} picture{'s' * (self.frames != 1)}"
-        return (
-            f"{self.output}: {what}, made at {speed:.1f} fps; seconds: {self.total:.1f} in all, {', '.join(stages)} "
-            f"({shares} side by side)"
-        )
+    from core.libs.flame_model import FLAMEModel
 
 
 class Pipeline:
@@ -129,62 +84,14 @@ class Pipeline:
     @cached_property
     def driver(self) -> DriverData:
         """The driver, tracked, as it is."""
-        inputs, components = self.inputs, self.components
-        if inputs.tracked is None and inputs.frames is not None:
-            self.progress.say(f"{inputs.driver}: the motion is tracked from its {len(inputs.frames)} pictures")
-            driver = self._track_pictures(inputs.frames)
-        elif inputs.tracked is not None:
-            driver = inputs.tracked
-        else:
-            with self.progress.stage("track driver", "tracking the driver") as advance:
-                track = components.track_driver(inputs.driver, self.options.force_retrack, advance)
-                driver = DriverData(inputs.driver, inputs.kind, track)
-        driver = self._for_the_head(driver)
-        if driver.track.lost:
-            self.progress.say(f"{driver.track.lost} frames of the driver are damaged and left out")
-        interpolated, held = _gaps(driver.track)
-        if interpolated or held:
-            self.progress.say(
-                f"no face in {interpolated + held} of {len(driver.track)} frames of the driver: {interpolated} "
-                f"interpolated, {held} held"
-            )
-        return driver
-
-    def _track_pictures(self, frames: PictureFolder) -> DriverData:
-        """A driver from the pictures of a folder."""
-        assert self.components.track_folder is not None  # else `_for_the_head` does not ask for it
-        with self.progress.stage("track driver", "tracking the driver") as advance:
-            track, shown = self.components.track_folder(frames, self.options.force_retrack, advance)
-        if len(shown) < len(frames):
-            left_out = len(frames) - len(shown)
-            self.progress.say(f"no face in {left_out} of {len(frames)} pictures of the driver: left out")
-        return DriverData(frames.path, "folder", track, frames=frames, shown=shown)
-
-    def _for_the_head(self, driver: DriverData) -> DriverData:
-        """The driver in the codes of the head that is rendered."""
-        track, wanted = driver.track, self.components.head.kind
-        if track.head == wanted:
-            return driver
-        frames = PictureFolder.find(driver.path, driver.keys) if driver.keys and self.components.track_folder else None
-        if frames is not None:
-            self.progress.say(
-                f"{driver.path} was tracked for the {track.head} head: its {len(frames)} pictures are tracked instead"
-            )
-            return self._track_pictures(frames)
-        if self.components.convert is not None:
-            converted = self.components.convert(track, driver.path)
-            self.progress.say(f"{driver.path} holds codes of the {track.head} head: they become the {wanted} head's")
-            return replace(driver, track=converted)
-        raise UserError(
-            f"{driver.path} was tracked for the {track.head} head, {self.model_name} moves the {wanted} head: give the "
-            f"video itself or its pictures, or track it with `python -m core.libs.tracker --save FOLDER VIDEO`"
-        )
+        stage = DriverStage(self.components, self.model_name, self.progress, self.options.force_retrack)
+        return stage.run(self.inputs)
 
     @cached_property
     def motion(self) -> TrackedSequence:
         """The parameters that are rendered: the driver's motion on the photo's person, frame after frame."""
         source, track = self.source.frame, self.driver.track
-        _check_static_offset(self.inputs.driver, track, self.components.head)
+        check_static_offset(self.inputs.driver, track, self.components.head)
         from core.libs.retargeting.shots import with_shots  # it loads scipy
 
         if self.driver.kind != "motion":  # a program's codes are of nobody who could be cut away from
@@ -285,7 +192,7 @@ class Pipeline:
         write = self._write_sheet if self.inputs.stills else write
         with closing(self.frames()) as frames:
             self.progress.seconds["write"] = write(frames)
-        interpolated, held = _gaps(self.driver.track)
+        interpolated, held = frames_without_face(self.driver.track)
         return Report(
             output=self.output,
             model=self.model_name,
@@ -380,29 +287,8 @@ class Pipeline:
                 yield last
 
 
-def _check_static_offset(driver: Path, track: TrackedSequence, head: Head) -> None:
-    """A tracked folder may come from anywhere: what its codes leave of the face must be of this head."""
-    if track.static_offset is None:
-        return
-    shape = head.evaluate(replace(track[0], static_offset=None)).shape
-    got = track.static_offset.shape[-2:]
-    if got != shape:
-        raise UserError(f"{driver}: static_offset has shape {got}, the {track.head} head's is {shape}; track it again")
-
-
-def _gaps(track: TrackedSequence) -> tuple[int, int]:
-    """How many frames had no face, by what stands in for it: interpolated, held."""
-    return int((track.status == INTERPOLATED).sum()), int((track.status == HELD).sum())
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be made ({error.strerror}): write somewhere else with -o") from error
-
-
-def to_image(picture: torch.Tensor) -> np.ndarray:
-    """(3, H, W) in 0..1 to (H, W, 3) uint8, in memory of its own."""
-    values = picture.clamp(0, 1).mul(255).round_().byte()
-    return values.permute(1, 2, 0).contiguous().numpy()

@@ -25,7 +25,8 @@ from core.improvements import Improvements
 from core.options import FLOW, IMPROVEMENTS, Options
 from core.output.contact_sheet import CaptionedSheet, CaptionSettings, ContactSheet, SheetSettings
 from core.output.watermark import Watermark
-from core.pipeline.run import Pipeline, RenderedFrame, to_image
+from core.pipeline.result import RenderedFrame, to_image
+from core.pipeline.run import Pipeline
 from core.runtime.progress import Progress
 
 OFF, ALL = "off", "--enhanced"

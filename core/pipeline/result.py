@@ -1,0 +1,64 @@
+"""What a run gives: its pictures, one by one, and a report of what it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class RenderedFrame:
+    """One frame of the result: its number, its time in seconds and its picture (512, 512, 3) uint8."""
+
+    index: int
+    time: Fraction
+    image: np.ndarray
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did.
+
+    Attributes:
+        output: the file. model: the avatar's name. frames, fps: of the file.
+        interpolated, held: frames of the driver without a face, by what stands in for it.
+        stills: whether the frames are single pictures on one sheet.
+        seconds: by stage. `render` and `write` go on side by side; `video` is what both took together.
+        total: seconds in all.
+    """
+
+    output: Path
+    model: str
+    frames: int
+    fps: Fraction
+    interpolated: int
+    held: int
+    seconds: dict[str, float]
+    total: float
+    stills: bool = False
+
+    def __str__(self) -> str:
+        beside = ("render", "write")
+        stages = [f"{name} {value:.1f}" for name, value in self.seconds.items() if name not in beside]
+        shares = " and ".join(f"{name} {self.seconds.get(name, 0):.1f}" for name in beside)
+        speed = self.frames / max(self.seconds.get("video", 0), 1e-9)
+        what = "1 frame" if self.frames == 1 else f"{self.frames} frames, {float(self.fps):.5g} fps"
+        if self.stills:
+            what = f"{self.frames} picture{'s' * (self.frames != 1)}"
+        return (
+            f"{self.output}: {what}, made at {speed:.1f} fps; seconds: {self.total:.1f} in all, {', '.join(stages)} "
+            f"({shares} side by side)"
+        )
+
+
+def to_image(picture: torch.Tensor) -> np.ndarray:
+    """(3, H, W) in 0..1 to (H, W, 3) uint8, in memory of its own."""
+    values = picture.clamp(0, 1).mul(255).round_().byte()
+    return values.permute(1, 2, 0).contiguous().numpy()
