@@ -1,4 +1,4 @@
-"""What is measured of pictures, held to definitions, to scikit-image and to pictures whose figures are known; the warp baseline."""
+"""Metrics of pictures against definitions, scikit-image and pictures whose figures are known; the warp baseline."""
 
 from __future__ import annotations
 
