@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from synthetic_checkpoint import write
 from synthetic_head import a_clip, a_frame
 from test_upstream_folder import put, put_pictures, stored
 from torch.utils.data import DataLoader
@@ -21,11 +22,38 @@ from core.libs.expression_optimizer import ExpressionOptimizer
 from core.libs.flame_model import FLAMEModel
 from core.libs.gaze_corrector import GazeCorrector
 from core.libs.temporal_smoother import TemporalSmoother
+from core.libs.utils import ConfigDict
+from core.models import build_model
+from core.models.GAGAvatar import GAGAvatar
 from core.models.LiftedAvatar import LiftedAvatar
 from core.models.modules import DetailEnhancer
 
 ROOT = Path(__file__).parents[1]
 DEMO_DRIVER, DEMO_PHOTO = ROOT / "demos/drivers/obama", ROOT / "demos/examples/1.jpg"
+
+
+@pytest.fixture(scope="module")
+def assets(tmp_path_factory) -> tuple[Path, Path]:
+    return write(tmp_path_factory.mktemp("assets"))
+
+
+@pytest.fixture(scope="module")
+def network(assets) -> GAGAvatar:
+    """As upstream's inference.py makes it."""
+    full_checkpoint = torch.load(assets[0], weights_only=True)
+    meta_cfg = ConfigDict(init_dict=full_checkpoint["meta_cfg"])
+    assert meta_cfg.DATASET.POINT_PLANE_SIZE == 296
+    model = build_model(model_cfg=meta_cfg.MODEL)
+    model.load_state_dict(full_checkpoint["model"])
+    assert any(name.startswith("percep_loss.") for name in full_checkpoint["model"])  # the caller's stays as it is
+    model._dtype = torch.float32  # measuring what is fastest here takes long, and is tested elsewhere
+    return model.eval()
+
+
+def test_the_network_has_the_checkpoints_weights(network, assets):
+    state = network.state_dict()
+    for name, value in GAGAvatar.from_checkpoint(assets[0]).state_dict().items():
+        assert torch.equal(state[name], value), name
 
 
 @pytest.fixture(scope="module")

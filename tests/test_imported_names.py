@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from synthetic_checkpoint import write
 from synthetic_head import a_frame
 
 from core.errors import UserError
@@ -28,7 +27,6 @@ from core.libs.tracker.base import Observation
 from core.libs.utils import ConfigDict
 from core.libs.utils_lmdb import LMDBEngine
 from core.models import build_model
-from core.models.GAGAvatar import GAGAvatar
 from core.models.LiftedAvatar import LiftedAvatar
 from core.models.modules import DetailEnhancer, LaplacianPyramid
 
@@ -72,7 +70,7 @@ def test_packages_load_nothing_before_a_name_is_asked_for(module):
     assert done.stdout.strip() == "set()", done.stderr
 
 
-# The configuration and the network
+# The configuration and the models
 
 
 class TestConfigDict:
@@ -102,30 +100,6 @@ def test_an_unknown_model_is_told(config):
 
 def test_the_built_in_avatar_is_built_by_its_name():
     assert isinstance(build_model({"NAME": "LiftedAvatar"}), LiftedAvatar)
-
-
-@pytest.fixture(scope="module")
-def assets(tmp_path_factory) -> tuple[Path, Path]:
-    return write(tmp_path_factory.mktemp("assets"))
-
-
-@pytest.fixture(scope="module")
-def network(assets) -> GAGAvatar:
-    """As upstream's inference.py makes it."""
-    full_checkpoint = torch.load(assets[0], weights_only=True)
-    meta_cfg = ConfigDict(init_dict=full_checkpoint["meta_cfg"])
-    assert meta_cfg.DATASET.POINT_PLANE_SIZE == 296
-    model = build_model(model_cfg=meta_cfg.MODEL)
-    model.load_state_dict(full_checkpoint["model"])
-    assert any(name.startswith("percep_loss.") for name in full_checkpoint["model"])  # the caller's stays as it is
-    model._dtype = torch.float32  # measuring what is fastest here takes long, and is tested elsewhere
-    return model.eval()
-
-
-def test_the_network_has_the_checkpoints_weights(network, assets):
-    state = network.state_dict()
-    for name, value in GAGAvatar.from_checkpoint(assets[0]).state_dict().items():
-        assert torch.equal(state[name], value), name
 
 
 # The database of pictures
