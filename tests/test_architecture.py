@@ -1,4 +1,4 @@
-"""The floors of `ARCHITECTURE.md`, held against what the modules import."""
+"""The floors of `ARCHITECTURE.md`, held against what the modules import; and how many loose numbers they have."""
 
 from __future__ import annotations
 
@@ -104,3 +104,47 @@ def test_the_reader_of_imports_sees_what_it_is_for(tmp_path):
     with pytest.raises(graphlib.CycleError):
         graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()
     assert floor_of("core.data.video", {"core": 9, "core.data": 2}) == 2
+
+
+MOST_LOOSE = 200  # fewer than this in all of core; 100 is where it is going
+
+
+def loose_numbers(path: Path) -> list[str]:
+    """The names in capitals that a module assigns a value with a number in it.
+
+    Instances of a `...Settings` class do not count, and neither do tables of indices: four or more whole numbers.
+    """
+    found = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        value = node.value
+        numbers = [
+            part.value
+            for part in ast.walk(value)
+            if isinstance(part, ast.Constant) and type(part.value) in (int, float)
+        ]
+        is_table = len(numbers) >= 4 and all(type(number) is int for number in numbers)
+        is_settings = isinstance(value, ast.Call) and ast.unparse(value.func).endswith("Settings")
+        if not numbers or is_table or is_settings:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        found += [t.id for t in targets if isinstance(t, ast.Name) and t.id.lstrip("_").isupper()]
+    return found
+
+
+def test_numbers_are_in_settings():
+    """What can be tuned is a field of a frozen `...Settings`, with its unit and where it comes from."""
+    loose = {name: found for name, path in modules().items() if (found := loose_numbers(path))}
+    most_first = sorted(loose.items(), key=lambda item: -len(item[1]))
+    assert sum(map(len, loose.values())) < MOST_LOOSE, "\n".join(f"{name}: {', '.join(n)}" for name, n in most_first)
+
+
+def test_the_counter_of_loose_numbers_sees_what_it_is_for(tmp_path):
+    source = tmp_path / "x.py"
+    source.write_text(
+        "A = 1\n_B: float = 0.5\nC = {'a': (1, 2.5)}\nD = E = -1\n"  # five loose ones
+        "TABLE = (1, 2, 3, 4)\nNAME = 'x'\n_SETTINGS = BlinkSettings(limit=0.2)\nlower = 1\nNONE: int\n"
+        "def f():\n    G = 1\n"
+    )
+    assert loose_numbers(source) == ["A", "_B", "C", "D", "E"]

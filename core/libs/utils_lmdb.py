@@ -14,8 +14,6 @@ from PIL import Image
 from core.data.upstream_folder import open_pictures
 from core.errors import UserError
 
-_MAX_SIDE = 8192  # of a stored picture, which is 512 pixels wide where upstream made it
-
 
 class LMDBEngine:
     """An `img_lmdb` of GAGAvatar_track: `engine["obama_17"]` is a picture, (3, H, W) uint8 RGB, of its own size.
@@ -109,7 +107,7 @@ def _picture(payload: bytes) -> torch.Tensor | None:
     """(3, H, W) uint8 of a JPEG or PNG, None where it is none."""
     try:
         with Image.open(io.BytesIO(payload), formats=("JPEG", "PNG")) as image:
-            if max(image.size) > _MAX_SIDE:
+            if max(image.size) > 8192:  # upstream's are 512 pixels wide
                 return None
             return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):

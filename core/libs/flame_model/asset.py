@@ -13,18 +13,21 @@ from core.errors import UserError
 from core.libs.flame_model.landmarks import N_LANDMARKS
 
 OPEN_HEAD = Path(__file__).with_name("open_head.npz")
-_ARRAYS = {
-    "f": (None, 3),
-    "v_template": (None, 3),
-    "shapedirs": (None, 3, 400),
-    "posedirs": (None, 3, 36),
-    "J_regressor": (5, None),
-    "kintree_table": (2, 5),
-    "weights": (None, 5),
-}
-_LANDMARKS = {
-    "full_lmk_faces_idx_with_eye": (1, N_LANDMARKS),
-    "full_lmk_bary_coords_with_eye": (1, N_LANDMARKS, 3),
+# What a file holds, part by part, and its shapes; None is any length.
+_SHAPES: dict[str, dict[str, tuple[int | None, ...]]] = {
+    "flame_model": {
+        "f": (None, 3),
+        "v_template": (None, 3),
+        "shapedirs": (None, 3, 400),
+        "posedirs": (None, 3, 36),
+        "J_regressor": (5, None),
+        "kintree_table": (2, 5),
+        "weights": (None, 5),
+    },
+    "lmk_embeddings": {
+        "full_lmk_faces_idx_with_eye": (1, N_LANDMARKS),
+        "full_lmk_bary_coords_with_eye": (1, N_LANDMARKS, 3),
+    },
 }
 _MIRROR = "mirror"  # what the open head's file has and FLAME's has not
 
@@ -70,12 +73,12 @@ def read_head(path: Path) -> HeadAsset:
         raise UserError(f"{path}: head model not found") from None
     except Exception as error:  # each reader raises its own
         raise UserError(f"{path}: not a head model ({type(error).__name__})") from error
-    _check(path, arrays, _ARRAYS)
+    _check(path, arrays, _SHAPES["flame_model"])
     mirror = arrays[_MIRROR].numpy().astype(np.int64) if _MIRROR in arrays else None
     if landmarks is None:
         return HeadAsset(arrays, None, mirror)
-    _check(path, landmarks, _LANDMARKS)
-    faces, weights = (landmarks[name][0].numpy() for name in _LANDMARKS)
+    _check(path, landmarks, _SHAPES["lmk_embeddings"])
+    faces, weights = (landmarks[name][0].numpy() for name in _SHAPES["lmk_embeddings"])
     if faces.min() < 0 or faces.max() >= len(arrays["f"]):
         raise UserError(f"{path}: not a head model: landmarks lie on faces that it does not have")
     return HeadAsset(arrays, (faces.astype(np.int64), weights.astype(np.float32)), mirror)

@@ -28,22 +28,44 @@ import numpy as np
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
-from core.data.records import TrackedFrame, TrackedSequence
+from core.data.records import PARAMETERS, TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.flame_model.flame import FlameHead, FLAMEModel, OpenHead
 from core.libs.flame_model.topology import LANDMARKS_68, N_FACE, PARTS_68
 from core.libs.geometry import FLIP, fit_similarity
 
-N_EXPRESSION = 100
+(N_EXPRESSION,) = PARAMETERS["expcode"]
 N_CODES = N_EXPRESSION + 3  # expression, then the jaw's axis-angle
-_JAW_STEP = (0.2, 0.05, 0.05)  # radians: usual turns of a jaw
-_JAW_DEVIATION = (0.15, 0.03, 0.03)
-_NOISE = 0.004  # head units: standard deviation of a displacement, for what the correspondence is off
-_LANDMARK_TRUST = 2.0  # of a landmark's displacement, against one of the nearest vertices'
-_JAW_COORDINATE = 0.15  # head units that a point lies further away when the jaw carries it wholly and not at all
-_NEAREST = 4
-_BEND = 1e-3  # of the spline: how much it may miss a landmark
-_JAW_LINE_BEND = 0.1  # the jaw line's landmarks lie beside one another along the line
+
+
+@dataclass(frozen=True)
+class CodeMapSettings:
+    """How FLAME is laid onto the open head, and what is believed of its displacements; all by eye.
+
+    Attributes:
+        jaw_step: radians about x, y, z, the jaw's turns whose displacements are compared.
+        jaw_deviation: radians about x, y, z, standard deviations of the jaw's prior.
+        noise: head units, standard deviation of a displacement, for what the correspondence is off.
+        landmark_confidence: of a landmark's displacement, against one of the nearest vertices'.
+        jaw_coordinate: head units that two points lie further apart when the jaw carries one wholly, the other not.
+        nearest: how many of FLAME's vertices stand for a point that is no landmark.
+        smoothing: of the spline, how much it may miss a landmark.
+        jaw_line_smoothing: the same of the jaw line, whose landmarks lie beside one another along the line.
+        jaw_line_weight: of its landmarks in the similarity, against the others' 1.
+        margin: head units on each axis from the landmarks' middle, beyond which the spline is not trusted: a head's
+            width.
+    """
+
+    jaw_step: tuple[float, float, float] = (0.2, 0.05, 0.05)
+    jaw_deviation: tuple[float, float, float] = (0.15, 0.03, 0.03)
+    noise: float = 0.004
+    landmark_confidence: float = 2.0
+    jaw_coordinate: float = 0.15
+    nearest: int = 4
+    smoothing: float = 1e-3
+    jaw_line_smoothing: float = 0.1
+    jaw_line_weight: float = 1 / 16
+    margin: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -66,22 +88,23 @@ class CodeMap:
     by_direction: np.ndarray = field(repr=False)
 
     @classmethod
-    def fit(cls, flame: FLAMEModel, head: OpenHead) -> CodeMap:
+    def fit(cls, flame: FLAMEModel, head: OpenHead, settings: CodeMapSettings | None = None) -> CodeMap:
         """Args: flame: FLAME, with its landmarks. head: the open head. ValueError where they are not."""
+        s = settings or CodeMapSettings()
         if flame.embedding is None or not isinstance(head, OpenHead):
             raise ValueError("the map goes from FLAME, with landmarks, to the open head")
-        scale, turn, origin, corners, shares = _correspondence(flame, head)
-        moves = _displacements(flame)
-        theirs = np.einsum("knlc,nl->knc", moves[:, corners], shares)
+        scale, turn, origin, corners, shares = _correspondence(flame, head, s)
+        moves = _displacements(flame, s)
+        driver_moves = np.einsum("knlc,nl->knc", moves[:, corners], shares)
         at_marks = flame.embedding.place(moves)[:, :68]
-        theirs[:, list(LANDMARKS_68)] = at_marks
-        theirs = scale * theirs @ turn
-        ours = _displacements(head)[:, :N_FACE]
-        trust = np.full(N_FACE, _NOISE**-2)
-        trust[list(LANDMARKS_68)] *= _LANDMARK_TRUST
-        weight = np.repeat(trust, 3)
-        basis, goal = ours.reshape(N_CODES, -1), theirs.reshape(N_CODES, -1)
-        prior = np.append(np.ones(N_EXPRESSION), 1 / np.square(_JAW_DEVIATION))
+        driver_moves[:, list(LANDMARKS_68)] = at_marks
+        driver_moves = scale * driver_moves @ turn
+        open_moves = _displacements(head, s)[:, :N_FACE]
+        confidence = np.full(N_FACE, s.noise**-2)
+        confidence[list(LANDMARKS_68)] *= s.landmark_confidence
+        weight = np.repeat(confidence, 3)
+        basis, goal = open_moves.reshape(N_CODES, -1), driver_moves.reshape(N_CODES, -1)
+        prior = np.append(np.ones(N_EXPRESSION), 1 / np.square(s.jaw_deviation))
         matrix = np.linalg.solve((basis * weight) @ basis.T + np.diag(prior), (basis * weight) @ goal.T)
         left = goal - matrix.T @ basis
         by_direction = 1 - (left**2).sum(1) / np.maximum((goal**2).sum(1), 1e-30)
@@ -139,7 +162,7 @@ def _fitted_to(path: Path, head: OpenHead) -> CodeMap:
     return CodeMap.fit(flame, head)
 
 
-def _displacements(head: FLAMEModel) -> np.ndarray:  # (103, V, 3)
+def _displacements(head: FLAMEModel, settings: CodeMapSettings) -> np.ndarray:  # (103, V, 3)
     """What a unit of each expression code, and of the jaw's turn about each axis, moves on the mean face."""
     zeros = {"shapecode": 300, "expcode": 100, "posecode": 6, "eyecode": 6}
     still = TrackedFrame(
@@ -151,33 +174,35 @@ def _displacements(head: FLAMEModel) -> np.ndarray:  # (103, V, 3)
     rest = head.evaluate(still).astype(np.float64)
     out = np.empty((N_CODES, *rest.shape))
     out[:N_EXPRESSION] = head.directions.numpy()[..., head.n_shape :].transpose(2, 0, 1)
-    for axis, step in enumerate(_JAW_STEP):
+    for axis, step in enumerate(settings.jaw_step):
         pose = np.zeros(6, np.float32)
         pose[3 + axis] = step
         out[N_EXPRESSION + axis] = (head.evaluate(replace(still, posecode=pose)) - rest) / step
     return out
 
 
-def _correspondence(flame: FLAMEModel, head: OpenHead) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _correspondence(
+    flame: FLAMEModel, head: OpenHead, settings: CodeMapSettings
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Similarity from FLAME to the open head, and vertices of FLAME's and shares (468, 4) that make each point."""
     marks = flame.embedding.place(flame.template.numpy().astype(np.float64))[:68]
     goals = head.template.numpy()[list(LANDMARKS_68)].astype(np.float64)
     line = slice(*PARTS_68["jaw"])
-    trust = np.ones(68)
-    trust[line] = 1 / 16
-    scale, turn, origin = (values[0] for values in fit_similarity(marks[None], goals[None], trust))
-    bend = np.full(68, _BEND)
-    bend[line] = _JAW_LINE_BEND
+    confidence = np.ones(68)
+    confidence[line] = settings.jaw_line_weight
+    scale, turn, origin = (values[0] for values in fit_similarity(marks[None], goals[None], confidence))
+    bend = np.full(68, settings.smoothing)
+    bend[line] = settings.jaw_line_smoothing
     laid = scale * marks @ turn + origin
     spline = RBFInterpolator(laid, goals - laid, smoothing=bend, kernel="thin_plate_spline")
     skin = np.flatnonzero(flame.weights[:, 3:].sum(1).numpy() < 0.5)
     mesh = scale * flame.template.numpy()[skin].astype(np.float64) @ turn + origin
-    near = np.abs(mesh - goals.mean(0)).max(1) < 1.5  # a head's width: a spline knows nothing of what lies further off
+    near = np.abs(mesh - goals.mean(0)).max(1) < settings.margin  # a spline knows nothing of what lies further off
     skin, mesh = skin[near], mesh[near]
     mesh = mesh + spline(mesh)
-    jaw = _JAW_COORDINATE * flame.weights[skin, 2].numpy()[:, None]
-    ours = np.concatenate([head.template.numpy(), _JAW_COORDINATE * head.weights[:, 2:3].numpy()], 1)[:N_FACE]
-    distance, nearest = cKDTree(np.concatenate([mesh, jaw], 1)).query(ours, _NEAREST)
+    jaw = settings.jaw_coordinate * flame.weights[skin, 2].numpy()[:, None]
+    points = np.concatenate([head.template.numpy(), settings.jaw_coordinate * head.weights[:, 2:3].numpy()], 1)[:N_FACE]
+    distance, nearest = cKDTree(np.concatenate([mesh, jaw], 1)).query(points, settings.nearest)
     shares = 1 / np.maximum(distance, 1e-6) ** 2
     return float(scale), turn, origin, skin[nearest], shares / shares.sum(1, keepdims=True)
 

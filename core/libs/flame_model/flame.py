@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -23,6 +24,16 @@ from core.libs.flame_model.asset import OPEN_HEAD, HeadAsset, is_open_head, read
 from core.libs.flame_model.landmarks import LandmarkEmbedding
 from core.libs.flame_model.openings import OPEN_HEAD_OPENINGS, Openings, flame_openings
 from core.libs.flame_model.topology import N_POINTS, REGIONS
+
+
+class Joint(IntEnum):
+    """The rows of FLAME's joints."""
+
+    ROOT = 0
+    NECK = 1
+    JAW = 2
+    LEFT_EYE = 3
+    RIGHT_EYE = 4
 
 
 @dataclass(frozen=True)

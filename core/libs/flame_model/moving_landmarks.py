@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from core.libs.flame_model.flame import FLAMEModel
+from core.libs.flame_model.flame import FLAMEModel, Joint
 
-_TURNING = (2, 3, 4)  # jaw, left eye, right eye
+_TURNING = (Joint.JAW, Joint.LEFT_EYE, Joint.RIGHT_EYE)
 
 
 class MovingLandmarks:

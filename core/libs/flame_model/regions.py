@@ -6,6 +6,8 @@ are global, it has to be read off what each direction moves, and that needs to k
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -24,38 +26,61 @@ _ACROSS_CHEEKS = (
     *((1, 31), (2, 31), (3, 31), (4, 48), (5, 48), (6, 48), (7, 58), (8, 57)),
     *((15, 35), (14, 35), (13, 35), (12, 54), (11, 54), (10, 54), (9, 56)),
 )
-_PARTS_ACROSS = (0.0, 0.25, 0.5)  # from the jaw line inwards
-# How far regions reach, in widths of the face: the deviation of a Gaussian of the distance.
-_REACH = {"eyes": 0.07, "mouth": 0.10, "brows": 0.085, "nose": 0.07, "cheeks": 0.14}
-_STEPS = 5  # points that stand for a chain's link
-_NONE = 0.02  # smaller weights are none
-_SHARPNESS = 4
 
 
-def face_regions(head: FLAMEModel) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class RegionSettings:
+    """How far regions reach; all by eye.
+
+    Attributes:
+        eyes, mouth, brows, nose, cheeks: how far a region reaches, the deviation of a Gaussian of the distance in
+            widths of the face.
+        across: where a cheek's lines have points, from the jaw line (0) inwards (1 is the other end).
+        link_points: how many points stand for a link of a chain.
+        least: smaller weights are 0.
+        sharpness: the power of its weight with which a region competes for a vertex that is in reach of two.
+    """
+
+    eyes: float = 0.07
+    mouth: float = 0.10
+    brows: float = 0.085
+    nose: float = 0.07
+    cheeks: float = 0.14
+    across: tuple[float, ...] = (0.0, 0.25, 0.5)
+    link_points: int = 5
+    least: float = 0.02
+    sharpness: int = 4
+
+
+def face_regions(head: FLAMEModel, settings: RegionSettings | None = None) -> dict[str, np.ndarray]:
     """How far each vertex belongs to the eyes, mouth, brows, nose and cheeks (jaw line included) of a head.
 
     Weights (V,) float32 in 0..1 by name, from the template. Those of a vertex sum to 1 at most; skull, neck and
     eyeballs belong to none. ValueError where a head has no landmarks.
     """
+    s = settings or RegionSettings()
     template = head.template.numpy().astype(np.float64)
     marks = head.landmarks(template)[list(LANDMARKS_68)].astype(np.float64)
     width = np.linalg.norm(marks[16] - marks[0])
     skin = head.weights[:, 3:].sum(1).numpy() < 0.5
     windows = {}
-    for name, reach in _REACH.items():
-        points = _cheeks(marks, template[skin]) if name == "cheeks" else _chain_points(marks, _CHAINS[name])
+    reaches = {"eyes": s.eyes, "mouth": s.mouth, "brows": s.brows, "nose": s.nose, "cheeks": s.cheeks}
+    for name, reach in reaches.items():
+        if name == "cheeks":
+            points = _cheeks(marks, template[skin], s.across)
+        else:
+            points = _chain_points(marks, _CHAINS[name], s.link_points)
         distance, _ = cKDTree(points).query(template)
         window = np.exp(-0.5 * (distance / (reach * width)) ** 2) * skin
-        windows[name] = np.where(window < _NONE, 0, window)
+        windows[name] = np.where(window < s.least, 0, window)
     # A vertex in reach of two regions belongs to the nearer one by far the more: lips are no cheeks.
-    total = np.maximum(sum(window**_SHARPNESS for window in windows.values()), 1e-12)
-    return {name: (window ** (1 + _SHARPNESS) / total).astype(np.float32) for name, window in windows.items()}
+    total = np.maximum(sum(window**s.sharpness for window in windows.values()), 1e-12)
+    return {name: (window ** (1 + s.sharpness) / total).astype(np.float32) for name, window in windows.items()}
 
 
-def _chain_points(marks: np.ndarray, chains: tuple[tuple[int, ...], ...]) -> np.ndarray:
+def _chain_points(marks: np.ndarray, chains: tuple[tuple[int, ...], ...], link_points: int) -> np.ndarray:
     """Points (N, 3) along chains of landmarks (68, 3)."""
-    part = np.linspace(0, 1, _STEPS)[:, None, None]
+    part = np.linspace(0, 1, link_points)[:, None, None]
     out = []
     for chain in chains:
         places = marks[list(chain)]
@@ -63,9 +88,9 @@ def _chain_points(marks: np.ndarray, chains: tuple[tuple[int, ...], ...]) -> np.
     return np.concatenate(out)
 
 
-def _cheeks(marks: np.ndarray, skin: np.ndarray) -> np.ndarray:
+def _cheeks(marks: np.ndarray, skin: np.ndarray, across: tuple[float, ...]) -> np.ndarray:
     """Points (N, 3) of the cheeks: the skin (V, 3) nearest to straight lines through them."""
     start, end = (marks[list(side)] for side in zip(*_ACROSS_CHEEKS, strict=True))
-    part = np.array(_PARTS_ACROSS)[:, None, None]
+    part = np.array(across)[:, None, None]
     _, nearest = cKDTree(skin).query((start + part * (end - start)).reshape(-1, 3))
     return skin[nearest]
