@@ -22,9 +22,10 @@ from core.libs.flame_model import OpenHead
 from core.libs.retargeting.neutral import resting_transform
 from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.crop import crop_image
+from core.libs.tracker.driver import track_points
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.libs.tracker.track import track_points, track_source_image
+from core.libs.tracker.source import track_source_image
 from core.models.LiftedAvatar.models import LiftedAvatar
 
 CLIPS = ("obama", "d10")

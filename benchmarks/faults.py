@@ -33,7 +33,7 @@ from core.data.video import VideoWriter
 PORTRAIT = Path("demos/examples/1.jpg")
 REFUSED, BROKEN = 2, 3  # exit codes of a run
 Work = Callable[[Path], None]  # makes `result.mp4` in a folder; its cache lies in the folder too
-_PRELOADED = ["core.pipeline", "core.libs.tracker.track", "core.models.LiftedAvatar.models", "core.improvements"]
+_PRELOADED = ["core.pipeline", "core.libs.tracker.driver", "core.models.LiftedAvatar.models", "core.improvements"]
 
 
 @dataclass(frozen=True)

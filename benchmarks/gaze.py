@@ -49,8 +49,8 @@ from core.libs.retargeting.gaze_reading import EyeGeometry, Head, read_irises
 from core.libs.retargeting.neutral import resting_transform
 from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.crop import crop_image, to_crop
+from core.libs.tracker.driver import sequence_from_points
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.libs.tracker.track import sequence_from_points
 from core.options import load_options
 
 CLIPS = ("obama", "d0", "d10", "d13", "d19", "s18")

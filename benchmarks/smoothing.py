@@ -25,7 +25,7 @@ from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.temporal_smoother import TemporalSmoother
 from core.libs.tracker.cache import TrackCache
-from core.libs.tracker.track import track_driver
+from core.libs.tracker.driver import track_driver
 
 CLIPS = ("obama", "d0", "d10", "d13", "d19", "s18")
 NOISES = (0.02, 0.05, 0.1, 0.2)

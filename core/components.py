@@ -82,8 +82,9 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
     from core.libs.flame_model import OPEN_HEAD, OpenHead
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
+    from core.libs.tracker.driver import track_driver
     from core.libs.tracker.folder import track_folder
-    from core.libs.tracker.track import track_driver, track_source
+    from core.libs.tracker.source import track_source
 
     cache, built_in = TrackCache(), OpenHead(path=open_head or OPEN_HEAD)
     # The pictures correct the tracker's points on the open head, also where FLAME's codes are wanted.

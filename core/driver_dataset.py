@@ -1,7 +1,7 @@
 """A driver's frames as a dataset of torch's, with the keys that upstream's loop over a driver reads.
 
     from core.data import DriverData
-    from core.libs.tracker.track import track_source
+    from core.libs.tracker.source import track_source
 
     driver = DriverData("clip.mp4", track_source(Path("me.jpg")))
     for batch in torch.utils.data.DataLoader(driver, batch_size=1):
@@ -269,7 +269,7 @@ def _driver(
         elif kind == "motion":
             driver = DriverRecord.from_motion(path)
         else:
-            from core.libs.tracker.track import track_driver  # here: a tracked folder does without the tracker
+            from core.libs.tracker.driver import track_driver  # here: a tracked folder does without the tracker
 
             flame = None
             if wanted == FlameHead.kind:

@@ -11,8 +11,8 @@ import numpy as np
 from core.errors import command
 from core.libs.flame_model import head_mirror
 from core.libs.tracker.base import Observation
+from core.libs.tracker.driver import track_driver
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.libs.tracker.track import track_driver
 
 
 class MirrorTracker(MediaPipeTracker):

@@ -46,7 +46,7 @@ def tracker():
 @pytest.fixture(scope="module")
 def plain(tracker) -> TrackedSource:
     """The portrait as it is."""
-    from core.libs.tracker.track import track_source_image
+    from core.libs.tracker.source import track_source_image
 
     return track_source_image(portrait(), tracker)
 
@@ -61,8 +61,9 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
     from core.libs.flame_model.code_map import to_open
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
+    from core.libs.tracker.driver import track_driver
     from core.libs.tracker.folder import track_folder
-    from core.libs.tracker.track import track_driver, track_source
+    from core.libs.tracker.source import track_source
 
     photos: list[TrackedSource] = []
     (tmp_path / "work").mkdir()

@@ -16,8 +16,8 @@ from core.data.records import TrackedSequence
 from core.data.video import VideoReader, VideoWriter
 from core.libs.flame_model import head_mirror
 from core.libs.geometry import head_angles
+from core.libs.tracker.driver import track_driver
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.libs.tracker.track import track_driver
 from core.options import Options
 from examples.animate import talking
 from examples.frame_by_frame import write_some

@@ -415,7 +415,8 @@ def test_a_clip_that_mostly_laughs():
     # Three quarters of this clip are a laugh. Counted from its neutral, the photo's person ends up with closed lips
     # where the driver has them closed, and the eyes shut where the driver's are, though they are larger.
     from core.libs.tracker.cache import TrackCache
-    from core.libs.tracker.track import track_driver, track_source
+    from core.libs.tracker.driver import track_driver
+    from core.libs.tracker.source import track_source
 
     cache, head = TrackCache(), FLAMEModel()
     source = track_source(DATA / "sources/s7.jpg", cache=cache).frame

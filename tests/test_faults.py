@@ -23,7 +23,7 @@ from core.data.part_file import PartFile
 from core.data.records import TRACK_FILE, TrackedSequence
 from core.data.video import VideoReader
 from core.errors import UserError
-from core.libs.tracker.track import _load_source, _save_source
+from core.libs.tracker.source import _load_source, _save_source
 from core.options import Options
 from core.pipeline import animate
 

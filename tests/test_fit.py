@@ -13,9 +13,10 @@ from core.libs.face_measures import lid_ratio
 from core.libs.flame_model import FLAMEModel
 from core.libs.geometry import head_rotation, to_camera, to_pixels, unproject
 from core.libs.tracker import fit as fit_module
+from core.libs.tracker.driver import sequence_from_points
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.pose import refine_pose
-from core.libs.tracker.track import sequence_from_points
+from core.libs.tracker.settings import FitSettings, PoseFitSettings
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +49,10 @@ def fitted_pixels(head, sequence) -> np.ndarray:
     return np.stack([to_pixels(to_camera(head.evaluate(f)[:478], f.transform_matrix)) for f in sequence])
 
 
-def fit(points: np.ndarray, seen: np.ndarray | None = None):
+def fit(points: np.ndarray, seen: np.ndarray | None = None, fitter: HeadFitter | None = None):
     status = np.zeros(len(points), np.int8) if seen is None else np.where(seen, 0, 2).astype(np.int8)
     clip = a_clip([a_frame(np.random.default_rng(0))] * len(points))
-    return sequence_from_points(points, list(clip.times), clip.fps, status)
+    return sequence_from_points(points, list(clip.times), clip.fps, status, fitter=fitter)
 
 
 class TestPose:
@@ -69,7 +70,7 @@ class TestPose:
     def test_exact_points(self, scene):
         person, rotation, shift, camera, start, relief = scene
         rays = camera[..., :2] / camera[..., 2:]
-        got, place = refine_pose(start, shift + 0.1, person, rays, relief, np.ones(468), rounds=20)
+        got, place = refine_pose(start, shift + 0.1, person, rays, relief, np.ones(468), PoseFitSettings(rounds=20))
         assert degrees_between(got, rotation).max() < 1e-4
         np.testing.assert_allclose(place, shift, atol=1e-5)
         np.testing.assert_allclose(got @ np.swapaxes(got, -1, -2), np.broadcast_to(np.eye(3), got.shape), atol=1e-9)
@@ -81,7 +82,9 @@ class TestPose:
         off = random.random(pixels.shape[:2]) < 0.15
         pixels[off] += random.uniform(15, 40, (off.sum(), 2))  # all to one side: worse than at random
         relief = relief + random.normal(0, 0.02, relief.shape)
-        got, place = refine_pose(start, shift + 0.1, person, unproject(pixels), relief, np.ones(468), rounds=20)
+        got, place = refine_pose(
+            start, shift + 0.1, person, unproject(pixels), relief, np.ones(468), PoseFitSettings(rounds=20)
+        )
         assert degrees_between(got, rotation).max() < 0.5
         assert np.abs(place - shift)[:, :2].max() < 0.01
 
@@ -91,7 +94,7 @@ class TestPose:
         weights = np.ones(468)
         weights[:100] = 0
         rays[:, :100] += 0.01
-        got, _ = refine_pose(start, shift, person, rays, relief, weights, rounds=20)
+        got, _ = refine_pose(start, shift, person, rays, relief, weights, PoseFitSettings(rounds=20))
         assert degrees_between(got, rotation).max() < 1e-4
 
 
@@ -167,11 +170,10 @@ class TestLength:
         for name in ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "static_offset"):
             np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-5, err_msg=name)
 
-    def test_a_person_is_known_from_some_frames(self, head, clip, monkeypatch):
+    def test_a_person_is_known_from_some_frames(self, head, clip):
         points = noisy(head, clip * 3, 0.5)
         whole = fit(points)
-        monkeypatch.setattr(fit_module, "_SETTINGS", replace(fit_module._SETTINGS, person_frames=30))
-        some = fit(points)
+        some = fit(points, fitter=HeadFitter(head, settings=FitSettings(person_frames=30)))
         assert degrees_between(some.transform_matrix[..., :3], whole.transform_matrix[..., :3]).max() < 0.5
         difference = fitted_pixels(head, some) - fitted_pixels(head, whole)
         assert np.abs(difference).max() < 1

@@ -22,9 +22,11 @@ from core.libs.geometry import head_rotation, to_camera, to_pixels
 from core.libs.tracker import fit_flame
 from core.libs.tracker.base import Observation
 from core.libs.tracker.cache import TrackCache
+from core.libs.tracker.driver import track_driver
 from core.libs.tracker.fit import Fit
 from core.libs.tracker.fit_flame import FlameFitter, carry_poses, follow_poses
-from core.libs.tracker.track import track_driver, track_source
+from core.libs.tracker.settings import FlameFitSettings
+from core.libs.tracker.source import track_source
 
 MARKS = slice(0, 68)
 
@@ -173,9 +175,8 @@ class TestStability:
         assert rms(one.shapecode - other.shapecode) < 0.2
         assert rms(one.expcode.mean(0) - other.expcode.mean(0)) < 0.2
 
-    def test_a_long_clip_is_fitted_like_its_parts(self, fit, head, fitter, clip, monkeypatch):
-        monkeypatch.setattr(fit_flame, "_SETTINGS", replace(fit_flame._SETTINGS, chunk=5))
-        parts = fitter.fit(noisy(head, clip, 0.5))
+    def test_a_long_clip_is_fitted_like_its_parts(self, fit, head, clip):
+        parts = FlameFitter(head, settings=FlameFitSettings(chunk=5)).fit(noisy(head, clip, 0.5))
         np.testing.assert_allclose(parts.shapecode, fit.shapecode, atol=1e-6)
         # How often a frame is stepped depends on its company, by less than what counts as settled.
         np.testing.assert_allclose(parts.expcode, fit.expcode, atol=0.02)
@@ -188,7 +189,7 @@ class TestStability:
         seen = np.arange(len(clip)) % 3 > 0
         expected = fitter.fit(points[seen]).shapecode
         points[~seen, :, :2] += 30 * np.random.default_rng(1).normal(size=points[~seen, :, :2].shape).astype(np.float32)
-        np.testing.assert_allclose(fitter.fit(points, seen=seen).shapecode, expected, atol=1e-6)
+        np.testing.assert_allclose(fitter.fit(points, visible=seen).shapecode, expected, atol=1e-6)
 
 
 class TestDerivatives:

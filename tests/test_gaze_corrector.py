@@ -344,7 +344,7 @@ class TestTransfer:
             pytest.skip("needs ../shared/data")
         from core.evaluation.tracking_noise import add_tracking_noise
         from core.libs.tracker.cache import TrackCache
-        from core.libs.tracker.track import track_driver
+        from core.libs.tracker.driver import track_driver
 
         track = track_driver(clip, cache=TrackCache())
         noisy = add_tracking_noise(track)

@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.libs.flame_model import HEAD_TYPES, OPEN_HEAD, FlameHead, FLAMEModel, OpenHead, head_mirror
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
-from core.libs.tracker.track import tracked_by
+from core.libs.tracker.cache import tracked_by
 from tools.build_open_head import CLIPS, clips_of
 
 REGION_POINTS = {

@@ -11,6 +11,7 @@ from core.libs.filters.kalman import _innovations
 from core.libs.geometry import to_pixels
 from core.libs.mesh import rasterize_mesh
 from core.libs.tracker import pose, refine
+from core.libs.tracker.settings import PoseFitSettings
 from core.models.LiftedAvatar import binding
 from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.composite import composite
@@ -47,7 +48,7 @@ def test_vertices_interpolated_at_pixels():
     corners = random.integers(0, 40, (13, 13, 3)).astype(np.int32)
     weights = random.dirichlet(np.ones(3), (13, 13)).astype(np.float32)
     expected = twins.interpolate_vertices(points, corners, weights)
-    np.testing.assert_allclose(refine._spread(points, corners, weights), expected, atol=1e-6)
+    np.testing.assert_allclose(refine._interpolate(points, corners, weights), expected, atol=1e-6)
 
 
 def test_innovations_of_the_kalman_filter():
@@ -103,11 +104,12 @@ def test_pose_is_where_the_robust_cost_is_least():
     weights = random.uniform(0.5, 1.5, 60)
     start = true @ Rotation.from_rotvec([0.05, 0.04, -0.03]).as_matrix().T, place + [0.02, 0.01, 0.3]
     no_depth = np.zeros((1, 60))
-    found = pose.refine_pose(start[0][None], start[1][None], person, rays[None], no_depth, weights, 0.0, 80)
+    settings = PoseFitSettings(depth_weight=0.0, rounds=80)
+    found = pose.refine_pose(start[0][None], start[1][None], person, rays[None], no_depth, weights, settings)
 
     def cost(step: np.ndarray) -> np.ndarray:
         seen = twins.pose_residuals(step, *start, person, rays)
-        return (np.sqrt(weights)[:, None] * _cauchy(seen, pose._OUTLIER)).ravel()
+        return (np.sqrt(weights)[:, None] * _cauchy(seen, settings.outlier)).ravel()
 
     best = least_squares(cost, np.zeros(6), xtol=1e-15, ftol=1e-15, gtol=1e-15).x
     turned = start[0] @ Rotation.from_rotvec(best[:3]).as_matrix().T

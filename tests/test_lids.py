@@ -99,7 +99,7 @@ def test_a_face_tracker_sees_shut_lids_shut():
     from core.evaluation.metrics import eye_opening
     from core.evaluation.truth import settled_points
     from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-    from core.libs.tracker.track import track_source_image
+    from core.libs.tracker.source import track_source_image
     from core.models.LiftedAvatar.models import LiftedAvatar
     from core.pipeline import to_image
 

@@ -17,11 +17,9 @@ from core.libs.geometry import to_camera, to_pixels
 from core.libs.tracker.mouth_interior import (
     MouthReader,
     ReadingSettings,
-    RingSettings,
-    ring_on_picture,
-    smoothest_ring,
     steady,
 )
+from core.libs.tracker.mouth_ring import RingSettings, ring_on_picture, smoothest_ring
 from core.models.LiftedAvatar.chin import unfold_chin
 from core.models.LiftedAvatar.mouth import build_mouth, draw_mouth
 from core.models.LiftedAvatar.mouth.colours import mouth_colours, softness, tooth_colour

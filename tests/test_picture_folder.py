@@ -20,8 +20,8 @@ from core.data.picture_folder import PictureFolder
 from core.data.records import PARAMETERS, TrackedSequence, join
 from core.libs.tracker.__main__ import main as command
 from core.libs.tracker.cache import TrackCache
+from core.libs.tracker.driver import track_driver
 from core.libs.tracker.folder import track_folder
-from core.libs.tracker.track import track_driver
 from core.options import Options
 from core.output.contact_sheet import ContactSheet, SheetSettings
 from core.pipeline import Pipeline, animate

@@ -17,7 +17,7 @@ from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, head_rotation, to_camera
 from core.libs.mesh import build_proxy_mesh
-from core.libs.tracker.track import MARGIN
+from core.libs.tracker.source import MARGIN
 from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.models import Avatar, LiftedAvatar
 from core.models.LiftedAvatar.mouth.settings import MouthSettings, OutlineSettings

@@ -14,7 +14,7 @@ from core.data.array_file import load_arrays, save_arrays
 from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, PARAMETERS, TRACK_FILE, TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.libs.tracker.cache import TrackCache
-from core.libs.tracker.track import _load_source, _save_source
+from core.libs.tracker.source import _load_source, _save_source
 
 DEMO = Path(__file__).parents[1] / "demos" / "drivers" / "obama"
 

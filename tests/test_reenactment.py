@@ -124,7 +124,7 @@ class TestCommand:
         turned = clip.transform_matrix.astype(np.float64)
         turned[..., :3] = turned[..., :3] @ Rotation.from_euler("z", 0.3).as_matrix()
         tracks = {"result": clip.with_parameters({"transform_matrix": turned}), "driver": clip}
-        monkeypatch.setattr("core.libs.tracker.track.track_driver", lambda path, **_: tracks[path.stem])
+        monkeypatch.setattr("core.libs.tracker.driver.track_driver", lambda path, **_: tracks[path.stem])
         monkeypatch.setattr(reenactment, "_pictures", lambda path: iter([image, 255 - image]))
         csim = csim_metric(write_flatten(tmp_path / "arcface.onnx"))
         found = reenactment.measure(Path("result.mp4"), Path("driver.mp4"), path, PortraitTracker(points), csim)

@@ -82,7 +82,7 @@ def test_eyes_turn_so_far():
 def names(tmp_path_factory) -> dict:
     """What the snippets find in their place: a model, a photo, a driver, and a batch of them."""
     from core.data import DriverData
-    from core.libs.tracker.track import track_source
+    from core.libs.tracker.source import track_source
     from core.models import build_model
 
     driver_path, feature_data = tmp_path_factory.mktemp("driver"), track_source(ROOT / "demos/examples/1.jpg")

@@ -19,15 +19,18 @@ from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import head_angles, head_rotation, to_camera, to_pixels
 from core.libs.mesh import build_proxy_mesh
-from core.libs.tracker import track as track_module
+from core.libs.tracker import driver, second_look
 from core.libs.tracker.base import Observation
 from core.libs.tracker.cache import TrackCache
-from core.libs.tracker.crop import EXPANSION, crop_around, crop_image, face_box, steady_crops, to_crop
+from core.libs.tracker.crop import crop_around, crop_image, face_box, steady_crops, to_crop
+from core.libs.tracker.driver import sequence_from_points, track_driver
 from core.libs.tracker.fit import HeadFitter
+from core.libs.tracker.gaps import bridge
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.libs.tracker.point_buffer import PointBuffer, chunks
 from core.libs.tracker.refine import PictureRefiner, Refined
-from core.libs.tracker.track import MARGIN, bridge, sequence_from_points, track_driver, track_source, track_source_image
+from core.libs.tracker.settings import CropSettings
+from core.libs.tracker.source import MARGIN, track_source, track_source_image
 
 CLIPS = Path(__file__).parents[1] / ".." / "shared" / "data" / "drivers"
 
@@ -133,7 +136,7 @@ class TestCrops:
     def test_around_a_box(self):
         np.testing.assert_allclose(crop_around(np.array([100, 50, 200, 150.0])), [150 - 98.5, 100 - 98.5, 197])
         x, y, side = crop_around(np.array([0, 0, 100, 400.0]))  # as much for a long face as for a square one
-        assert side == pytest.approx(EXPANSION * 200)
+        assert side == pytest.approx(CropSettings().expansion * 200)
         assert (x + side / 2, y + side / 2) == pytest.approx((50, 200))
 
     def test_box_is_of_the_surface(self, random):
@@ -315,7 +318,7 @@ class TestFiles:
         tracked, starts = [], []
 
         class Refiner:
-            def __init__(self, head, picture, matte, vertices, transform) -> None:
+            def __init__(self, head, picture, matte, vertices, transform, camera) -> None:
                 self.mesh = build_proxy_mesh(vertices, transform, head.faces.numpy())
 
             def refine(self, picture, points, vertices, start):
@@ -329,8 +332,8 @@ class TestFiles:
             Refiner.tracked = tracked[0]
             return track
 
-        monkeypatch.setattr(track_module, "PictureRefiner", Refiner)
-        monkeypatch.setattr(track_module, "sequence_from_points", remember)
+        monkeypatch.setattr(second_look, "PictureRefiner", Refiner)
+        monkeypatch.setattr(driver, "sequence_from_points", remember)
         path = self.video(tmp_path / "v.mp4", 12)
         track = track_driver(path, tracker=Knowing(script), cache=TrackCache(tmp_path / "cache"))
         first, second = tracked

@@ -129,7 +129,7 @@ class Experiment:
         if self.clean.head == head.kind or convert is None:
             return add_tracking_noise(self.clean, seed, head=head)
         from core.libs.tracker.cache import TrackCache
-        from core.libs.tracker.track import track_driver
+        from core.libs.tracker.driver import track_driver
 
         if self._inputs.tracked is not None:
             opened = self._inputs.tracked.track

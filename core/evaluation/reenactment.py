@@ -69,7 +69,7 @@ def apd(result: TrackedSequence, driver: TrackedSequence) -> float:
 def measure(result: Path, driver: Path, photo: Path, tracker: FaceTracker, csim: FaceMetric | None) -> Reenactment:
     """All three. UserError where a file cannot be read or shows no face, or the two are not of one length."""
     from core.libs.tracker.cache import TrackCache
-    from core.libs.tracker.track import track_driver
+    from core.libs.tracker.driver import track_driver
 
     cache = TrackCache()
     tracks = [track_driver(path, tracker=tracker, cache=cache) for path in (result, driver)]

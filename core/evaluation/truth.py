@@ -21,7 +21,7 @@ from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.data.video import VideoReader
 from core.libs.tracker.base import N_POINTS, FaceTracker
 from core.libs.tracker.crop import crop_image, to_crop
-from core.libs.tracker.track import MARGIN, person_matte, track_source_image
+from core.libs.tracker.source import MARGIN, person_matte, track_source_image
 
 BUILD = Path("build/benchmark")
 _ROOT = Path(core.__file__).parent.parent

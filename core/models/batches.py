@@ -67,7 +67,7 @@ def unpacked_source(batch: Mapping[str, Any]) -> TrackedSource:
     if "source" not in batch:
         raise KeyError(
             "the batch lacks source: the built-in avatar is made of a photo tracked for the open head; give "
-            "core.data.DriverData what core.libs.tracker.track.track_source(photo) returns"
+            "core.data.DriverData what core.libs.tracker.source.track_source(photo) returns"
         )
     values = {name: value[0].numpy() for name, value in batch["source"].items()}
     frame = TrackedFrame(**{name: values[name] for name in _CODES if name in values}, head=OpenHead.kind)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from core.data.picture_folder import PictureFolder
 from core.errors import UserError
+from core.libs.tracker.driver import track_driver
 from core.libs.tracker.folder import track_folder
-from core.libs.tracker.track import track_driver
 
 
 def main() -> int:

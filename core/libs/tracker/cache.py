@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import UserError
+from core.libs.flame_model import OPEN_HEAD, OpenHead
+from core.libs.geometry import Camera
+from core.libs.tracker.base import FaceTracker
+from core.libs.tracker.settings import TrackSettings
 
+VERSION = "13"  # of all in `core.libs.tracker` that changes what comes out
+FLAME_VERSION = "1"  # of the fit of FLAME
+_SETTINGS, _CAMERA = TrackSettings(), Camera()
 _LOG = logging.getLogger(__name__)
 
 
@@ -50,3 +57,29 @@ def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             yield block
+
+
+def tracked_by(
+    tracker: FaceTracker | None,
+    head: Path | None,
+    open_head: OpenHead | None = None,
+    camera: Camera = _CAMERA,
+    settings: TrackSettings = _SETTINGS,
+) -> tuple[str, ...]:
+    """What a result depends on besides the file: FLAME's codes also on the open head, which corrects them.
+
+    Camera and settings are named where they are not the default ones.
+    """
+    if tracker is None:
+        from core.libs.tracker.mediapipe_tracker import MediaPipeTracker as tracker  # noqa: N813 only its name is read
+    common = VERSION, tracker.name, tracker.version, _digest(OPEN_HEAD if open_head is None else open_head.path)
+    common += tuple(repr(value) for value in (camera, settings) if value not in (_CAMERA, _SETTINGS))
+    return common if head is None else (*common, FLAME_VERSION, _digest(head))
+
+
+def _digest(head: Path) -> str:
+    try:
+        with head.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{head}: head model cannot be read ({error.strerror})") from None

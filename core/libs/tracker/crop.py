@@ -1,4 +1,4 @@
-"""Where the head is cut out: upstream's crop, held as still as the head allows."""
+"""The square crop around a head: upstream's for a picture; for a clip, as constant as keeps the face inside."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import numpy as np
 
 from core.data.records import IMAGE_SIZE
 from core.libs.flame_model.topology import N_FACE
+from core.libs.tracker.settings import CropSettings
 
-EXPANSION = 1.97  # of the face mesh's box; upstream's 1.65 is of a detector's, which is larger
-_STILL_FRAMES = (np.inf, 150.0, 75.0, 38.0, 19.0, 9.0, 4.0, 2.0)  # time constants tried, strongest first
-_ROOM = 0.10  # of the crop: how near its border the face may come
+_SETTINGS = CropSettings()
 
 
 def face_box(points: np.ndarray) -> np.ndarray:
@@ -19,27 +18,33 @@ def face_box(points: np.ndarray) -> np.ndarray:
     return np.concatenate([surface.min(-2), surface.max(-2)], -1)
 
 
-def crop_around(box: np.ndarray) -> np.ndarray:
+def head_box(points: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
+    """x0, y0, x1, y1 (..., 4) float32 of the face surface in 0..1 of the crop, of points in its pixels."""
+    return np.clip(face_box(points) / size, 0, 1).astype(np.float32)
+
+
+def crop_around(box: np.ndarray, settings: CropSettings = _SETTINGS) -> np.ndarray:
     """x, y, side (..., 3) of the crop around a face's box (..., 4)."""
-    side = EXPANSION * np.sqrt((box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1]))
+    side = settings.expansion * np.sqrt((box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1]))
     corner = (box[..., :2] + box[..., 2:]) / 2 - side[..., None] / 2
     return np.concatenate([corner, side[..., None]], -1)
 
 
-def steady_crops(box: np.ndarray) -> np.ndarray:
-    """Crops (T, 3) for the face's boxes in a clip (T, 4): one for all if the face stays inside, else as slow as it can.
+def steady_crops(box: np.ndarray, settings: CropSettings = _SETTINGS) -> np.ndarray:
+    """Crops (T, 3) for the face's boxes in a clip (T, 4).
 
-    A crop that follows the head makes the shoulders swim; one that stands still lets the head move as it was filmed.
+    The crops around each box, smoothed by the strongest of `settings.frames` with which the face stays inside in all
+    frames: a crop that follows the head makes the shoulders drift, a constant one shows the head move as it was filmed.
     """
-    wanted = crop_around(box)
+    wanted = crop_around(box, settings)
     centre = np.concatenate([wanted[:, :2] + wanted[:, 2:] / 2, wanted[:, 2:]], 1)
-    for frames in _STILL_FRAMES:
+    for frames in settings.frames:
         smooth = np.broadcast_to(np.median(centre, 0), centre.shape) if np.isinf(frames) else _both_ways(centre, frames)
         crops = np.concatenate([smooth[:, :2] - smooth[:, 2:] / 2, smooth[:, 2:]], 1)
         low, high = box[:, :2] - crops[:, :2], crops[:, :2] + crops[:, 2:] - box[:, 2:]
         room = np.minimum(low, high).min(1) / crops[:, 2]
         size = wanted[:, 2] / crops[:, 2]
-        if (room > _ROOM).all() and (size > 0.8).all() and (size < 1.25).all():
+        if (room > settings.room).all() and (size > settings.smallest).all() and (size < settings.largest).all():
             break
     return crops.astype(np.float32)
 
@@ -61,9 +66,9 @@ def crop_image(image: np.ndarray, crop: np.ndarray, size: int = IMAGE_SIZE) -> n
     return cv2.warpAffine(image, matrix, (size, size), flags=flags)
 
 
-def to_crop(points: np.ndarray, crops: np.ndarray) -> np.ndarray:
-    """Points (..., N, 3) of the picture in pixels of the 512-pixel crop (..., 3)."""
-    factor = IMAGE_SIZE / crops[..., 2]
+def to_crop(points: np.ndarray, crops: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
+    """Points (..., N, 3) of the picture in pixels of its crop (..., 3), which is drawn `size` pixels wide."""
+    factor = size / crops[..., 2]
     out = points * factor[..., None, None]
     out[..., :2] = (points[..., :2] - crops[..., None, :2] + 0.5) * factor[..., None, None] - 0.5
     return out

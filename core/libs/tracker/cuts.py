@@ -1,16 +1,13 @@
-"""Where a video cuts to another shot, seen in its pictures."""
+"""Cuts between the shots of a video, found in its pictures."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-_SIDE, _COARSE, _BINS = 128, 32, 32
-# What people and cameras do within a frame stays below 20 grey levels and .1 on the clips that this was made with, a
-# hand in front of the face included; cuts between people are above 40 and .3.
-_CHANGED, _OTHER_COLOURS = 25.0, 0.2
-_SAME_SCENE = 15.0  # grey levels between the mean pictures of two shots of one scene
-_FLASH = 3  # frames after which a flash is over
+from core.libs.tracker.settings import CutSettings
+
+_SETTINGS = CutSettings()
 
 
 class CutFinder:
@@ -21,17 +18,22 @@ class CutFinder:
     small picture a shot.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: CutSettings = _SETTINGS) -> None:
+        self._settings = settings
         self._last: tuple[np.ndarray, np.ndarray] | None = None
         self._before: list[np.ndarray] = []  # for every cut, the small picture before it
         self._starts: list[int] = [0]
-        self._sums: list[np.ndarray] = [np.zeros((_COARSE, _COARSE, 3))]
+        self._sums: list[np.ndarray] = [np.zeros((settings.coarse, settings.coarse, 3))]
         self._frames = 0
 
     def see(self, image: np.ndarray) -> bool:
         """The next frame (H, W, 3) uint8; whether another shot begins with it."""
-        now = _small(image)
-        cut = self._last is not None and _far(self._last[0], now[0]) > _CHANGED and _recoloured(self._last, now)
+        now, s = _small(image, self._settings), self._settings
+        cut = (
+            self._last is not None
+            and _difference(self._last[0], now[0]) > s.changed
+            and _histogram_distance(self._last[1], now[1]) > s.recoloured
+        )
         if cut:
             self._before.append(self._last[0])
             self._starts.append(self._frames)
@@ -49,7 +51,10 @@ class CutFinder:
         numbers: list[int] = []
         scenes: list[np.ndarray] = []
         for mean in means:
-            same = next((i for i, scene in enumerate(scenes) if _far(scene, mean) < _SAME_SCENE), len(scenes))
+            same = next(
+                (i for i, scene in enumerate(scenes) if _difference(scene, mean) < self._settings.same_scene),
+                len(scenes),
+            )
             if same == len(scenes):
                 scenes.append(mean)
             numbers.append(same)
@@ -57,25 +62,28 @@ class CutFinder:
 
     def _end_flash(self, now: np.ndarray) -> None:
         """Take back two cuts if the picture is, after a few frames, the one from before."""
-        if len(self._starts) < 3 or self._starts[-1] - self._starts[-2] > _FLASH:
+        if len(self._starts) < 3 or self._starts[-1] - self._starts[-2] > self._settings.flash:
             return
-        if _far(self._before[-2], now) < _SAME_SCENE:
+        if _difference(self._before[-2], now) < self._settings.same_scene:
             del self._before[-2:], self._starts[-2:]
             merged = self._sums[-3] + self._sums[-2]
             self._sums[-3:] = [merged]
 
 
-def _small(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A picture of 32 x 32 pixels, and the histograms (3, 32) of its channels, which sum to 1."""
-    picture = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    counts = [np.bincount((picture[..., c] // (256 // _BINS)).ravel(), minlength=_BINS) for c in range(3)]
-    coarse = cv2.resize(picture, (_COARSE, _COARSE), interpolation=cv2.INTER_AREA)
-    return coarse.astype(np.float64), np.array(counts) / _SIDE**2
+def _small(image: np.ndarray, settings: CutSettings) -> tuple[np.ndarray, np.ndarray]:
+    """A picture shrunk to (coarse, coarse, 3), and the histograms (3, bins) of its channels, which sum to 1."""
+    side, bins = settings.side, settings.bins
+    picture = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    counts = [np.bincount((picture[..., c] // (256 // bins)).ravel(), minlength=bins) for c in range(3)]
+    coarse = cv2.resize(picture, (settings.coarse, settings.coarse), interpolation=cv2.INTER_AREA)
+    return coarse.astype(np.float64), np.array(counts) / side**2
 
 
-def _far(a: np.ndarray, b: np.ndarray) -> float:
+def _difference(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean absolute difference of two pictures, grey levels."""
     return float(np.abs(a - b).mean())
 
 
-def _recoloured(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> bool:
-    return float(np.abs(a[1] - b[1]).sum(1).mean() / 2) > _OTHER_COLOURS
+def _histogram_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """The share of pixels that would have to change their bin, 0 to 1, mean of the channels."""
+    return float(np.abs(a - b).sum(1).mean() / 2)

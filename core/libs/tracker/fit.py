@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from core.data.records import FOCAL, IMAGE_SIZE
 from core.libs.face_measures import lid_ratio, open_lid_ratio
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
-from core.libs.geometry import FLIP, fit_similarity, unproject
+from core.libs.geometry import FLIP, Camera, fit_similarity
+from core.libs.numeric import ramp
 from core.libs.tracker.point_buffer import PointBuffer, chunks
 from core.libs.tracker.pose import refine_pose
-from core.libs.tracker.settings import FitSettings
+from core.libs.tracker.settings import FitSettings, PoseFitSettings
 
-_SETTINGS = FitSettings()
+_SETTINGS, _CAMERA = FitSettings(), Camera()
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class HeadFitter:
 
     Args:
         head: the open head.
-        noise: standard deviation of a point across the line of sight and along it, in head units. Depth from one view
-            is the weaker measurement by far.
+        camera: of the crop in whose pixels the points are.
+        settings: among them the noise that points are taken to have. pose: those of the poses' refinement.
 
     Attributes:
         kind: whose codes come out, `open`.
@@ -61,7 +61,15 @@ class HeadFitter:
 
     kind = OpenHead.kind
 
-    def __init__(self, head: OpenHead, noise: tuple[float, float] = (0.003, 0.012)) -> None:
+    def __init__(
+        self,
+        head: OpenHead,
+        camera: Camera = _CAMERA,
+        settings: FitSettings = _SETTINGS,
+        pose: PoseFitSettings | None = None,
+    ) -> None:
+        self.camera, self._settings, self._pose_settings = camera, settings, pose or PoseFitSettings()
+        noise = settings.noise
         n = topo.N_POINTS
         self._n_vertices = len(head.template)
         self._template = head.template.numpy()[:n].astype(np.float64)
@@ -73,10 +81,10 @@ class HeadFitter:
         self._shape_all = head.directions.numpy()[..., : head.n_shape].astype(np.float64)
         self._jaw_weight = head.weights.numpy()[:n, 2].astype(np.float64)
         moves = (self._expression**2).sum((1, 2))
-        # How far a point can be trusted to be where the rest of the skull says.
-        trust = 1.0 / (moves + (2 * noise[0]) ** 2)
-        trust[topo.N_FACE :] = 0
-        self._pose_weights = trust / trust.max()
+        # The less expressions move a point, the surer it is where the rest of the skull says.
+        rigidity = 1.0 / (moves + (2 * noise[0]) ** 2)
+        rigidity[topo.N_FACE :] = 0
+        self._pose_weights = rigidity / rigidity.max()
         stable = np.zeros(n)
         stable[list(topo.STABLE)] = 1
         self._stable = stable * self._pose_weights
@@ -88,15 +96,15 @@ class HeadFitter:
         self,
         points: np.ndarray | PointBuffer,  # (T, 478, 3)
         transform: np.ndarray | None = None,  # (T, 3, 4)
-        seen: np.ndarray | None = None,  # (T,) bool
+        visible: np.ndarray | None = None,  # (T,) bool
     ) -> Fit:
-        """Codes for points in pixels of the 512-pixel crop (x right, y down, z away, centres at integers).
+        """Codes for points in pixels of the camera's crop (x right, y down, z away, centres at integers).
 
-        With `transform` the poses are known and only the codes are fitted. The person is taken from frames that are
-        `seen`, all of them in a short clip, else some, evenly spread: memory grows by the codes alone.
+        With `transform` the poses are known and only the codes are fitted. The person is taken from frames whose
+        face is `visible`, all of them in a short clip, else some, evenly spread: memory grows by the codes alone.
         """
-        sample = np.arange(len(points)) if seen is None else np.flatnonzero(seen)
-        if len(sample) > (most := _SETTINGS.person_frames):
+        sample = np.arange(len(points)) if visible is None else np.flatnonzero(visible)
+        if len(sample) > (most := self._settings.person_frames):
             sample = sample[np.linspace(0, len(sample) - 1, most).round().astype(int)]
         person = self._person(points[sample], None if transform is None else transform[sample])
         # Room for all results first: small ones kept between large temporary ones would leave holes in the heap.
@@ -112,12 +120,12 @@ class HeadFitter:
         static_offset = np.zeros((self._n_vertices, 3))
         known = self._template + self._shape @ person.shapecode + self._expression @ person.expcode
         static_offset[: topo.N_FACE] = (person.mean - known)[: topo.N_FACE]
-        eyecode = hold_behind_lids(eyes, opening)
+        eyecode = hold_behind_lids(eyes, opening, self._settings)
         return Fit(*(_single(a) for a in (person.shapecode, expcode, posecode, eyecode, pose, static_offset)))
 
     def _person(self, points: np.ndarray, transform: np.ndarray | None) -> _Person:
         rest = self._template
-        for _ in range(_SETTINGS.person_rounds):  # pose and rest shape depend on one another
+        for _ in range(self._settings.person_rounds):  # pose and rest shape depend on one another
             person = rest
             mean = self._at_rest(points, transform, person)[2].mean(0)
             codes = self._solve_both @ (mean - self._template).ravel()
@@ -128,8 +136,8 @@ class HeadFitter:
         self, points: np.ndarray, transform: np.ndarray | None, person: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Poses (T, 3, 4), the points in head space and with the jaw closed (T, 478, 3), the jaw's angles (T,)."""
-        upright = points.astype(np.float64) * [1, -1, -1] - [(IMAGE_SIZE - 1) / 2, -(IMAGE_SIZE - 1) / 2, 0]
-        rays = unproject(points[..., :2].astype(np.float64))
+        upright = points.astype(np.float64) * [1, -1, -1] - [(self.camera.size - 1) / 2, -(self.camera.size - 1) / 2, 0]
+        rays = self.camera.unproject(points[..., :2].astype(np.float64))
         pose = self._pose(upright, rays, self._onto_template(person)) if transform is None else transform
         lifted = self._lift(pose.astype(np.float64), rays, upright[..., 2], person)
         return pose, lifted, *self._unpose(lifted, person)
@@ -143,7 +151,7 @@ class HeadFitter:
 
     def lifted(self, points: np.ndarray, transform: np.ndarray) -> np.ndarray:
         """The points themselves (478, 3) in head space, (478, 3), under a known pose (3, 4)."""
-        rays = unproject(points[None, :, :2].astype(np.float64))
+        rays = self.camera.unproject(points[None, :, :2].astype(np.float64))
         depth = -points[None, :, 2].astype(np.float64)
         return self._lift(transform[None].astype(np.float64), rays, depth, self._template)[0]
 
@@ -158,10 +166,12 @@ class HeadFitter:
     def _pose(self, upright: np.ndarray, rays: np.ndarray, person: np.ndarray) -> np.ndarray:
         """Transforms (T, 3, 4) of a rigid person whose points are seen in the picture."""
         scale, rotation, shift = fit_similarity(np.broadcast_to(person, upright.shape), upright, self._pose_weights)
-        distance = FOCAL * IMAGE_SIZE / 2 / scale  # where one head unit spans `scale` pixels
+        distance = self.camera.pixels_per_unit / scale  # where one head unit spans `scale` pixels
         shift = np.concatenate([shift[:, :2] / scale[:, None] * FLIP[:2], distance[:, None]], 1)
         relief = upright[..., 2] / scale[:, None]
-        rotation, shift = refine_pose(rotation * FLIP, shift, person, rays, relief, self._pose_weights)
+        rotation, shift = refine_pose(
+            rotation * FLIP, shift, person, rays, relief, self._pose_weights, self._pose_settings
+        )
         return np.concatenate([rotation, shift[..., None]], -1)
 
     def _lift(self, pose: np.ndarray, rays: np.ndarray, depth: np.ndarray, person: np.ndarray) -> np.ndarray:
@@ -172,7 +182,7 @@ class HeadFitter:
         """
         rotation, shift = pose[..., :3], pose[..., 3]
         weight = self._pose_weights / self._pose_weights.sum()
-        relief = depth * (shift[:, 2:] / (FOCAL * IMAGE_SIZE / 2))  # head units towards the viewer
+        relief = depth * (shift[:, 2:] / self.camera.pixels_per_unit)  # head units towards the viewer
         gap = relief + (person @ rotation)[..., 2]
         plane = np.concatenate([rays, np.ones((*rays.shape[:2], 1))], -1)
         normal = np.einsum("tna,tnb,n->tab", plane, plane, weight)
@@ -188,7 +198,7 @@ class HeadFitter:
         weight = self._jaw_weight[None, :, None]
         # Linear blend skinning inverted per point: (1 - w) v + w R (v - j) + w j = p.
         rest = lifted - joint
-        for _ in range(_SETTINGS.jaw_rounds):
+        for _ in range(self._settings.jaw_rounds):
             turned = rotate_about_x(rest, jaw)
             rest = rest + (lifted - joint - (1 - weight) * rest - weight * turned)
         return rest + joint, jaw
@@ -210,28 +220,30 @@ class HeadFitter:
             centre = joints[joint] + expcode @ np.einsum("v,vck->kc", self._eye_regressor[joint - 3], self._expression)
             at_rest = neutral[list(iris)].mean(0) - centre
             goal = on_sphere(viewer, lifted[:, list(iris)].mean(1) + beside, centre, np.linalg.norm(at_rest, axis=1))
-            out[:, column : column + 2] = limited_eyes(turn_onto(at_rest, goal - centre))
+            turn = turn_onto(at_rest, goal - centre, self._settings.turn_rounds)
+            out[:, column : column + 2] = limited_eyes(turn, self._settings.eye_limit)
         return out
 
 
-def limited_eyes(turns: np.ndarray) -> np.ndarray:
-    """Axis-angles (...) of eyes, each component within what eyes can turn."""
-    return np.clip(turns, -_SETTINGS.eye_limit, _SETTINGS.eye_limit)
+def limited_eyes(turns: np.ndarray, limit: float = _SETTINGS.eye_limit) -> np.ndarray:
+    """Axis-angles (...) of eyes, each component clipped to plus and minus a limit in radians."""
+    return np.clip(turns, -limit, limit)
 
 
-def hold_behind_lids(eyes: np.ndarray, opening: np.ndarray) -> np.ndarray:
-    """Eye codes (T, 6), those of closing eyes replaced by what lies between the open ones before and after.
+def hold_behind_lids(eyes: np.ndarray, opening: np.ndarray, settings: FitSettings = _SETTINGS) -> np.ndarray:
+    """Eye codes (T, 6), those of closing eyes replaced by an interpolation between the open ones before and after.
 
-    What a tracker says of an iris behind a lid is invented. `opening` (T, 2) is that of the left and the right eye.
+    A tracker guesses irises behind lids. `opening` (T, 2): lid distance over eye width, left and right. The code counts
+    in full from `settings.open` of the clip's open eye on, not at all up to `settings.shut`, linearly between.
     """
     out = eyes.copy()
     part = opening / open_lid_ratio(opening)
-    trust = np.clip((part - _SETTINGS.shut) / (_SETTINGS.open - _SETTINGS.shut), 0, 1)
+    confidence = ramp(part, settings.shut, settings.open)
     for side in range(2):
-        sure = np.flatnonzero(trust[:, side] == 1)
+        open_frames = np.flatnonzero(confidence[:, side] == 1)
         for column in (3 * side, 3 * side + 1):
-            held = np.interp(np.arange(len(eyes)), sure, eyes[sure, column])
-            out[:, column] = held + trust[:, side] * (eyes[:, column] - held)
+            held = np.interp(np.arange(len(eyes)), open_frames, eyes[open_frames, column])
+            out[:, column] = held + confidence[:, side] * (eyes[:, column] - held)
     return out
 
 
@@ -244,14 +256,14 @@ def on_sphere(viewer: np.ndarray, point: np.ndarray, centre: np.ndarray, radius:
     return nearest - along * np.sqrt(np.maximum(inside, 0))[:, None]
 
 
-def turn_onto(start: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Axis-angles (T, 2), the third component zero, that turn directions `start` onto `goal`, both (T, 3)."""
+def turn_onto(start: np.ndarray, goal: np.ndarray, rounds: int = _SETTINGS.turn_rounds) -> np.ndarray:
+    """Axis-angles (T, 2), the third component zero, that turn directions `start` onto `goal`, both (T, 3): Newton."""
 
     def angles(v: np.ndarray) -> np.ndarray:
         return np.stack([-np.arcsin(v[:, 1] / np.linalg.norm(v, axis=1)), np.arctan2(v[:, 0], v[:, 2])], 1)
 
     turn = angles(goal) - angles(start)
-    for _ in range(_SETTINGS.turn_rounds):
+    for _ in range(rounds):
         vector = np.concatenate([turn, np.zeros((len(turn), 1))], 1)
         turn = turn + angles(goal) - angles(Rotation.from_rotvec(vector).apply(start))
     return turn

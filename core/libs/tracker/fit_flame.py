@@ -14,23 +14,22 @@ they count for a sixteenth.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from core.data.records import FOCAL, IMAGE_SIZE
+from core.errors import UserError
 from core.libs.face_measures import lid_ratio
 from core.libs.flame_model import FlameHead
 from core.libs.flame_model.moving_landmarks import MovingLandmarks, turn_matrices
 from core.libs.flame_model.topology import LEFT_IRIS, PARTS_68, RIGHT_IRIS
-from core.libs.geometry import FLIP, fit_similarity, to_camera, to_pixels, unproject
+from core.libs.geometry import FLIP, Camera, fit_similarity, to_camera
 from core.libs.tracker.fit import Fit, hold_behind_lids, limited_eyes, on_sphere, turn_onto
 from core.libs.tracker.point_buffer import PointBuffer, chunks
-from core.libs.tracker.settings import FlameFitSettings
+from core.libs.tracker.settings import FitSettings, FlameFitSettings
 
-FLAME_VERSION = "1"  # of everything here that changes what comes out
-_SETTINGS = FlameFitSettings()
-_SCALE = FOCAL * IMAGE_SIZE / 2  # pixels of one head unit at a distance of one
+_SETTINGS, _CAMERA = FlameFitSettings(), Camera()
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ class FlameFitter:
 
     Args:
         head: FLAME.
-        noise: standard deviations in pixels of the crop: of a landmark in the picture, of one of the jaw line, and of a
-            depth. Depth comes with the tracker's own idea of pose and face, and only breaks ties.
+        camera: of the crop in whose pixels the points are.
+        settings: of FLAME's fit, among them the noise that landmarks are taken to have. eyes: of both fitters' eyes.
 
     Attributes:
         kind: whose codes come out, `flame`.
@@ -68,7 +67,15 @@ class FlameFitter:
 
     kind = FlameHead.kind
 
-    def __init__(self, head: FlameHead, noise: tuple[float, float, float] = (1.0, 4.0, 8.0)) -> None:
+    def __init__(
+        self,
+        head: FlameHead,
+        camera: Camera = _CAMERA,
+        settings: FlameFitSettings = _SETTINGS,
+        eyes: FitSettings | None = None,
+    ) -> None:
+        self.camera, self._settings, self._eye_settings = camera, settings, eyes or FitSettings()
+        noise = tuple(value * camera.scale for value in settings.noise)
         self._landmarks = MovingLandmarks(head)
         self._index = self._landmarks.tracker_points
         self._irises = [int(np.flatnonzero(self._index == iris)[0]) for iris in (LEFT_IRIS[0], RIGHT_IRIS[0])]
@@ -77,31 +84,31 @@ class FlameFitter:
         jaw = slice(*PARTS_68["jaw"])
         sigma[jaw, :2] = noise[1]
         sigma[jaw, 2] *= noise[1] / noise[0]
-        self._trust = 1 / sigma
-        self._trust[68:] = 0  # the irises move with the eyes alone
-        depth = self._trust[:, 2] ** 2
+        self._inverse_sigma = 1 / sigma
+        self._inverse_sigma[68:] = 0  # the irises move with the eyes alone
+        depth = self._inverse_sigma[:, 2] ** 2
         self._depth_share = depth / depth.sum()
 
     def fit(
         self,
         points: np.ndarray | PointBuffer,  # (T, 478, 3)
         transform: np.ndarray | None = None,  # (T, 3, 4)
-        seen: np.ndarray | None = None,  # (T,) bool
+        visible: np.ndarray | None = None,  # (T,) bool
     ) -> Fit:
-        """Codes for points in pixels of the 512-pixel crop (x right, y down, z away, centres at integers).
+        """Codes for points in pixels of the camera's crop (x right, y down, z away, centres at integers).
 
         With `transform` (of FLAME's own space) the poses are known and only the codes are fitted. The person is taken
-        from frames that are `seen`, evenly spread. There is no static offset: it would be a mesh from a few points.
+        from frames whose face is `visible`, evenly spread. No static offset: it would be a mesh from a few points.
         """
-        sample = _spread(np.arange(len(points)) if seen is None else np.flatnonzero(seen))
+        sample = self._sampled(np.arange(len(points)) if visible is None else np.flatnonzero(visible))
         person = self._person(points[sample], None if transform is None else transform[sample])
         parts = []
-        for part in chunks(len(points), _SETTINGS.chunk):
+        for part in chunks(len(points), self._settings.chunk):
             pose = None if transform is None else transform[part]
             parts.append(self._frames(points[part].astype(np.float64), pose, person))
         jaw, eyes, expression, pose, opening = (np.concatenate(column) for column in zip(*parts, strict=True))
         posecode = np.concatenate([np.zeros_like(jaw), jaw], 1)
-        eyes = hold_behind_lids(eyes, opening)
+        eyes = hold_behind_lids(eyes, opening, self._eye_settings)
         codes = (_padded(person.shape, 300), _padded(expression, 100), posecode, eyes)
         return Fit(
             *(np.ascontiguousarray(a, np.float32) for a in (*codes, pose if transform is None else transform)), None
@@ -111,12 +118,12 @@ class FlameFitter:
         self,
         points: np.ndarray | PointBuffer,  # (T, 478, 3)
         steady: np.ndarray,  # (T, 3, 4) of another head on the same points
-        seen: np.ndarray,  # (T,) bool
+        visible: np.ndarray,  # (T,) bool
     ) -> np.ndarray:  # (T, 3, 4)
         """Poses of FLAME that move exactly as those of another head, which were found from more than a few points."""
-        sample = _spread(np.flatnonzero(seen))
+        sample = self._sampled(np.flatnonzero(visible))
         own = self.fit(points[sample]).transform
-        return carry_poses(steady, *follow_poses(own, steady[sample]))
+        return carry_poses(steady, *follow_poses(own, steady[sample], self._settings))
 
     def _person(self, points: np.ndarray, transform: np.ndarray | None) -> _State:
         """The frames that say what a person looks like, and their shape."""
@@ -131,9 +138,9 @@ class FlameFitter:
         seen = self._seen(points)
         state = self._start(seen, transform, person)
         pose_known = transform is not None
-        state = self._with_eyes(self._descend(state, seen, pose_known, _SETTINGS.frame_rounds), seen)
+        state = self._with_eyes(self._descend(state, seen, pose_known, self._settings.frame_rounds), seen)
         # Turned eyes pull at the lids, where the head has it so.
-        state = self._with_eyes(self._descend(state, seen, pose_known, _SETTINGS.last_rounds), seen)
+        state = self._with_eyes(self._descend(state, seen, pose_known, self._settings.last_rounds), seen)
         return state.jaw, state.eyes, state.expression, state.transform, lid_ratio(points)
 
     def _seen(self, points: np.ndarray) -> np.ndarray:
@@ -157,9 +164,11 @@ class FlameFitter:
         if transform is not None:
             pose = transform.astype(np.float64)
             return replace(state, rotation=pose[..., :3], shift=pose[..., 3])
-        upright = seen * [1, -1, -1] - [(IMAGE_SIZE - 1) / 2, -(IMAGE_SIZE - 1) / 2, 0]
-        scale, rotation, shift = fit_similarity(self._place(state), upright, self._trust[:, 0] ** 2)
-        shift = np.concatenate([shift[:, :2] * FLIP[:2], np.full((n, 1), _SCALE)], 1) / scale[:, None]
+        upright = seen * [1, -1, -1] - [(self.camera.size - 1) / 2, -(self.camera.size - 1) / 2, 0]
+        scale, rotation, shift = fit_similarity(self._place(state), upright, self._inverse_sigma[:, 0] ** 2)
+        shift = (
+            np.concatenate([shift[:, :2] * FLIP[:2], np.full((n, 1), self.camera.pixels_per_unit)], 1) / scale[:, None]
+        )
         return replace(state, rotation=rotation * FLIP, shift=shift)
 
     def _place(self, state: _State) -> np.ndarray:
@@ -169,15 +178,17 @@ class FlameFitter:
     def _error(self, state: _State, seen: np.ndarray) -> np.ndarray:
         """By how many standard deviations landmarks lie off, (T, 70, 3): right, down, away."""
         camera = to_camera(self._place(state), state.transform)
-        depth = _SCALE / state.shift[:, 2:] * camera[..., 2] - seen[..., 2]
+        depth = self.camera.pixels_per_unit / state.shift[:, 2:] * camera[..., 2] - seen[..., 2]
         depth = depth - (depth @ self._depth_share)[:, None]
-        return np.concatenate([to_pixels(camera) - seen[..., :2], depth[..., None]], -1) * self._trust
+        return (
+            np.concatenate([self.camera.to_pixels(camera) - seen[..., :2], depth[..., None]], -1) * self._inverse_sigma
+        )
 
     def _cost(self, state: _State, seen: np.ndarray) -> np.ndarray:
         """Of each frame, (T,); infinite where the head comes too near to the camera."""
         error = (self._error(state, seen) ** 2).sum((1, 2))
-        error += (state.expression**2).sum(1) + (_jaw_precision(state.jaw) * state.jaw**2).sum(1)
-        return np.where(np.isfinite(error) & (state.shift[:, 2] > _SETTINGS.nearest), error, np.inf)
+        error += (state.expression**2).sum(1) + (_jaw_precision(state.jaw, self._settings) * state.jaw**2).sum(1)
+        return np.where(np.isfinite(error) & (state.shift[:, 2] > self._settings.nearest), error, np.inf)
 
     def _jacobian(self, state: _State, first: int) -> np.ndarray:
         """How errors change with turn (3), shift (3), jaw (3) and the codes from `first` on: (T, 210, 9 + K)."""
@@ -205,10 +216,14 @@ class FlameFitter:
         moved[..., 9:] = (joints @ directions).reshape(n, 3, 70, -1).transpose(0, 2, 1, 3)
         out = np.empty_like(moved)
         slope = camera[..., :2] / camera[..., 2:]
-        out[..., :2, :] = -_SCALE * (moved[..., :2, :] - slope[..., None] * moved[..., 2:, :]) / camera[..., 2:, None]
-        away = moved[..., 2, :] * (_SCALE / state.shift[:, 2])[:, None, None]
+        out[..., :2, :] = (
+            -self.camera.pixels_per_unit
+            * (moved[..., :2, :] - slope[..., None] * moved[..., 2:, :])
+            / camera[..., 2:, None]
+        )
+        away = moved[..., 2, :] * (self.camera.pixels_per_unit / state.shift[:, 2])[:, None, None]
         out[..., 2, :] = away - np.einsum("l,tlk->tk", self._depth_share, away)[:, None]
-        out *= self._trust[..., None]
+        out *= self._inverse_sigma[..., None]
         return out.reshape(n, 210, -1)
 
     def _equations(
@@ -224,7 +239,7 @@ class FlameFitter:
         error = self._error(state, seen).reshape(len(own), 210)
         free = np.zeros((len(own), 0 if pose_known else 6))
         at = np.concatenate([free, state.jaw, state.expression], 1)
-        precision = np.concatenate([free, _jaw_precision(state.jaw), np.ones_like(state.expression)], 1)
+        precision = np.concatenate([free, _jaw_precision(state.jaw, self._settings), np.ones_like(state.expression)], 1)
         normal = np.swapaxes(own, 1, 2) @ own
         diagonal = np.arange(normal.shape[1])
         normal[:, diagonal, diagonal] += precision
@@ -234,7 +249,7 @@ class FlameFitter:
     def _descend(self, state: _State, seen: np.ndarray, pose_known: bool, rounds: int) -> _State:
         """Poses, jaws and expressions of frames whose person's shape is known, each frame on its own."""
         cost = self._cost(state, seen)
-        damping = np.full(len(seen), _SETTINGS.damping)
+        damping = np.full(len(seen), self._settings.damping)
         for _ in range(rounds):
             _, _, normal, right = self._equations(state, seen, pose_known, self._n_shape)
             step = np.linalg.solve(_damped(normal, damping), right[..., None])[..., 0]
@@ -244,10 +259,12 @@ class FlameFitter:
             state = _choose(better, moved, state)
             damping = np.where(
                 better,
-                np.maximum(damping / _SETTINGS.damping_down, _SETTINGS.damping_least),
-                damping * _SETTINGS.damping_up,
+                np.maximum(damping / self._settings.damping_down, self._settings.damping_least),
+                damping * self._settings.damping_up,
             )
-            settled = np.where(better, cost - after <= _SETTINGS.settled * cost, damping > _SETTINGS.damping_stuck)
+            settled = np.where(
+                better, cost - after <= self._settings.settled * cost, damping > self._settings.damping_stuck
+            )
             cost = np.where(better, after, cost)
             if settled.all():
                 break
@@ -255,9 +272,9 @@ class FlameFitter:
 
     def _descend_together(self, state: _State, seen: np.ndarray, pose_known: bool) -> _State:
         """Poses, jaws, expressions of frames and the one shape that they share."""
-        damping = _SETTINGS.damping
+        damping = self._settings.damping
         cost = self._cost(state, seen).sum() + state.shape @ state.shape
-        for _ in range(_SETTINGS.person_rounds):
+        for _ in range(self._settings.person_rounds):
             own, shared, normal, right = self._equations(state, seen, pose_known, 0)
             error = self._error(state, seen).reshape(-1)
             flat = shared.reshape(-1, shared.shape[-1])
@@ -271,13 +288,13 @@ class FlameFitter:
             moved = replace(moved, shape=state.shape + shape_step)
             after = self._cost(moved, seen).sum() + moved.shape @ moved.shape
             if not after < cost:
-                damping *= _SETTINGS.damping_up
-                if damping > _SETTINGS.damping_stuck:
+                damping *= self._settings.damping_up
+                if damping > self._settings.damping_stuck:
                     break
                 continue
-            settled = cost - after <= _SETTINGS.settled * cost
+            settled = cost - after <= self._settings.settled * cost
             state, cost = moved, after
-            damping = max(damping / _SETTINGS.damping_down, _SETTINGS.damping_least)
+            damping = max(damping / self._settings.damping_down, self._settings.damping_least)
             if settled:
                 break
         return state
@@ -288,7 +305,7 @@ class FlameFitter:
         Where the codes have the corners beside where they are seen, the iris goes with them: a gaze is read off where
         the iris stands in its eye.
         """
-        drawn = to_pixels(to_camera(self._place(state), state.transform))
+        drawn = self.camera.to_pixels(to_camera(self._place(state), state.transform))
         centres = self._landmarks.eye_joints(state.codes)
         viewer = -np.einsum("tl,tkl->tk", state.shift, state.rotation)
         goals = []
@@ -296,10 +313,10 @@ class FlameFitter:
             first, _ = PARTS_68[part]
             corners = [first, first + 3]
             beside = (drawn[:, corners] - seen[:, corners, :2]).mean(1)
-            rays = unproject(seen[:, self._irises[side], :2] + beside)
+            rays = self.camera.unproject(seen[:, self._irises[side], :2] + beside)
             rays = np.concatenate([rays, np.ones((len(rays), 1))], 1)
             goals.append(viewer + np.einsum("tl,tkl->tk", rays, state.rotation))
-        for _ in range(_SETTINGS.eye_rounds):
+        for _ in range(self._settings.eye_rounds):
             looks = self._place(state)[:, self._irises] - centres  # (T, 2, 3)
             back = turn_matrices(state.jaw, state.eyes)[:, 1:]
             at_rest = np.einsum("tsba,tsb->tsa", back, looks)
@@ -307,36 +324,39 @@ class FlameFitter:
             for side, goal in enumerate(goals):
                 radius = np.linalg.norm(at_rest[:, side], axis=1)
                 goal = on_sphere(viewer, goal, centres[:, side], radius) - centres[:, side]
-                turn = limited_eyes(turn_onto(at_rest[:, side], goal))
+                turn = turn_onto(at_rest[:, side], goal, self._eye_settings.turn_rounds)
+                turn = limited_eyes(turn, self._eye_settings.eye_limit)
                 eyes[:, 3 * side : 3 * side + 2] = turn
             state = replace(state, eyes=eyes)
         return state
 
-
-def _spread(frames: np.ndarray) -> np.ndarray:
-    """At most `person_frames` of some frames, evenly spread."""
-    return frames[np.linspace(0, len(frames) - 1, min(len(frames), _SETTINGS.person_frames)).round().astype(int)]
+    def _sampled(self, frames: np.ndarray) -> np.ndarray:
+        """At most `person_frames` of some frames (N,), evenly spread."""
+        return frames[
+            np.linspace(0, len(frames) - 1, min(len(frames), self._settings.person_frames)).round().astype(int)
+        ]
 
 
 def follow_poses(
     own: np.ndarray,  # (T, 3, 4) of this head
     steady: np.ndarray,  # (T, 3, 4) of another head on the same person
+    settings: FlameFitSettings = _SETTINGS,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """How poses of one head become poses of another, (3, 3), (3,) and a scale for `carry_poses`.
 
     The other head differs by a similarity that is the same in all frames. Its turn is the mean of what is seen; its
-    shift and scale are a least squares problem, held by what is usual where the head hardly moves.
+    shift and scale are a least squares problem, drawn to none by a prior where the head hardly moves.
     """
     turns = own[..., :3].astype(np.float64) @ np.swapaxes(steady[..., :3].astype(np.float64), -1, -2)
     turn = Rotation.from_matrix(turns).mean().as_matrix()
     # own shift = origin @ steady turn + scale * steady shift
     rows = np.concatenate([np.swapaxes(steady[..., :3], -1, -2), steady[..., 3:]], -1).astype(np.float64)
-    weight = np.array([1.0, 1.0, 0.1])[:, None] / _SETTINGS.shift_noise  # depths are found from sizes
+    weight = np.array([1.0, 1.0, 0.1])[:, None] / settings.shift_noise  # depths are found from sizes
     rows, goal = rows * weight, own[..., 3:].astype(np.float64) * weight
-    usual = np.array([0.0, 0.0, 0.0, 1.0])
-    precision = np.array([1.0, 1.0, 1.0, 1.0]) / _SETTINGS.similarity_deviation**2
+    prior = np.array([0.0, 0.0, 0.0, 1.0])
+    precision = np.array([1.0, 1.0, 1.0, 1.0]) / settings.similarity_deviation**2
     normal = np.einsum("tai,taj->ij", rows, rows) + np.diag(precision)
-    solved = np.linalg.solve(normal, np.einsum("tai,ta->i", rows, goal[..., 0]) + precision * usual)
+    solved = np.linalg.solve(normal, np.einsum("tai,ta->i", rows, goal[..., 0]) + precision * prior)
     return turn, solved[:3], float(solved[3])
 
 
@@ -347,10 +367,10 @@ def carry_poses(steady: np.ndarray, turn: np.ndarray, origin: np.ndarray, scale:
     return np.concatenate([turn @ rotation, shift[..., None]], -1).astype(np.float32)
 
 
-def _jaw_precision(jaw: np.ndarray) -> np.ndarray:
+def _jaw_precision(jaw: np.ndarray, settings: FlameFitSettings = _SETTINGS) -> np.ndarray:
     """Of the prior of jaws (T, 3): they open, but from closed they hardly close further."""
-    deviation = np.full_like(jaw, _SETTINGS.jaw_other)
-    deviation[:, 0] = np.where(jaw[:, 0] > 0, _SETTINGS.jaw_open, _SETTINGS.jaw_other)
+    deviation = np.full_like(jaw, settings.jaw_other)
+    deviation[:, 0] = np.where(jaw[:, 0] > 0, settings.jaw_open, settings.jaw_other)
     return deviation**-2
 
 
@@ -384,3 +404,11 @@ def _choose(which: np.ndarray, a: _State, b: _State) -> _State:
 def _padded(codes: np.ndarray, length: int) -> np.ndarray:
     """Codes (..., K) with zeros for the directions that the head was cut to do without."""
     return np.concatenate([codes, np.zeros((*codes.shape[:-1], length - codes.shape[-1]))], -1)
+
+
+def flame_fitter(head: Path, camera: Camera = _CAMERA) -> FlameFitter:
+    """What fits FLAME, from its file; UserError where it is another one."""
+    model = FlameHead(path=head)
+    if model.embedding is None:
+        raise UserError(f"{head}: not FLAME with its landmarks; give FLAME_with_eye.pt as upstream publishes it")
+    return FlameFitter(model, camera)

@@ -13,9 +13,10 @@ from core.data.records import TrackedSequence, join
 from core.errors import UserError
 from core.libs.flame_model import OpenHead
 from core.libs.tracker.base import FaceTracker
-from core.libs.tracker.cache import TrackCache
+from core.libs.tracker.cache import TrackCache, tracked_by
+from core.libs.tracker.driver import NoFaceError, track_footage
+from core.libs.tracker.fit_flame import flame_fitter
 from core.libs.tracker.opened import open_tracker
-from core.libs.tracker.track import NoFaceError, flame_fitter, track_footage, tracked_by
 
 Progress = Callable[[int, int | None], None]
 

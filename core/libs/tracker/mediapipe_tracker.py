@@ -11,12 +11,9 @@ import cv2
 import numpy as np
 
 from core.libs.tracker.base import N_POINTS, Observation
+from core.libs.tracker.settings import MediaPipeSettings
 
-_CLOSE_UP = 0.3  # of the larger picture side: faces smaller than this are looked at again in a crop around them
-_MAX_FACES = 4
-# The mesh alone also finds dogs. A picture has a face when one of the two detectors is this sure of it; a dog's face
-# gets 0.72 from the near one and nothing from the far one, the faces of paintings and cartoons 0.86 and more.
-_NEAR_SCORE, _FAR_SCORE = 0.8, 0.4
+_SETTINGS = MediaPipeSettings()
 
 
 class MediaPipeTracker:
@@ -25,16 +22,19 @@ class MediaPipeTracker:
     name = "mediapipe"
     version = "0.10.21/2"
 
-    def __init__(self) -> None:
+    def __init__(self, settings: MediaPipeSettings = _SETTINGS) -> None:
+        self._settings = settings
         with _silence_native_log():
             import mediapipe  # slow, and it writes to stderr while it loads
 
             solutions = mediapipe.solutions
-            options = {"refine_landmarks": True, "min_detection_confidence": 0.5}
-            self._still = solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=_MAX_FACES, **options)
+            options = {"refine_landmarks": True, "min_detection_confidence": settings.detection}
+            self._still = solutions.face_mesh.FaceMesh(
+                static_image_mode=True, max_num_faces=settings.max_faces, **options
+            )
             face = solutions.face_detection.FaceDetection
-            self._near = face(model_selection=0, min_detection_confidence=0.5)
-            self._far = face(model_selection=1, min_detection_confidence=_FAR_SCORE)
+            self._near = face(model_selection=0, min_detection_confidence=settings.detection)
+            self._far = face(model_selection=1, min_detection_confidence=settings.far_score)
             self._segmenter = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
             self._video: Any = None
             self._video_options = (solutions.face_mesh.FaceMesh, options)
@@ -47,10 +47,10 @@ class MediaPipeTracker:
         """See `FaceTracker.detect`. Small faces are found by the full-range detector and looked at again close up."""
         with _silence_native_log():
             found = self._mesh(self._still, image)
-            if found is None or _size(found) < _CLOSE_UP * max(image.shape[:2]):
+            if found is None or _size(found) < self._settings.close_up * max(image.shape[:2]):
                 box = self._find_box(image) if found is None else found.box
                 if box is not None:
-                    square = _square_around(box, 1.1)
+                    square = _square_around(box, self._settings.around)
                     closer = self._mesh(self._still, _cut(image, square))
                     if closer is not None:
                         found = _moved(closer, square)
@@ -81,9 +81,10 @@ class MediaPipeTracker:
         with _silence_native_log():
             coarse = self._segmenter.process(np.ascontiguousarray(image)).segmentation_mask
         coarse = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-        radius = max(2, round(max(height, width) / 80))
-        fine = cv2.ximgproc.guidedFilter(image, coarse, radius, 1e-4 * 255**2)
-        return np.clip((fine - 0.1) / 0.8, 0.0, 1.0)
+        s = self._settings
+        radius = max(2, round(max(height, width) / s.matte_parts))
+        fine = cv2.ximgproc.guidedFilter(image, coarse, radius, s.matte_smoothing * 255**2)
+        return np.clip((fine - s.matte_low) / s.matte_span, 0.0, 1.0)
 
     def reset(self) -> None:
         """Forget the last frame: the next `follow` begins another video."""
@@ -99,20 +100,22 @@ class MediaPipeTracker:
         inside = False
         if self._roi is not None:
             x, y, side = self._roi
-            box, margin = found.box, 0.12 * side
+            box, margin = found.box, self._settings.border * side
             inside = (
                 box[0] > x + margin
                 and box[1] > y + margin
                 and box[2] < x + side - margin
                 and box[3] < y + side - margin
-            ) and 0.3 < _size(found) / side < 0.65
+            ) and self._settings.least_part < _size(found) / side < self._settings.most_part
         if not inside:
-            self._roi = _square_around(found.box, 1.1)
+            self._roi = _square_around(found.box, self._settings.around)
             if self._video is not None:
                 self._video.close()
             with _silence_native_log():
                 mesh, options = self._video_options
-                self._video = mesh(static_image_mode=False, max_num_faces=1, min_tracking_confidence=0.5, **options)
+                self._video = mesh(
+                    static_image_mode=False, max_num_faces=1, min_tracking_confidence=self._settings.tracking, **options
+                )
                 self._video.process(np.zeros((64, 64, 3), np.uint8))
 
     def _mesh(self, mesh, image: np.ndarray) -> Observation | None:
@@ -126,9 +129,9 @@ class MediaPipeTracker:
         return max(found, key=_size, default=None)
 
     def _is_face(self, image: np.ndarray, found: Observation) -> bool:
-        for margin in (0.9, 0.5):
+        for margin in self._settings.face_margins:
             part = np.ascontiguousarray(_cut(image, _square_around(found.box, margin)))
-            for detector, needed in ((self._near, _NEAR_SCORE), (self._far, _FAR_SCORE)):
+            for detector, needed in ((self._near, self._settings.near_score), (self._far, self._settings.far_score)):
                 # The detectors' own threshold is applied before overlapping boxes are merged; the score counts.
                 if any(face.score[0] >= needed for face in detector.process(part).detections or []):
                     return True

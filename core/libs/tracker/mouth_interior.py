@@ -10,55 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-import cv2
-import numba
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from core.data.records import FOCAL, IMAGE_SIZE, MOUTH_STEPS, MOUTH_UNKNOWN, frames_of_shots
+from core.data.records import MOUTH_STEPS, MOUTH_UNKNOWN, frames_of_shots
 from core.libs.face_light import colourfulness, light_on, light_on_teeth, linear, luminance
 from core.libs.face_measures import lip_distance
-from core.libs.flame_model import topology as topo
+from core.libs.geometry import Camera
+from core.libs.numeric import interpolate_gaps, smoothstep
+from core.libs.tracker.mouth_ring import RingSettings, ViewSettings, ring_on_picture, straightened
 from core.libs.tracker.point_buffer import FrameBuffer, chunks
 
-_MM = 0.005  # head units
-_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)  # the inner lips from corner to corner
-_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+_MILLIMETRE = 0.005  # head units: a head unit is 200 mm
 _SKIN_POINTS = (50, 280, 205, 425, 101, 330, 36, 266)  # cheeks
-_LEAST_OPEN = 1.2  # millimetres between the lips, from which there is something to see
-_ROWS, _BEYOND = 24, 6  # of a view: between the lips, and beyond each of them
-_LIP_ROWS = 3  # of those beyond: surely lip
-_COLUMNS, _FIRST, _LAST = 31, 9, 22  # of the curves from corner to corner; those in the middle that are looked at
-_MOST_VIEWS = 1024  # that a shot is judged by
-_SKIN_EVERY = 12  # frames
-VIEW = (_ROWS + 2 * _BEYOND, _LAST - _FIRST, 3)
-
-
-@dataclass(frozen=True)
-class RingSettings:
-    """How the ring is laid onto the lips; lengths in units of a face whose eyes' width and nose add up to 100.
-
-    All numbers are the prototype's (shared/spec), found by eye on five drivers.
-
-    Attributes:
-        steps: places tried along each normal. reach: at most so far. beyond: looked at past it.
-        of_gap_in, of_gap_out: reach over the opening. blur: of the picture. spread: of the lips' colours, in Lab.
-        axes: weights of L, a and b. cost: of wrong colours. far, uneven: of squared offsets and their differences.
-        inwards: what the ring is shrunk by in the end.
-    """
-
-    steps: int = 17
-    reach: float = 8.0
-    beyond: float = 3.0
-    of_gap_in: float = 0.28
-    of_gap_out: float = 0.25
-    blur: float = 0.8
-    spread: float = 11.0
-    axes: tuple[float, float, float] = (0.6, 1.3, 1.0)
-    cost: float = 0.5
-    far: float = 0.02
-    uneven: float = 0.10
-    inwards: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -74,6 +38,9 @@ class ReadingSettings:
         tongue: luminance over the red anchor's. filled: share of the rows below that are as bright.
         still: seconds of the median over time. blur: of the Gaussian after it.
         least_teeth: share of all pixels; with fewer in the clip nothing is told.
+        least_open: millimetres between the lips, from which there is something to see.
+        most_views: that a shot's colours are judged by; bounds memory.
+        skin_every: frames after which the skin's colour is read again.
     """
 
     pale: float = 0.30
@@ -89,6 +56,12 @@ class ReadingSettings:
     still: float = 0.16
     blur: float = 0.05
     least_teeth: float = 0.01
+    least_open: float = 1.2
+    most_views: int = 1024
+    skin_every: int = 12
+
+
+_CAMERA, _RING, _VIEW, _READING = Camera(), RingSettings(), ViewSettings(), ReadingSettings()
 
 
 class MouthReader:
@@ -97,6 +70,7 @@ class MouthReader:
     Args:
         length: frames of the clip. fps: frames per second.
         shots: (length,) numbers of their shots, see `TrackedSequence`; each is judged by its own light.
+        camera: of the crops. ring, view, reading: how the lips are found, sampled, and what is read between them.
     """
 
     def __init__(
@@ -104,16 +78,18 @@ class MouthReader:
         length: int,
         fps: Fraction | float,
         shots: np.ndarray | None = None,
-        ring: RingSettings | None = None,
-        reading: ReadingSettings | None = None,
+        camera: Camera = _CAMERA,
+        ring: RingSettings = _RING,
+        view: ViewSettings = _VIEW,
+        reading: ReadingSettings = _READING,
     ) -> None:
         self._fps = float(fps)
         self._shots = np.zeros(length, int) if shots is None else shots
-        self._ring, self._reading = ring or RingSettings(), reading or ReadingSettings()
-        self._views = FrameBuffer(VIEW, np.uint8)
+        self._camera, self._ring, self._view, self._reading = camera, ring, view, reading
+        self._views = FrameBuffer(view.shape, np.uint8)
         self._open = np.zeros(length, bool)
         self._skin: dict[int, np.ndarray] = {}
-        self._curve = _catmull_rom(len(_UPPER), _COLUMNS)[_FIRST:_LAST]
+        self._curve = view.curve
 
     def __enter__(self) -> MouthReader:
         return self
@@ -123,19 +99,20 @@ class MouthReader:
 
     def wants(self, points: np.ndarray, transform: np.ndarray) -> bool:
         """Whether there is something to see between the lips of points (478, 2..3) in a crop; the head's (3, 4)."""
-        return bool(lip_distance(points[:, :2]) * transform[2, 3] / (FOCAL * IMAGE_SIZE / 2) / _MM >= _LEAST_OPEN)
+        gap = lip_distance(points[:, :2]) * transform[2, 3] / self._camera.pixels_per_unit  # head units
+        return bool(gap / _MILLIMETRE >= self._reading.least_open)
 
     def look(self, index: int, picture: np.ndarray, points: np.ndarray, transform: np.ndarray) -> None:
-        """One frame, in order: its crop (512, 512, 3) uint8 RGB, the points (478, 2..3) in it, the head's (3, 4)."""
+        """One frame, in order: its crop (S, S, 3) uint8 RGB, the points (478, 2..3) in it, the head's (3, 4)."""
         if not self.wants(points, transform):
             return
         points = points[:, :2].astype(np.float64)
         while len(self._views) <= index:
             self._views.append(None)
         last = max(self._skin, default=None)
-        if last is None or index - last >= _SKIN_EVERY or self._shots[last] != self._shots[index]:
+        if last is None or index - last >= self._reading.skin_every or self._shots[last] != self._shots[index]:
             self._skin[index] = _skin(picture, points)
-        view = straightened(picture, ring_on_picture(picture, points, self._ring), self._curve)
+        view = straightened(picture, ring_on_picture(picture, points, self._ring), self._curve, self._view)
         if view is not None:
             self._views[index], self._open[index] = view, True
 
@@ -147,7 +124,7 @@ class MouthReader:
             anchors = self._anchors(frames)
             if anchors is not None:
                 for i in frames:
-                    values[i] = read_view(self._views[int(i)], anchors, self._reading)
+                    values[i] = read_view(self._views[int(i)], anchors, self._reading, self._view)
         if not np.isfinite(values).any():
             return None
         out = np.full(values.shape, MOUTH_UNKNOWN, np.uint8)
@@ -158,10 +135,12 @@ class MouthReader:
 
     def _anchors(self, frames: np.ndarray) -> Anchors | None:
         """Of all open frames of a shot, or of as many of them, evenly spread, as memory should hold."""
-        chosen = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _MOST_VIEWS)).astype(int))]
+        chosen = frames[
+            np.unique(np.linspace(0, len(frames) - 1, min(len(frames), self._reading.most_views)).astype(int))
+        ]
         views = np.concatenate([self._views[chosen[part]] for part in chunks(len(chosen))])
         skin = [value for index, value in self._skin.items() if self._shots[index] == self._shots[frames[0]]]
-        return find_anchors(views, np.median(skin, 0), self._reading)
+        return find_anchors(views, np.median(skin, 0), self._reading, self._view)
 
 
 @dataclass(frozen=True)
@@ -179,10 +158,14 @@ class Anchors:
     lips: float
 
 
-def find_anchors(views: np.ndarray, skin: np.ndarray, settings: ReadingSettings) -> Anchors | None:
+def find_anchors(
+    views: np.ndarray, skin: np.ndarray, settings: ReadingSettings = _READING, grid: ViewSettings = _VIEW
+) -> Anchors | None:
     """From views (N, 36, 13, 3) uint8 of open mouths and the skin (3,) in 0..255; None with too few teeth in them."""
-    lips = linear(np.concatenate([views[:, :_LIP_ROWS], views[:, -_LIP_ROWS:]], 1).reshape(-1, 3) / np.float32(255))
-    pixels = views[:, _BEYOND:-_BEYOND].reshape(-1, 3)
+    lips = linear(
+        np.concatenate([views[:, : grid.lip_rows], views[:, -grid.lip_rows :]], 1).reshape(-1, 3) / np.float32(255)
+    )
+    pixels = views[:, grid.beyond : -grid.beyond].reshape(-1, 3)
     colors, skin = linear(pixels / np.float32(255)), np.maximum(linear(skin / 255), 1e-4)
     light = light_on(skin)
     colourful, bright = colourfulness(colors, light), luminance(colors)
@@ -202,39 +185,40 @@ def find_anchors(views: np.ndarray, skin: np.ndarray, settings: ReadingSettings)
     )
 
 
-def read_view(view: np.ndarray, anchors: Anchors, settings: ReadingSettings) -> np.ndarray:
+def read_view(
+    view: np.ndarray, anchors: Anchors, settings: ReadingSettings = _READING, grid: ViewSettings = _VIEW
+) -> np.ndarray:
     """(4,) upper teeth, lower teeth, tongue's top from the lower lip, over the opening; its light. `view` is uint8."""
+    rows, beyond = grid.rows, grid.beyond
     colors = linear(view / np.float32(255))
     bright = luminance(colors)
     low, high = (share * anchors.lips for share in settings.colourful)
-    pale = _smoothstep(high - colourfulness(colors, anchors.light), 0, high - low)
-    teeth = (pale * _smoothstep(bright / anchors.teeth, *settings.bright)).mean(1) > settings.most_columns
+    pale = smoothstep(high - colourfulness(colors, anchors.light), 0, high - low)
+    teeth = (pale * smoothstep(bright / anchors.teeth, *settings.bright)).mean(1) > settings.most_columns
     first, upper = _run(teeth, settings.begins)
     last, lower = _run(teeth[::-1], settings.begins)
     last = len(teeth) - last
-    if upper and lower and (first + upper >= last - lower or upper + lower >= settings.full * _ROWS):
-        begin, end = max(first, _BEYOND), max(min(last, _BEYOND + _ROWS), max(first, _BEYOND))
+    if upper and lower and (first + upper >= last - lower or upper + lower >= settings.full * rows):
+        begin, end = max(first, beyond), max(min(last, beyond + rows), max(first, beyond))
         split = _bite(np.median(bright[begin:end], 1), settings.line)
-        return np.array([split / _ROWS, (end - begin - split) / _ROWS, 0.0, 0.2])
-    between = slice(max(first + upper, _BEYOND), last - lower if lower else _BEYOND + _ROWS)
+        return np.array([split / rows, (end - begin - split) / rows, 0.0, 0.2])
+    between = slice(max(first + upper, beyond), last - lower if lower else beyond + rows)
     shine = bright.mean(1)[between] / anchors.red
     red = (shine > settings.tongue) & ~teeth[between]
     # Of all rows that are as bright the highest one below which most are: a plain run would end at the shadow under it.
     filled = np.cumsum(red[::-1])[::-1] / np.arange(len(red), 0, -1)
     tops = np.flatnonzero(red & (filled > settings.filled))
     if not len(tops):
-        return np.array([upper / _ROWS, lower / _ROWS, 0.0, 0.2])
-    top = _BEYOND + _ROWS - (between.start + tops[0])
-    return np.array([upper / _ROWS, lower / _ROWS, top / _ROWS, np.clip(shine[tops[0] :].mean(), 0.2, 1.2)])
+        return np.array([upper / rows, lower / rows, 0.0, 0.2])
+    top = beyond + rows - (between.start + tops[0])
+    return np.array([upper / rows, lower / rows, top / rows, np.clip(shine[tops[0] :].mean(), 0.2, 1.2)])
 
 
-def steady(values: np.ndarray, fps: float, settings: ReadingSettings) -> np.ndarray:
+def steady(values: np.ndarray, fps: float, settings: ReadingSettings = _READING) -> np.ndarray:
     """Numbers (T, 4) over time: what is NaN interpolated, then a median, which takes out single misread frames, then a
     Gaussian. Both are as long in seconds at every rate.
     """
-    known = np.isfinite(values[:, 0])
-    frames = np.arange(len(values))
-    values = np.stack([np.interp(frames, frames[known], column[known]) for column in values.T], 1)
+    values = interpolate_gaps(values, np.flatnonzero(np.isfinite(values[:, 0])))
     size = 2 * round(settings.still * fps / 2) + 1
     return gaussian_filter1d(median_filter(values, (size, 1), mode="nearest"), settings.blur * fps, 0, mode="nearest")
 
@@ -242,108 +226,6 @@ def steady(values: np.ndarray, fps: float, settings: ReadingSettings) -> np.ndar
 def quantised(values: np.ndarray) -> np.ndarray:
     """Numbers as a tracked folder holds them, uint8."""
     return np.clip(np.round(values / MOUTH_STEPS), 0, 255).astype(np.uint8)
-
-
-def ring_on_picture(picture: np.ndarray, points: np.ndarray, settings: RingSettings) -> np.ndarray:
-    """The inner lips (20, 2) where the picture has them: where colours change from the lips' to what lies within.
-
-    A region cost along each normal, the smoothest course round the ring by dynamic programming. An edge detector would
-    snap to the edge between teeth and dark.
-    """
-    ring, outer = points[list(topo.INNER_LIPS)], points[list(topo.OUTER_LIPS)]
-    unit = (np.linalg.norm(points[33] - points[263]) + np.linalg.norm(points[168] - points[2])) / 100
-    gap = lip_distance(points)
-    inner, outward = -min(settings.reach * unit, settings.of_gap_in * gap), settings.of_gap_out * gap + 0.5 * unit
-    outward = min(settings.reach * unit, outward)
-    tangent = np.roll(ring, -1, 0) - np.roll(ring, 1, 0)
-    normal = np.stack([tangent[:, 1], -tangent[:, 0]], 1)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    normal *= np.sign(((ring - ring.mean(0)) * normal).sum())
-    offsets = np.linspace(inner, outward, settings.steps)
-    step = offsets[1] - offsets[0]
-    further = int(np.ceil(settings.beyond * unit / step))
-    along = np.concatenate([offsets, outward + step * np.arange(1, further + 1)])
-    margin = int(np.ceil(12 * unit)) + 4
-    x0, y0 = np.maximum(np.floor(np.minimum(ring, outer).min(0)).astype(int) - margin, 0)
-    x1, y1 = np.ceil(np.maximum(ring, outer).max(0)).astype(int) + margin
-    part = picture[y0:y1, x0:x1]
-    if min(part.shape[:2]) < 3:
-        return ring
-    part = cv2.GaussianBlur(part.astype(np.float32) / 255, (0, 0), settings.blur * max(unit, 0.7))
-    lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB) * np.float32(settings.axes)
-
-    def at(places: np.ndarray) -> np.ndarray:
-        there = (places - [x0, y0]).astype(np.float32)
-        return cv2.remap(lab, there.reshape(len(there), -1, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-    lips = at(ring[:, None] + np.array([0.55, 0.75])[:, None] * (outer - ring)[:, None])
-    upper, lower = (np.median(lips[part].reshape(-1, 3), 0) for part in (slice(1, 10), slice(11, 20)))
-    reference = np.concatenate([np.tile(upper, (10, 1)), np.tile(lower, (10, 1))])
-    reference[[0, 10]] = (upper + lower) / 2
-    away = at(ring[:, None] + along[:, None] * normal[:, None]) - reference[:, None]
-    like = np.exp(-(away**2).sum(-1) / (2 * settings.spread**2))
-    # Half way between the lips' and what lies within, or an inside of the lips' colour would pass for lip.
-    like -= np.maximum((1 + like[:, :1]) / 2, 0.5)
-    inside = np.cumsum(like, 1)[:, : settings.steps]
-    cost = settings.cost * step / unit * (2 * inside - like.sum(1, keepdims=True))
-    cost += settings.far * (offsets / unit) ** 2
-    chosen = offsets[smoothest_ring(cost, settings.uneven * (step / unit) ** 2)]
-    chosen = (np.roll(chosen, 1) + 2 * chosen + np.roll(chosen, -1)) / 4 - settings.inwards * unit
-    return ring + chosen[:, None] * normal
-
-
-@numba.njit(cache=True)
-def smoothest_ring(cost: np.ndarray, uneven: float) -> np.ndarray:
-    """(N,) the state of each point of a ring, by its costs (N, K) and by `uneven` times squared steps between
-    neighbours: dynamic programming (Viterbi) twice round, so that the beginning does not show.
-    """
-    points, states = cost.shape
-    total = np.zeros(states)
-    came = np.empty((2 * points, states), np.int64)
-    for turn in range(2 * points):
-        next_total = np.empty(states)
-        for k in range(states):
-            best, which = np.inf, 0
-            for j in range(states):
-                value = total[j] + uneven * (k - j) ** 2
-                if value < best:
-                    best, which = value, j
-            next_total[k] = best + cost[turn % points, k]
-            came[turn, k] = which
-        total = next_total
-    out = np.empty(points, np.int64)
-    state = np.argmin(total)
-    for turn in range(2 * points - 1, -1, -1):
-        # The middle of the two rounds has neighbours on both sides.
-        if points // 2 <= turn < points // 2 + points:
-            out[turn % points] = state
-        state = came[turn, state]
-    return out
-
-
-def straightened(picture: np.ndarray, ring: np.ndarray, curve: np.ndarray) -> np.ndarray | None:
-    """The view between the lips of a ring (20, 2) and a little beyond, (36, 13, 3) uint8; None where it is too small.
-
-    `curve` (13, 11): what makes places on a lip of its points.
-    """
-    upper, lower = curve @ ring[:11], curve @ ring[[0, *range(19, 9, -1)]]
-    down = (np.arange(-_BEYOND, _ROWS + _BEYOND) + 0.5) / _ROWS
-    places = upper + down[:, None, None] * (lower - upper)
-    if np.ptp(places[..., 0]) < 3 or (places < 0).any() or (places >= np.array(picture.shape[1::-1])).any():
-        return None
-    return cv2.remap(picture, places.astype(np.float32), None, cv2.INTER_LINEAR)
-
-
-def _catmull_rom(points: int, columns: int) -> np.ndarray:
-    """(columns, points): what makes places of equal steps on the spline through points, its ends doubled."""
-    matrix = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
-    out = np.zeros((columns, points))
-    for row, t in zip(out, np.linspace(0, points - 1, columns), strict=True):
-        i = min(int(t), points - 2)
-        weights = (t - i) ** np.arange(4) @ matrix
-        for k in range(4):
-            row[np.clip(i + k - 1, 0, points - 1)] += weights[k]
-    return out
 
 
 def _run(rows: np.ndarray, begins: int) -> tuple[int, int]:
@@ -366,8 +248,3 @@ def _skin(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(3,) the median of small patches on the cheeks, 0..255."""
     places = np.clip(np.round(points[list(_SKIN_POINTS)]).astype(int), 2, np.array(picture.shape[1::-1]) - 3)
     return np.median(np.concatenate([picture[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3) for x, y in places]), 0)
-
-
-def _smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)

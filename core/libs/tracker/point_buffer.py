@@ -1,4 +1,4 @@
-"""What there is to keep of every frame of a clip, however long, outside of memory."""
+"""Arrays of every frame of a clip, however long, kept in a temporary file instead of memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import numpy as np
 
 from core.libs.tracker.base import N_POINTS
 
-_CHUNK = 256  # frames that are worked on together
 
-
-def chunks(length: int, size: int = _CHUNK) -> Iterator[slice]:
-    """Slices of at most `size` that cover 0..length."""
+def chunks(length: int, size: int = 256) -> Iterator[slice]:
+    """Slices of at most `size` frames, which are worked on together, that cover 0..length; 256 frames take 1.4 MiB."""
     return (slice(start, min(start + size, length)) for start in range(0, length, size))
 
 

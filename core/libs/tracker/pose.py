@@ -5,7 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-_OUTLIER = 0.01  # head units across the line of sight at which a point counts half (Cauchy)
+from core.libs.tracker.settings import PoseFitSettings
+
+_SETTINGS = PoseFitSettings()
 
 
 def refine_pose(
@@ -15,22 +17,21 @@ def refine_pose(
     rays: np.ndarray,  # (T, N, 2) x / z and y / z seen
     relief: np.ndarray,  # (T, N) towards the viewer, head units, up to a constant
     weights: np.ndarray,  # (N,)
-    depth_weight: float = 0.03,
-    rounds: int = 8,
+    settings: PoseFitSettings = _SETTINGS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Poses that explain where the points are seen, by Gauss-Newton with Cauchy weights.
 
     Where a point is seen is measured ten times better than how deep it lies, and a tracker's depths sway with the
-    expression. So they only break ties: `depth_weight` is their weight relative to positions.
+    expression. So they only break ties.
     """
     rotation, shift = np.array(rotation, np.float64), np.array(shift, np.float64)
     arrays = (np.ascontiguousarray(a, np.float64) for a in (person, rays, relief, weights))
-    _refine(rotation, shift, *arrays, depth_weight, rounds)
+    _refine(rotation, shift, *arrays, settings.depth_weight, settings.rounds, settings.outlier)
     return rotation, shift
 
 
 @numba.njit(cache=True)
-def _refine(rotation, shift, person, rays, relief, weights, depth_weight, rounds):
+def _refine(rotation, shift, person, rays, relief, weights, depth_weight, rounds, outlier):
     n = len(person)
     turned = np.empty((n, 3))
     jacobian = np.empty((3, 6))
@@ -59,7 +60,7 @@ def _refine(rotation, shift, person, rays, relief, weights, depth_weight, rounds
                 jacobian[2] = (-(y - mean_y), x - mean_x, 0.0, 0.0, 0.0, 0.0)
                 seen_x, seen_y = (u - rays[t, i, 0]) * distance, (v - rays[t, i, 1]) * distance
                 deep = -(d + relief[t, i]) - mean
-                robust = weights[i] / (1 + (seen_x * seen_x + seen_y * seen_y) / _OUTLIER**2)
+                robust = weights[i] / (1 + (seen_x * seen_x + seen_y * seen_y) / outlier**2)
                 for a in range(6):
                     ja, jb, jc = (
                         robust * jacobian[0, a],

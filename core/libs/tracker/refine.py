@@ -16,17 +16,14 @@ import cv2
 import numba
 import numpy as np
 
-from core.data.records import IMAGE_SIZE
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
-from core.libs.geometry import to_camera, to_pixels, unproject
+from core.libs.geometry import Camera, to_camera
 from core.libs.mesh import build_proxy_mesh, rasterize_mesh
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.settings import RefineSettings
 
-_SETTINGS = RefineSettings()
-_SCALE = _SETTINGS.size / IMAGE_SIZE
-_SMALL = (_SETTINGS.size, _SETTINGS.size)
+_SETTINGS, _CAMERA = RefineSettings(), Camera()
 
 
 @dataclass(frozen=True)
@@ -48,39 +45,51 @@ class PictureRefiner:
 
     Args:
         head: the head model.
-        picture: (512, 512, 3) uint8 RGB, the reference frame's crop. matte: (512, 512).
+        picture: (S, S, 3) uint8 RGB, the reference frame's crop. matte: (S, S).
         vertices: (V, 3) of the reference frame in head space, exact (static offset included). transform: (3, 4).
+        camera: of the crop. settings: sizes, thresholds and weights.
 
     Attributes:
         mesh: the proxy mesh of the reference frame.
     """
 
     def __init__(
-        self, head: OpenHead, picture: np.ndarray, matte: np.ndarray, vertices: np.ndarray, transform: np.ndarray
+        self,
+        head: OpenHead,
+        picture: np.ndarray,
+        matte: np.ndarray,
+        vertices: np.ndarray,
+        transform: np.ndarray,
+        camera: Camera = _CAMERA,
+        settings: RefineSettings = _SETTINGS,
     ) -> None:
-        self.mesh = mesh = build_proxy_mesh(vertices, transform, head.faces.numpy())
-        self._reference = _shrink(picture)
+        self._camera, self._settings = camera, settings
+        self._scale = settings.size / camera.size  # of the small picture's pixels against the crop's
+        self.mesh = mesh = build_proxy_mesh(vertices, transform, head.faces.numpy(), camera)
+        self._reference = self._shrink(picture)
         self._oval_rest = vertices[list(topo.FACE_OVAL)].astype(np.float64)
         self._border_weights = mesh.border_weights
         self._in_head = (mesh.points - transform[:, 3]) @ transform[:, :3].T
-        pixels = _to_small(mesh.pixels)
-        pix_to_face, bary_coords = rasterize_mesh(pixels, mesh.points[:, 2], mesh.triangles, _SETTINGS.size)
+        pixels = self._to_small(mesh.pixels)
+        pix_to_face, bary_coords = rasterize_mesh(pixels, mesh.points[:, 2], mesh.triangles, settings.size)
         self._corners = mesh.triangles[np.maximum(pix_to_face, 0)].astype(np.int32)  # (S, S, 3)
         self._weights = bary_coords
         self._pixels = pixels.astype(np.float32)
-        inside = ((pixels >= _SETTINGS.border) & (pixels < _SETTINGS.size - _SETTINGS.border)).all(1)
+        inside = ((pixels >= settings.border) & (pixels < settings.size - settings.border)).all(1)
         self._inside = inside
 
-        at = np.clip(pixels.round().astype(int), 0, _SETTINGS.size - 1)
-        small_matte = cv2.resize(matte, _SMALL, interpolation=cv2.INTER_AREA)[at[:, 1], at[:, 0]]
+        at = np.clip(pixels.round().astype(int), 0, settings.size - 1)
+        small_matte = cv2.resize(matte, (settings.size, settings.size), interpolation=cv2.INTER_AREA)[
+            at[:, 1], at[:, 0]
+        ]
         corner = cv2.cornerMinEigenVal(self._reference, 7, 3)[at[:, 1], at[:, 0]] * 255**2 / 7
         moves = (head.directions[: topo.N_POINTS, :, head.n_shape :] ** 2).sum((1, 2)).numpy()
         rigid = np.ones(len(pixels))
-        rigid[: topo.N_POINTS] = 1 / (1 + moves / _SETTINGS.rigid**2)
+        rigid[: topo.N_POINTS] = 1 / (1 + moves / settings.rigid**2)
         rigid[topo.N_FACE : topo.N_POINTS] = 0
-        rigid[topo.N_POINTS :] *= _SETTINGS.thin  # the surroundings are sampled more thinly
-        weight = rigid * (1 - mesh.torso_weights) * (small_matte > 0.9) * inside * corner / (corner + _SETTINGS.texture)
-        self._pose_points = np.argsort(weight)[::-1][: min(_SETTINGS.pose_points, int((weight > 1e-3).sum()))]
+        rigid[topo.N_POINTS :] *= settings.thin  # the surroundings are sampled more thinly
+        weight = rigid * (1 - mesh.torso_weights) * (small_matte > 0.9) * inside * corner / (corner + settings.texture)
+        self._pose_points = np.argsort(weight)[::-1][: min(settings.pose_points, int((weight > 1e-3).sum()))]
         self._pose_weights = weight[self._pose_points]
         keeps = np.zeros(topo.N_POINTS, bool)
         for group in (topo.RIGHT_EYE, topo.LEFT_EYE, topo.INNER_LIPS, topo.OUTER_LIPS, topo.RIGHT_IRIS, topo.LEFT_IRIS):
@@ -89,43 +98,43 @@ class PictureRefiner:
         self._gain = skin.astype(np.float64)
         self._keeps = np.flatnonzero(keeps)
         apart = np.linalg.norm(mesh.pixels[self._keeps, None] - mesh.pixels[None, : topo.N_POINTS], axis=-1)
-        self._around = np.exp(-0.5 * (apart / _SETTINGS.neighbourhood) ** 2) * skin
+        self._around = np.exp(-0.5 * (apart / (settings.neighbourhood * camera.scale)) ** 2) * skin
         grey = self._reference.astype(np.float32)
-        self._fine = grey - _mean(grey)
-        self._energy = _mean(self._fine**2)
+        self._fine = grey - self._mean(grey)
+        self._energy = self._mean(self._fine**2)
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        axis = np.arange(_SETTINGS.size, dtype=np.float32)
+        axis = np.arange(settings.size, dtype=np.float32)
         self._grid = np.stack(np.meshgrid(axis, axis), -1)
 
     def refine(
         self,
-        picture: np.ndarray,  # (512, 512, 3) uint8 RGB
+        picture: np.ndarray,  # (S, S, 3) uint8 RGB
         points: np.ndarray,  # (478, 2) as tracked, pixels of the crop
         vertices: np.ndarray,  # (V, 3) as tracked, head space
         transform: np.ndarray,  # (3, 4) as tracked, or better
     ) -> Refined:
         """The frame's pose and points after comparing its picture with the reference."""
-        grey = _shrink(picture)
+        grey = self._shrink(picture)
         moved = self._in_head.copy()
         moved[topo.N_POINTS :] += self._border_weights @ (vertices[list(topo.FACE_OVAL)] - self._oval_rest)
-        predicted = _to_small(to_pixels(to_camera(moved, transform)))
-        predicted[: topo.N_POINTS] = _to_small(points)
-        dense = _spread(predicted.astype(np.float32), self._corners, self._weights)
+        predicted = self._to_small(self._camera.to_pixels(to_camera(moved, transform)))
+        predicted[: topo.N_POINTS] = self._to_small(points)
+        dense = _interpolate(predicted.astype(np.float32), self._corners, self._weights)
         unwarped = cv2.remap(grey, dense, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         flow = self._flow.calc(self._reference, unwarped, None)
-        trust = self._agreement(unwarped, flow)
+        confidence = self._agreement(unwarped, flow)
         flow = cv2.GaussianBlur(flow, (0, 0), 1.5)
         pixels = self._pixels[None]
-        trust = cv2.remap(trust, pixels, None, cv2.INTER_LINEAR)[0] * self._inside
+        confidence = cv2.remap(confidence, pixels, None, cv2.INTER_LINEAR)[0] * self._inside
         shifted = pixels + cv2.remap(flow, pixels, None, cv2.INTER_LINEAR)
         found = cv2.remap(dense, shifted, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
         found = np.where(self._inside[:, None], found, predicted)
-        found = (found + 0.5) / _SCALE - 0.5
+        found = (found + 0.5) / self._scale - 0.5
 
         chosen = self._pose_points
-        weights = self._pose_weights * trust[chosen]
+        weights = self._pose_weights * confidence[chosen]
         pose = transform.astype(np.float64)
-        if weights.sum() <= max(_SETTINGS.enough, _SETTINGS.reliable * self._pose_weights.sum()):
+        if weights.sum() <= max(self._settings.enough, self._settings.reliable * self._pose_weights.sum()):
             return Refined(pose, points, False)
         at_rest = self._in_head[chosen]
         relief = -(at_rest @ pose[:, :3])[None, :, 2]
@@ -133,18 +142,17 @@ class PictureRefiner:
             pose[None, :, :3],
             pose[None, :, 3],
             at_rest,
-            unproject(found[chosen])[None],
+            self._camera.unproject(found[chosen])[None],
             relief,
             weights,
-            _SETTINGS.depth_weight,
-            _SETTINGS.rounds,
+            self._settings.pose,
         )
         pose = np.concatenate([rotation[0], shift[0][:, None]], 1)
-        trust = trust[: topo.N_POINTS]
-        gain = (self._gain * trust)[:, None]
+        confidence = confidence[: topo.N_POINTS]
+        gain = (self._gain * confidence)[:, None]
         move = found[: topo.N_POINTS] - points
         # Lids and lips keep their tracked shape but go along with the skin around them.
-        around = self._around * trust
+        around = self._around * confidence
         total = around.sum(1, keepdims=True)
         shift = gain * move
         shift[self._keeps] = around @ move / (total + 1.0) * np.minimum(1, total)
@@ -153,24 +161,23 @@ class PictureRefiner:
     def _agreement(self, unwarped: np.ndarray, flow: np.ndarray) -> np.ndarray:
         """How well the flow explains the frame's fine structure: (S, S) in 0..1."""
         aligned = cv2.remap(unwarped, self._grid + flow, None, cv2.INTER_LINEAR).astype(np.float32)
-        rest = _mean((self._fine - (aligned - _mean(aligned))) ** 2)
+        rest = self._mean((self._fine - (aligned - self._mean(aligned))) ** 2)
         return self._energy / (self._energy + 4 * rest + 2)
 
+    def _shrink(self, picture: np.ndarray) -> np.ndarray:
+        small = (self._settings.size, self._settings.size)
+        return cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), small, interpolation=cv2.INTER_AREA)
 
-def _shrink(picture: np.ndarray) -> np.ndarray:
-    return cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), _SMALL, interpolation=cv2.INTER_AREA)
+    def _mean(self, values: np.ndarray) -> np.ndarray:
+        return cv2.blur(values, (self._settings.blur, self._settings.blur))
 
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    return cv2.blur(values, (_SETTINGS.blur, _SETTINGS.blur))
-
-
-def _to_small(pixels: np.ndarray) -> np.ndarray:
-    return (pixels + 0.5) * _SCALE - 0.5
+    def _to_small(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels of the crop as pixels of the small picture."""
+        return (pixels + 0.5) * self._scale - 0.5
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
-def _spread(points: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _interpolate(points: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Where every pixel of the reference lies in the frame: (S, S, 2), from its triangle's corners (M, 2)."""
     side = len(corners)
     out = np.empty((side, side, 2), np.float32)

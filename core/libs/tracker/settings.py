@@ -2,7 +2,8 @@
 
 "By eye": set where it looked right, then left alone. "Development clips": read off the clips of ../shared/data/drivers
 that the benchmarks report on, so that a figure on those clips is not one on unseen clips. Whatever changes here changes
-what comes out: raise `core.libs.tracker.track.VERSION` (or `FLAME_VERSION`) with it.
+what comes out: raise `VERSION` (or `FLAME_VERSION`) of `core.libs.tracker.cache` with it. The mouth's settings stand
+beside their functions, in `mouth_ring` and `mouth_interior`.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ class FitSettings:
     """Of `HeadFitter` and of what both fitters do with eyes.
 
     Attributes:
+        noise: head units, standard deviations of a point across the line of sight and along it. By eye; depth from one
+            view is the weaker measurement by far.
         eye_limit: radians that an eye code may have, each axis; anatomy: eyes turn by about 45 degrees.
         shut, open: lid opening, as part of a clip's open eyes, up to which an iris is not believed and from which on it
             is. Development clips.
-        open_percentile: of a clip's lid openings, which stands for its open eyes. By eye.
         person_frames: frames at most from which the shape is taken; bounds memory. By eye.
         person_rounds: of pose and rest shape in turn; nothing changes any more after them (tests/test_fit.py).
         jaw_rounds: fixed-point steps that invert the skinning of the jaw; they converge by its weights, below 1.
         turn_rounds: Newton steps onto an iris.
     """
 
+    noise: tuple[float, float] = (0.003, 0.012)
     eye_limit: float = float(np.radians(45))
     shut: float = 0.35
     open: float = 0.6
@@ -38,23 +41,42 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
+class PoseFitSettings:
+    """Of `refine_pose`.
+
+    Attributes:
+        outlier: head units across the line of sight at which a point counts half (Cauchy). By eye.
+        depth_weight: of depths against positions across the line of sight, where the latter count 1. By eye: they are
+            measured ten times worse, and sway with the expression.
+        rounds: Gauss-Newton steps.
+    """
+
+    outlier: float = 0.01
+    depth_weight: float = 0.03
+    rounds: int = 8
+
+
+@dataclass(frozen=True)
 class FlameFitSettings:
     """Of `FlameFitter`.
 
     Attributes:
+        noise: pixels of a 512-pixel crop, standard deviations of a landmark in the picture, of one of the jaw line, and
+            of a depth. By eye; depth comes with the tracker's own idea of pose and face, and only breaks ties.
         person_frames: frames that say what a person looks like, evenly spread; bounds time. By eye.
         chunk: frames solved together: their Jacobians are what takes memory.
         person_rounds, frame_rounds, last_rounds: steps at most of the damped Gauss-Newton descents. By eye.
         eye_rounds: a turned eye may move its own iris otherwise than by turning, by the pose correctives.
         settled: part of the cost by which a round must at least lower it.
         damping, damping_least, damping_stuck: of Levenberg and Marquardt: at the start, at the least, and where a frame
-            is left as it is. `damping_up`, `damping_down`: factors after a failed and a good step. Usual values.
+            is left as it is. `damping_up`, `damping_down`: factors after a failed and a good step.
         jaw_open, jaw_other: radians, standard deviations of an opening jaw, and of turns that jaws hardly make. By eye.
         nearest: head units from the camera that a head may come.
         shift_noise: head units across the line of sight, of one frame's pose. By eye.
         similarity_deviation: of how one head's poses differ from another's, head units and a ratio. By eye.
     """
 
+    noise: tuple[float, float, float] = (1.0, 4.0, 8.0)
     person_frames: int = 32
     chunk: int = 64
     person_rounds: int = 20
@@ -82,15 +104,15 @@ class RefineSettings:
         size: pixels of a side of the pictures compared. By eye: half the crop's, for speed.
         texture: smaller eigenvalue of the structure tensor, grey levels squared, at which a point counts half. By eye.
         rigid: head units that expressions may move a point before it counts half for the pose. By eye.
-        enough: total weight of trusted points below which two pictures have too little in common. By eye.
-        reliable: the same, as part of the weight that could be trusted. Development clips: a grey picture is trusted
-            to 0.2, frames of real clips to 0.24 and more.
+        enough: total weight of points below which two pictures have too little in common. By eye.
+        reliable: the same, as part of the weight at full confidence. Development clips: a grey picture has 0.2, frames
+            of real clips 0.24 and more.
         neighbourhood: pixels over which lids and lips share the skin's correction. By eye.
         blur: pixels of the small picture over which agreement is judged. By eye.
         border: pixels of the small picture at its edge where nothing is compared.
         pose_points: points at most that the pose is fitted to; bounds time.
         thin: factor for the weight of the surroundings, which are sampled more thinly than the face.
-        depth_weight, rounds: of `refine_pose`.
+        pose: of `refine_pose`.
     """
 
     size: int = 256
@@ -103,8 +125,7 @@ class RefineSettings:
     border: int = 4
     pose_points: int = 400
     thin: float = 3
-    depth_weight: float = 0.02
-    rounds: int = 5
+    pose: PoseFitSettings = field(default_factory=lambda: PoseFitSettings(depth_weight=0.02, rounds=5))
 
 
 @dataclass(frozen=True)
@@ -137,6 +158,84 @@ class TorsoSettings:
     largest: float = 4
     noise: float = 200.0
     surely: float = 0.97
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """Of the crops around heads.
+
+    Attributes:
+        expansion: the crop's side over the root of the area of the face mesh's box. Upstream's 1.65 is of a detector's
+            box, which is larger: this shows as much of the head.
+        frames: time constants of the smoothing of a clip's crops that are tried, strongest first; infinite: the median.
+        room: of the crop: how near its border the face may come. By eye.
+        smallest, largest: by which factor the crop that a frame's own face asks for may differ from it. By eye.
+    """
+
+    expansion: float = 1.97
+    frames: tuple[float, ...] = (np.inf, 150.0, 75.0, 38.0, 19.0, 9.0, 4.0, 2.0)
+    room: float = 0.10
+    smallest: float = 0.8
+    largest: float = 1.25
+
+
+@dataclass(frozen=True)
+class CutSettings:
+    """Of `CutFinder`. Development clips: within a frame people and cameras, a hand in front of the face included, stay
+    below 20 grey levels and .1; cuts between people are above 40 and .3.
+
+    Attributes:
+        side, bins: pixels of the picture whose colours are counted, and bins of each channel's histogram.
+        coarse: pixels of a side of the pictures that are compared.
+        changed: grey levels of mean absolute difference between two frames, above which there may be a cut.
+        recoloured: distance of their histograms, 0 to 1, above which there is one.
+        same_scene: grey levels between the mean pictures of two shots, below which they are of one scene. By eye.
+        flash: frames after which a flash is over. By eye.
+    """
+
+    side: int = 128
+    bins: int = 32
+    coarse: int = 32
+    changed: float = 25.0
+    recoloured: float = 0.2
+    same_scene: float = 15.0
+    flash: int = 3
+
+
+@dataclass(frozen=True)
+class MediaPipeSettings:
+    """Of `MediaPipeTracker`. By eye, where nothing else is said.
+
+    Attributes:
+        close_up: of the larger picture side: faces smaller than this are looked at again in a crop around them.
+        max_faces: that are found in a picture, of which the largest is taken.
+        near_score, far_score: of the near and the far detector: a picture has a face where one of them says so much.
+            The mesh alone also finds dogs: read off pictures, a dog's face gets 0.72 from the near one and nothing from
+            the far one, the faces of paintings and cartoons 0.86 and more.
+        detection, tracking: confidences that the mesh needs; MediaPipe's own defaults.
+        around: the square in which the next frame is searched is wider than the face by this share of it.
+        face_margins: the same for the squares in which the detectors look.
+        border: of that square's side: how near its border the face may come before the square moves.
+        least_part, most_part: of the square's side that a face may take before the square moves.
+        matte_parts: the larger side over the guided filter's radius. matte_smoothing: its regularisation, of grey
+            levels in 0..1 squared. matte_low, matte_span: where the matte becomes 0, and from there to 1.
+    """
+
+    close_up: float = 0.3
+    max_faces: int = 4
+    near_score: float = 0.8
+    far_score: float = 0.4
+    detection: float = 0.5
+    tracking: float = 0.5
+    around: float = 1.1
+    face_margins: tuple[float, ...] = (0.9, 0.5)
+    border: float = 0.12
+    least_part: float = 0.3
+    most_part: float = 0.65
+    matte_parts: int = 80
+    matte_smoothing: float = 1e-4
+    matte_low: float = 0.1
+    matte_span: float = 0.8
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where the shoulders of a driver go: they sway, breathe and lean on their own, whatever the head does.
+"""How the shoulders of a driver move, apart from the head.
 
 The shoulders of a reference frame are laid onto every frame by a similarity of the picture that makes the grey levels
 agree: inverse compositional image alignment (Baker and Matthews, IJCV 2004) with robust weights. Clothes often have no
@@ -11,35 +11,42 @@ import cv2
 import numpy as np
 from scipy.interpolate import griddata
 
-from core.data.records import FOCAL, IMAGE_SIZE
-from core.libs.geometry import NECK, to_camera, to_pixels
+from core.libs.geometry import NECK, Camera, to_camera
 from core.libs.tracker.settings import TorsoSettings
 
-_SETTINGS = TorsoSettings()
-_SCALE = _SETTINGS.size / IMAGE_SIZE
-_SMALL = (_SETTINGS.size, _SETTINGS.size)
+_SETTINGS, _CAMERA = TorsoSettings(), Camera()
 
 
 class TorsoTracker:
     """Follows the shoulders through the frames of one driver.
 
     Args:
-        picture: (512, 512, 3) uint8 RGB, the reference frame's crop. matte: (512, 512) of the person in it.
+        picture: (S, S, 3) uint8 RGB, the reference frame's crop. matte: (S, S) of the person in it.
         pixels: (M, 2) points in it. torso: (M,) in 0..1, how much each belongs to the shoulders.
-        transform: (3, 4) of the head in it.
+        transform: (3, 4) of the head in it. camera: of the crop. settings: sizes, thresholds and the motion's prior.
     """
 
     def __init__(
-        self, picture: np.ndarray, matte: np.ndarray, pixels: np.ndarray, torso: np.ndarray, transform: np.ndarray
+        self,
+        picture: np.ndarray,
+        matte: np.ndarray,
+        pixels: np.ndarray,
+        torso: np.ndarray,
+        transform: np.ndarray,
+        camera: Camera = _CAMERA,
+        settings: TorsoSettings = _SETTINGS,
     ) -> None:
-        grey = _shrink(picture)
+        self._settings, scale = settings, settings.size / camera.size
+        grey = _shrink(picture, self._settings)
         neck = to_camera(NECK[None], transform.astype(np.float64))
-        self._neck = (to_pixels(neck)[0] + 0.5) * _SCALE - 0.5
-        self._unit = FOCAL * _SETTINGS.size / 2 / neck[0, 2]  # pixels of the small picture of a head unit there
+        self._neck = (camera.to_pixels(neck)[0] + 0.5) * scale - 0.5
+        self._unit = camera.focal * settings.size / 2 / neck[0, 2]  # pixels of the small picture of a head unit there
         gx, gy = cv2.Sobel(grey, -1, 1, 0, scale=1 / 8), cv2.Sobel(grey, -1, 0, 1, scale=1 / 8)
-        body = _torso_mask(pixels, torso) & (cv2.resize(matte, _SMALL, interpolation=cv2.INTER_AREA) > 0.5)
+        body = _torso_mask(pixels, torso, scale, settings) & (
+            cv2.resize(matte, (settings.size, settings.size), interpolation=cv2.INTER_AREA) > 0.5
+        )
         body[:, [0, 1, -2, -1]] = body[[0, 1, -2, -1]] = False
-        y, x = np.nonzero(body & (gx**2 + gy**2 > _SETTINGS.steep**2))
+        y, x = np.nonzero(body & (gx**2 + gy**2 > self._settings.steep**2))
         at = np.stack([x, y], 1).astype(np.float32)
         u, v = ((at - self._neck) / self._unit).T  # right and down from the neck, head units
         gx, gy = gx[y, x] * self._unit, gy[y, x] * self._unit
@@ -54,22 +61,25 @@ class TorsoTracker:
         Left and up at the neck in head units (the camera's axes), roll in radians (clockwise in the picture), and the
         logarithm of the growth.
         """
-        if len(self._at) < _SETTINGS.fewest:
+        if len(self._at) < self._settings.fewest:
             return np.full(4, np.nan)
-        grey = _shrink(picture)
+        grey = _shrink(picture, self._settings)
         motion, offset = self._motion, 0.0
-        for _ in range(_SETTINGS.rounds):
-            seen = cv2.remap(grey, self._moved(motion), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-            error = seen - self._values - offset
-            weight = 1 / (1 + (error / _SETTINGS.outlier) ** 2)
+        for _ in range(self._settings.rounds):
+            grey_now = cv2.remap(grey, self._moved(motion), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+            error = grey_now - self._values - offset
+            weight = 1 / (1 + (error / self._settings.outlier) ** 2)
             offset += float(np.average(error, weights=weight))  # exposure
-            weighted = self._slopes * weight[:, None] / _SETTINGS.noise**2
-            normal = weighted.T @ self._slopes + np.diag(1 / _SETTINGS.deviation**2)
-            step = np.linalg.solve(normal, weighted.T @ error + motion / _SETTINGS.deviation**2)
+            weighted = self._slopes * weight[:, None] / self._settings.noise**2
+            normal = weighted.T @ self._slopes + np.diag(1 / self._settings.deviation**2)
+            step = np.linalg.solve(normal, weighted.T @ error + motion / self._settings.deviation**2)
             motion = motion - step
-            if np.abs(step).max() < _SETTINGS.settled:
+            if np.abs(step).max() < self._settings.settled:
                 break
-        if weight.mean() < _SETTINGS.reliable or (np.abs(motion) > _SETTINGS.largest * _SETTINGS.deviation).any():
+        if (
+            weight.mean() < self._settings.reliable
+            or (np.abs(motion) > self._settings.largest * self._settings.deviation).any()
+        ):
             self._motion = np.zeros(4)
             return np.full(4, np.nan)
         self._motion = motion
@@ -82,13 +92,13 @@ class TorsoTracker:
         return (turned + self._neck + motion[:2] * self._unit)[None].astype(np.float32)
 
 
-def _shrink(picture: np.ndarray) -> np.ndarray:
+def _shrink(picture: np.ndarray, settings: TorsoSettings) -> np.ndarray:
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, _SMALL, interpolation=cv2.INTER_AREA).astype(np.float32)
-    return cv2.GaussianBlur(small, (0, 0), _SETTINGS.blur)
+    small = cv2.resize(grey, (settings.size, settings.size), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cv2.GaussianBlur(small, (0, 0), settings.blur)
 
 
-def _torso_mask(pixels: np.ndarray, torso: np.ndarray) -> np.ndarray:
+def _torso_mask(pixels: np.ndarray, torso: np.ndarray, scale: float, settings: TorsoSettings) -> np.ndarray:
     """(S, S) bool: where the points around are surely shoulders."""
-    axis = (np.arange(_SETTINGS.size) + 0.5) / _SCALE - 0.5
-    return griddata(pixels, torso, tuple(np.meshgrid(axis, axis)), fill_value=0.0) > _SETTINGS.surely
+    axis = (np.arange(settings.size) + 0.5) / scale - 0.5
+    return griddata(pixels, torso, tuple(np.meshgrid(axis, axis)), fill_value=0.0) > settings.surely

@@ -1,0 +1,186 @@
+"""A video or picture in, the tracked motion of its face out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from core.data.image import kind_of, read_image
+from core.data.picture_folder import FrameReader
+from core.data.records import SEEN, TrackedSequence
+from core.data.video import VideoReader
+from core.errors import UserError
+from core.libs.flame_model import OpenHead
+from core.libs.tracker.base import FaceTracker
+from core.libs.tracker.cache import TrackCache, tracked_by
+from core.libs.tracker.crop import face_box, head_box, steady_crops, to_crop
+from core.libs.tracker.cuts import CutFinder
+from core.libs.tracker.fit import Fit, HeadFitter
+from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
+from core.libs.tracker.gaps import bridge, scenes_of, with_faces
+from core.libs.tracker.opened import open_tracker
+from core.libs.tracker.point_buffer import PointBuffer, chunks
+from core.libs.tracker.second_look import second_look
+from core.libs.tracker.settings import TrackSettings
+from core.libs.tracker.still import settled_face
+
+_SETTINGS = TrackSettings()
+Progress = Callable[[int, int | None], None]
+Clip = VideoReader | FrameReader
+
+
+class NoFaceError(UserError):
+    """There is no face in what was to be tracked."""
+
+
+def track_driver(
+    path: Path,
+    *,
+    tracker: FaceTracker | None = None,
+    cache: TrackCache | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    head: Path | None = None,
+    open_head: OpenHead | None = None,
+) -> TrackedSequence:
+    """The motion of the face in a video or picture, in codes of the open head, or of FLAME where `head` is its file.
+
+    A folder that holds numbers is read as it is. UserError where no frame has a face. `progress` is called with the
+    frames done and their number where that is known. `open_head`: the built-in one where it is left out.
+    """
+    kind = kind_of(path)
+    if kind == "folder":
+        return TrackedSequence.load(path)
+    cache = cache or TrackCache()
+    entry = cache.entry(path, "driver", *tracked_by(tracker, head, open_head))
+    if not force:
+        try:
+            return TrackedSequence.load(entry)
+        except UserError:
+            pass  # not tracked yet, or damaged: tracked again below
+    with open_tracker(tracker) as tracker:
+        footage = read_image(path) if kind == "image" else lambda: VideoReader(path)
+        sequence = track_footage(footage, tracker, name=str(path), progress=progress, head=head, open_head=open_head)
+    cache.keep(lambda: sequence.save(entry))
+    return sequence
+
+
+def track_points(path: Path, tracker: FaceTracker) -> tuple[TrackedSequence, np.ndarray]:
+    """As `track_driver`, and the points (T, 478, 3) it was fitted to, pixels of the crop; for short clips."""
+    kept: list[np.ndarray] = []
+    footage = read_image(path) if kind_of(path) == "image" else lambda: VideoReader(path)
+    return track_footage(footage, tracker, name=str(path), kept=kept), np.concatenate(kept)
+
+
+def track_footage(
+    footage: np.ndarray | Callable[[], Clip],
+    tracker: FaceTracker,
+    *,
+    name: str,
+    progress: Progress | None = None,
+    kept: list[np.ndarray] | None = None,
+    head: Path | FlameFitter | None = None,
+    open_head: OpenHead | None = None,
+    settings: TrackSettings = _SETTINGS,
+) -> TrackedSequence:
+    """The motion of the face in a picture (H, W, 3) uint8 RGB, or in the clip that a call opens; nothing is cached.
+
+    Args:
+        footage: is opened twice where it is a clip. name: of it, for messages. progress: see `track_driver`.
+        kept: takes the points that were fitted. head: FLAME's file or its fitter, for codes of FLAME.
+        open_head: what the pictures correct the points on; the built-in one where it is left out.
+        settings: of tracking.
+    Raises:
+        NoFaceError: there is no face in it.
+    """
+    open_head = open_head or OpenHead()
+    fitter = HeadFitter(open_head)
+    flame = flame_fitter(head) if isinstance(head, Path) else head  # before the video: a wrong file is known at once
+    tracker.reset()
+    with PointBuffer() as points:
+        if isinstance(footage, np.ndarray):
+            found = settled_face(footage, tracker, settings)
+            points.append(None if found is None else found.points)
+            visible, times, fps = np.array([found is not None]), [Fraction(0)], settings.image_fps
+            lost, shots = 0, None
+        else:
+            visible, times, fps, lost, shots = _observe(footage, tracker, points, progress)
+        if not visible.any():
+            what = "picture" if isinstance(footage, np.ndarray) else "video"
+            raise NoFaceError(
+                f"{name}: no human face found in this {what}; give one in which a face is seen from the front"
+            )
+        shots = with_faces(shots, visible)
+        status = bridge(points, visible, times, shots, settings.bridged)
+        boxes = np.concatenate([face_box(points[part]) for part in chunks(len(points))])
+        crops = np.empty((len(boxes), 3), np.float32)
+        for frames in scenes_of(shots, len(boxes)):
+            crops[frames] = steady_crops(boxes[frames])
+        for part in chunks(len(points)):
+            points[part] = to_crop(points[part], crops[part], fitter.camera.size)
+        # Whatever head the codes are to be of: the picture corrects the points on the open one, which has all of them.
+        transform, refined = None, {}
+        sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
+        sequence = replace(sequence, shots=shots)
+        if len(sequence) > 1:
+            transform, refined = second_look(footage, name, tracker, sequence, points, open_head, progress, settings)
+            if kept is not None:
+                kept += [points[part] for part in chunks(len(points))]
+            sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
+        if flame is not None:
+            if transform is not None:
+                transform = flame.poses_from(points, transform, status == SEEN)
+            sequence = sequence_from_points(points, times, fps, status, crops, transform, flame)
+        return replace(sequence, shots=shots, lost=lost, **refined)
+
+
+def sequence_from_points(
+    points: np.ndarray | PointBuffer,  # (T, 478, 3) pixels of the crop
+    times: list[Fraction],
+    fps: Fraction,
+    status: np.ndarray,
+    crops: np.ndarray | None = None,
+    transform: np.ndarray | None = None,  # (T, 3, 4) where the poses are known
+    fitter: HeadFitter | FlameFitter | None = None,  # of the built-in head where it is left out
+) -> TrackedSequence:
+    """The head's parameters for the points of a clip."""
+    fitter = HeadFitter(OpenHead()) if fitter is None else fitter
+    fit: Fit = fitter.fit(points, transform, status == SEEN)
+    return TrackedSequence(
+        shapecode=fit.shapecode[None],
+        expcode=fit.expcode,
+        posecode=fit.posecode,
+        eyecode=fit.eyecode,
+        transform_matrix=fit.transform,
+        bbox=np.concatenate([head_box(points[part], fitter.camera.size) for part in chunks(len(points))]),
+        times=tuple(times),
+        fps=fps,
+        status=status,
+        crops=crops,
+        head=fitter.kind,
+        static_offset=fit.static_offset,
+    )
+
+
+def _observe(
+    footage: Callable[[], Clip], tracker: FaceTracker, points: PointBuffer, progress: Progress | None
+) -> tuple[np.ndarray, list[Fraction], Fraction, int, np.ndarray | None]:
+    """Tracks a video into `points`; returns which frames have a face (T,), their times, the frame rate, how many pieces
+    of the file could not be decoded and the frames' shots (T,), None where there is one.
+    """
+    visible, times, cuts = [], [], CutFinder()
+    with footage() as reader:
+        for frame in reader:
+            if cuts.see(frame.image):
+                tracker.reset()
+            found = tracker.follow(frame.image)
+            points.append(None if found is None else found.points)
+            visible.append(found is not None)
+            times.append(frame.time)
+            if progress is not None:
+                progress(len(times), 2 * reader.frame_estimate if reader.frame_estimate else None)
+        return np.array(visible), times, reader.fps, reader.lost, cuts.shots()

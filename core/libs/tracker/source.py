@@ -1,0 +1,136 @@
+"""A photo in, its person's tracked parameters and pixels out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from core.data.array_file import load_arrays, save_arrays
+from core.data.image import read_image
+from core.data.records import TrackedFrame, TrackedSource, with_present_names
+from core.errors import UserError
+from core.libs.flame_model import OpenHead
+from core.libs.geometry import Camera
+from core.libs.tracker.base import FaceTracker
+from core.libs.tracker.cache import TrackCache, tracked_by
+from core.libs.tracker.crop import crop_around, crop_image, head_box, to_crop
+from core.libs.tracker.fit import HeadFitter
+from core.libs.tracker.fit_flame import flame_fitter
+from core.libs.tracker.opened import open_tracker
+from core.libs.tracker.settings import TrackSettings
+from core.libs.tracker.still import settled_face
+
+_SETTINGS, _CAMERA = TrackSettings(), Camera()
+MARGIN = _SETTINGS.margin  # pixels of a 512-pixel crop
+
+
+def track_source(
+    path: Path,
+    *,
+    tracker: FaceTracker | None = None,
+    cache: TrackCache | None = None,
+    force: bool = False,
+    head: Path | None = None,
+    open_head: OpenHead | None = None,
+    camera: Camera = _CAMERA,
+    settings: TrackSettings = _SETTINGS,
+) -> TrackedSource:
+    """The person in a picture, in codes of the open head, or of FLAME where `head` is its file.
+
+    Args:
+        path: the picture. tracker: MediaPipe's where it is left out. cache: where results are kept. force: track again.
+        open_head: the built-in one where it is left out. camera: of the shown crop, which is as large as that sees.
+    Raises:
+        UserError: there is no face in it, or it cannot be read.
+    """
+    image = read_image(path)
+    cache = cache or TrackCache()
+    entry = cache.entry(path, "source", *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
+    if not force and (known := _load_source(entry)) is not None:
+        return known
+    with open_tracker(tracker) as tracker:
+        source = track_source_image(
+            image, tracker, str(path), head=head, open_head=open_head, camera=camera, settings=settings
+        )
+    cache.keep(lambda: _save_source(entry, source))
+    return source
+
+
+def track_source_image(
+    image: np.ndarray,
+    tracker: FaceTracker,
+    name: str = "the picture",
+    crop: np.ndarray | None = None,
+    head: Path | None = None,
+    open_head: OpenHead | None = None,
+    camera: Camera = _CAMERA,
+    settings: TrackSettings = _SETTINGS,
+) -> TrackedSource:
+    """As `track_source`, for a picture (H, W, 3) uint8 RGB in memory; nothing is cached.
+
+    `crop` (x, y, side): what to show of the picture, where it is not to be set around the face.
+    """
+    found = settled_face(image, tracker, settings)
+    if found is None:
+        raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
+    crop = crop_around(found.box) if crop is None else crop
+    points = to_crop(found.points, crop, camera.size)
+    fitter = HeadFitter(open_head or OpenHead(), camera) if head is None else flame_fitter(head, camera)
+    fit = fitter.fit(points[None])
+    margin = round(settings.margin * camera.scale)
+    wide = camera.size + 2 * margin
+    part = crop[2] * margin / camera.size
+    wide_crop = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part])
+    pixels = crop_image(image, wide_crop, wide)
+    inside = crop_image(np.full(image.shape[:2], 255, np.uint8), wide_crop, wide) > 127
+    matte = person_matte(pixels, tracker, margin, round(settings.seam * camera.scale)) * inside
+    frame = TrackedFrame(
+        fit.shapecode,
+        fit.expcode[0],
+        fit.posecode[0],
+        fit.eyecode[0],
+        fit.transform[0],
+        head_box(points, camera.size),
+        head=fitter.kind,
+        static_offset=fit.static_offset,
+    )
+    return TrackedSource(frame, pixels, matte.astype(np.float32), margin, inside)
+
+
+def person_matte(
+    pixels: np.ndarray,  # (S, S, 3) uint8 RGB
+    tracker: FaceTracker,
+    margin: int = MARGIN,  # pixels of it beyond each side of the shown crop
+    seam: int = _SETTINGS.seam,  # pixels
+) -> np.ndarray:  # (S, S) float32 in 0..1
+    """The matte of a wide crop; that of the shown crop is made on its own, where the segmenter sees it larger.
+
+    Inside of the shown crop's border the two are blended over `seam` pixels.
+    """
+    matte = tracker.matte(pixels)
+    size = len(pixels) - 2 * margin
+    shown = slice(margin, margin + size)
+    part = np.ascontiguousarray(pixels[shown, shown])
+    edge = np.minimum(np.arange(size), np.arange(size)[::-1])
+    share = np.clip(np.minimum.outer(edge, edge) / seam, 0, 1)
+    matte[shown, shown] += share * (tracker.matte(part) - matte[shown, shown])
+    return matte
+
+
+def _save_source(path: Path, source: TrackedSource) -> None:
+    values = {name: getattr(source, name) for name in ("image", "matte", "margin", "inside")}
+    save_arrays(path, values | {f"frame_{k}": v for k, v in vars(source.frame).items() if v is not None})
+
+
+def _load_source(path: Path) -> TrackedSource | None:
+    try:
+        values = load_arrays(path)
+        frame = with_present_names({k.removeprefix("frame_"): v for k, v in values.items() if k.startswith("frame_")})
+        frame["head"] = str(frame["head"])
+        parts = (values[name] for name in ("image", "matte"))
+        source = TrackedSource(TrackedFrame(**frame), *parts, int(values["margin"]), values["inside"])
+        source.check()
+        return source
+    except (UserError, KeyError, TypeError, ValueError):
+        return None  # not there, or damaged: tracked again
