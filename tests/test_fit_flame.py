@@ -24,7 +24,8 @@ from core.libs.tracker.base import Observation
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.driver import track_driver
 from core.libs.tracker.fit import Fit
-from core.libs.tracker.fit_flame import FlameFitter, carry_poses, follow_poses
+from core.libs.tracker.fit_flame import FlameFitter
+from core.libs.tracker.pose import carry_poses, follow_poses
 from core.libs.tracker.settings import FlameFitSettings
 from core.libs.tracker.source import track_source
 
@@ -195,7 +196,7 @@ class TestStability:
 class TestDerivatives:
     @pytest.mark.parametrize("first", [0, 300])
     def test_jacobian_against_differences(self, head, fitter, clip, first):
-        seen = fitter._seen(noisy(head, clip[:2], 3))
+        seen = fitter._observed(noisy(head, clip[:2], 3))
         state = fitter._start(seen, None, None)
         random = np.random.default_rng(5)
         state = replace(
@@ -224,7 +225,7 @@ class TestDerivatives:
             np.testing.assert_allclose(jacobian[:, part, column], rate[:, part], atol=2e-3 * scale, err_msg=str(column))
 
     def test_the_solution_is_a_minimum(self, head, fitter, clip):
-        seen = fitter._seen(noisy(head, clip[:3], 0.5))
+        seen = fitter._observed(noisy(head, clip[:3], 0.5))
         state = fitter._descend(fitter._start(seen, None, None), seen, False, 40)
         cost = fitter._cost(state, seen)
         random = np.random.default_rng(6)
@@ -393,7 +394,7 @@ def test_a_clip_record_of_flame_is_saved_and_loaded(tmp_path, clip):
 
 def test_a_frame_is_fitted_as_scipys_least_squares_fits_it(head, fitter, clip):
     """The twin: the same sum of squares, by another solver that differentiates numerically."""
-    seen = fitter._seen(noisy(head, clip[:1], 0.5).astype(np.float64))
+    seen = fitter._observed(noisy(head, clip[:1], 0.5).astype(np.float64))
     start = fitter._start(seen, None, None)
 
     def state_of(x: np.ndarray) -> fit_flame._State:

@@ -1,4 +1,4 @@
-"""Where the faces in pictures are, for those who have only the pictures."""
+"""Points of faces in pictures, for callers that have only the pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FaceFinder:
     """The points of the largest face of each picture, by a tracker that is loaded when it is first needed, and kept.
 
     Args:
-        tracker: None for the project's own. Where that cannot be loaded no face is found, which is logged once.
+        tracker: MediaPipe's where it is None. Where that cannot be loaded no face is found, which is logged once.
     """
 
     def __init__(self, tracker: FaceTracker | None = None) -> None:
@@ -25,7 +25,7 @@ class FaceFinder:
         self._missing = False
 
     def __call__(self, images: Tensor) -> np.ndarray:  # (B, 3, H, W) in 0..1 to (B, 478, 2)
-        """Pixels of the pictures, centres at integers; NaN for a picture without a face. Each is a case of its own."""
+        """Pixels of the pictures, centres at integers; NaN for a picture without a face. Each is searched alone."""
         out = np.full((len(images), N_POINTS, 2), np.nan)
         tracker = self._loaded()
         if tracker is None:

@@ -4,10 +4,10 @@ Plain, `counted_expression`: the source's codes plus how the driver's differ fro
 as keeps lips and lids from going through one another; without a reference the driver's codes as they are.
 
 Improved, `transfer_expression`: codes by `ExpressionOptimizer`, then lips and lids by their openings. The same code
-opens one person's eyes by another part than the next one's. What is meant by a motion is fixed at both its ends: closed
-is closed on everybody, and an open eye is as open as that person's eyes are. So lids go by the part of each person's
-own open eye, lips by their gap over the distance of the eyes, both counted from where they touch; the codes are changed
-by as little as brings the openings there.
+opens the eyes of two people by different shares. A motion's two ends are the same on everybody: closed is closed, and
+an open eye is as open as that person's eyes are. So lids are retargeted as a share of each person's open eye, lips as
+their gap over the distance of the eyes, both counted from contact; the codes are changed by as little as gives the
+source these openings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.libs.face_measures import lip_contact, open_lid_gap, opening_height
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
 from core.libs.numeric import blocks, smoothstep, soft_clip, soft_upper_clip
-from core.libs.retargeting.neutral import NEUTRAL, Reference, calm_frames, resting_frames
+from core.libs.retargeting.neutral import NEUTRAL, NeutralSettings, Reference, calm_frames, resting_frames
 from core.libs.retargeting.openings import FaceOpenings, linear_gap
 from core.libs.retargeting.pose import JAW
 
@@ -38,17 +38,18 @@ class OpeningSettings:
     `lid_*` are parts of an open eye, `lip_*` distances of the eyes' outer corners.
 
     Attributes:
-        lid_contact: how far a tracker sees lids apart that touch, where a clip shows no blink; lid_contact_most: how
-            far it may be, where one shows; lid_no_blink: at which smallest opening a clip is taken to show none.
-        lid_closing: from here on narrower, what lids that touch are seen apart is taken off.
-        lid_wide, lid_widest: from where on wider is limited, and the limit.
+        lid_contact: the opening at which a tracker has lids that touch, where a clip has no blink; lid_contact_most:
+            the most that it may be, where there is one; lid_no_blink: a clip's smallest opening from which on there is
+            none.
+        lid_closing: opening below which the opening at contact is gradually subtracted.
+        lid_wide, lid_widest: opening from which on it is compressed, and its limit.
         lip_wide, lip_widest: the same for lips.
         lip_closing: lips nearer than this are brought together all along their rim.
         lip_pressed: how far lips that touch may be pressed into one another.
-        least_eye: of the mean person's open eye: less than this is never taken for a driver's open eye.
+        least_eye: the least that a driver's open eye may be, over the mean person's.
         eye_spread: people's open eyes as part of the mean one's, plus and minus.
-        rounds, more_rounds: that bring openings to their goals; more of them where codes are held by their limit.
-        held: standard deviations that the limit takes off a change, from where on those count in full.
+        rounds, more_rounds: of Newton steps towards the openings; the latter where the codes' limit cut a change.
+        cut: standard deviations cut off a change, from which on its frame takes part in those steps in full.
     """
 
     lid_contact: float = 0.12
@@ -65,7 +66,7 @@ class OpeningSettings:
     eye_spread: float = 0.25
     rounds: int = 3
     more_rounds: int = 12
-    held: float = 0.1
+    cut: float = 0.1
 
 
 _S = OpeningSettings()
@@ -86,9 +87,9 @@ def counted_expression(
 
 
 def uncrossed(source: TrackedFrame, motion: TrackedSequence, head: FLAMEModel) -> TrackedSequence:
-    """The motion, its expressions changed as little as can be so that neither lips nor lids go through one another.
+    """The motion with the smallest change of its expression codes by which neither lips nor lids cross.
 
-    They would where a source's stand closer together at rest than the driver's do. For the open head.
+    They would where a source's are closer together at rest than the driver's. To first order; for the open head.
     """
     points = head.evaluate(source)
     expcode = motion.expcode.astype(np.float64)
@@ -107,14 +108,17 @@ def transfer_expression(
     driver: TrackedSequence,
     motion: TrackedSequence,
     head: FLAMEModel,
+    settings: OpeningSettings = _S,
+    neutral: NeutralSettings = NEUTRAL,
 ) -> TrackedSequence:
-    """The motion with the expression and jaw codes that let the source do what the driver does.
+    """The motion with the driver's expression and jaw, retargeted to the source.
 
     Args:
-        optimizer: its settings; a copy of it is fitted to the driver's calm frames, where two were seen.
+        optimizer: its settings; a copy of it is fitted to the driver's calm frames, where at least two show the face.
         source: the photo. driver: as tracked (and smoothed). motion: as long as the driver; all but `expcode` and the
             jaw in `posecode` is kept.
-        head: that all three are of; where it says nothing of lips and lids, codes and jaw are all that is transferred.
+        head: that all three are of; where it has no openings, codes and jaw are all that is transferred.
+        settings: of openings. neutral: of the driver's neutral.
     """
     if not len(motion) == len(driver):
         raise ValueError(f"driver and motion must be of one length, got {len(driver)} and {len(motion)}")
@@ -125,16 +129,16 @@ def transfer_expression(
         parts = [driver_face.gaps(driver.expcode[b], driver.posecode[b, JAW]) for b in blocks(len(driver))]
         driver_gaps = np.concatenate(parts)
     visible = np.flatnonzero(driver.status == SEEN)
-    optimizer, jaw = _fitted(optimizer, source, driver, driver_face, driver_gaps, visible)
+    optimizer, jaw = _fitted(optimizer, source, driver, driver_face, driver_gaps, visible, neutral)
     if driver_face is not None:
         source_face = FaceOpenings(head, openings, source)
         source_gaps = source_face.gaps(source.expcode[None], source.posecode[None, JAW])[0]
-        goals = _goals(driver_face, driver_gaps, visible, source_face, source_gaps, optimizer.gain)
+        goals = _goals(driver_face, driver_gaps, visible, source_face, source_gaps, optimizer.gain, settings, neutral)
     expcode = np.empty(driver.expcode.shape, np.float32)
     for part in blocks(len(driver)):
         codes = optimizer.optimize_expression(driver.expcode[part].astype(np.float64), source.expcode)
         if driver_face is not None:
-            codes = _opened(source_face, source_gaps, goals[part], codes, jaw[part], optimizer.limit)
+            codes = _opened(source_face, source_gaps, goals[part], codes, jaw[part], optimizer.limit, settings)
         expcode[part] = codes
     return _with_codes(motion, expcode, jaw)
 
@@ -152,17 +156,18 @@ def _fitted(
     face: FaceOpenings | None,
     gaps: np.ndarray | None,  # (T, rows)
     visible: np.ndarray,  # indices
+    settings: NeutralSettings,
 ) -> tuple[ExpressionOptimizer, np.ndarray]:
     """A copy of the optimizer that knows the driver's neutral, and the jaw (T, 3) counted from the same frames."""
     optimizer = copy.copy(optimizer)
     jaw, source_jaw = driver.posecode[:, JAW].astype(np.float64), source.posecode[JAW].astype(np.float64)
     if len(visible) < 2:  # as the codes of a single picture
-        optimizer.neutral, share = None, NEUTRAL.motion_share
+        optimizer.neutral, share = None, settings.motion_share
         return optimizer, (1 - share) * source_jaw + optimizer.gain * share * jaw
-    calm = visible if face is None else visible[calm_frames(face, gaps[visible])]
-    share = NEUTRAL.calm_share if len(calm) < len(visible) else NEUTRAL.share
+    calm = visible if face is None else visible[calm_frames(face, gaps[visible], settings)]
+    share = settings.calm_share if len(calm) < len(visible) else settings.share
     optimizer.fit_neutral(driver.expcode[calm], share)
-    rest = calm[resting_frames(driver.expcode[calm].astype(np.float64), share)]
+    rest = calm[resting_frames(driver.expcode[calm].astype(np.float64), share, settings)]
     return optimizer, source_jaw + optimizer.gain * (jaw - jaw[rest].mean(0))
 
 
@@ -173,16 +178,19 @@ def _goals(
     source_face: FaceOpenings,
     source_gaps: np.ndarray,  # (rows,) in the photo
     gain: float,
+    settings: OpeningSettings,
+    neutral: NeutralSettings,
 ) -> np.ndarray:  # (T, openings)
-    """How far the source's lips and lids are to be open, in head units."""
+    """The openings that the source's lips and lids are to have, in head units."""
     goals = np.empty((len(driver_gaps), len(source_face.names)))
     for i, name in enumerate(source_face.names):
         if name == "lips":
             gap = driver_gaps[:, i] / driver_face.width
-            goals[:, i] = source_face.width * _lips(gap, gap[visible], source_gaps[i] / source_face.width, gain)
+            contact = lip_contact(gap[visible], neutral.contact)
+            goals[:, i] = source_face.width * _lips(gap - contact, source_gaps[i] / source_face.width, gain, settings)
         else:
             gap = driver_gaps[:, i]
-            goals[:, i] = source_gaps[i] * _lids(gap, gap[visible], driver_face.reference[i], gain)
+            goals[:, i] = source_gaps[i] * _lids(gap, gap[visible], driver_face.reference[i], gain, settings)
     return goals
 
 
@@ -193,19 +201,20 @@ def _opened(
     expcode: np.ndarray,  # (T, N)
     jaw: np.ndarray,  # (T, 3)
     limit: float,
+    settings: OpeningSettings,
 ) -> np.ndarray:  # (T, N)
-    """The codes, changed by as little as opens lips and lids as far as they are to be; none goes beyond the limit.
+    """The codes with the least change that gives lips and lids their goals; none goes beyond the limit.
 
-    How an opening is shaped is left to the codes while it is open; the more it closes, the more every pair of its rim
-    is brought together, or lids of another person's shape would leave a slit or cross beside it.
+    The shape of an opening is left to the codes while it is open; the more it closes, the more every pair of its rim is
+    brought together: lids of another person's shape would else leave a slit or cross beside the middle.
 
-    A change is limited over the last third of its code's way to the limit. What is missing then is asked of all codes
-    again, and those that have room left give it.
+    A change is compressed over the last third of its code's way to the limit. What that cuts off is distributed over
+    all codes again, in further rounds.
     """
     n = goals.shape[1]
     part = np.empty_like(goals)
     for i, name in enumerate(face.names):
-        part[:, i] = goals[:, i] / (_S.lip_closing * face.width if name == "lips" else max(source_gaps[i], 1e-6))
+        part[:, i] = goals[:, i] / (settings.lip_closing * face.width if name == "lips" else max(source_gaps[i], 1e-6))
     closing = np.clip(1 - part, 0, 1)[:, face.rim_of]
     shut = np.where(face.at_lips, np.minimum(source_gaps[n:], 0), np.maximum(part, 0)[:, face.rim_of] * source_gaps[n:])
     openings_inverse, inverse = face.pseudo_inverse(rims=False), face.pseudo_inverse()
@@ -213,19 +222,19 @@ def _opened(
     def correction(codes: np.ndarray, frames: slice | np.ndarray) -> np.ndarray:
         gaps = face.gaps(codes, jaw[frames])
         missing = goals[frames] - gaps[:, :n]
-        along = missing @ openings_inverse @ face.gradient[n:].T  # what an opening does to its rim of itself
+        along = missing @ openings_inverse @ face.gradient[n:].T  # how the correction of an opening moves its rim
         rims = along + closing[frames] * (shut[frames] - gaps[:, n:] - along)
         return np.concatenate([missing, rims], 1) @ inverse
 
     change, opened = np.zeros_like(expcode), expcode
-    for _ in range(_S.rounds):  # linear but for the jaw's turn
+    for _ in range(settings.rounds):  # linear but for the jaw's turn
         change = change + correction(opened, slice(None))
         opened = _within(expcode, change, limit)
-    held = np.flatnonzero(np.abs(expcode + change - opened).max(1))
-    for _ in range(_S.more_rounds if len(held) else 0):
-        lost = np.abs(expcode + change - opened)[held].max(1, keepdims=True)
-        change[held] += np.minimum(lost / _S.held, 1) * correction(opened[held], held)
-        opened[held] = _within(expcode[held], change[held], limit)
+    limited = np.flatnonzero(np.abs(expcode + change - opened).max(1))
+    for _ in range(settings.more_rounds if len(limited) else 0):
+        lost = np.abs(expcode + change - opened)[limited].max(1, keepdims=True)
+        change[limited] += np.minimum(lost / settings.cut, 1) * correction(opened[limited], limited)
+        opened[limited] = _within(expcode[limited], change[limited], limit)
     return opened
 
 
@@ -235,34 +244,31 @@ def _within(codes: np.ndarray, change: np.ndarray, limit: float) -> np.ndarray:
     return codes + soft_clip(change, room)
 
 
-def _lips(gap: np.ndarray, visible: np.ndarray, source_gap: float, gain: float) -> np.ndarray:
-    """Gaps of lips (T,) for a source, from a driver's, all over the distance of the eyes.
+def _lips(gap: np.ndarray, source_gap: float, gain: float, settings: OpeningSettings) -> np.ndarray:
+    """Gaps of lips (T,) for a source, from a driver's counted from its contact, all over the distance of the eyes."""
+    s, opening = settings, gain * gap
+    pressed = s.lip_pressed * np.tanh(opening / s.lip_pressed)
+    return min(source_gap, 0.0) + np.where(opening < 0, pressed, soft_upper_clip(opening, s.lip_wide, s.lip_widest))
 
-    `visible` (K,) are those of the driver's gaps that were really seen. Where lips touch, the tracker sees them a
-    little apart or one over the other, by person: from there it is counted.
+
+def _lids(gap: np.ndarray, visible: np.ndarray, reference: float, gain: float, settings: OpeningSettings) -> np.ndarray:
+    """The share (T,) of its open eye by which a source's eye is to be open, from a driver's gaps.
+
+    `visible` (K,): the gaps of frames that show the face. `reference`: the mean person's open eye. Where there is only
+    one picture of a driver, its eye is taken for open, within what people's open eyes are.
     """
-    opening = gain * (gap - lip_contact(visible, NEUTRAL.contact))
-    pressed = _S.lip_pressed * np.tanh(opening / _S.lip_pressed)
-    return min(source_gap, 0.0) + np.where(opening < 0, pressed, soft_upper_clip(opening, _S.lip_wide, _S.lip_widest))
-
-
-def _lids(gap: np.ndarray, visible: np.ndarray, reference: float, gain: float) -> np.ndarray:
-    """The part (T,) of its own open eye by which a source's eye is open, from a driver's gaps.
-
-    `visible` (K,) are those that were really seen. `reference` is the mean person's open eye. Where a driver's cannot
-    be told from the one picture there is of it, what people's open eyes may be is taken for open.
-    """
+    s = settings
     if len(visible) > 1:
-        eye = max(open_lid_gap(visible), _S.least_eye * reference)
+        eye = max(open_lid_gap(visible), s.least_eye * reference)
         low = np.sort(visible)[: max(2, len(visible) // 100)].mean() / eye
     else:
-        spread = _S.eye_spread
+        spread = s.eye_spread
         eye, low = float(np.clip(visible.mean(), (1 - spread) * reference, (1 + spread) * reference)), 1.0
-    blinks = np.clip((_S.lid_no_blink - low) / (_S.lid_no_blink - _S.lid_contact_most), 0, 1)
-    shut = _S.lid_contact + blinks * (np.clip(low, 0, _S.lid_contact_most) - _S.lid_contact)
+    blinks = np.clip((s.lid_no_blink - low) / (s.lid_no_blink - s.lid_contact_most), 0, 1)
+    shut = s.lid_contact + blinks * (np.clip(low, 0, s.lid_contact_most) - s.lid_contact)
     part = gap / eye
-    # Open eyes keep their motion as it is; only on the way to shut is the rest taken off.
-    closed = 1 - (part - shut * smoothstep(part, _S.lid_closing, shut))
+    # Open eyes keep their motion; the opening at contact is subtracted on the way to shut only.
+    closed = 1 - (part - shut * smoothstep(part, s.lid_closing, shut))
     # Shut stays shut under any gain.
     closed *= gain if gain > 1 else gain + (1 - gain) * np.clip(closed, 0, 1) ** 2
-    return np.maximum(soft_upper_clip(1 - closed, _S.lid_wide, _S.lid_widest), 0)
+    return np.maximum(soft_upper_clip(1 - closed, s.lid_wide, s.lid_widest), 0)

@@ -1,9 +1,8 @@
 """Where a source's eyes look. Plain, `counted_eyes`: the source's codes plus how the driver's differ from a reference.
 
 Improved: `transfer_gaze` makes eye codes that look where the driver looks, by the irises of both. Where the driver's
-own codes are taken over as they are, they say already where the driver looks, and better than a second reading would:
-that has a constant of its own, of some degrees, and makes up for more than such a rendering lacks. What is left to do
-there is to take out the noise and to turn the eyes a little further (`steady_gaze`).
+codes are rendered as they are (absolute motion), they are more accurate than a second reading, which has a constant
+offset of some degrees. There `steady_gaze` only removes the noise within fixations and applies the iris gain.
 """
 
 from __future__ import annotations
@@ -55,8 +54,8 @@ def transfer_gaze(
 ) -> TrackedSequence:
     """The motion with eye codes that look where the driver looks in head space, or at the viewer.
 
-    Not a change added to the source's own gaze: a source that looks aside in the photo looks at what the driver looks
-    at. The driver's gaze is measured on the driver's own face; how the source's two eyes differ is kept.
+    Absolute, not counted from the source's gaze: a source that looks aside in the photo looks where the driver looks.
+    The driver's gaze is measured on the driver's face; the constant between the source's two eyes is kept.
 
     Args:
         source: the photo's parameters. driver: the clip's, as tracked or smoothed. motion: what is rendered, as long.
@@ -95,10 +94,10 @@ def steady_gaze(
     *,
     iris_gain: tuple[float, float] = SAME_FACE_IRIS_GAIN,
 ) -> TrackedSequence:
-    """The motion with its own gaze, without the noise within fixations and through blinks: for absolute motion.
+    """The motion with its codes' gaze, without the noise within fixations and through blinks: for absolute motion.
 
-    How the two eyes differ goes through the same filter as what they have in common: on a turned head it changes with
-    the pose.
+    The difference of the two eyes goes through the same filter as their mean: on a turned head it changes with the
+    pose.
 
     Args:
         source: the photo's parameters. motion: what is rendered. head: evaluates both.

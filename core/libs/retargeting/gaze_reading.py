@@ -34,22 +34,23 @@ from core.libs.numeric import blocks, ramp
 # Left, then right eye. Only points that iBUG's 68 have too, and the irises: FLAME knows no others.
 _IRISES = (tuple(range(473, 478)), tuple(range(468, 473)))
 _USED = np.unique(np.concatenate([np.ravel(CORNERS_68), np.ravel(LIDS_68), np.ravel(_IRISES)]))
-_BETWEEN_EYES = (0.0, 0.068, 0.229)  # head units: the eyeballs' middle in the open head's template
 
 
 @dataclass(frozen=True)
 class GazeReadingSettings:
-    """How far an iris is believed. By eye, on the development clips.
+    """The confidence of an iris. By eye, on the development clips, where nothing else is said.
 
     Attributes:
+        between_eyes: head units: the middle between the eyeballs in the open head's template.
         largest_offset: radians, of each eye's constant (`Gaze.offset`).
-        opening: lid distance over eye width of usual open eyes, where the clip does not say.
-        least_opening, most_opening: bounds of what a clip may say instead.
-        shut, open: of the open eye's opening: from where on an iris is believed, and fully believed.
+        opening: lid distance over eye width of an open eye, where there is no clip to take it from.
+        least_opening, most_opening: bounds of a clip's.
+        shut, open: shares of the open eye's opening at which the confidence is 0 and 1.
         outward: radians by which an eye's opening faces to the side.
-        turned_away, facing: cosines of its angle to the camera: from where on it is believed, and fully believed.
+        turned_away, facing: cosines of its angle to the camera at which the confidence is 0 and 1.
     """
 
+    between_eyes: tuple[float, float, float] = (0.0, 0.068, 0.229)
     largest_offset: float = float(np.radians(10.0))
     opening: float = 0.28
     least_opening: float = 0.1
@@ -100,10 +101,10 @@ class Gaze:
     """What was read off a clip.
 
     Attributes:
-        direction: (T, 3) where both eyes together look; NaN where no frame says.
-        confidence: (T,) how well the irises are seen, 0 through a blink.
-        offset: (2, 2) how far the left and the right eye's pitch and yaw lie from that, as a median: a constant of the
-            person and of the tracker, in radians.
+        direction: (T, 3) of both eyes together; NaN where no frame has any.
+        confidence: (T,) of the irises, 0 through a blink.
+        offset: (2, 2) median difference of the left and the right eye's pitch and yaw from that, in radians: a constant
+            of the person and of the tracker.
     """
 
     direction: np.ndarray
@@ -116,6 +117,7 @@ def read_gaze(
     transform: np.ndarray | None = None,  # (T, 3, 4) says which eye is turned away
     geometry: EyeGeometry | None = None,
     fps: float | Fraction = 25.0,
+    settings: GazeReadingSettings = _S,
 ) -> Gaze:
     """Where a person looks, frame by frame: both eyes together, without the noise within fixations, through blinks.
 
@@ -125,16 +127,16 @@ def read_gaze(
     place = None if transform is None else torch.from_numpy(np.asarray(transform, np.float64))
     opening = torch.cat([lid_ratio_68(_double(landmarks[part])) for part in blocks(len(landmarks))])
     known = opening[torch.isfinite(opening).all(-1)]
-    open_eyes = torch.full((2,), _S.opening)
+    open_eyes = torch.full((2,), settings.opening)
     if len(known) > 1:
-        open_eyes = torch.from_numpy(open_lid_ratio(known.numpy())).clamp(_S.least_opening, _S.most_opening)
+        open_eyes = torch.from_numpy(open_lid_ratio(known.numpy())).clamp(settings.least_opening, settings.most_opening)
     open_eyes = open_eyes.to(opening)
     read = [
-        read_eyes(_double(landmarks[part]), geometry, None if place is None else place[part], open_eyes)
+        read_eyes(_double(landmarks[part]), geometry, None if place is None else place[part], open_eyes, settings)
         for part in blocks(len(landmarks))
     ]
     angles, weight = (torch.cat(values) for values in zip(*read, strict=True))
-    offset = _offset(angles, weight)
+    offset = _offset(angles, weight, settings.largest_offset)
     fused = fused_eyes(angles - offset, weight)
     confidence = weight.amax(-1).numpy()
     steady = steady_fixations(fused.numpy(), confidence, float(fps)) if len(landmarks) > 1 else fused.numpy()
@@ -176,8 +178,9 @@ def read_eyes(
     geometry: EyeGeometry,
     transform: Tensor | None = None,  # (B, 3, 4)
     open_eyes: Tensor | float = _S.opening,  # (2,)
+    settings: GazeReadingSettings = _S,
 ) -> tuple[Tensor, Tensor]:
-    """Pitch and yaw of the left and the right eye (B, 2, 2), and how far each is to be believed (B, 2).
+    """Pitch and yaw of the left and the right eye (B, 2, 2), and the confidence of each (B, 2), 0 to 1.
 
     `open_eyes` is the lid distance over eye width of these eyes when they are open.
     """
@@ -189,18 +192,18 @@ def read_eyes(
     for _ in range(3):  # turning the line at rest is not quite adding angles
         turn = roma.rotvec_to_rotmat(aim(direction_of(angles)))
         angles = angles + visible - angles_of((turn @ at_rest[..., None])[..., 0])
-    weight = ramp(lid_ratio_68(points) / open_eyes, _S.shut, _S.open)
+    weight = ramp(lid_ratio_68(points) / open_eyes, settings.shut, settings.open)
     if transform is not None:
-        side, front = np.sin(_S.outward), np.cos(_S.outward)
+        side, front = np.sin(settings.outward), np.cos(settings.outward)
         facing = points.new_tensor([[side, 0, front], [-side, 0, front]])
-        weight = weight * ramp((facing * to_viewer(transform)[:, None]).sum(-1), _S.turned_away, _S.facing)
+        weight = weight * ramp((facing * to_viewer(transform)[:, None]).sum(-1), settings.turned_away, settings.facing)
     known = torch.isfinite(angles).all(-1) & torch.isfinite(weight)
     return angles, torch.where(known, weight, torch.zeros_like(weight))
 
 
-def eyes_open(points: Tensor) -> Tensor:
-    """(B,) how surely an eye is open in points (B, 478, 3), of which irises need not be known: 0 shut, 1 open."""
-    return torch.nan_to_num(ramp(lid_ratio_68(points) / _S.opening, _S.shut, _S.open)).amax(-1)
+def eyes_open(points: Tensor, settings: GazeReadingSettings = _S) -> Tensor:
+    """(B,) confidence that an eye is open in points (B, 478, 3), 0 shut to 1 open; irises may be NaN."""
+    return torch.nan_to_num(ramp(lid_ratio_68(points) / settings.opening, settings.shut, settings.open)).amax(-1)
 
 
 def fused_eyes(angles: Tensor, weight: Tensor) -> Tensor:
@@ -210,10 +213,10 @@ def fused_eyes(angles: Tensor, weight: Tensor) -> Tensor:
     return (visible * weight[..., None]).sum(-2) / torch.where(total > 0, total, torch.full_like(total, torch.nan))
 
 
-def to_viewer(transform: Tensor) -> Tensor:
+def to_viewer(transform: Tensor, settings: GazeReadingSettings = _S) -> Tensor:
     """Directions (B, 3) in head space from between the eyes to the camera, for transforms (B, 3, 4)."""
     camera = -(transform[..., :3] @ transform[..., 3:])[..., 0]
-    return torch.nn.functional.normalize(camera - camera.new_tensor(_BETWEEN_EYES), dim=-1)
+    return torch.nn.functional.normalize(camera - camera.new_tensor(settings.between_eyes), dim=-1)
 
 
 def angles_of(direction: Tensor) -> Tensor:
@@ -244,14 +247,14 @@ def _eyes(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return corners.mean(-2), (corners[..., 0, :] - corners[..., 1, :]).norm(dim=-1), iris
 
 
-def _offset(angles: Tensor, weight: Tensor) -> Tensor:
+def _offset(angles: Tensor, weight: Tensor, largest: float) -> Tensor:
     """How far each eye lies from what both together say (2, 2): half the median difference, where both are seen."""
     both = weight.amin(-1)
     if not (both > 0).any():
         return angles.new_zeros(2, 2)
     certain = both >= min(0.5, float(both.max()))
     half = (angles[certain, 0] - angles[certain, 1]).median(0).values / 2 * both.max()
-    half = half.clamp(-_S.largest_offset, _S.largest_offset)
+    half = half.clamp(-largest, largest)
     return torch.stack([half, -half])
 
 

@@ -1,15 +1,15 @@
 """What a driver's motion is counted from: its neutral. All rules for it stand here.
 
-* `neutral_frame`: one frame, the nearest to how the driver usually holds its head and face, eyes open, lips closed.
-  Relative motion counts pose, gaze and, without `ExpressionOptimizer`, the expression from it; a frame that was really
-  tracked has its codes, pose and torso motion of one moment.
+* `neutral_frame`: one frame, the nearest to the medians of pose, expression and gaze, eyes open, lips closed.
+  Relative motion counts pose, gaze and, without `ExpressionOptimizer`, the expression from it; a tracked frame
+  has its codes, pose and torso motion of one moment.
 * `resting_frames` among `calm_frames`: some frames, whose mean is the neutral expression of `ExpressionOptimizer`. A
   mean has less of the tracker's noise, and no pose is needed of it.
 * `matching_reference`: the frame that shows the photo's very face, for absolute motion of the person in the photo.
 * a driver of one frame has no neutral: `neutral_reference` counts from the source, and expression codes are split by
   `NeutralSettings.motion_share`.
 
-`resting_transform` is of the motion, not of the driver: where the photo's shoulders belong to.
+`resting_transform` is of the motion, not of the driver: at which pose the shoulders are where the photo has them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class NeutralSettings:
         expression, jaw: of `neutral_frame`: what counts as much as one another; standard deviations of a code times
             the number of codes' root, and radians times 10.
         codes, pose, gaze: the distances from the medians of codes, pose and eye codes that count as much.
-        gap: head units by which lips or lids may differ from their usual gap, against the same.
+        gap: head units by which lips or lids may differ from the clip's low percentile or median, against the same.
         closed_lips: percentile of the lips' gap that counts as closed.
         sample: frames that `resting_frames` compares with one another.
         mean_face: how far a frame's distance from the mean face counts against it there, beside its distance from the
@@ -45,10 +45,11 @@ class NeutralSettings:
         share: of a clip's frames that are averaged; calm_share: of those that `calm_frames` has sorted out.
         least_open: of a clip's frames, those with the lips nearest to one another that are calm.
         least_gap: distances of the eyes beyond contact up to which lips are near one another in any case.
-        open_eyes: how far lids of calm frames may be from the driver's usual gap, over that.
+        open_eyes: how far lids of calm frames may be from the driver's open eye (`open_lid_gap`), over that.
         contact: distances of the eyes: the most that a tracker may see lips apart, or one over the other, that touch.
-        motion_share: how much of a code seen once is expression and how much the person's own: variance within clips,
-            over that plus the variance of neutral codes between people; `python -m benchmarks.expression --codes`
+        radians_per_unit: of `nearest_pose`: radians of turn that count as much as a head unit of shift.
+        motion_share: how much of a code seen once is expression, the rest being the person's neutral: variance within
+            clips over that plus the variance of neutral codes between people; `python -m benchmarks.expression --codes`
             prints it for its clips.
     """
 
@@ -67,6 +68,7 @@ class NeutralSettings:
     least_gap: float = 0.02
     open_eyes: float = 0.25
     contact: float = 0.012
+    radians_per_unit: float = 0.2
     motion_share: float = 0.82
 
 
@@ -94,14 +96,16 @@ class Reference:
         return (source + driver - reference).astype(np.float32)
 
 
-def neutral_reference(source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel) -> Reference:
+def neutral_reference(
+    source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel, settings: NeutralSettings = NEUTRAL
+) -> Reference:
     """What relative motion is counted from: the driver's `neutral_frame`.
 
-    One picture has none: the source takes over what it shows, in its own place. Where it says how the head is turned
-    and not where it is, the turn is counted from the front.
+    A driver of one picture has none: the source takes over what it shows, at the source's place. Where such a driver
+    has the head's turn and not its place, the turn is counted from the front.
     """
     if len(driver) > 1:
-        index = neutral_frame(driver, head)
+        index = neutral_frame(driver, head, settings)
         return Reference(driver[index], index)
     if "transform_matrix" in driver.absent:  # the turn itself, and no shift
         front = np.concatenate([np.diag(FLIP), driver.transform_matrix[0, :, 3:]], 1)
@@ -109,13 +113,14 @@ def neutral_reference(source: TrackedFrame, driver: TrackedSequence, head: FLAME
     return Reference(source)
 
 
-def neutral_frame(driver: TrackedSequence, head: FLAMEModel) -> int:
-    """The frame of a driver nearest its resting state: expression, gaze and pose as usual, eyes open, lips closed.
+def neutral_frame(driver: TrackedSequence, head: FLAMEModel, settings: NeutralSettings = NEUTRAL) -> int:
+    """The index of the frame that minimises a sum of distances: of expression and jaw, pose and gaze from the clip's
+    medians, of the lips from closed, of the lids from the median opening; each in its unit of the settings.
 
-    Someone who talks has the lips apart at most times. Counted from there, closing them would push a source's closed
-    lips through one another.
+    The median frame of someone who talks has the lips apart. Counted from there, closing them would push a source's
+    closed lips through one another.
     """
-    s, visible = NEUTRAL, np.flatnonzero(driver.status == SEEN)
+    s, visible = settings, np.flatnonzero(driver.status == SEEN)
     code = np.concatenate([driver.expcode / s.expression, driver.posecode[:, 3:4] / s.jaw], 1)[visible]
     pose = np.concatenate([driver.transform_matrix[..., :3].reshape(-1, 9), driver.transform_matrix[..., 3]], 1)
     pose, eyecode = pose[visible], driver.eyecode[visible]
@@ -135,7 +140,7 @@ def neutral_frame(driver: TrackedSequence, head: FLAMEModel) -> int:
 def matching_reference(
     source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel, same_face: float
 ) -> Reference | None:
-    """The frame that shows the face of the photo, in its pose, best; None where none is nearer than `same_face`.
+    """The frame whose face lies nearest that of the photo in the picture; None where none is nearer than `same_face`.
 
     `same_face` is in pixels (rms over the face, after a shift and a change of scale). A photo and a clip of one person
     are fitted slightly apart: motion that is counted from that frame has it come out as the photo went in. For the open
@@ -162,29 +167,37 @@ def _similarity(points: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndar
     return float(scale), goal - scale * mean, float(np.sqrt(((scale * a - b) ** 2).sum(-1).mean()))
 
 
-def resting_frames(expcodes: np.ndarray, share: float = NEUTRAL.share) -> np.ndarray:  # (T, N) -> (K,) indices
+def resting_frames(
+    expcodes: np.ndarray,  # (T, N)
+    share: float = NEUTRAL.share,
+    settings: NeutralSettings = NEUTRAL,
+) -> np.ndarray:  # (K,) indices
     """The frames of a clip that are most like one another: `ExpressionOptimizer.fit_neutral` says why these.
 
     The middle is the frame with the smallest mean distance to the nearest `share` of all frames, plus `mean_face` times
     its distance from the mean face.
     """
-    rows = np.linspace(0, len(expcodes) - 1, min(len(expcodes), NEUTRAL.sample)).round().astype(int)
+    rows = np.linspace(0, len(expcodes) - 1, min(len(expcodes), settings.sample)).round().astype(int)
     sample = expcodes[rows]
     square = (sample**2).sum(1)
     distance = np.sqrt(np.maximum(square[:, None] + square - 2 * sample @ sample.T, 0))
     near = max(round(share * len(sample)), min(2, len(sample)))
     spread = np.partition(distance, near - 1, axis=1)[:, :near].mean(1)
-    middle = sample[np.argmin(spread + NEUTRAL.mean_face * np.sqrt(square))]
+    middle = sample[np.argmin(spread + settings.mean_face * np.sqrt(square))]
     away = np.linalg.norm(expcodes - middle, axis=1)
     return np.argsort(away, kind="stable")[: max(round(share * len(expcodes)), min(2, len(expcodes)))]
 
 
-def calm_frames(face: FaceOpenings, gaps: np.ndarray) -> np.ndarray:  # (T, rows) -> (K,) indices
-    """The frames among which a driver's neutral expression is looked for: eyes open, lips as near as they come.
+def calm_frames(
+    face: FaceOpenings,
+    gaps: np.ndarray,  # (T, rows), of `FaceOpenings.gaps`
+    settings: NeutralSettings = NEUTRAL,
+) -> np.ndarray:  # (K,) indices
+    """The frames among which a driver's neutral expression is searched: eyes open, lips among the nearest of the clip.
 
-    Who talks has the lips apart at most times and holds them so for longest. All frames, where fewer than two are calm.
+    Someone who talks has the lips apart most of the time. All frames where fewer than two are calm.
     """
-    s, good = NEUTRAL, np.ones(len(gaps), bool)
+    s, good = settings, np.ones(len(gaps), bool)
     for name, gap in zip(face.names, gaps.T, strict=False):
         if name == "lips":
             near = (lip_contact(gap / face.width, s.contact) + s.least_gap) * face.width
@@ -195,13 +208,13 @@ def calm_frames(face: FaceOpenings, gaps: np.ndarray) -> np.ndarray:  # (T, rows
 
 
 def resting_transform(source: TrackedFrame, motion: TrackedSequence) -> np.ndarray:  # (3, 4)
-    """The transform of a motion at which the head is nearest its pose in the photo: where the shoulders belong to."""
+    """The transform of a motion at which the head is nearest its pose in the photo."""
     return motion.transform_matrix[nearest_pose(source, motion)]
 
 
-def nearest_pose(source: TrackedFrame, motion: TrackedSequence) -> int:
-    """The frame of a motion whose pose is nearest the photo's: radians, plus 0.2 for each head unit."""
+def nearest_pose(source: TrackedFrame, motion: TrackedSequence, settings: NeutralSettings = NEUTRAL) -> int:
+    """The frame of a motion whose pose is nearest the photo's: radians, plus `radians_per_unit` for each head unit."""
     turns = np.swapaxes(source.transform_matrix[None, :, :3], -1, -2) @ motion.transform_matrix[..., :3]
     angle = np.arccos(np.clip((np.trace(turns, axis1=1, axis2=2) - 1) / 2, -1, 1))
     away = np.linalg.norm(motion.transform_matrix[..., 3] - source.transform_matrix[:, 3], axis=1)
-    return int((angle + 0.2 * away).argmin())
+    return int((angle + settings.radians_per_unit * away).argmin())

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PseudoInverseSettings:
-    """How `FaceOpenings.pseudo_inverse` weighs what moves beside an opening. By eye, on the development clips.
+    """How `FaceOpenings.pseudo_inverse` weighs motion outside an opening. By eye, on the development clips.
 
     Attributes:
         reach: head units around an opening within which the skin may follow it (standard deviation of a Gaussian).
@@ -43,7 +43,7 @@ class PseudoInverseSettings:
 def linear_gap(
     head: FLAMEModel, pairs: Pairs, expcode: np.ndarray, posecode: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much further the points of pairs are apart than the template's, to first order in the codes (..., 100).
+    """By how much the points of pairs are further apart than the template's, to first order in the codes (..., 100).
 
     Returns it in head units, (...,), and how it grows with the expression codes, (100,).
     """
@@ -121,8 +121,8 @@ class FaceOpenings:
         """For each row the change of the codes that widens it by 1 and leaves the other rows, at the least cost.
 
         A damped pseudo-inverse of `gradient`. The cost is that of the codes themselves, which are standard deviations,
-        and of what moves elsewhere. Openings are met exactly, pairs of a rim as far as is cheap (as in a Kalman
-        filter's gain: `rim_slack` is their measurement noise).
+        and of what moves elsewhere. Openings are met exactly, pairs of a rim within `rim_slack`, which acts as the
+        measurement noise in a Kalman filter's gain.
         """
         s = settings or PseudoInverseSettings()
         gradient = self.gradient if rims else self.gradient[: len(self.names)]

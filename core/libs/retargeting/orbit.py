@@ -1,13 +1,13 @@
 """A camera that swings round the head.
 
-What the motion shows is seen by the camera of the photo. A view is the step from that camera's frame to the frame of
-one that was moved, in the convention of all transforms here: `q = p @ view[:, :3] + view[:, 3]`. As the camera moves
-and not the head, all that is drawn turns together, shoulders and hair too.
+A view maps the frame of the photo's camera to that of a camera that was moved, in the convention of all transforms
+here: `q = p @ view[:, :3] + view[:, 3]`. As the camera moves and not the head, all that is drawn turns together,
+shoulders and hair too.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -22,14 +22,22 @@ from core.libs.retargeting.neutral import resting_transform
 if TYPE_CHECKING:
     from core.libs.flame_model import Head
 
-PERIOD = Fraction(4)  # seconds of a swing to one side, to the other and back
+
+@dataclass(frozen=True)
+class OrbitSettings:
+    """Attributes: `period`: seconds of a swing to one side, to the other and back. By eye."""
+
+    period: Fraction = Fraction(4)
+
+
+_SETTINGS = OrbitSettings()
 
 
 def orbit_angles(
     times: tuple[Fraction, ...],  # (T,) seconds
     fps: Fraction,
     degrees: float,
-    period: Fraction = PERIOD,
+    period: Fraction = _SETTINGS.period,
 ) -> np.ndarray:  # (T,) radians
     """How far the camera has gone round, frame by frame: a sine from the middle, first to the positive side.
 
@@ -42,7 +50,13 @@ def orbit_angles(
     return np.radians(degrees) * np.sin(2 * np.pi * part)
 
 
-def orbit(source: TrackedFrame, motion: TrackedSequence, head: Head, degrees: float) -> TrackedSequence:
+def orbit(
+    source: TrackedFrame,
+    motion: TrackedSequence,
+    head: Head,
+    degrees: float,
+    settings: OrbitSettings = _SETTINGS,
+) -> TrackedSequence:
     """The motion with the view of a camera that swings by some degrees to either side; 0 leaves it as it is.
 
     It goes round the head as that is where the motion comes nearest to the photo's pose: the camera does not follow.
@@ -50,7 +64,7 @@ def orbit(source: TrackedFrame, motion: TrackedSequence, head: Head, degrees: fl
     if degrees == 0:
         return motion
     centre = replace(source, transform_matrix=resting_transform(source, motion))
-    angles = orbit_angles(motion.times, motion.fps, degrees)
+    angles = orbit_angles(motion.times, motion.fps, degrees, settings.period)
     return replace(motion, view=np.stack([orbit_view(head, centre, angle) for angle in angles]))
 
 

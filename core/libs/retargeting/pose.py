@@ -63,8 +63,9 @@ def relative_pose(
     # Angle by angle: a delta composed about the camera's axes would nod a turned head to the side.
     angles = head_angles(driver.transform_matrix[..., :3].astype(np.float64))
     delta = angles - head_angles(rest.transform_matrix[:, :3].astype(np.float64))
-    own = head_angles(source.transform_matrix[:, :3].astype(np.float64))
-    turns = head_rotation(own + _limited(np.mod(delta + np.pi, 2 * np.pi) - np.pi, own[1], settings.turn_limit))
+    source_angles = head_angles(source.transform_matrix[:, :3].astype(np.float64))
+    delta = _limited(np.mod(delta + np.pi, 2 * np.pi) - np.pi, source_angles[1], settings.turn_limit)
+    turns = head_rotation(source_angles + delta)
     shift = driver.transform_matrix[..., 3] - rest.transform_matrix[:, 3]
     limit = settings.shift_limit
     places = source.transform_matrix[:, 3] + soft_clip_length(shift * [1, 1, settings.depth_share], limit)
@@ -79,11 +80,11 @@ def relative_pose(
 def absolute_pose(
     source: TrackedFrame, driver: TrackedSequence, reference: Reference | None, head: FLAMEModel
 ) -> TrackedSequence:
-    """The driver as it holds its head, or where the reference, which shows the photo's face, comes out as the photo."""
+    """The driver's pose; with a reference, which shows the photo's face, moved so that this frame has the photo's."""
     if "transform_matrix" in driver.absent:
-        own = source.transform_matrix.astype(np.float32)
-        turns = (driver.transform_matrix[..., :3] * FLIP.astype(np.float32)) @ own[:, :3]
-        places = np.broadcast_to(own[:, 3:], (len(driver), 3, 1))
+        source_transform = source.transform_matrix.astype(np.float32)
+        turns = (driver.transform_matrix[..., :3] * FLIP.astype(np.float32)) @ source_transform[:, :3]
+        places = np.broadcast_to(source_transform[:, 3:], (len(driver), 3, 1))
         moved = replace(driver, transform_matrix=np.concatenate([turns, places], -1))
     elif reference is None:
         moved = driver
@@ -93,7 +94,7 @@ def absolute_pose(
 
 
 def with_resting_torso(source: TrackedFrame, motion: TrackedSequence) -> TrackedSequence:
-    """The motion with the photo's shoulders where they are in the photo when the head is where the photo has it."""
+    """The motion with its torso counted from the frame in which the head is nearest its pose in the photo."""
     if motion.torso_motion is None:
         return motion
     return replace(motion, torso_motion=motion.torso_motion - motion.torso_motion[nearest_pose(source, motion)])
@@ -102,16 +103,16 @@ def with_resting_torso(source: TrackedFrame, motion: TrackedSequence) -> Tracked
 def _matched_transforms(
     source: TrackedFrame, driver: TrackedSequence, reference: Reference, head: FLAMEModel
 ) -> np.ndarray:  # (T, 3, 4)
-    own = source.transform_matrix.astype(np.float64)
+    source_transform = source.transform_matrix.astype(np.float64)
     matched = reference.frame.transform_matrix.astype(np.float64)
-    turn = own[:, :3] @ matched[:, :3].T  # p @ own = p @ turn @ matched
-    # Not the heads' origins are laid onto one another but the middles of the faces: two fits of one head differ in
-    # size by a percent, and an origin as much nearer would swing the face sideways whenever it turns.
+    turn = source_transform[:, :3] @ matched[:, :3].T  # p @ source = p @ turn @ matched
+    # The middles of the faces are aligned, not the heads' origins: two fits of one head differ in size by a percent,
+    # and an origin nearer by as much would swing the face sideways whenever it turns.
     source_middle, driver_middle = (
         head.evaluate(frame)[list(STABLE)].mean(0).astype(np.float64) for frame in (source, reference.frame)
     )
-    pixel = reference.scale * to_pixels(to_camera(source_middle[None], own)) + reference.shift
-    depth = to_camera(source_middle[None], own)[0, 2] / reference.scale
+    pixel = reference.scale * to_pixels(to_camera(source_middle[None], source_transform)) + reference.shift
+    depth = to_camera(source_middle[None], source_transform)[0, 2] / reference.scale
     place = np.append(unproject(pixel)[0] * depth, depth)
     transforms = driver.transform_matrix.astype(np.float64)
     nearer = depth / to_camera(driver_middle[None], matched)[0, 2]
@@ -121,9 +122,9 @@ def _matched_transforms(
     return np.concatenate([turned, places[..., None]], -1).astype(np.float32)
 
 
-def _limited(delta: np.ndarray, own_yaw: float, turn_limit: float) -> np.ndarray:
+def _limited(delta: np.ndarray, source_yaw: float, turn_limit: float) -> np.ndarray:
     """Changes of roll, yaw and pitch (T, 3) in radians, limited by tanh; small ones stay nearly as they are."""
     limit = np.full_like(delta, np.radians(turn_limit))
-    away = delta[:, 1] * own_yaw > 0
-    limit[:, 1] += np.where(away, -min(abs(own_yaw), np.radians(turn_limit) / 2), abs(own_yaw))
+    away = delta[:, 1] * source_yaw > 0
+    limit[:, 1] += np.where(away, -min(abs(source_yaw), np.radians(turn_limit) / 2), abs(source_yaw))
     return limit * np.tanh(delta / limit)

@@ -7,8 +7,8 @@ expression and jaw (`expression`), eyes (`gaze`); then what of it is taken over 
 (`orbit`), and where the eyes look in that view (`gaze` again, if it is improved: it turns the eyes that are there).
 
 absolute: the source takes the driver's parameters as they are. relative: it takes how they differ from the driver's own
-neutral, on top of the source's. A driver that says nothing of the eyes or the jaw (`TrackedSequence.absent`) leaves
-them to the source.
+neutral, on top of the source's. A driver without eyes or jaw (`TrackedSequence.absent`) leaves them to
+the source.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from core.data.records import TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.retargeting.expression import counted_expression, uncrossed
 from core.libs.retargeting.gaze import counted_eyes
-from core.libs.retargeting.neutral import Reference, matching_reference, neutral_reference
+from core.libs.retargeting.neutral import NeutralSettings, Reference, matching_reference, neutral_reference
 from core.libs.retargeting.orbit import orbit
 from core.libs.retargeting.pose import NECK, PoseSettings, absolute_pose, neck_turn, relative_pose
-from core.libs.retargeting.shots import by_groups, resting_groups
+from core.libs.retargeting.shots import ShotSettings, by_groups, resting_groups
 from core.libs.retargeting.take import take_part
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class Retargeting:
     """Carries a driver's motion over to a source.
 
     Attributes:
-        mode: `relative`, `absolute`, or `auto`: the head's own, relative for the open head, absolute for FLAME.
-        pose: limits of poses.
+        mode: `relative`, `absolute`, or `auto`: the head's default, relative for the open head, absolute for FLAME.
+        pose: limits of poses. neutral: how the driver's neutral is found. shots: which shots share one.
         expression: sets expression and jaw of a motion from (source, driver, motion, head), for frames that are counted
             from one neutral: `transfer_expression` with its optimizer. None: they are counted from the neutral as the
             pose is.
@@ -54,6 +54,8 @@ class Retargeting:
 
     mode: str = "auto"
     pose: PoseSettings = field(default_factory=PoseSettings)
+    neutral: NeutralSettings = field(default_factory=NeutralSettings)
+    shots: ShotSettings = field(default_factory=ShotSettings)
     expression: Strategy | None = None
     gaze: Strategy | None = None
     take: str = "all"
@@ -63,7 +65,7 @@ class Retargeting:
         """The parameters to render, with the source's shape: a sequence as long as the driver.
 
         Args:
-            source: the photo. driver: as tracked, and smoothed; its shots are counted and looked at each on its own.
+            source: the photo. driver: as tracked, and smoothed; each of its shots is retargeted on its own.
             head: the head model of both.
 
         Raises:
@@ -76,7 +78,9 @@ class Retargeting:
                 f"the driver's codes are of the {driver.head!r} head, the source's of the {source.head!r} head: "
                 "they cannot be mixed; track the driver again with -f"
             )
-        motion = by_groups(lambda part: self._retargeted(source, part, head), resting_groups(driver), driver)
+        motion = by_groups(
+            lambda part: self._retargeted(source, part, head), resting_groups(driver, self.shots), driver
+        )
         if self.take != "all":
             motion = take_part(source, motion, self.take)
         if self.orbit_degrees:
@@ -85,7 +89,9 @@ class Retargeting:
             motion = by_groups(lambda part: orbit(source, part, head, self.orbit_degrees), each, motion)
         if self.gaze is None or self.take == "pose":
             return motion
-        return by_groups(lambda part, own: self.gaze(source, part, own, head), driver.shot_frames, driver, motion)
+        return by_groups(
+            lambda part, rendered: self.gaze(source, part, rendered, head), driver.shot_frames, driver, motion
+        )
 
     def _retargeted(self, source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel) -> TrackedSequence:
         """Pose, expression and eyes of frames that are counted from one neutral."""
@@ -93,7 +99,7 @@ class Retargeting:
         relative = mode == "relative"
         known = _with_source_codes(source, driver)
         if relative:
-            reference = neutral_reference(source, known, head)
+            reference = neutral_reference(source, known, head, self.neutral)
         else:
             reference = matching_reference(source, known, head, self.pose.same_face)
         motion = known
@@ -124,7 +130,7 @@ class Retargeting:
 
 
 def _with_source_codes(source: TrackedFrame, driver: TrackedSequence) -> TrackedSequence:
-    """The driver with the source's jaw and eyes where it says nothing of them."""
+    """The driver with the source's jaw and eyes where it has none."""
     names = [name for name in ("posecode", "eyecode") if name in driver.absent]
     return driver.with_parameters(
         {name: np.repeat(getattr(source, name)[None].astype(np.float32), len(driver), 0) for name in names}

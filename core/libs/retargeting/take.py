@@ -14,18 +14,18 @@ _FACE = ("expcode", "posecode", "eyecode")
 
 
 def take_part(source: TrackedFrame, motion: TrackedSequence, part: str = "all") -> TrackedSequence:
-    """The motion with the photo's own values for what is not taken over.
+    """The motion with the photo's values for what is not taken over.
 
     Args:
         source: the photo. motion: what the transfer made of the driver for it.
         part: `all`; `pose`: head and shoulders move, expression, jaw and eyes are the photo's; `expression`: the other
             way round, head and shoulders stay where the photo has them.
     Returns:
-        A sequence as long; the photo's values are its own to the bit.
+        A sequence as long; the photo's values are taken over to the bit.
     """
     if part not in TAKES:
         raise UserError(f"take {part!r} is none of {', '.join(TAKES)}")
     names = {"all": (), "pose": _FACE, "expression": ("transform_matrix",)}[part]
-    own = {name: np.repeat(getattr(source, name)[None].astype(np.float32), len(motion), 0) for name in names}
-    taken = motion.with_parameters(own)
+    kept = {name: np.repeat(getattr(source, name)[None].astype(np.float32), len(motion), 0) for name in names}
+    taken = motion.with_parameters(kept)
     return replace(taken, **{"expression": {"torso_motion": None}, "pose": {"mouth_interior": None}}.get(part, {}))

@@ -177,8 +177,8 @@ class HeadFitter:
     def _lift(self, pose: np.ndarray, rays: np.ndarray, depth: np.ndarray, person: np.ndarray) -> np.ndarray:
         """The points in head space (T, 478, 3): on their rays, at the tracker's depth hung on the pose.
 
-        The tracker's depths come with its own idea of the pose: the plane by which they differ from the posed person's
-        is taken out.
+        The tracker's depths come with its estimate of the pose: the plane by which they differ from the posed person's
+        is subtracted.
         """
         rotation, shift = pose[..., :3], pose[..., 3]
         weight = self._pose_weights / self._pose_weights.sum()

@@ -27,6 +27,7 @@ from core.libs.flame_model.topology import LEFT_IRIS, PARTS_68, RIGHT_IRIS
 from core.libs.geometry import FLIP, Camera, fit_similarity, to_camera
 from core.libs.tracker.fit import Fit, hold_behind_lids, limited_eyes, on_sphere, turn_onto
 from core.libs.tracker.point_buffer import PointBuffer, chunks
+from core.libs.tracker.pose import carry_poses, follow_poses
 from core.libs.tracker.settings import FitSettings, FlameFitSettings
 
 _SETTINGS, _CAMERA = FlameFitSettings(), Camera()
@@ -122,34 +123,34 @@ class FlameFitter:
     ) -> np.ndarray:  # (T, 3, 4)
         """Poses of FLAME that move exactly as those of another head, which were found from more than a few points."""
         sample = self._sampled(np.flatnonzero(visible))
-        own = self.fit(points[sample]).transform
-        return carry_poses(steady, *follow_poses(own, steady[sample], self._settings))
+        fitted = self.fit(points[sample]).transform
+        return carry_poses(steady, *follow_poses(fitted, steady[sample], self._settings))
 
     def _person(self, points: np.ndarray, transform: np.ndarray | None) -> _State:
         """The frames that say what a person looks like, and their shape."""
-        seen = self._seen(points)
-        state = self._start(seen, transform, None)
+        observed = self._observed(points)
+        state = self._start(observed, transform, None)
         pose_known = transform is not None
-        state = self._with_eyes(self._descend_together(state, seen, pose_known), seen)
-        return self._descend_together(state, seen, pose_known)
+        state = self._with_eyes(self._descend_together(state, observed, pose_known), observed)
+        return self._descend_together(state, observed, pose_known)
 
     def _frames(self, points: np.ndarray, transform: np.ndarray | None, person: _State) -> tuple[np.ndarray, ...]:
         """Jaw (T, 3), eyes (T, 6), expression (T, E), pose (T, 3, 4) and opening of the lids (T, 2) of frames."""
-        seen = self._seen(points)
-        state = self._start(seen, transform, person)
+        observed = self._observed(points)
+        state = self._start(observed, transform, person)
         pose_known = transform is not None
-        state = self._with_eyes(self._descend(state, seen, pose_known, self._settings.frame_rounds), seen)
+        state = self._with_eyes(self._descend(state, observed, pose_known, self._settings.frame_rounds), observed)
         # Turned eyes pull at the lids, where the head has it so.
-        state = self._with_eyes(self._descend(state, seen, pose_known, self._settings.last_rounds), seen)
+        state = self._with_eyes(self._descend(state, observed, pose_known, self._settings.last_rounds), observed)
         return state.jaw, state.eyes, state.expression, state.transform, lid_ratio(points)
 
-    def _seen(self, points: np.ndarray) -> np.ndarray:
+    def _observed(self, points: np.ndarray) -> np.ndarray:
         """The landmarks (T, 70, 3) among points (T, 478, 3)."""
         return points[:, self._index].astype(np.float64)
 
-    def _start(self, seen: np.ndarray, transform: np.ndarray | None, person: _State | None) -> _State:
+    def _start(self, observed: np.ndarray, transform: np.ndarray | None, person: _State | None) -> _State:
         """Mean expression, and poses by a similarity between the face and the points with their depths."""
-        n = len(seen)
+        n = len(observed)
         shape = np.zeros(self._n_shape) if person is None else person.shape
         expression = np.zeros(self._n_expression) if person is None else person.expression.mean(0)
         jaw = np.zeros(3) if person is None else person.jaw.mean(0)
@@ -164,7 +165,7 @@ class FlameFitter:
         if transform is not None:
             pose = transform.astype(np.float64)
             return replace(state, rotation=pose[..., :3], shift=pose[..., 3])
-        upright = seen * [1, -1, -1] - [(self.camera.size - 1) / 2, -(self.camera.size - 1) / 2, 0]
+        upright = observed * [1, -1, -1] - [(self.camera.size - 1) / 2, -(self.camera.size - 1) / 2, 0]
         scale, rotation, shift = fit_similarity(self._place(state), upright, self._inverse_sigma[:, 0] ** 2)
         shift = (
             np.concatenate([shift[:, :2] * FLIP[:2], np.full((n, 1), self.camera.pixels_per_unit)], 1) / scale[:, None]
@@ -175,18 +176,19 @@ class FlameFitter:
         """The landmarks (T, 70, 3) in head space."""
         return self._landmarks.turned(self._landmarks.unturned(state.codes), turn_matrices(state.jaw, state.eyes))
 
-    def _error(self, state: _State, seen: np.ndarray) -> np.ndarray:
+    def _error(self, state: _State, observed: np.ndarray) -> np.ndarray:
         """By how many standard deviations landmarks lie off, (T, 70, 3): right, down, away."""
         camera = to_camera(self._place(state), state.transform)
-        depth = self.camera.pixels_per_unit / state.shift[:, 2:] * camera[..., 2] - seen[..., 2]
+        depth = self.camera.pixels_per_unit / state.shift[:, 2:] * camera[..., 2] - observed[..., 2]
         depth = depth - (depth @ self._depth_share)[:, None]
         return (
-            np.concatenate([self.camera.to_pixels(camera) - seen[..., :2], depth[..., None]], -1) * self._inverse_sigma
+            np.concatenate([self.camera.to_pixels(camera) - observed[..., :2], depth[..., None]], -1)
+            * self._inverse_sigma
         )
 
-    def _cost(self, state: _State, seen: np.ndarray) -> np.ndarray:
+    def _cost(self, state: _State, observed: np.ndarray) -> np.ndarray:
         """Of each frame, (T,); infinite where the head comes too near to the camera."""
-        error = (self._error(state, seen) ** 2).sum((1, 2))
+        error = (self._error(state, observed) ** 2).sum((1, 2))
         error += (state.expression**2).sum(1) + (_jaw_precision(state.jaw, self._settings) * state.jaw**2).sum(1)
         return np.where(np.isfinite(error) & (state.shift[:, 2] > self._settings.nearest), error, np.inf)
 
@@ -227,34 +229,36 @@ class FlameFitter:
         return out.reshape(n, 210, -1)
 
     def _equations(
-        self, state: _State, seen: np.ndarray, pose_known: bool, first: int
+        self, state: _State, observed: np.ndarray, pose_known: bool, first: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Of each frame: its Jacobian (T, 210, F) and that of the shape (T, 210, S), normal matrix (T, F, F) and right
-        side (T, F) of its own parameters: pose unless it is known, jaw, expression.
+        side (T, F) of its parameters: pose unless it is known, jaw, expression.
         """
         jacobian = self._jacobian(state, first)
         n_shape = self._n_shape - first
         shared = jacobian[..., 9 : 9 + n_shape]
-        own = np.concatenate([jacobian[..., 6 if pose_known else 0 : 9], jacobian[..., 9 + n_shape :]], -1)
-        error = self._error(state, seen).reshape(len(own), 210)
-        free = np.zeros((len(own), 0 if pose_known else 6))
-        at = np.concatenate([free, state.jaw, state.expression], 1)
-        precision = np.concatenate([free, _jaw_precision(state.jaw, self._settings), np.ones_like(state.expression)], 1)
-        normal = np.swapaxes(own, 1, 2) @ own
+        free = np.concatenate([jacobian[..., 6 if pose_known else 0 : 9], jacobian[..., 9 + n_shape :]], -1)
+        error = self._error(state, observed).reshape(len(free), 210)
+        pose_zeros = np.zeros((len(free), 0 if pose_known else 6))
+        at = np.concatenate([pose_zeros, state.jaw, state.expression], 1)
+        precision = np.concatenate(
+            [pose_zeros, _jaw_precision(state.jaw, self._settings), np.ones_like(state.expression)], 1
+        )
+        normal = np.swapaxes(free, 1, 2) @ free
         diagonal = np.arange(normal.shape[1])
         normal[:, diagonal, diagonal] += precision
-        right = -np.einsum("tmf,tm->tf", own, error) - precision * at
-        return own, shared, normal, right
+        right = -np.einsum("tmf,tm->tf", free, error) - precision * at
+        return free, shared, normal, right
 
-    def _descend(self, state: _State, seen: np.ndarray, pose_known: bool, rounds: int) -> _State:
-        """Poses, jaws and expressions of frames whose person's shape is known, each frame on its own."""
-        cost = self._cost(state, seen)
-        damping = np.full(len(seen), self._settings.damping)
+    def _descend(self, state: _State, observed: np.ndarray, pose_known: bool, rounds: int) -> _State:
+        """Poses, jaws and expressions of frames whose person's shape is known, frame by frame."""
+        cost = self._cost(state, observed)
+        damping = np.full(len(observed), self._settings.damping)
         for _ in range(rounds):
-            _, _, normal, right = self._equations(state, seen, pose_known, self._n_shape)
+            _, _, normal, right = self._equations(state, observed, pose_known, self._n_shape)
             step = np.linalg.solve(_damped(normal, damping), right[..., None])[..., 0]
             moved = _moved(state, step, pose_known)
-            after = self._cost(moved, seen)
+            after = self._cost(moved, observed)
             better = after < cost
             state = _choose(better, moved, state)
             damping = np.where(
@@ -270,15 +274,15 @@ class FlameFitter:
                 break
         return state
 
-    def _descend_together(self, state: _State, seen: np.ndarray, pose_known: bool) -> _State:
+    def _descend_together(self, state: _State, observed: np.ndarray, pose_known: bool) -> _State:
         """Poses, jaws, expressions of frames and the one shape that they share."""
         damping = self._settings.damping
-        cost = self._cost(state, seen).sum() + state.shape @ state.shape
+        cost = self._cost(state, observed).sum() + state.shape @ state.shape
         for _ in range(self._settings.person_rounds):
-            own, shared, normal, right = self._equations(state, seen, pose_known, 0)
-            error = self._error(state, seen).reshape(-1)
+            free, shared, normal, right = self._equations(state, observed, pose_known, 0)
+            error = self._error(state, observed).reshape(-1)
             flat = shared.reshape(-1, shared.shape[-1])
-            cross = np.swapaxes(own, 1, 2) @ shared  # (T, F, S)
+            cross = np.swapaxes(free, 1, 2) @ shared  # (T, F, S)
             solved = np.linalg.solve(_damped(normal, damping), np.concatenate([cross, right[..., None]], -1))
             matrix = _damped(flat.T @ flat + np.eye(flat.shape[1]), damping)
             matrix = matrix - np.tensordot(cross, solved[..., :-1], ([0, 1], [0, 1]))
@@ -286,7 +290,7 @@ class FlameFitter:
             shape_step = np.linalg.solve(matrix, goal)
             moved = _moved(state, solved[..., -1] - solved[..., :-1] @ shape_step, pose_known)
             moved = replace(moved, shape=state.shape + shape_step)
-            after = self._cost(moved, seen).sum() + moved.shape @ moved.shape
+            after = self._cost(moved, observed).sum() + moved.shape @ moved.shape
             if not after < cost:
                 damping *= self._settings.damping_up
                 if damping > self._settings.damping_stuck:
@@ -299,11 +303,11 @@ class FlameFitter:
                 break
         return state
 
-    def _with_eyes(self, state: _State, seen: np.ndarray) -> _State:
+    def _with_eyes(self, state: _State, observed: np.ndarray) -> _State:
         """The eyes turned so that the irises stand between the eye's corners where they are seen to.
 
-        Where the codes have the corners beside where they are seen, the iris goes with them: a gaze is read off where
-        the iris stands in its eye.
+        Where the codes put the corners beside where they are seen, the iris goes along: a gaze is read off the place
+        of the iris in its eye.
         """
         drawn = self.camera.to_pixels(to_camera(self._place(state), state.transform))
         centres = self._landmarks.eye_joints(state.codes)
@@ -312,8 +316,8 @@ class FlameFitter:
         for side, part in enumerate(("left eye", "right eye")):
             first, _ = PARTS_68[part]
             corners = [first, first + 3]
-            beside = (drawn[:, corners] - seen[:, corners, :2]).mean(1)
-            rays = self.camera.unproject(seen[:, self._irises[side], :2] + beside)
+            beside = (drawn[:, corners] - observed[:, corners, :2]).mean(1)
+            rays = self.camera.unproject(observed[:, self._irises[side], :2] + beside)
             rays = np.concatenate([rays, np.ones((len(rays), 1))], 1)
             goals.append(viewer + np.einsum("tl,tkl->tk", rays, state.rotation))
         for _ in range(self._settings.eye_rounds):
@@ -335,36 +339,6 @@ class FlameFitter:
         return frames[
             np.linspace(0, len(frames) - 1, min(len(frames), self._settings.person_frames)).round().astype(int)
         ]
-
-
-def follow_poses(
-    own: np.ndarray,  # (T, 3, 4) of this head
-    steady: np.ndarray,  # (T, 3, 4) of another head on the same person
-    settings: FlameFitSettings = _SETTINGS,
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """How poses of one head become poses of another, (3, 3), (3,) and a scale for `carry_poses`.
-
-    The other head differs by a similarity that is the same in all frames. Its turn is the mean of what is seen; its
-    shift and scale are a least squares problem, drawn to none by a prior where the head hardly moves.
-    """
-    turns = own[..., :3].astype(np.float64) @ np.swapaxes(steady[..., :3].astype(np.float64), -1, -2)
-    turn = Rotation.from_matrix(turns).mean().as_matrix()
-    # own shift = origin @ steady turn + scale * steady shift
-    rows = np.concatenate([np.swapaxes(steady[..., :3], -1, -2), steady[..., 3:]], -1).astype(np.float64)
-    weight = np.array([1.0, 1.0, 0.1])[:, None] / settings.shift_noise  # depths are found from sizes
-    rows, goal = rows * weight, own[..., 3:].astype(np.float64) * weight
-    prior = np.array([0.0, 0.0, 0.0, 1.0])
-    precision = np.array([1.0, 1.0, 1.0, 1.0]) / settings.similarity_deviation**2
-    normal = np.einsum("tai,taj->ij", rows, rows) + np.diag(precision)
-    solved = np.linalg.solve(normal, np.einsum("tai,ta->i", rows, goal[..., 0]) + precision * prior)
-    return turn, solved[:3], float(solved[3])
-
-
-def carry_poses(steady: np.ndarray, turn: np.ndarray, origin: np.ndarray, scale: float) -> np.ndarray:  # (T, 3, 4)
-    """Poses (T, 3, 4) of one head as those of another; see `follow_poses`."""
-    rotation = steady[..., :3].astype(np.float64)
-    shift = origin @ rotation + scale * steady[..., 3]
-    return np.concatenate([turn @ rotation, shift[..., None]], -1).astype(np.float32)
 
 
 def _jaw_precision(jaw: np.ndarray, settings: FlameFitSettings = _SETTINGS) -> np.ndarray:

@@ -59,8 +59,8 @@ class MediaPipeTracker:
     def follow(self, image: np.ndarray) -> Observation | None:
         """See `FaceTracker.follow`. Looks in a square that moves only when the face nears its border.
 
-        A square that stood still for many frames lets the mesh's own temporal filter do its work; a frame without a
-        face makes the next one be searched from nothing.
+        A square that stays for many frames lets the mesh's temporal filter work; after a frame without a face the next
+        one is searched as a whole.
         """
         if self._roi is not None:
             with _silence_native_log():
@@ -76,7 +76,7 @@ class MediaPipeTracker:
         return found
 
     def matte(self, image: np.ndarray) -> np.ndarray:
-        """See `FaceTracker.matte`. A guided filter brings the edge of the 256x256 result onto the picture's own."""
+        """See `FaceTracker.matte`. A guided filter brings the edge of the 256x256 result onto that of the picture."""
         height, width = image.shape[:2]
         with _silence_native_log():
             coarse = self._segmenter.process(np.ascontiguousarray(image)).segmentation_mask
@@ -132,7 +132,7 @@ class MediaPipeTracker:
         for margin in self._settings.face_margins:
             part = np.ascontiguousarray(_cut(image, _square_around(found.box, margin)))
             for detector, needed in ((self._near, self._settings.near_score), (self._far, self._settings.far_score)):
-                # The detectors' own threshold is applied before overlapping boxes are merged; the score counts.
+                # The detectors' threshold is applied before overlapping boxes are merged; the score counts.
                 if any(face.score[0] >= needed for face in detector.process(part).detections or []):
                     return True
         return False
@@ -147,7 +147,7 @@ class MediaPipeTracker:
 
 
 def _moved(found: Observation, square: tuple[int, int, int]) -> Observation:
-    """What was found in a cut, in the picture's own pixels."""
+    """An observation in a square of a picture, in pixels of the picture."""
     return Observation(found.points + np.float32([square[0], square[1], 0]))
 
 

@@ -30,8 +30,9 @@ class ReadingSettings:
     """How views become numbers. The prototype's (shared/spec), but for the times, which it gave in frames.
 
     Attributes:
-        pale: colourfulness, under the light on the skin, below which a bright pixel is surely tooth.
-        colourful: of teeth and of what is none, under their own light, over the lips'. lips: theirs, at least and most.
+        pale: colourfulness, under the light on the skin, below which a bright pixel is a tooth's.
+        colourful: colourfulness of teeth and of what is none, under the light on the teeth, over the lips'.
+        lips: bounds of the lips'.
         bright: luminance of what is no tooth and of teeth, over the anchor's.
         most_columns: share of a row's columns that must be teeth. begins: rows in which a run may begin, from outside.
         full: share of the rows that closed teeth fill. line: by how much the line between both rows is darker.

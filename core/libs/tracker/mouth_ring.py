@@ -44,7 +44,7 @@ class ViewSettings:
     """The grid on which the inside of a mouth is sampled. By eye.
 
     Attributes:
-        rows: between the lips. beyond: rows beyond each of them; lip_rows: the outermost of those, surely lip.
+        rows: between the lips. beyond: rows beyond each of them; lip_rows: the outermost of those, taken for lip.
         columns: of curves along the lips from corner to corner; first, last: those in the middle that are used.
     """
 

@@ -1,4 +1,4 @@
-"""The tracker of a run: the caller's own, or the usual one for as long as it is needed."""
+"""The tracker of a run: the caller's, or MediaPipe's, which is closed at the end."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def open_tracker(given: FaceTracker | None) -> Iterator[FaceTracker]:
         return
     from core.libs.tracker.mediapipe_tracker import MediaPipeTracker  # it takes a second, and writes to stderr
 
-    own = MediaPipeTracker()
+    tracker = MediaPipeTracker()
     try:
-        yield own
+        yield tracker
     finally:
-        own.close()
+        tracker.close()

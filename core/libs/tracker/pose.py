@@ -1,13 +1,14 @@
-"""The pose of a rigid head from where its points are seen."""
+"""The pose of a rigid head from its points in the picture, and poses of one head model as those of another."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from core.libs.tracker.settings import PoseFitSettings
+from core.libs.tracker.settings import FlameFitSettings, PoseFitSettings
 
-_SETTINGS = PoseFitSettings()
+_SETTINGS, _FLAME = PoseFitSettings(), FlameFitSettings()
 
 
 def refine_pose(
@@ -28,6 +29,36 @@ def refine_pose(
     arrays = (np.ascontiguousarray(a, np.float64) for a in (person, rays, relief, weights))
     _refine(rotation, shift, *arrays, settings.depth_weight, settings.rounds, settings.outlier)
     return rotation, shift
+
+
+def follow_poses(
+    fitted: np.ndarray,  # (T, 3, 4) of this head
+    steady: np.ndarray,  # (T, 3, 4) of another head on the same person
+    settings: FlameFitSettings = _FLAME,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """How poses of one head become poses of another, (3, 3), (3,) and a scale for `carry_poses`.
+
+    The other head differs by a similarity that is the same in all frames. Its turn is the mean of what is seen; its
+    shift and scale are a least squares problem, drawn to none by a prior where the head hardly moves.
+    """
+    turns = fitted[..., :3].astype(np.float64) @ np.swapaxes(steady[..., :3].astype(np.float64), -1, -2)
+    turn = Rotation.from_matrix(turns).mean().as_matrix()
+    # fitted shift = origin @ steady turn + scale * steady shift
+    rows = np.concatenate([np.swapaxes(steady[..., :3], -1, -2), steady[..., 3:]], -1).astype(np.float64)
+    weight = np.array([1.0, 1.0, 0.1])[:, None] / settings.shift_noise  # depths are found from sizes
+    rows, goal = rows * weight, fitted[..., 3:].astype(np.float64) * weight
+    prior = np.array([0.0, 0.0, 0.0, 1.0])
+    precision = np.array([1.0, 1.0, 1.0, 1.0]) / settings.similarity_deviation**2
+    normal = np.einsum("tai,taj->ij", rows, rows) + np.diag(precision)
+    solved = np.linalg.solve(normal, np.einsum("tai,ta->i", rows, goal[..., 0]) + precision * prior)
+    return turn, solved[:3], float(solved[3])
+
+
+def carry_poses(steady: np.ndarray, turn: np.ndarray, origin: np.ndarray, scale: float) -> np.ndarray:  # (T, 3, 4)
+    """Poses (T, 3, 4) of one head as those of another; see `follow_poses`."""
+    rotation = steady[..., :3].astype(np.float64)
+    shift = origin @ rotation + scale * steady[..., 3]
+    return np.concatenate([turn @ rotation, shift[..., None]], -1).astype(np.float32)
 
 
 @numba.njit(cache=True)

@@ -62,9 +62,7 @@ def second_look(
             if (scene := references.get(frame.index)) is None:
                 continue
             reference, picture = frame.index, frame.image
-            still = settled_face(
-                picture, tracker, settings
-            )  # the reference's own points, without the lag of a moving face
+            still = settled_face(picture, tracker, settings)  # without the lag behind a moving face
             if still is not None:
                 points[reference] = to_crop(still.points, sequence.crops[reference], camera.size)
             picture = crop_image(picture, sequence.crops[reference], camera.size)

@@ -62,11 +62,11 @@ class FlameFitSettings:
 
     Attributes:
         noise: pixels of a 512-pixel crop, standard deviations of a landmark in the picture, of one of the jaw line, and
-            of a depth. By eye; depth comes with the tracker's own idea of pose and face, and only breaks ties.
+            of a depth. By eye; depth comes with the tracker's estimate of pose and face, and only breaks ties.
         person_frames: frames that say what a person looks like, evenly spread; bounds time. By eye.
         chunk: frames solved together: their Jacobians are what takes memory.
         person_rounds, frame_rounds, last_rounds: steps at most of the damped Gauss-Newton descents. By eye.
-        eye_rounds: a turned eye may move its own iris otherwise than by turning, by the pose correctives.
+        eye_rounds: pose correctives may move the iris of a turned eye, too.
         settled: part of the cost by which a round must at least lower it.
         damping, damping_least, damping_stuck: of Levenberg and Marquardt: at the start, at the least, and where a frame
             is left as it is. `damping_up`, `damping_down`: factors after a failed and a good step.
@@ -143,7 +143,7 @@ class TorsoSettings:
         deviation: standard deviations of what shoulders do: head units to the left and up, radians of roll, logarithm
             of the growth. By eye. `largest`: how many of them a motion may have.
         noise: standard deviation of a pixel's grey level, large because neighbours err together. By eye.
-        surely: share of the shoulders from which on a pixel surely belongs to them. By eye.
+        torso_share: weight of the shoulders above which a pixel is taken for theirs. By eye.
     """
 
     size: int = 256
@@ -157,7 +157,7 @@ class TorsoSettings:
     deviation: np.ndarray = field(default_factory=lambda: np.array([0.15, 0.15, 0.1, 0.02]))
     largest: float = 4
     noise: float = 200.0
-    surely: float = 0.97
+    torso_share: float = 0.97
 
 
 @dataclass(frozen=True)
@@ -243,9 +243,9 @@ class TrackSettings:
     """Of `track_source`, `track_driver` and what they share.
 
     Attributes:
-        margin: pixels that are lifted beyond each side of the shown crop. By eye.
+        margin: pixels of a 512-pixel crop that the photo has beyond each side of the shown crop. By eye.
         image_fps: frames a second of a picture's single frame; nothing depends on it.
-        seam: pixels over which the matte of the shown part runs into that of the wide crop. By eye.
+        seam: pixels over which the matte of the shown crop is blended into that of the wide one. By eye.
         looked_at: shots of a clip, the longest ones, whose pictures correct their points: each takes memory.
         settle: frames after which the points of a still picture stand still; read off MediaPipe's tracker.
         bridged: seconds; gaps up to this long are interpolated, longer ones held. By eye.

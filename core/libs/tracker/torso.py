@@ -99,6 +99,6 @@ def _shrink(picture: np.ndarray, settings: TorsoSettings) -> np.ndarray:
 
 
 def _torso_mask(pixels: np.ndarray, torso: np.ndarray, scale: float, settings: TorsoSettings) -> np.ndarray:
-    """(S, S) bool: where the points around are surely shoulders."""
+    """(S, S) bool: where the torso's weight, interpolated between the points, is above `torso_share`."""
     axis = (np.arange(settings.size) + 0.5) / scale - 0.5
-    return griddata(pixels, torso, tuple(np.meshgrid(axis, axis)), fill_value=0.0) > settings.surely
+    return griddata(pixels, torso, tuple(np.meshgrid(axis, axis)), fill_value=0.0) > settings.torso_share
