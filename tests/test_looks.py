@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -36,7 +35,7 @@ def head() -> OpenHead:
 
 @pytest.fixture(scope="module")
 def frame() -> TrackedFrame:
-    return replace(TrackedSequence.load(TRACK)[0], torso=None)
+    return TrackedSequence.load(TRACK)[0]
 
 
 @pytest.fixture(scope="module")
