@@ -14,8 +14,8 @@ import numpy as np
 from core.data.records import IMAGE_SIZE
 from core.evaluation.looks import cheek_outline, far_side
 from core.libs.flame_model import topology as topo
+from core.output.contact_sheet import CaptionSettings, write_caption
 
-_BAR = 22
 _TALLEST = 2400  # pixels of a sheet
 _JPEG = 88
 _EYES = (*topo.RIGHT_EYE, *topo.LEFT_EYE)
@@ -103,9 +103,10 @@ class Row:
     def drawn(self, width: int) -> np.ndarray:
         """(h, width, 3): a bar with the label and the pictures below it."""
         row = np.concatenate(self.tiles, 1)
-        row = np.pad(row, [(_BAR, 0), (0, max(width - row.shape[1], 0)), (0, 0)])
-        row[:_BAR] = 60
-        cv2.putText(row, self.label, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (235, 235, 235), 1, cv2.LINE_AA)
+        caption = CaptionSettings()
+        row = np.pad(row, [(caption.height, 0), (0, max(width - row.shape[1], 0)), (0, 0)])
+        row[: caption.height] = caption.ground
+        write_caption(row, self.label)
         return row
 
 

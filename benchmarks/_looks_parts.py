@@ -141,7 +141,7 @@ def mouth_figures(driver: Driver, result: Result) -> dict[str, float]:
     for i in driver.open:
         pairs = ((driver.pictures[i], driver.points[i]), (result.pictures[i], result.points[i]))
         theirs, mine = (looks.inside_lips(points, image.shape[:2]) for image, points in pairs)
-        if min(theirs.sum(), mine.sum()) < looks.LEAST_INSIDE:
+        if min(theirs.sum(), mine.sum()) < looks.SETTINGS.least_inside:
             continue
         contrasts.append(looks.contrast(pairs[1][0], mine) / max(looks.contrast(pairs[0][0], theirs), 1e-6))
         flats.append(looks.flat_share(pairs[1][0][mine]))

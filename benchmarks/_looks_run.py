@@ -167,13 +167,14 @@ class Experiment:
         return [Section(part, titles[part], [], rows[part]) for part in ("far_side", "matte") if part in self._only]
 
     def _figures_of_turned(self, black: list[np.ndarray], points: np.ndarray, alpha: np.ndarray) -> dict[str, float]:
-        sides = [looks.far_side(p) for p in points[1:]]
-        figures = {}
+        figures: dict[str, float] = {}
         if "far_side" in self._only:
-            turned = [looks.dark_line(image, p, s) for image, p, s in zip(black[1:], points[1:], sides, strict=True)]
-            rest = [looks.dark_line(black[0], points[0], s) for s in sides]
-            worst = int(np.nanargmax(turned)) if np.isfinite(turned).any() else 0
-            figures |= {"dark line": turned[worst], "dark line, rest": rest[worst]}
+            sides = [looks.far_side(p) for p in points[1:]]
+            turned = np.array([looks.outline_faults(*v) for v in zip(black[1:], points[1:], sides, strict=True)])
+            rest = np.array([looks.outline_faults(black[0], points[0], side) for side in sides])
+            for number, name in enumerate(("dark line", "stairs")):
+                worst = int(np.nan_to_num(turned[:, number]).argmax())
+                figures |= {name: float(turned[worst, number]), f"{name}, rest": float(rest[worst, number])}
         if "matte" in self._only:
             figures["unconnected"] = looks.unconnected_share(alpha, points[0])
         return figures

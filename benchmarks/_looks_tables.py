@@ -22,10 +22,10 @@ _PARTS = {
     "inside the lips": MOUTH,
     "amplitudes": AMPLITUDES,
     "amplitudes, enhanced": tuple(f"{name}, enhanced" for name in AMPLITUDES),
-    "outline and matte": ("dark line", "dark line, rest", "unconnected"),
+    "outline and matte": ("dark line", "dark line, rest", "stairs", "stairs, rest", "unconnected"),
     "flicker": ("flicker", "flicker, peak"),
 }
-_DIGITS = {"dark line": 1, "dark line, rest": 1, "unconnected": 4, "flicker, peak": 1}
+_DIGITS = {"dark line": 1, "dark line, rest": 1, "stairs": 1, "stairs, rest": 1, "unconnected": 4, "flicker, peak": 1}
 
 
 def text(figures: Figures, against: str | None) -> str:

@@ -12,8 +12,8 @@ same frames with its own code; the code that is here chooses frames and places a
 * eyes: result and driver are tracked again, frame after frame; slopes over the driver of lids (over their own usual
   opening), gaze to the sides (where the lids are open) and mouth, with the correlation r; `mouth, wide`: openings over
   the driver's. A driver that hardly moves its eyes in these frames gives no slope.
-* far_side: the photo's own face turned 20 degrees both ways: how dark a thin line along the far cheek is, in levels, at
-  the worse side; `rest` is the same line unturned, which the photo has itself.
+* far_side: the photo's own face turned 20 degrees both ways: how dark a thin line along the far cheek is, and how much
+  stairs and dots break its outline, in levels, at the worse side; `rest` is the same unturned, as the photo has it.
 * matte: the share of what is drawn that does not hang together with the face.
 * flicker: second differences over time where nothing moves, in levels: mean, and the 99.9th percentile.
 """

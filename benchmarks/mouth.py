@@ -183,7 +183,7 @@ def _measure(drivers: Sequence[Look], drawn: Sequence[Look], same: bool) -> dict
         theirs, mine = truth.inside, look.inside
         if same:
             theirs = mine = theirs & mine
-        if min(theirs.sum(), mine.sum()) < looks.LEAST_INSIDE:
+        if min(theirs.sum(), mine.sum()) < looks.SETTINGS.least_inside:
             continue
         grey = [cv2.cvtColor(v.image, cv2.COLOR_RGB2GRAY).astype(np.float64) for v in (truth, look)]
         if same:

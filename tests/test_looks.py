@@ -171,28 +171,43 @@ class TestFarSide:
         assert looks.far_side(turned) == np.sign(turned[4, 0] - turned[[234, 454], 0].mean())
 
     def test_an_edge_is_no_line(self, turned):
-        assert looks.dark_line(drawn(turned), turned) < 3
+        assert max(looks.outline_faults(drawn(turned), turned)) < 5
 
     @pytest.mark.parametrize("depth", [30, 100])
     def test_a_line_on_the_outline_gives_its_depth(self, turned, depth):
         image = drawn(turned, SKIN, SKIN)
         places, _ = looks.cheek_outline(turned, looks.far_side(turned))
         cv2.polylines(image, [places.round().astype(np.int32)], False, (SKIN - depth,) * 3, 3)
-        assert looks.dark_line(image, turned) == pytest.approx(depth, rel=0.1)
-        assert looks.dark_line(image, turned, -looks.far_side(turned)) < 1
+        assert looks.outline_faults(image, turned)[0] == pytest.approx(depth, rel=0.15)
+        assert looks.outline_faults(image, turned)[1] < depth / 3
+        assert looks.outline_faults(image, turned, -looks.far_side(turned)) == (0, 0)
 
-    def test_dots_count_less_than_a_line(self, turned):
+    def test_dots_are_breaks_more_than_a_line(self, turned):
         image = drawn(turned, SKIN, SKIN)
         places, _ = looks.cheek_outline(turned, looks.far_side(turned))
-        for place in places[::12].round().astype(int):
+        for place in places[::14].round().astype(int):
             cv2.circle(image, [int(v) for v in place], 2, (SKIN - 100,) * 3, -1)
-        assert 30 < looks.dark_line(image, turned) < 90
+        line, breaks = looks.outline_faults(image, turned)
+        assert line < 40 < breaks
+
+    def test_stairs_are_breaks_and_no_line(self, turned):
+        image = drawn(turned, SKIN, 0)
+        places, normals = looks.cheek_outline(turned, looks.far_side(turned))
+        before = looks.outline_faults(image, turned)
+        for start in range(0, len(places) - 3, 6):  # teeth of 3 pixels along and 4 across, and notches as large
+            part, out = places[start : start + 3], normals[start : start + 3]
+            for step in np.arange(-4, 4.1, 0.5):
+                x, y = (part + step * out).round().astype(int).T
+                image[y, x] = SKIN if step > 0 else 0
+        line, breaks = looks.outline_faults(image, turned)
+        assert breaks > before[1] + 20
+        assert line < breaks / 2
 
     def test_a_broad_shade_is_no_line(self, turned):
         image = drawn(turned, SKIN, SKIN)
         places, _ = looks.cheek_outline(turned, looks.far_side(turned))
         cv2.polylines(image, [places.round().astype(np.int32)], False, (SKIN - 100,) * 3, 41)
-        assert looks.dark_line(image, turned) < 5
+        assert looks.outline_faults(image, turned)[0] < 5
 
 
 class TestMatte:

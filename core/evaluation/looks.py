@@ -8,6 +8,7 @@ from the camera, in pixels of the picture. Every figure is held against made-up 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,22 +18,47 @@ from core.evaluation.pictures import hull_mask, luminance
 from core.evaluation.points import correlation, eye_opening, head_angles
 from core.libs.flame_model import topology as topo
 
-RIM = 2  # pixels beside the lips that do not count: there their own pixels show
-FLAT = 8  # grey levels
-LEAST_INSIDE = 20  # pixels between the lips, fewer say nothing
-_OPEN_PART = 0.5  # of the widest tenth: eyes more open than this are open
-_FOREHEAD, _CHIN = 10, 152
-_LINE_WIDTH = 0.03  # of the face's height: dark lines narrower than this are faults, wider ones are shade
-_BAND = 0.03  # of the face's height, to both sides of the outline: where lines are looked for
-_SIDEWAYS = 0.6  # of an outline's normal: where it belongs to the far side
-_OUTLINE_HEIGHTS = (145, 374), (61, 291)  # lower lids and mouth corners: between their heights
-_EDGE = 0.02  # of the face's height: how far the soft edge of a matte reaches
-_STILL = 0.2  # pixels a frame: what moves less stands still
-_LEAST_STILL = 0.01  # of the pixels: a frame with fewer that stand still says nothing
-_GRID = 64  # cells on a side in which motion is looked at
+
+@dataclass(frozen=True)
+class LooksSettings:
+    """What counts as a fault. Set on sheets, by eye; what they do is tested on made-up pictures.
+
+    Attributes:
+        rim: pixels beside the lips that do not count: there their own pixels show.
+        least_inside: pixels between the lips; fewer say nothing.
+        flat: grey levels within which a colour is one colour.
+        open_part: of the widest tenth; eyes more open than this are open.
+        line_width: of the face's height: dark lines narrower than this are faults, wider ones are shade.
+        band: of the face's height, to both sides of the outline: where lines are looked for.
+        along: of the face's height: over which a line goes on, and stairs and dots do not.
+        sideways: of an outline's unit normal: from here on it belongs to the cheek.
+        edge: of the face's height: how far the soft edge of a matte reaches.
+        still: pixels a frame; what moves less stands still.
+        least_still: share of the pixels; a frame with fewer that stand still says nothing.
+        grid: cells on a side of the picture in which motion is looked at.
+        peak: percentile of the flicker that is called its peak.
+    """
+
+    rim: int = 2
+    least_inside: int = 20
+    flat: int = 8
+    open_part: float = 0.5
+    line_width: float = 0.03
+    band: float = 0.03
+    along: float = 0.04
+    sideways: float = 0.6
+    edge: float = 0.02
+    still: float = 0.2
+    least_still: float = 0.01
+    grid: int = 64
+    peak: float = 99.9
 
 
-def inside_lips(points: np.ndarray, size: tuple[int, int], rim: int = RIM) -> np.ndarray:
+SETTINGS = LooksSettings()
+_OUTLINE = ((145, 374), (61, 291))  # lower lids and mouth corners: a cheek's outline is between their heights
+
+
+def inside_lips(points: np.ndarray, size: tuple[int, int], rim: int = SETTINGS.rim) -> np.ndarray:
     """(H, W) bool: between the inner lips of points (478, 2 or 3), without their rim of some pixels."""
     mask = np.zeros(size, np.uint8)
     cv2.fillPoly(mask, [np.round(points[list(topo.INNER_LIPS), :2]).astype(np.int32)], 1)
@@ -52,10 +78,10 @@ def contrast(image: np.ndarray, mask: np.ndarray) -> float:
 
 
 def flat_share(pixels: np.ndarray) -> float:
-    """The share of pixels (N, 3) uint8 within FLAT levels of the commonest colour."""
+    """The share of pixels (N, 3) uint8 within 8 levels of the commonest colour."""
     colors, counts = np.unique(pixels // 4, axis=0, return_counts=True)
     near = pixels[(pixels // 4 == colors[counts.argmax()]).all(1)]
-    return float((np.abs(pixels - np.median(near, 0)).max(1) <= FLAT).mean())
+    return float((np.abs(pixels - np.median(near, 0)).max(1) <= SETTINGS.flat).mean())
 
 
 def opened_part(points: np.ndarray) -> np.ndarray:
@@ -64,7 +90,7 @@ def opened_part(points: np.ndarray) -> np.ndarray:
     Usual is the median of the frames that are more than half as open as the widest tenth's, eye by eye.
     """
     ratios = eye_opening(points)
-    usual = [np.median(r[r > _OPEN_PART * np.percentile(r, 90)]) for r in ratios.T]
+    usual = [np.median(r[r > SETTINGS.open_part * np.percentile(r, 90)]) for r in ratios.T]
     return (ratios / usual).mean(-1)
 
 
@@ -83,6 +109,11 @@ def slope(values: np.ndarray, driver: np.ndarray, least: float = 0.0) -> float:
 def agreement(values: np.ndarray, driver: np.ndarray, least: float = 0.0) -> float:
     """`correlation` of two series (T,); NaN as `slope`."""
     return correlation(values, driver) if len(driver) > 2 and np.std(driver) > least else float("nan")
+
+
+def _height(points: np.ndarray) -> float:
+    """From the top of the forehead to the chin, pixels."""
+    return float(np.linalg.norm(points[10, :2] - points[152, :2]))
 
 
 def far_side(points: np.ndarray) -> int:
@@ -115,29 +146,44 @@ def cheek_outline(points: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray
         places.append(start + np.arange(count)[:, None] * (end - start) / count)
         normals.append(np.tile(normal, (count, 1)))
     place, normal = np.concatenate(places), np.concatenate(normals)
-    top, bottom = ((flat[list(pair)] @ down).mean() for pair in _OUTLINE_HEIGHTS)
-    kept = (normal @ far > _SIDEWAYS) & (place @ down > top) & (place @ down < bottom)
+    top, bottom = ((flat[list(pair)] @ down).mean() for pair in _OUTLINE)
+    kept = (normal @ far > SETTINGS.sideways) & (place @ down > top) & (place @ down < bottom)
     order = np.argsort(place[kept] @ down, kind="stable")
     return place[kept][order], normal[kept][order]
 
 
-def dark_line(image: np.ndarray, points: np.ndarray, side: int | None = None) -> float:
-    """How dark a thin line along a cheek's outline is, in grey levels; 0 where there is none.
+def outline_faults(image: np.ndarray, points: np.ndarray, side: int | None = None) -> tuple[float, float]:
+    """How dark a line along a cheek's outline is, and how much stairs and dots break it, both in grey levels.
 
     Across the outline at every pixel of it the black top-hat is taken: what a closing, which fills dark places narrower
     than 3 % of the face's height, adds to the grey values (Serra 1982). An edge between a light and a dark side gives
-    0, a line darker than both its sides by d levels gives d. Root mean square along the outline of the largest one
-    within 3 % of the face's height. `points`: (478, 3). `side`: of the far cheek where it is left out.
+    0, a line darker than both its sides by d levels gives d; of that the largest within 3 % of the face's height to
+    either side. For the line the picture is first averaged along the outline over 4 % of the face's height, which
+    leaves a line and takes stairs and dots away; what it takes away is theirs.
+
+    Args:
+        points: (478, 3). side: as of `far_side`; of the far cheek where it is left out.
+    Returns:
+        line and breaks, root mean squares along the outline; NaN where the outline is too short.
     """
     places, normals = cheek_outline(points, far_side(points) if side is None else side)
     if len(places) < 8:
-        return float("nan")
-    height = float(np.linalg.norm(points[_FOREHEAD, :2] - points[_CHIN, :2]))
-    width, band = max(round(_LINE_WIDTH * height), 3), max(round(_BAND * height), 3)
+        return float("nan"), float("nan")
+    height = _height(points)
+    width, band = (max(round(part * height), 3) for part in (SETTINGS.line_width, SETTINGS.band))
     steps = np.arange(-band - width, band + width + 1)
     where = (places[:, None] + steps[:, None] * normals[:, None]).astype(np.float32)
-    grey = luminance(image)
-    profile = cv2.remap(grey, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    profile = cv2.remap(
+        luminance(image), where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    along = max(round(SETTINGS.along * height), 1)
+    even = cv2.blur(profile, (1, along), borderType=cv2.BORDER_REPLICATE)
+    both, line = (_deepest(values, width, band) for values in (profile, even))
+    return line, float(np.sqrt(max(both**2 - line**2, 0.0)))
+
+
+def _deepest(profile: np.ndarray, width: int, band: int) -> float:
+    """RMS over the rows of a profile (N, 2 (band + width) + 1) of the largest top-hat in its middle."""
     filled = cv2.morphologyEx(profile, cv2.MORPH_CLOSE, np.ones((1, width)))
     deepest = (filled - profile)[:, width : width + 2 * band + 1].max(1)
     return float(np.sqrt(np.mean(np.square(deepest, dtype=np.float64))))
@@ -159,7 +205,7 @@ def unconnected_share(alpha: np.ndarray, points: np.ndarray) -> float:
     _, labels = cv2.connectedComponents(sure, connectivity=8)
     on_face = np.bincount(labels[hull_mask(points, alpha.shape) & (sure > 0)], minlength=2)
     on_face[0] = 0
-    reach = max(round(_EDGE * float(np.linalg.norm(points[_FOREHEAD, :2] - points[_CHIN, :2]))), 1)
+    reach = max(round(SETTINGS.edge * _height(points)), 1)
     person = cv2.dilate((labels == on_face.argmax()).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1)))
     total = float(alpha.sum(dtype=np.float64))
     return float(alpha[person == 0].sum(dtype=np.float64)) / total if total and on_face.any() else float("nan")
@@ -173,7 +219,8 @@ def still_pixels(before: np.ndarray, now: np.ndarray, size: tuple[int, int]) -> 
     """
     before, now = (np.asarray(p, np.float64)[: topo.N_FACE, :2] for p in (before, now))
     moved = now - before
-    y, x = (np.arange(_GRID) + 0.5)[:, None] * size[0] / _GRID, (np.arange(_GRID) + 0.5) * size[1] / _GRID
+    middles = (np.arange(SETTINGS.grid) + 0.5) / SETTINGS.grid
+    y, x = middles[:, None] * size[0], middles * size[1]
     cells = np.stack(np.broadcast_arrays(x, y), -1).reshape(-1, 2)
     basis = np.linalg.lstsq(np.c_[before, np.ones(len(before))], moved, rcond=None)[0]
     motion = np.linalg.norm(np.c_[cells, np.ones(len(cells))] @ basis, axis=1)
@@ -181,7 +228,7 @@ def still_pixels(before: np.ndarray, now: np.ndarray, size: tuple[int, int]) -> 
     found = triangles.find_simplex(cells)
     lengths = np.linalg.norm(moved, axis=1)[triangles.simplices].max(1)
     motion = np.where(found >= 0, np.maximum(motion, lengths[found]), motion)
-    still = (motion < _STILL).reshape(_GRID, _GRID).astype(np.uint8)
+    still = (motion < SETTINGS.still).reshape(SETTINGS.grid, SETTINGS.grid).astype(np.uint8)
     return cv2.resize(still, size[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
@@ -199,9 +246,9 @@ def flicker(images: Sequence[np.ndarray], points: np.ndarray) -> tuple[float, fl
         still = still_pixels(points[t - 1], points[t], size) & still_pixels(points[t], points[t + 1], size)
         before, now, after = (luminance(images[k]) for k in (t - 1, t, t + 1))
         still &= now > 0
-        if still.mean() >= _LEAST_STILL:
+        if still.mean() >= SETTINGS.least_still:
             found.append(np.abs(before - 2 * now + after)[still].astype(np.float16))
     if not found:
         return float("nan"), float("nan")
     values = np.concatenate(found).astype(np.float32)
-    return float(values.mean(dtype=np.float64)), float(np.percentile(values, 99.9))
+    return float(values.mean(dtype=np.float64)), float(np.percentile(values, SETTINGS.peak))
