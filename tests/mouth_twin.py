@@ -5,8 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from core.models.LiftedAvatar.mouth.kernel import View
-from core.models.LiftedAvatar.mouth.settings import PER_MM, TEXTURE_HEIGHT
+from core.models.LiftedAvatar.mouth.kernel import PER_MM, TEXTURE_HEIGHT, View
 
 
 def step(x, low, high):

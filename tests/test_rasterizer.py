@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
 from pathlib import Path
 
 import numba
@@ -282,3 +284,24 @@ def test_warm_up_compiles():
     assert warm_up(("surface", "alpha"), (3,)) >= 0
     assert is_compiled("surface")
     assert is_compiled("alpha")
+
+
+def test_a_kernel_is_compiled_again_when_what_it_inlines_has_changed(tmp_path, monkeypatch):
+    """Numba's cache on disk looks at the kernel's own file only."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    part, whole = tmp_path / "kernel_part.py", tmp_path / "kernel_whole.py"
+    whole.write_text(
+        "import kernel_part\nfrom numba import prange\nfrom core.models.rasterizer.compiled import kernel\n\n"
+        "@kernel(kernel_part)\ndef fill(out):\n    for i in prange(len(out)):\n        out[i] = kernel_part.value(i)\n"
+    )
+    for line, kept in (("i + 1", 0), ("i + 1", 1), ("3 * i + 1", 0)):
+        part.write_text(f"from numba import njit\n\n@njit(inline='always')\ndef value(i):\n    return {line}\n")
+        for name in ("kernel_part", "kernel_whole"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        fill = importlib.import_module("kernel_whole").fill
+        out = np.zeros(4)
+        fill(out)
+        assert out[3] == {"i + 1": 4, "3 * i + 1": 10}[line]
+        assert sum(fill.stats.cache_hits.values()) == kept

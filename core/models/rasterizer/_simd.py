@@ -3,8 +3,6 @@
 Numba leaves LLVM's SLP vectoriser off, and loops of eight are unrolled before the loop vectoriser sees them, so the
 kernels name their vectors. LLVM maps them to what the machine has (AVX-512, AVX2, SSE, NEON). `+ - *`, `vmin`, `vmax`
 and `where_ge` take vectors and float32 scalars mixed.
-
-Numba's cache on disk looks at the stamp of `kernels.py` only: touch that file when you change this one.
 """
 
 from __future__ import annotations
@@ -29,7 +27,6 @@ class Vector(types.Type):
         super().__init__(name=f"f32x{lanes}")
 
 
-F32X8 = Vector(8)
 F32X16 = Vector(16)
 
 

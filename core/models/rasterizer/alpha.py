@@ -9,8 +9,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from core.models.rasterizer.kernels import LANES, TILE, alpha_composite, alpha_project
+from core.models.rasterizer.alpha_kernels import TILE, alpha_composite, alpha_project
 from core.models.rasterizer.surface import RasterWorkspace, deal, pack_camera
+from core.models.rasterizer.surface_kernels import LANES
 
 
 def splat_alpha(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
-from core.models.rasterizer.kernels import NEAR
+from core.models.rasterizer.projection import NEAR
 from core.runtime.device import upload
 
 

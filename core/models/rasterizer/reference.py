@@ -10,8 +10,9 @@ import math
 import torch
 from torch import Tensor
 
-from core.models.rasterizer.kernels import FAR, TILE
+from core.models.rasterizer.alpha_kernels import TILE
 from core.models.rasterizer.surface import SurfaceSettings
+from core.models.rasterizer.surface_kernels import FAR
 
 
 def project(

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
-from core.models.rasterizer import alpha, kernels, reference, surface
+from core.models.rasterizer import alpha, reference, surface
+from core.models.rasterizer.alpha_kernels import alpha_composite
 from core.models.rasterizer.surface import RasterWorkspace, SurfaceSettings
+from core.models.rasterizer.surface_kernels import splat_bands
 
 RULES = ("alpha", "surface")
 ENGINES = ("auto", "numba", "torch", "gsplat")
@@ -157,7 +159,7 @@ def render_gaussian(
 def is_compiled(rule: str = "surface") -> bool:
     """Whether this process has the numba kernel of a rule ready (a cheap look; the cache on disk is not consulted)."""
     assert rule in RULES, f"rule must be one of {RULES}, got {rule!r}"
-    return bool((kernels.surface_kernel if rule == "surface" else kernels.alpha_composite).signatures)
+    return bool((splat_bands if rule == "surface" else alpha_composite).signatures)
 
 
 def warm_up(rules: tuple[str, ...] = ("surface",), channels: tuple[int, ...] = (3,)) -> float:  # seconds

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from core.models.rasterizer.kernels import BAND, CHUNK, EXP_MIN, LANES, surface_kernel
+from core.models.rasterizer.exponential import EXP_MIN
+from core.models.rasterizer.surface_kernels import BAND, CHUNK, LANES, project_to_bands, splat_bands
 
 
 def deal(count: int) -> np.ndarray:  # (count,)
@@ -148,36 +149,46 @@ def splat_surface(
         ],
         np.float32,
     )
-    image = work.get("image", (H, W, C))
-    alpha = work.get("alpha", (H, W))
-    weights = work.get("weights", (H, W))
-    depth = work.get("depth", (H, W))
+    geo, col = work.get("geo", (N, 8)), work.get("col", (N, P))
+    starts = work.get("starts", (n_bands + 1,), np.int64)
     need = max(2 * N, work.size("lists"))
     while True:  # twice only when large Gaussians cross more bands than the list has room for
-        room = need
-        need = surface_kernel(
+        lists = work.get("lists", (need,), np.int32)
+        need = project_to_bands(
             xyz_cam,
             cov,
             colors,
             opacities,
             pack_camera(transform),
             fparams,
-            bg,
-            work.get("geo", (N, 8)),
-            work.get("col", (N, P)),
+            (H, W),
+            geo,
+            col,
             work.get("band_range", (N, 2), np.int32),
             work.get("counts", (n_chunks, n_bands), np.int64),
-            work.get("starts", (n_bands + 1,), np.int64),
-            work.get("lists", (room,), np.int32),
-            work.get("acc", (threads, BAND * W * P)),
-            work.get("zbuf", (threads, BAND * W + 3 * W + 16)),
-            work.get("lane_w", (threads, 16)),
-            deal(n_bands),
-            image,
-            alpha,
-            weights,
-            depth,
+            starts,
+            lists,
         )
-        if need <= room:
+        if need <= len(lists):
             break
+    image = work.get("image", (H, W, C))
+    alpha = work.get("alpha", (H, W))
+    weights = work.get("weights", (H, W))
+    depth = work.get("depth", (H, W))
+    splat_bands(
+        fparams,
+        bg,
+        geo,
+        col,
+        starts,
+        lists,
+        work.get("acc", (threads, BAND * W * P)),
+        work.get("zbuf", (threads, BAND * W + 3 * W + 16)),
+        work.get("lane_w", (threads, 16)),
+        deal(n_bands),
+        image,
+        alpha,
+        weights,
+        depth,
+    )
     return (image, alpha, weights, depth) if with_maps else (image, alpha)

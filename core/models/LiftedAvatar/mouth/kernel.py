@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from core.models.LiftedAvatar.mouth.settings import PER_MM, TEXTURE_HEIGHT
+# How tables and textures are laid out. Here because numba keeps what it compiled until this file changes.
+PER_MM = 8  # entries of a row's table
+TEXTURE_HEIGHT = 15.5  # millimetres from the biting edge, of the photo's own upper row
 
 
 class View(NamedTuple):

@@ -13,10 +13,6 @@ from core.libs.face_light import FaceLightSettings
 
 MM = 0.005  # head units
 
-# How tables and textures are laid out, which the kernel has compiled in.
-PER_MM = 8  # entries of a row's table
-TEXTURE_HEIGHT = 15.5  # millimetres from the biting edge, of the photo's own upper row
-
 
 @dataclass(frozen=True)
 class Row:

@@ -11,7 +11,8 @@ from core.libs.geometry import Camera, to_camera
 from core.libs.numeric import smoothstep
 from core.models.LiftedAvatar.contour import contour_mask
 from core.models.LiftedAvatar.mouth.colours import Colours
-from core.models.LiftedAvatar.mouth.settings import MM, PER_MM, TEXTURE_HEIGHT, MouthSettings, Row, ShapeSettings
+from core.models.LiftedAvatar.mouth.kernel import PER_MM, TEXTURE_HEIGHT
+from core.models.LiftedAvatar.mouth.settings import MM, MouthSettings, Row, ShapeSettings
 
 _DEFAULT = MouthSettings()
 

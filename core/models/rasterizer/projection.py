@@ -1,0 +1,49 @@
+"""The projection of Gaussians, as both rules have it.
+
+Frame: q = (-x_cam, -y_cam, z_cam), x right, y down, z away from the camera; pixel centres are integers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from core.models.rasterizer.compiled import FASTMATH
+
+# The published renderer's (diff-gaussian-rasterization), which the network was trained with.
+NEAR = np.float32(0.2)  # Gaussians whose centre is nearer are dropped: the only frustum test
+CLAMP = np.float32(1.3)  # the tangent in the Jacobian is clamped to 1.3 times the half field of view
+W_EPS = np.float32(1e-7)  # added to the divisor of the projection
+
+
+@njit(inline="always", fastmath=FASTMATH, error_model="numpy")
+def project_covariance(cam, qx, qy, iz, s, i, fx, fy, tan_x, tan_y):
+    """2D covariance (kxx, kxy, kyy) in px^2 of Gaussian i: K = J Rc S Rc^T J^T with the tangent clamp."""
+    lim_x = CLAMP * tan_x
+    lim_y = CLAMP * tan_y
+    a = min(max(qx * iz, -lim_x), lim_x)
+    b = min(max(qy * iz, -lim_y), lim_y)
+    gx = fx * iz
+    gy = fy * iz
+    # Rows of J Rc. Rc[0] = -R[:, 0], Rc[1] = -R[:, 1], Rc[2] = R[:, 2] (row-vector convention, x and y flipped).
+    m00 = -gx * (cam[0] + a * cam[2])
+    m01 = -gx * (cam[3] + a * cam[5])
+    m02 = -gx * (cam[6] + a * cam[8])
+    m10 = -gy * (cam[1] + b * cam[2])
+    m11 = -gy * (cam[4] + b * cam[5])
+    m12 = -gy * (cam[7] + b * cam[8])
+    sxx = s[i, 0]
+    sxy = s[i, 1]
+    sxz = s[i, 2]
+    syy = s[i, 3]
+    syz = s[i, 4]
+    szz = s[i, 5]
+    h0 = sxx * m00 + sxy * m01 + sxz * m02
+    h1 = sxy * m00 + syy * m01 + syz * m02
+    h2 = sxz * m00 + syz * m01 + szz * m02
+    kxx = m00 * h0 + m01 * h1 + m02 * h2
+    kxy = m10 * h0 + m11 * h1 + m12 * h2
+    h0 = sxx * m10 + sxy * m11 + sxz * m12
+    h1 = sxy * m10 + syy * m11 + syz * m12
+    h2 = sxz * m10 + syz * m11 + szz * m12
+    return kxx, kxy, m10 * h0 + m11 * h1 + m12 * h2
