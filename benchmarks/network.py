@@ -24,7 +24,7 @@ from torch.nn import functional
 from benchmarks import _report as report
 from core.errors import command
 from core.models.GAGAvatar.models import N_VERTICES, GAGAvatar, NetworkAvatar
-from core.models.modules.style_unet_engine import FAITHFUL, StyleUNetEngine, fast_dtype
+from core.models.modules.style_unet_engine import PrecisionSettings, StyleUNetEngine, fast_dtype
 from core.models.rasterizer import warm_up
 
 GFLOP = 136.9  # of the upsampler for one frame, section 13 of the specification
@@ -126,7 +126,11 @@ def _upsampler(network: GAGAvatar, raster: Tensor, rounds: int) -> None:
     print("\n" + report.table(header, rows) + "\n")
     checks = [report.requirement("upsampler, times as fast as plain float32", seconds[0] / seconds[-1], RATIO, True)]
     if fast != torch.float32:
-        checks.append(report.requirement(f"PSNR of {str(fast)[6:]}, dB", float(rows[-1][3]), FAITHFUL, True, 1))
+        checks.append(
+            report.requirement(
+                f"PSNR of {str(fast)[6:]}, dB", float(rows[-1][3]), PrecisionSettings().faithful, True, 1
+            )
+        )
     print(report.requirements(checks))
 
 

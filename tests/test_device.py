@@ -173,7 +173,7 @@ def test_graph_on_cuda():
     for seed in (2, 3):
         x = raster_like(seed, 64).cuda()
         with exact_convolutions(), torch.inference_mode():
-            assert psnr(engine(x), unet(x)) > style_unet_engine.FAITHFUL_CUDA
+            assert psnr(engine(x), unet(x)) > style_unet_engine.PrecisionSettings().faithful_cuda
 
 
 @CUDA

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.models.rasterizer import covariances, gsplat_engine, render_gaussian
-from core.models.rasterizer.render import ALPHA_BLUR
+from core.models.rasterizer.projection import LOW_PASS
 from tests.test_rasterizer import CAMERA, FACING, GOLDEN, params, scene
 
 
@@ -63,7 +63,7 @@ def drawn_by(rasterization, gs, cams, size, bg):
     """`gsplat_engine.draw` of scenes in batches."""
     cov = covariances(gs["scales"], gs["rotations"])
     scene = (gs["xyz"], cov, gs["colors"], gs["opacities"][..., 0])
-    return gsplat_engine.draw(rasterization, *scene, cams, bg, (12.0, 12.0), size, ALPHA_BLUR)
+    return gsplat_engine.draw(rasterization, *scene, cams, bg, (12.0, 12.0), size, LOW_PASS)
 
 
 def golden(name):

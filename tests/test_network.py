@@ -27,7 +27,7 @@ from core.models.modules.direction_code import direction_code
 from core.models.modules.gs_generators import ConvGSGenerator, LinearGSGenerator
 from core.models.modules.resize import resize_smooth
 from core.models.modules.style_unet import StyleUNet
-from core.models.modules.style_unet_engine import StyleUNetEngine, faithful_engine
+from core.models.modules.style_unet_engine import PrecisionSettings, StyleUNetEngine, faithful_engine
 from core.options import Options
 from core.pipeline import animate, to_image
 from tests.golden_numbers import Golden, normals, psnr, raster_like, smooth_image, watch
@@ -201,8 +201,8 @@ def test_noise_is_fixed_unless_asked_for(small_unet):
 def test_half_precision_that_is_not_faithful_is_given_up(small_unet, monkeypatch, caplog):
     monkeypatch.setattr("core.models.modules.style_unet_engine.fast_dtype", lambda device: torch.bfloat16)
     assert faithful_engine(small_unet, raster_like(1022, 64)).dtype == torch.bfloat16
-    monkeypatch.setattr("core.models.modules.style_unet_engine.FAITHFUL", 90.0)
-    assert faithful_engine(small_unet, raster_like(1022, 64)).dtype == torch.float32
+    strict = PrecisionSettings(faithful=90.0)
+    assert faithful_engine(small_unet, raster_like(1022, 64), settings=strict).dtype == torch.float32
     assert "float32, slower" in caplog.text
 
 

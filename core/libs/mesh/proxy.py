@@ -15,6 +15,7 @@ from scipy.spatial import Delaunay
 
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, to_camera
+from core.libs.numeric import smoothstep
 
 _FOREHEAD, _CHIN, _BELOW_NOSE = 10, 152, 2  # the tracker's points
 
@@ -25,27 +26,52 @@ class ProxySettings:
 
     Attributes:
         grid: pixels of a 512-pixel picture between the points of the surroundings.
-        radii: of the head's ellipsoid, in widths, heights and widths. centre: of it from the middle of the face.
+        radii: of the head's ellipsoid, in widths, heights and widths. centre: of it
+            from the middle of the face.
         loop: distance of the points that lie close around the face, heights. least_away: of them, so that they are
-            outside a border that is not convex. clearance: of the grid from the border, beside 0.6 of its step.
-        falls_back: slope at which the surface goes on behind the ellipsoid's silhouette.
+            outside a border that is not convex.
+        clearance: of the grid from the border, heights. clearance_steps: steps of the grid, beside that.
+        falls_back: slope at which the surface goes on behind the ellipsoid's silhouette. falls_back_most: head units.
         neck_depth: of the neck behind the ellipsoid's centre, widths. neck_fade: heights over which it takes over.
+        neck_starts: share of that, above the chin.
         meets: heights over which the ellipsoid is bent to meet the border. softness: of the average along the border.
-        border_reach: heights over which the surroundings follow the border.
+        border_reach: heights over which the surroundings follow the border. border_average: of a point's distance, as
+            far as it looks along the border. follows_below: heights below the nose over which they begin to follow it.
+            follows_starts: share of that, above it.
+        torso_starts: heights above the chin at which the shoulders' weight begins. torso_blend: heights over which it
+            becomes 1. torso_widens: the same for a height farther beside the neck than `torso_beside`, up to one.
+        shoulders_beside: heights beside the neck from where on the weight begins higher up. shoulders_rise: by so much
+            for a height, over at most `shoulders_reach` of them; only below `shoulders_below` heights above the chin,
+            fully so from `shoulders_blend` below that.
     """
 
     grid: float = 20.0
     radii: tuple[float, float, float] = (0.58, 0.67, 0.60)
-    centre: tuple[float, float, float] = (0.0, 0.04, -0.18)
+    centre: tuple[float, float, float] = (0.0, 0.10, -0.18)
     loop: float = 0.05
     least_away: float = 0.02
     clearance: float = 0.06
+    clearance_steps: float = 0.6
     falls_back: float = 0.25
+    falls_back_most: float = 1.0
     neck_depth: float = 0.28
     neck_fade: float = 0.25
+    neck_starts: float = 0.3
     meets: float = 0.18
     softness: float = 0.06
     border_reach: float = 0.06
+    border_average: float = 0.5
+    follows_below: float = 0.2
+    follows_starts: float = 0.3
+    torso_starts: float = 0.05
+    torso_blend: float = 0.2
+    torso_widens: float = 0.3
+    torso_beside: float = 0.5
+    shoulders_beside: float = 0.35
+    shoulders_rise: float = 0.5
+    shoulders_reach: float = 0.5
+    shoulders_below: float = 0.35
+    shoulders_blend: float = 0.4
 
 
 _DEFAULT = ProxySettings()
@@ -112,7 +138,7 @@ def build_proxy_mesh(
         points=points,
         pixels=pixels,
         triangles=np.concatenate([face_triangles, joined]).astype(np.int32),
-        torso_weights=_torso_weights(pixels, face_pixels),
+        torso_weights=_torso_weights(pixels, face_pixels, settings),
         border_weights=_border_weights(ring, border, face_pixels, settings),
     )
 
@@ -125,7 +151,7 @@ def _surroundings(border: np.ndarray, side: int, step: float, settings: ProxySet
     axis = np.arange(-step, side + step + 1, step, dtype=np.float64)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     distance = -np.array([cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y in grid])
-    grid = grid[distance > 0.6 * step + settings.clearance * height]
+    grid = grid[distance > settings.clearance_steps * step + settings.clearance * height]
     outwards = border - centre
     outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
     near = border + outwards * (settings.loop * height)
@@ -148,7 +174,7 @@ def _depth(
     low, high = at_rest.min(0), at_rest.max(0)
     width, height = high[0] - low[0], high[1] - low[1]
     box = np.array([width, height, width])
-    centre = np.array([0.0, (low[1] + high[1]) / 2, 0.0]) + box * (np.array(settings.centre) + [0, 0.06, 0])
+    centre = np.array([0.0, (low[1] + high[1]) / 2, 0.0]) + box * np.array(settings.centre)
     centre = to_camera(centre[None], transform)[0]
     radii = box * np.array(settings.radii)
     rotation = transform[:, :3]
@@ -162,13 +188,17 @@ def _depth(
         c = quadric[0, 0] * x * x + 2 * quadric[0, 1] * x * y + quadric[1, 1] * y * y - 1
         inside = np.maximum(b * b - a * c, 0)
         beyond = np.sqrt(np.maximum(c, 0)) * radii[2]  # behind the silhouette the surface falls back slowly
-        return centre[2] + (-b - np.sqrt(inside)) / a + settings.falls_back * np.minimum(beyond, 1.0) * (inside == 0)
+        return (
+            centre[2]
+            + (-b - np.sqrt(inside)) / a
+            + settings.falls_back * np.minimum(beyond, settings.falls_back_most) * (inside == 0)
+        )
 
     depth = ellipsoid(ring)
     # Below the jaw lies the neck, behind the chin and about as deep as the ears' line.
     face_height = np.ptp(border[:, 1])
     chin = border[:, 1].max()
-    below = _smoothstep((ring[:, 1] - chin) / (settings.neck_fade * face_height) + 0.3)
+    below = smoothstep((ring[:, 1] - chin) / (settings.neck_fade * face_height) + settings.neck_starts, 0, 1)
     neck = centre[2] - settings.neck_depth * width
     depth = depth * (1 - below) + neck * below
     # Bend the surface to meet the border of the face.
@@ -182,15 +212,17 @@ def _depth(
     return depth * (1 - fade) + np.where(below > 0, target, depth + share @ gap) * fade
 
 
-def _torso_weights(pixels: np.ndarray, face_pixels: np.ndarray) -> np.ndarray:
-    """0 on the head, 1 from a fifth of a face below the chin on, and higher up beside the neck, where shoulders are."""
+def _torso_weights(pixels: np.ndarray, face_pixels: np.ndarray, settings: ProxySettings) -> np.ndarray:
+    """(M,) of pixels (M, 2): 0 on the head, 1 from a fifth of a face below the chin on, higher beside the neck."""
     up = face_pixels[_FOREHEAD] - face_pixels[_CHIN]
     height = np.linalg.norm(up)
     up = up / height
     offset = (pixels - face_pixels[_CHIN]) / height
     below, beside = -offset @ up, np.abs(offset @ np.array([-up[1], up[0]]))
-    higher = 0.5 * np.clip(beside - 0.35, 0, 0.5) * _smoothstep((below + 0.35) / 0.4)
-    weights = _smoothstep((below + 0.05 + higher) / (0.2 + 0.3 * np.clip(beside - 0.5, 0, 1)))
+    low = smoothstep((below + settings.shoulders_below) / settings.shoulders_blend, 0, 1)
+    rise = settings.shoulders_rise * np.clip(beside - settings.shoulders_beside, 0, settings.shoulders_reach) * low
+    blend = settings.torso_blend + settings.torso_widens * np.clip(beside - settings.torso_beside, 0, 1)
+    weights = smoothstep((below + settings.torso_starts + rise) / blend, 0, 1)
     weights[: topo.N_POINTS] = 0
     return weights
 
@@ -198,23 +230,26 @@ def _torso_weights(pixels: np.ndarray, face_pixels: np.ndarray) -> np.ndarray:
 def _border_weights(
     ring: np.ndarray, border: np.ndarray, face_pixels: np.ndarray, settings: ProxySettings
 ) -> np.ndarray:
-    """Only what lies right at the lower half of the face follows its border: an opening jaw takes its skin along."""
+    """(S, 36) how much each point (S, 2) of the surroundings follows each one of the face's border (36, 2).
+
+    Only what lies right at the lower half of the face does: an opening jaw takes its skin along.
+    """
     up = face_pixels[_FOREHEAD] - face_pixels[_CHIN]
     height = np.linalg.norm(up)
     reach = settings.border_reach * height
     distance = np.linalg.norm(ring[:, None] - border[None], axis=-1)
     nearest = distance.min(1, keepdims=True)
-    share = np.exp(-0.5 * (distance / (0.5 * nearest + reach)) ** 2)
+    share = np.exp(-0.5 * (distance / (settings.border_average * nearest + reach)) ** 2)
     fade = np.exp(-0.5 * (nearest / reach) ** 2)
     below_nose = -((ring - face_pixels[_BELOW_NOSE]) @ up)[:, None] / height**2
-    return share / share.sum(1, keepdims=True) * fade * _smoothstep(below_nose / 0.2 + 0.3)
+    return (
+        share
+        / share.sum(1, keepdims=True)
+        * fade
+        * smoothstep(below_nose / settings.follows_below + settings.follows_starts, 0, 1)
+    )
 
 
 def _at_depth(camera: Camera, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Camera-frame points (..., 3) at a depth (...,) under pixels (..., 2) of the shown crop."""
     return np.concatenate([camera.unproject(pixels) * depth[..., None], depth[..., None]], -1)
-
-
-def _smoothstep(x: np.ndarray) -> np.ndarray:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)

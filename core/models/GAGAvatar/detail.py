@@ -8,24 +8,47 @@ Gaussians again a few times (Irani and Peleg, Improving resolution by image regi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from core.data.records import FOCAL, IMAGE_SIZE
 from core.models.GAGAvatar.models import COLORS, N_VERTICES, GAGAvatar, NetworkAvatar
+from core.models.rasterizer.surface_kernels import LANES
 
-PASSES = 4
-BEHIND = 0.1  # head units: a Gaussian this far behind the mean depth of its pixel still counts as seen
-WIDTH = 40  # channels: 32, 3 of detail, and what fills up the rasterizer's vectors of eight
-LIMIT = 1.0  # of a colour's detail: no picture differs by more
+_CHANNELS = COLORS + LANES  # the network's, then 3 of detail and what fills up the rasterizer's vectors
+
+
+@dataclass(frozen=True)
+class SourceDetailSettings:
+    """How the photo's detail is found; chosen without the released weights.
+
+    Attributes:
+        passes: of back-projection, at most.
+        behind: head units that a Gaussian may lie behind the mean depth of its pixel and count as visible.
+        limit: of a colour's detail: no picture in 0..1 differs by more.
+    """
+
+    passes: int = 4
+    behind: float = 0.1
+    limit: float = 1.0
+
+
+_DEFAULT = SourceDetailSettings()
 
 
 @torch.inference_mode()
 def source_detail(
-    network: GAGAvatar, avatar: NetworkAvatar, picture: Tensor, vertices: Tensor, transform: Tensor
+    network: GAGAvatar,
+    avatar: NetworkAvatar,
+    picture: Tensor,  # (3, 512, 512) in 0..1, the photo on black that the avatar was made of
+    vertices: Tensor,  # (5023, 3) and
+    transform: Tensor,  # (3, 4) of the photo
+    settings: SourceDetailSettings = _DEFAULT,
 ) -> Tensor:  # (N, 40)
-    """The Gaussians' colours with the detail of the photo (3, 512, 512) that the avatar was made of."""
+    """The Gaussians' 32 channels, then 3 of the photo's detail, then 5 that are empty."""
     missing = picture - network.render(avatar, vertices, transform)
     gaussians = avatar.gaussians
     xyz = gaussians["xyz"].clone()
@@ -37,14 +60,16 @@ def source_detail(
 
     depths = network.rasterize(avatar, vertices, transform, torch.cat([depth, torch.ones_like(depth)], 1))
     mean_depth = depths[:, :1] / depths[:, 1:].clamp_min(1e-6)
-    seen = (depth > 0) & (depth <= _sample(mean_depth, place) + BEHIND) & (place[0, 0].abs().amax(1, True) < 1)
+    visible = (
+        (depth > 0) & (depth <= _sample(mean_depth, place) + settings.behind) & (place[0, 0].abs().amax(1, True) < 1)
+    )
 
-    out = torch.zeros(len(xyz), WIDTH, device=xyz.device)
+    out = torch.zeros(len(xyz), _CHANNELS, device=xyz.device)
     out[:, :COLORS] = gaussians["colors"]
     detail = torch.zeros(len(xyz), 3, device=xyz.device)
     left = missing[None]
-    for _ in range(PASSES):
-        more = (detail + seen * _sample(left, place)).clamp_(-LIMIT, LIMIT)
+    for _ in range(settings.passes):
+        more = (detail + visible * _sample(left, place)).clamp_(-settings.limit, settings.limit)
         still = missing - network.rasterize(avatar, vertices, transform, more)
         if still.square().sum() >= left.square().sum():  # what is left is finer than the Gaussians can draw
             break

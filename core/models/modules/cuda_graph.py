@@ -12,7 +12,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-_WARM_UP = 3  # runs before the recording: libraries choose their algorithms and make their workspaces in them
 _log = logging.getLogger(__name__)
 
 Recorder = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
@@ -56,13 +55,20 @@ class Graphed:
         return self._output.clone()
 
 
-def record_cuda(run: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """`run` as a CUDA graph. RuntimeError where it does what a graph cannot hold."""
+def record_cuda(run: Callable[[], Tensor], warm_up: int = 3) -> tuple[Callable[[], None], Tensor]:
+    """`run` as a CUDA graph: what replays it, and the memory that it writes to.
+
+    `warm_up`: runs before the recording, in which libraries choose their algorithms and make their workspaces; as many
+    as torch's documentation of CUDA graphs takes.
+
+    Raises:
+        RuntimeError: it does what a graph cannot hold.
+    """
     before = torch.cuda.current_stream()
     beside = torch.cuda.Stream()
     beside.wait_stream(before)
     with torch.cuda.stream(beside):
-        for _ in range(_WARM_UP):
+        for _ in range(warm_up):
             run()
     before.wait_stream(beside)
     graph = torch.cuda.CUDAGraph()

@@ -16,6 +16,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +26,28 @@ from core.models.modules.cuda_graph import Graphed
 from core.models.modules.resize import down2, up2
 from core.models.modules.style_unet import EPS, ModulatedConv, ResidualBlock, StyleConv, StyleUNet, ToRGB
 
-FAITHFUL = 45.0  # dB of PSNR between a picture in half precision and the same in float32
-FAITHFUL_CUDA = 50.0  # the same on CUDA, whose float16 is finer than a CPU's bfloat16
-HEADROOM = 2.0  # float16 ends at 65504: an input so many times as large must still give a picture,
-IN_RANGE = 30.0  # which is so many dB from float32's; past the end of the range there is none
 _LAST = torch.channels_last
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PrecisionSettings:
+    """When half precision is close enough to float32; chosen, not measured.
+
+    Attributes:
+        faithful: dB of PSNR between a picture in half precision and the same in float32, at least.
+        faithful_cuda: the same on CUDA, whose float16 is finer than a CPU's bfloat16.
+        headroom: float16 ends at 65504: an input so many times as large must still give a picture,
+        in_range: which is so many dB from float32's; past the end of the range there is none.
+    """
+
+    faithful: float = 45.0
+    faithful_cuda: float = 50.0
+    headroom: float = 2.0
+    in_range: float = 30.0
+
+
+_DEFAULT = PrecisionSettings()
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
@@ -58,8 +75,10 @@ def frame_engine(network: StyleUNet, x: Tensor, dtype: torch.dtype | None = None
     return Graphed.or_plain(engine, x, engine.dtype) if x.device.type == "cuda" else engine
 
 
-def faithful_engine(network: StyleUNet, x: Tensor, dtype: torch.dtype | None = None) -> StyleUNetEngine:
-    """The fastest engine that draws `x` within FAITHFUL, on CUDA FAITHFUL_CUDA, of the specification in float32.
+def faithful_engine(
+    network: StyleUNet, x: Tensor, dtype: torch.dtype | None = None, settings: PrecisionSettings = _DEFAULT
+) -> StyleUNetEngine:
+    """The fastest engine that draws `x` (1, in_dim, s, s) as `settings` ask for, beside the specification in float32.
 
     Half precision depends on the weights; the released ones are measured when they are first used, at the cost of one
     slow frame, of two for float16, whose range a later frame with larger values must not leave. A given `dtype` is
@@ -68,9 +87,9 @@ def faithful_engine(network: StyleUNet, x: Tensor, dtype: torch.dtype | None = N
     engine = StyleUNetEngine(network, dtype)
     if dtype is not None or engine.dtype == torch.float32:
         return engine
-    asked = [(1.0, FAITHFUL_CUDA if x.device.type == "cuda" else FAITHFUL)]
+    asked = [(1.0, settings.faithful_cuda if x.device.type == "cuda" else settings.faithful)]
     if engine.dtype == torch.float16:
-        asked.append((HEADROOM, IN_RANGE))
+        asked.append((settings.headroom, settings.in_range))
     for gain, least in asked:
         psnr = _psnr(engine, network, gain * x)
         if not psnr >= least:  # nor where it is not a number

@@ -14,6 +14,7 @@ from core.models.rasterizer.compiled import FASTMATH
 NEAR = np.float32(0.2)  # Gaussians whose centre is nearer are dropped: the only frustum test
 CLAMP = np.float32(1.3)  # the tangent in the Jacobian is clamped to 1.3 times the half field of view
 W_EPS = np.float32(1e-7)  # added to the divisor of the projection
+LOW_PASS = 0.3  # added to both variances on the screen by the alpha rule, px^2
 
 
 @njit(inline="always", fastmath=FASTMATH, error_model="numpy")

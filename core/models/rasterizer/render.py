@@ -17,12 +17,12 @@ from torch import Tensor
 from core.errors import UserError
 from core.models.rasterizer import alpha, reference, surface
 from core.models.rasterizer.alpha_kernels import alpha_composite
+from core.models.rasterizer.projection import LOW_PASS
 from core.models.rasterizer.surface import RasterWorkspace, SurfaceSettings
 from core.models.rasterizer.surface_kernels import splat_bands
 
 RULES = ("alpha", "surface")
 ENGINES = ("auto", "numba", "torch", "gsplat")
-ALPHA_BLUR = 0.3  # low-pass of the published renderer, px^2
 
 
 def covariances(scales: Tensor, rotations: Tensor) -> Tensor:  # [..., 3], [..., 4] -> [..., 6]
@@ -124,7 +124,7 @@ def render_gaussian(
         from core.models.rasterizer.gsplat_engine import render
 
         inputs = (a.expand(B, *a.shape[1:]) for a in (xyz, cov, colors, opacities[..., 0], cams))
-        return render(*inputs, bg, focal, (H, W), ALPHA_BLUR)
+        return render(*inputs, bg, focal, (H, W), LOW_PASS)
 
     settings = settings or SurfaceSettings()
     workspace = workspace or RasterWorkspace()
@@ -134,7 +134,7 @@ def render_gaussian(
         if chosen == "torch" and rule == "surface":
             drawn = reference.splat_surface(*scene, focal, (H, W), bg.cpu(), settings)
         elif chosen == "torch":
-            drawn = reference.splat_alpha(*scene, focal, (H, W), bg.cpu(), ALPHA_BLUR)
+            drawn = reference.splat_alpha(*scene, focal, (H, W), bg.cpu(), LOW_PASS)
         else:
             p, s, c, o, cam = (a.numpy() for a in scene)
             keywords = {"transform": cam, "bg_color": bg.cpu().numpy()}
@@ -143,7 +143,7 @@ def render_gaussian(
                     p, s, c, o, (H, W), focal, workspace, settings=settings, with_maps=True, **keywords
                 )
             else:
-                arrays = alpha.splat_alpha(p, s, c, o, (H, W), focal, workspace, blur=ALPHA_BLUR, **keywords)
+                arrays = alpha.splat_alpha(p, s, c, o, (H, W), focal, workspace, blur=LOW_PASS, **keywords)
             drawn = tuple(torch.from_numpy(array) for array in arrays)
         # Copied, because the next call reuses the workspace.
         for k, array in enumerate(drawn):
