@@ -1,7 +1,7 @@
-"""The four improvements of a run, as its options ask for them, at the places where the pipeline calls them.
+"""The four improvements of a run, as its options ask for them, where the pipeline calls them.
 
 Each is a class of its own that knows nothing of the others; here they get their settings and what they work on. One
-that is off leaves what it is given exactly as it is.
+that is off returns its input as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence, TrackedSource
+from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.options import IMPROVEMENTS, Options
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from core.libs.retargeting.stage import Retargeting, Strategy
 
-_SMOOTHED_UPSTREAM = ("transform_matrix", "eyecode")  # what a `smoothed.pkl` has been through
+_SMOOTHED_UPSTREAM = ("transform_matrix", "eyecode")  # what is smoothed in a `smoothed.pkl` already
 
 
 class Improvements:
@@ -35,7 +35,6 @@ class Improvements:
     def __init__(self, options: Options) -> None:
         self.wanted = tuple(name for name in IMPROVEMENTS if options.wants(name))
         self._options = options
-        self._source: TrackedFrame | None = None
         # Imports here, because they take seconds that a refused run need not wait.
         if self._has("detail_enhance"):
             from core.models.modules.detail_enhancer import DetailEnhancer
@@ -47,7 +46,10 @@ class Improvements:
             self._corrector = GazeCorrector(options.gaze_strength, not options.no_eye_enhance)
 
     def smooth(self, track: TrackedSequence) -> TrackedSequence:
-        """The driver's parameters without the tracker's jitter, each piece between two cuts on its own."""
+        """The driver with its parameters smoothed by `TemporalSmoother`, each shot on its own.
+
+        Parameters that were smoothed upstream are not smoothed again.
+        """
         if not self._has("temporal_smooth") or len(track) < 2:
             return track
         from core.libs.temporal_smoother import TemporalSmoother
@@ -63,35 +65,34 @@ class Improvements:
         given = track.parameters
         if track.smoothed:
             given = {name: value for name, value in given.items() if name not in _SMOOTHED_UPSTREAM}
-        pieces = track.shot_frames
-        if len(pieces) == 1:
+        shots = track.shot_frames
+        if len(shots) == 1:
             return track.with_parameters(smoother.smooth_sequence(given))
         given = {name: np.broadcast_to(value, (len(track), *value.shape[1:])).copy() for name, value in given.items()}
-        for frames in pieces:
-            if len(frames) > 1:  # a still has nothing to be smoothed with
-                found = smoother.smooth_sequence({name: value[frames] for name, value in given.items()})
-                for name, value in found.items():
+        for frames in shots:
+            if len(frames) > 1:  # a still is no series
+                smoothed = smoother.smooth_sequence({name: value[frames] for name, value in given.items()})
+                for name, value in smoothed.items():
                     given[name][frames] = value
         return track.with_parameters(given)
 
     def retargeting(self, head: Any, track: TrackedSequence) -> Retargeting:
-        """The stage that carries the driver's motion over to this photo's person, as the options have it.
+        """The stage that transfers the driver's motion to the photo's person, with the strategies of the options.
 
         Args:
-            head: the head model of both. track: the driver; one that says nothing of its eyes is not looked at for
-                where they look.
+            head: the head model of both. track: the driver; where it has no eye codes, gaze is corrected only towards
+                the camera.
         """
         from core.libs.retargeting.stage import Retargeting
 
         options = self._options
         expression = gaze = None
-        # Asked for as they are, the driver's expressions are another matter: the same person's, mostly.
+        # With --motion absolute the driver's codes are rendered as they are: it is mostly the same person.
         if self._has("expression_opt") and options.motion != "absolute":
             from core.libs.expression_optimizer import ExpressionOptimizer
             from core.libs.retargeting.expression import transfer_expression
 
             expression = partial(transfer_expression, ExpressionOptimizer(gain=options.expression_gain, head=head))
-        # Where a driver says nothing of its eyes, there is nowhere that they look.
         if self._has("gaze_correct") and (options.gaze_target == "camera" or "eyecode" not in track.absent):
             gaze = self._gaze(head)
         return Retargeting(
@@ -99,19 +100,18 @@ class Improvements:
         )
 
     def _gaze(self, head: Any) -> Strategy:
-        """What sets the eyes."""
+        """The strategy that sets the eye codes."""
         from core.libs.retargeting.gaze import steady_gaze, transfer_gaze
 
         corrector, target = self._corrector, self._options.gaze_target
         if self._options.motion == "absolute" and target == "driver":
-            # The driver's own codes are rendered: the eyes look where they should, and only their noise goes.
+            # The driver's codes are rendered: the eyes look where they should, and only their noise is filtered out.
             gain = head.iris_gain.same_face
             return lambda source, _, motion, head: steady_gaze(source, motion, head, corrector, iris_gain=gain)
         return partial(transfer_gaze, corrector=corrector, target=target, iris_gain=head.iris_gain.reading)
 
-    def show(self, source: TrackedSource, head: Any) -> None:
-        """Let the image tools see the photo; to be called once, before the first picture."""
-        self._source = source.frame
+    def set_source(self, source: TrackedSource, head: Any) -> None:
+        """Give the photo to the eye enhancer, which matches its contrast and edges; without it, contrast is only raised."""
         if self._has("gaze_correct"):
             import torch
 
@@ -119,26 +119,29 @@ class Improvements:
             points = _pixels(head, head.evaluate(source.frame), source.frame.transform_matrix)
             self._corrector.enhancer.set_source(image, points)
 
-    def detail(self, transform: np.ndarray) -> float:
-        """How much of the photo's own detail the avatar is to show under a transform (3, 4), 0 to 1."""
-        if not self._has("detail_enhance") or self._options.no_source_detail or self._source is None:
+    def source_detail(self, source_transform: np.ndarray, transform: np.ndarray) -> float:
+        """How much of the photo's own detail the avatar is to show, 0 to 1.
+
+        `source_transform` (3, 4) is the photo's, `transform` (3, 4) that of the frame.
+        """
+        if not self._has("detail_enhance") or self._options.no_source_detail:
             return 0.0
         from core.models.modules.detail_enhancer import source_detail_fade
 
         strength = min(self._options.detail_strength, 1.0)
-        return strength * source_detail_fade(self._source.transform_matrix, transform)
+        return strength * source_detail_fade(source_transform, transform)
 
     def points(self, vertices: np.ndarray, transform: np.ndarray, head: Any) -> np.ndarray | None:
-        """(478, 2) the tracker's points in a picture of `vertices` (V, 3) under a transform (3, 4); NaN where unknown.
+        """(478, 2) pixels of the tracker's points in a picture of `vertices` (V, 3) under a transform (3, 4).
 
-        What `sharpen` and `clear_eyes` go by; None where neither is on.
+        For `sharpen` and `clear_eyes`; NaN where a point is unknown, None where neither is on.
         """
         if not (self._has("detail_enhance") or self._has("gaze_correct")):
             return None
         return _pixels(head, vertices, transform)
 
     def sharpen(self, picture: torch.Tensor, points: np.ndarray | None) -> torch.Tensor:
-        """The picture (3, 512, 512) with its detail, on its own device; on the CPU it is written to."""
+        """The picture (3, 512, 512) in 0..1 with its detail raised, on its device; on the CPU in place."""
         if not self._has("detail_enhance") or self._options.detail_strength == 0:
             return picture
         from core.libs.flame_model.topology import INNER_LIPS
@@ -147,7 +150,7 @@ class Improvements:
 
         known = np.isfinite(points).all(1)
         lips = points[inner := list(INNER_LIPS)]
-        # The inside of a mouth is painted, not seen: there is nothing in it to bring out.
+        # The inside of the mouth is painted, not photographed: it has no detail to raise.
         holes = [lips] if known[inner].all() else []
         mask = face_mask(points[known], (IMAGE_SIZE, IMAGE_SIZE), holes=holes)
         strength = self._options.detail_strength
@@ -158,7 +161,7 @@ class Improvements:
         return enhancer(picture[None], strength, upload(as_matte(mask), picture.device))[0]
 
     def clear_eyes(self, picture: torch.Tensor, points: np.ndarray | None) -> torch.Tensor:
-        """The same with its eyes clearer; best of a picture on the host, or it has to be waited for."""
+        """The picture with its eyes clearer; one that is not in the host's memory is copied there and back."""
         if not self._has("gaze_correct") or not self._corrector.enhance_eyes:
             return picture
         if _on_host(picture):
@@ -167,15 +170,12 @@ class Improvements:
         return self._corrector.enhance_eye_region(picture[None], points[None])[0]
 
     def finish(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
-        """The picture (3, 512, 512) with its detail, then with its eyes, clearer.
-
-        `vertices` (V, 3) and `transform` (3, 4) say what it shows.
-        """
+        """The picture (3, 512, 512) of `vertices` (V, 3) under `transform` (3, 4) after `sharpen` and `clear_eyes`."""
         points = self.points(vertices, transform, head)
         return self.clear_eyes(self.sharpen(picture, points), points)
 
     def warm_up(self) -> None:
-        """Compile what works on pictures, or load it from the cache on disk."""
+        """Compile the kernels that work on pictures, or load them from the cache on disk."""
         if self._has("detail_enhance"):
             self._enhancer.warm_up()
         if self._has("gaze_correct"):
@@ -186,7 +186,7 @@ class Improvements:
 
 
 def _on_host(picture: torch.Tensor) -> bool:
-    """Whether a picture can be worked on where it is, in numpy."""
+    """Whether a picture is float32 in the host's memory, where numpy can change it in place."""
     import torch
 
     return picture.device.type == "cpu" and picture.dtype == torch.float32

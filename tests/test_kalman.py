@@ -7,24 +7,21 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from core.libs.filters.kalman import (
-    _OVERLAP,
-    _WINDOW,
-    _both_ways,
-    _innovations,
-    find_cuts,
-    find_outliers,
-    noise_floor,
-    smooth,
-)
+from core.libs.filters.kalman import smooth
+from core.libs.filters.kalman_kernels import innovations, rts_smoother
+from core.libs.filters.noise import noise_floor
+from core.libs.filters.outliers import find_cuts, find_outliers
+from core.libs.filters.windows import WindowSettings
+
+WINDOW, OVERLAP = WindowSettings().length, WindowSettings().overlap
 
 
 class TestFilter:
-    def test_both_ways_is_the_conditional_mean_of_the_process(self):
+    def test_the_smoother_is_the_conditional_mean_of_the_process(self):
         random = np.random.default_rng(3)
         frames, ratio = 30, 0.3
-        z, seen, scale = random.normal(0, 2, frames), random.random(frames) > 0.2, random.uniform(0.3, 4, frames)
-        seen[0] = True
+        z, valid, scale = random.normal(0, 2, frames), random.random(frames) > 0.2, random.uniform(0.3, 4, frames)
+        valid[0] = True
         step, push = np.array([[1.0, 1], [0, 1]]), np.array([[1 / 3, 1 / 2], [1 / 2, 1]])
         covariance = np.zeros((2 * frames, 2 * frames))
         covariance[:2, :2] = np.diag([1e5, 1e3 + 10 * ratio])
@@ -34,9 +31,9 @@ class TestFilter:
             covariance[: 2 * t, now] = covariance[now, : 2 * t].T
             covariance[now, now] = step @ covariance[before, before] @ step.T + ratio * scale[t] * push
         place = covariance[::2, ::2]
-        gain = np.linalg.solve(place[np.ix_(seen, seen)] + np.eye(seen.sum()), place[seen]).T
-        expected = z[0] + gain @ (z[seen] - z[0])
-        found, _ = _both_ways(z[:, None], seen[:, None], scale[:, None], np.array([ratio]))
+        gain = np.linalg.solve(place[np.ix_(valid, valid)] + np.eye(valid.sum()), place[valid]).T
+        expected = z[0] + gain @ (z[valid] - z[0])
+        found, _ = rts_smoother(z[:, None], valid[:, None], scale[:, None], np.array([ratio]))
         np.testing.assert_allclose(found[:, 0], expected, atol=1e-5)
 
     def test_the_energy_of_the_process_is_two_a_step_where_the_model_is_true(self):
@@ -47,7 +44,7 @@ class TestFilter:
             state = state @ [[1, 0], [1, 1]] + np.sqrt(0.5) * random.normal(size=(200, 2)) @ push.T
             values.append(state[:, 0] + random.normal(size=200))
         z = np.stack(values)
-        _, energy = _both_ways(z, np.ones(z.shape, bool), np.ones_like(z), np.full(200, 0.5))
+        _, energy = rts_smoother(z, np.ones(z.shape, bool), np.ones_like(z), np.full(200, 0.5))
         assert energy[1:].mean() == pytest.approx(2, abs=0.03)
 
     def test_the_likelihood_is_greatest_at_the_true_ratio(self):
@@ -59,7 +56,7 @@ class TestFilter:
             values.append(state[:, 0] + random.normal(size=50))
         z = np.stack(values)
         ratios = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
-        logs, squares, _ = _innovations(z, np.ones(z.shape, bool), np.ones_like(z), np.tile(ratios, (50, 1)))
+        logs, squares, _ = innovations(z, np.ones(z.shape, bool), np.ones_like(z), np.tile(ratios, (50, 1)))
         assert (logs + squares).sum(0).argmin() == 2
 
     def test_noise_is_measured_between_the_bursts(self):
@@ -82,7 +79,7 @@ class TestFilter:
 class TestLongClips:
     """More frames than are looked at together."""
 
-    FRAMES = 2 * _WINDOW + 300
+    FRAMES = 2 * WINDOW + 300
 
     def waves(self) -> tuple[np.ndarray, np.ndarray]:
         """Columns of slow motion, without and with noise of a tenth of it."""
@@ -92,14 +89,14 @@ class TestLongClips:
         return clean, clean + random.normal(0, 0.1, clean.shape)
 
     def seams(self) -> np.ndarray:
-        step = _WINDOW - _OVERLAP
-        return np.concatenate([np.arange(s, s + _OVERLAP) for s in range(step, self.FRAMES - _OVERLAP, step)])
+        step = WINDOW - OVERLAP
+        return np.concatenate([np.arange(s, s + OVERLAP) for s in range(step, self.FRAMES - OVERLAP, step)])
 
     def test_they_are_as_good_where_two_windows_meet(self):
         clean, noisy = self.waves()
         error = smooth(noisy, np.ones(noisy.shape, bool)) - clean
         seams = self.seams()
-        assert len(seams) == 2 * _OVERLAP
+        assert len(seams) == 2 * OVERLAP
         usual = np.delete(error, seams, 0).std()
         assert usual < 0.05
         assert error[seams].std() < 1.1 * usual
@@ -108,7 +105,7 @@ class TestLongClips:
 
     def test_a_cut_and_an_outlier_are_found_in_every_window(self):
         _, noisy = self.waves()
-        places = np.array([700, _WINDOW - 100, _WINDOW + 900, 2 * _WINDOW + 100])
+        places = np.array([700, WINDOW - 100, WINDOW + 900, 2 * WINDOW + 100])
         apart = noisy.copy()
         apart[places] += 20
         found = find_outliers(apart, np.ones(noisy.shape, bool))
@@ -119,13 +116,13 @@ class TestLongClips:
     def test_memory_beside_the_result_does_not_grow(self):
         def beside(frames: int) -> int:
             series = np.random.default_rng(9).normal(0, 1, (frames, 4)).cumsum(0)
-            seen = np.ones(series.shape, bool)
+            valid = np.ones(series.shape, bool)
             tracemalloc.start()
-            smooth(series, seen)
-            find_outliers(series, seen)
+            smooth(series, valid)
+            find_outliers(series, valid)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             return peak - series.nbytes - 3 * frames  # the result, and a byte or two a frame for flags
 
         beside(1000)  # compiles
-        assert beside(4 * _WINDOW) < 1.1 * beside(_WINDOW)
+        assert beside(4 * WINDOW) < 1.1 * beside(WINDOW)

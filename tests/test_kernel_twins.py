@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from core.libs.filters.kalman import _innovations
+from core.libs.filters.kalman_kernels import innovations, rts_smoother
 from core.libs.geometry import to_pixels
 from core.libs.mesh import rasterize_mesh
 from core.libs.tracker import pose, refine
@@ -51,13 +51,28 @@ def test_vertices_interpolated_at_pixels():
     np.testing.assert_allclose(refine._interpolate(points, corners, weights), expected, atol=1e-6)
 
 
+def test_smoother_of_the_kalman_filter():
+    """Measurements that are missing, also the first ones, and a step at which another motion begins."""
+    random = np.random.default_rng(5)
+    z = np.cumsum(np.cumsum(random.normal(size=(80, 4)), 0), 0) + random.normal(0, 3, (80, 4))
+    valid = random.random(z.shape) > 0.2
+    valid[:3, 0], valid[30:45, 1] = False, False
+    scale = random.gamma(2, 0.5, z.shape)
+    scale[50] = 1e6
+    ratio = np.array([1e-4, 1e-2, 1.0, 40.0])
+    found, _ = rts_smoother(z, valid, scale, ratio)
+    for d in range(4):
+        expected = twins.rts_smoother(z[:, d], valid[:, d], scale[:, d], ratio[d])
+        np.testing.assert_allclose(found[:, d], expected, rtol=1e-8, atol=1e-8 * np.ptp(z[:, d]))
+
+
 def test_innovations_of_the_kalman_filter():
     random = np.random.default_rng(4)
     z = np.cumsum(random.normal(size=(60, 5)), 0)
     seen = random.random(z.shape) > 0.2
     scale = random.gamma(2, 0.5, z.shape)
     ratios = np.array([[1e-5, 1e-2, 1.0, 40.0]] * 5)
-    logs, squares, count = _innovations(z, seen, scale, ratios)
+    logs, squares, count = innovations(z, seen, scale, ratios)
     for d in range(5):
         for k in range(4):
             expected = twins.innovations(z[:, d], seen[:, d], scale[:, d], ratios[d, k])

@@ -12,8 +12,10 @@ from scipy.linalg import block_diag
 from benchmarks.smoothing import Seen, best_lag, closings, jitter, kept, live, rms, sinusoids
 from core.data.records import TrackedSequence
 from core.errors import UserError
-from core.libs.filters.kalman import RATIOS, _both_ways, _tail_scales, noise_floor, smooth
+from core.libs.filters.kalman import KalmanSettings, process_scales, smooth
+from core.libs.filters.kalman_kernels import rts_smoother
 from core.libs.filters.live_kalman import LiveKalman
+from core.libs.filters.noise import noise_floor
 from core.libs.flame_model import FLAMEModel
 from core.libs.temporal_smoother import TemporalSmoother
 
@@ -41,9 +43,9 @@ class TestDefaults:
     def test_a_clip_is_the_two_passes_under_the_noise_that_was_found_to_the_bit(self):
         _, z = sinusoids(0.1, seed=31)
         seen = np.ones(z.shape, bool)
-        scale, noise = _tail_scales(z, seen, noise_floor(z, seen), np.zeros(len(z), bool))
+        scale, noise = process_scales(z, seen, noise_floor(z, seen), np.zeros(len(z), bool))
         unit = np.sqrt(noise.variance)
-        expected = unit * _both_ways(z / unit, seen, scale, noise.ratio)[0]
+        expected = unit * rts_smoother(z / unit, seen, scale, noise.ratio)[0]
         np.testing.assert_array_equal(smooth(z, seen), expected)
         np.testing.assert_array_equal(sequence(z), z + (expected - z))  # its path is counted from what came
 
@@ -63,7 +65,7 @@ class TestClosedForms:
         """Positions given measurements, of a process whose every step and measurement has its own variance."""
         z = sinusoids(0.1, seed=34)[1][:60, :3]
         seen, frames = np.ones(z.shape, bool), len(z)
-        scale, noise = _tail_scales(z, seen, noise_floor(z, seen), np.zeros(frames, bool))
+        scale, noise = process_scales(z, seen, noise_floor(z, seen), np.zeros(frames, bool))
         window, weight, strength = 1.6, 0.4, 1.3
         found = smooth(z, seen, strength=strength, window=window, weight=weight)
         for d in range(z.shape[1]):
@@ -186,7 +188,8 @@ class TestExtremes:
     def test_a_ratio_at_an_end_of_its_range_is_no_less_smooth(self):
         z = np.random.default_rng(46).normal(0, 1, (100, 2))
         seen = np.ones(z.shape, bool)
-        ends = [_both_ways(z, seen, np.ones_like(z), np.full(2, r))[0] for r in (1e-14, RATIOS[0], RATIOS[-1], 1e9)]
+        ratios = KalmanSettings().ratios
+        ends = [rts_smoother(z, seen, np.ones_like(z), np.full(2, r))[0] for r in (1e-14, ratios[0], ratios[-1], 1e9)]
         assert np.all(np.diff([jitter(end) for end in ends]) > 0)
 
 

@@ -15,7 +15,7 @@ from benchmarks.smoothing import Seen, best_lag, closings, kept, live, rms, sinu
 from core.data.records import TrackedSequence
 from core.errors import UserError
 from core.evaluation.tracking_noise import add_tracking_noise
-from core.libs.filters.kalman import find_cuts, find_outliers
+from core.libs.filters.outliers import find_cuts, find_outliers
 from core.libs.flame_model import FLAMEModel
 from core.libs.temporal_smoother import TemporalSmoother
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from filterpy.kalman import KalmanFilter
 from scipy.spatial.transform import Rotation
 
 from core.models.LiftedAvatar.binding import Role
@@ -54,6 +55,26 @@ def composite(image: np.ndarray, background: np.ndarray) -> np.ndarray:
 def interpolate_vertices(points: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Values of vertices (M, C) at pixels, by the corners and the barycentric weights (S, S, 3) of each: (S, S, C)."""
     return np.einsum("yxk,yxkc->yxc", weights, points[corners])
+
+
+def rts_smoother(z: np.ndarray, valid: np.ndarray, scale: np.ndarray, ratio: float) -> np.ndarray:
+    """One series (T,) after filterpy's Kalman filter and its Rauch-Tung-Striebel smoother; measurement noise 1.
+
+    Constant velocity, process noise ratio times scale (T,); diffuse at the first frame, about its first valid value.
+    """
+    model = KalmanFilter(dim_x=2, dim_z=1)
+    model.F, model.H, model.R = np.array([[1.0, 1], [0, 1]]), np.array([[1.0, 0]]), np.eye(1)
+    model.x, model.P = np.array([[z[np.argmax(valid)]], [0.0]]), np.diag([1e5, 1e3 + 10 * ratio])
+    noises = [ratio * s * np.array([[1 / 3, 1 / 2], [1 / 2, 1]]) for s in scale]
+    means, covariances = [], []
+    for t, value in enumerate(z):
+        if t:
+            model.predict(Q=noises[t])
+        model.update(value if valid[t] else None)
+        means.append(model.x.copy())
+        covariances.append(model.P.copy())
+    smoothed = model.rts_smoother(np.array(means), np.array(covariances), Qs=noises)[0]
+    return smoothed[:, 0, 0]
 
 
 def innovations(z: np.ndarray, seen: np.ndarray, scale: np.ndarray, ratio: float) -> tuple[float, float, int]:

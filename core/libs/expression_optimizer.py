@@ -1,22 +1,23 @@
-"""A driver's expression codes, made those of another person: what moved is taken over, what is the driver's own is not.
+"""Expression codes of a driver transferred to a source: the driver's motion, the source's resting face.
 
-An expression code says two things at once: how a face moves, and how this person's face looks when it does not. The
-driver's resting code (its neutral) is estimated from the clip and taken off, and the source's own put in its place, as
-in the relative motion transfer of the first-order motion model (Siarohin et al., NeurIPS 2019), there of key points.
-What an opening of lips and lids needs beyond that is in `core.libs.retargeting.expression`, which knows the head.
+A code is the sum of a resting face (the person's neutral) and of motion. The driver's neutral is estimated from the
+clip and subtracted, and the source's is added, as in the relative motion transfer of the first-order motion model
+(Siarohin et al., NeurIPS 2019), there of key points. Openings of lips and lids are corrected in
+`core.libs.retargeting.expression`, which knows the head.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
 from core.errors import UserError
 from core.libs.flame_model.topology import REGIONS
-from core.libs.numeric import soft_clip
+from core.libs.numeric import ramp, soft_clip
 from core.libs.retargeting.neutral import MOTION_SHARE, NEUTRAL, resting_frames
 
 if TYPE_CHECKING:
@@ -28,22 +29,37 @@ if TYPE_CHECKING:
     Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ExpressionSettings:
+    """Of `ExpressionOptimizer` beside its arguments. By eye.
+
+    Attributes:
+        noise, motion: size of what the kept components of the PCA leave of a code, over the median: up to `noise`
+            it is dropped, from `motion` on kept.
+    """
+
+    noise: float = 1.5
+    motion: float = 2.5
+
+
+# How much of a region's resting face tells who someone is, 0 to 1: the specification's figures
 SENSITIVITY = {"eyes": 0.9, "nose": 0.95, "mouth": 0.7, "brows": 0.85, "cheeks": 0.8}
 
 
 class ExpressionOptimizer:
-    """Carries expression codes from a driver over to a source. In plain numpy; no gradients flow through it.
+    """Transfers expression codes from a driver to a source. In plain numpy; no gradients flow through it.
 
     Args:
         n_exp: N, the length of a code.
         n_pca_components: of the driver's motion that are kept, with `use_pca`; at most what the clip's length allows.
-        global_weight, local_weight: how the source's share of the resting face is blended: over the whole face it is
-            all the source's, region by region as much as the region tells of who someone is (`SENSITIVITY`). Only
-            their ratio counts. They touch the resting face; motion keeps its amplitude.
+        global_weight, local_weight: weights of two answers to how much of the resting face is the source's: all of it,
+            and region by region `SENSITIVITY`. Only their ratio counts. Motion keeps its amplitude.
         gain: of the motion.
         limit: standard deviations that no code goes beyond; codes are limited softly from two thirds of it on.
-        use_pca: keep the strongest components of the driver's motion and drop what lies beside them, unless it is too
-            large to be noise, as a blink is. Needs scikit-learn: the extra `pca`. `fit_neutral` finds them in the
+        use_pca: keep the strongest components of the driver's motion and drop the residual, unless it is too large to
+            be noise, as a blink is. Needs scikit-learn: the extra `pca`. `fit_neutral` finds them in the
             driver's clip, or `initialize_pca` in whatever it is given.
         head: whose codes these are. For the open head, and with None, codes belong to regions by their index; for
             FLAME, whose directions move the whole face, by where each one moves vertices.
@@ -52,7 +68,10 @@ class ExpressionOptimizer:
     Attributes:
         neutral: (N,) the driver's resting code, from `fit_neutral`, or None.
         identity_share: (N,) how much of each code of the resting face is the source's.
+        settings: what the arguments leave open; a subclass or an instance may have others.
     """
+
+    settings: ExpressionSettings = ExpressionSettings()
 
     def __init__(
         self,
@@ -81,16 +100,20 @@ class ExpressionOptimizer:
         self.neutral: np.ndarray | None = None
         self._pca: PCA | None = None
         self._noise = 0.0
-        self._initialized = self._said = False
+        self._initialized = self._warned = False
 
     def fit_neutral(self, expcodes: Array, share: float = NEUTRAL.share) -> Array:  # (T, N) -> (N,)
-        """The driver's resting code, and remembers it for `optimize_expression`.
+        """The driver's resting code: returned, and kept in `neutral` for `optimize_expression`.
 
-        The mean of the frames that are most alike: at rest a face keeps still, while it laughs or talks it does not.
-        Of two states held equally still the calmer one is taken, by the distance from the mean face. No frame counts
-        for its place in the clip. `share` of the frames is taken; more where others were sorted out before, as
-        `calm_frames` does by lips and lids, which codes alone do not show. Rows that are not finite are left
-        out. ValueError with fewer than two frames.
+        The mean of the frames that are nearest to one another (`resting_frames`): a face at rest keeps still, one that
+        laughs or talks does not. Of two states that are held as still, the one nearer to the mean face is taken. The
+        order of the frames does not count.
+
+        Args:
+            share: of the frames, that is averaged. More where others were left out before, as `calm_frames` does by
+                lips and lids, which codes alone do not show.
+
+        Rows that are not finite are left out. ValueError with fewer than two others.
         """
         codes = self._checked(expcodes, (2,), finite=False)
         codes = codes[np.isfinite(codes).all(1)]
@@ -102,7 +125,7 @@ class ExpressionOptimizer:
         return _like(self.neutral, expcodes)
 
     def initialize_pca(self, expression_dataset: Array) -> None:  # (T, N)
-        """The components that expressions are made of, from codes of one or many clips; switches `use_pca` on.
+        """The principal components of expressions, from codes of one or many clips; switches `use_pca` on.
 
         `fit_neutral` leaves them as they are from then on. Rows that are not finite are left out. ValueError with fewer
         than two others; UserError without scikit-learn.
@@ -120,7 +143,7 @@ class ExpressionOptimizer:
         identity_features: Array | None = None,  # (N,) or (B, N)
         preserve_identity: bool = True,
     ) -> Array:
-        """The codes that let the source do what the driver does; shape, dtype and device as `expcode` has them.
+        """The source's codes with the driver's motion; shape, dtype and device as `expcode` has them.
 
         Args:
             expcode: the driver's.
@@ -128,13 +151,13 @@ class ExpressionOptimizer:
                 driver's motion is added to. None: the driver's own resting face stays, which is logged once.
             preserve_identity: False ignores `identity_features`.
 
-        With a neutral fitted, motion is how the driver differs from it. Without (a single picture) nobody's neutral is
-        known, neither the driver's nor the source's, and each code is split into its likely parts: `MOTION_SHARE` of
-        it is expression, the rest the person. A smile is taken over then, and a smile on a smile is not two.
+        With a neutral fitted, motion is the driver's code less that. Without (a single picture) neither the driver's
+        nor the source's neutral is known, and each code is split: `MOTION_SHARE` of it is taken for expression, the
+        rest for the person. A smile is transferred then, and is not added to one that the source has already.
         """
-        code = self._cleaned(self._checked(expcode, (1, 2)))
-        if identity_features is None and preserve_identity and not self._said:
-            self._said = True
+        code = self._denoised(self._checked(expcode, (1, 2)))
+        if identity_features is None and preserve_identity and not self._warned:
+            self._warned = True
             _LOG.warning(
                 "optimize_expression without identity_features: the resting face stays the driver's; give the photo's "
                 "own expression code, and the driver's clip to fit_neutral"
@@ -158,7 +181,7 @@ class ExpressionOptimizer:
         exp2: Array,  # (N,) or (1, N)
         metric: Literal["l2", "cosine", "perceptual"] = "l2",
     ) -> float:
-        """How far two codes are apart.
+        """The distance of two codes.
 
         `l2` is the Euclidean distance; `cosine` one minus the cosine of the angle between them, 1 where a code is zero;
         `perceptual` the Euclidean one with the squares of the codes that act on the whole face counted twice, as the
@@ -201,6 +224,7 @@ class ExpressionOptimizer:
         return _like((1 - share) * a + share * b, exp1)
 
     def _fit_pca(self, codes: np.ndarray) -> None:
+        """The components of codes (T, N), and the median size of what they leave. UserError without scikit-learn."""
         try:
             from sklearn.decomposition import PCA
         except ImportError:
@@ -210,23 +234,25 @@ class ExpressionOptimizer:
             ) from None
         count = min(self.n_pca_components, *codes.shape)
         self._pca = PCA(count, svd_solver="full").fit(codes)
-        self._noise = float(np.median(np.linalg.norm(self._beside(codes), axis=-1)))
+        self._noise = float(np.median(np.linalg.norm(self._residual(codes), axis=-1)))
 
-    def _beside(self, codes: np.ndarray) -> np.ndarray:
+    def _residual(self, codes: np.ndarray) -> np.ndarray:
         """What the kept components leave of codes (..., N)."""
         axes = self._pca.components_
-        away = codes - self._pca.mean_
-        return away - away @ axes.T @ axes
+        centred = codes - self._pca.mean_
+        return centred - centred @ axes.T @ axes
 
-    def _cleaned(self, codes: np.ndarray) -> np.ndarray:
+    def _denoised(self, codes: np.ndarray) -> np.ndarray:
+        """Codes (..., N) without the residual of the PCA, where that is small enough to be noise."""
         if self._pca is None:
             return codes
-        beside = self._beside(codes)
-        size = np.linalg.norm(beside, axis=-1, keepdims=True) / max(self._noise, 1e-9)
-        keep = np.clip(size - 1.5, 0, 1)  # from 1.5 to 2.5 times the median
-        return codes - (1 - keep) * beside
+        residual = self._residual(codes)
+        size = np.linalg.norm(residual, axis=-1, keepdims=True) / max(self._noise, 1e-9)
+        keep = ramp(size, self.settings.noise, self.settings.motion)
+        return codes - (1 - keep) * residual
 
     def _checked(self, values: Array, dimensions: tuple[int, ...], finite: bool = True) -> np.ndarray:
+        """Codes as float64; ValueError for another shape and, if `finite`, for values that are not."""
         array = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
         if array.ndim not in dimensions or array.shape[-1] != self.n_exp:
             raise ValueError(f"expected codes (..., {self.n_exp}) of {dimensions} dimensions, got {array.shape}")
@@ -240,8 +266,8 @@ def region_shares(
 ) -> np.ndarray:  # (N, 6)
     """How much of each code acts on each region: the columns are those of `SENSITIVITY`, then the whole face.
 
-    For FLAME the share of a direction's squared displacement that lies under a region's weights; what lies under none
-    is the whole face's.
+    Rows add up to 1. For FLAME it is the part of a direction's squared displacement under a region's weights; what is
+    under none is the whole face's. Arguments as those of `ExpressionOptimizer`. ValueError for weights of another mesh.
     """
     ranges = REGIONS if head is None else head.code_regions
     if regions is None and ranges is not None:

@@ -1,6 +1,6 @@
-"""Gaze: put into the eye codes, held through blinks.
+"""Gaze correction: eye codes turned towards where the eyes should look, and held through blinks.
 
-Conventions and how gaze is read are in `core.libs.retargeting.gaze_reading`, how it is carried to another face in
+Conventions and how gaze is read are in `core.libs.retargeting.gaze_reading`, how it is transferred to another face in
 `core.libs.retargeting.gaze`.
 """
 
@@ -40,8 +40,8 @@ class GazeLimits:
         turn: of an eye from straight ahead, without the head (`correct_gaze` promises 35 degrees).
         code: of a code, where expressions move irises too; the tracker's own (`core.libs.tracker.fit.EYE_LIMIT`).
         convergence: the most that two eyes turn towards one another.
-        released, away: how far a driver looks away from the camera where the eyes begin to let go of the viewer, and
-            have.
+        released, away: angle of the driver's gaze from its camera up to which the eyes stay on the viewer, and from
+            which they follow the driver.
     """
 
     turn: float = float(np.radians(35.0))
@@ -50,8 +50,6 @@ class GazeLimits:
     released: float = float(np.radians(15.0))
     away: float = float(np.radians(25.0))
 
-
-_LIMITS = GazeLimits()
 
 Array = np.ndarray | Tensor
 
@@ -65,7 +63,10 @@ class GazeCorrector:
 
     Attributes:
         enhancer: the `EyeEnhancer`; give it the photo with `enhancer.set_source`.
+        limits: how far eyes turn; a subclass or an instance may have others.
     """
+
+    limits: GazeLimits = GazeLimits()
 
     def __init__(self, correction_strength: float = 0.7, enhance_eyes: bool = True) -> None:
         if not 0 <= correction_strength <= 1:
@@ -86,18 +87,17 @@ class GazeCorrector:
         two irises, 70, as FLAME has them; or iBUG's 68 alone. 68 have no irises and so do not say where the eyes look:
         open eyes are turned straight ahead, where the head points.
 
-        With neither landmarks nor target the codes say themselves where the eyes look, and are only made to agree: both
-        eyes get their mean pitch, and lines of sight that part become parallel; eyes that look at something near go on
-        doing so.
+        With neither landmarks nor target the gaze is that of the codes, and they are only made consistent: both eyes
+        get their mean pitch, and lines of sight that diverge become parallel; those that converge stay.
 
-        All of it by the strength. Nothing changes where the target is NaN nor, without a target, where both eyes are
-        shut (the tracker's code is held there). What comes back is of the type, shape and device of `eyecode`; both
-        eyes have one pitch and do not diverge, at full strength; an eye turns at most about 35 degrees. ValueError for
-        other shapes.
+        The change is multiplied by the strength. Nothing changes where the target is NaN nor, without a target, where
+        both eyes are shut (the tracker's code is held there). What comes back is of the type, shape and device of
+        `eyecode`; at full strength both eyes have one pitch and do not diverge; an eye turns at most about 35 degrees.
+        ValueError for other shapes.
         """
         code = _tensor(eyecode, (6,), "eyecode")
         if target_gaze is None and landmarks_3d is None:
-            out = self._agreed(code)
+            out = self._made_consistent(code)
             return _like(out if eyecode.ndim == 2 else out[0], eyecode)
         if target_gaze is not None:
             target = _tensor(target_gaze, (3,), "target_gaze").to(code).expand(len(code), 3)
@@ -126,7 +126,8 @@ class GazeCorrector:
     ) -> Array:
         """As `correct_gaze`, where the batch is time.
 
-        Gaze read from the irises is rid of the noise within fixations (`steady_fixations`) and held through blinks.
+        The noise within fixations is filtered out of gaze that is read from the irises (`steady_fixations`), and
+        through blinks the gaze is interpolated.
         """
         if target_gaze is None and landmarks_3d is None:
             return self.correct_gaze(eyecode)
@@ -146,10 +147,10 @@ class GazeCorrector:
         driver_gaze: Array,  # (B, 3) or (3,) in the driver's head space
         driver_transform: Array | None = None,  # (B, 3, 4), else the driver's head stands as `transform` has it
     ) -> Array:
-        """Directions to the viewer in head space, (B, 3), or the driver's own where the driver looks clearly away.
+        """Directions to the viewer in head space, (B, 3), or the driver's where the driver looks away from its camera.
 
-        Away is measured from the driver's camera: up to 15 degrees the eyes stay on the viewer, from 25 they follow the
-        driver, smoothly between.
+        Up to 15 degrees from the camera the eyes stay on the viewer, from 25 they follow the driver, smoothly between
+        (`GazeLimits`). ValueError for other shapes.
         """
         head = _tensor(transform, (3, 4), "transform")
         gaze = torch.nn.functional.normalize(_tensor(driver_gaze, (3,), "driver_gaze").to(head), dim=-1)
@@ -157,7 +158,7 @@ class GazeCorrector:
         if driver_transform is not None:
             driver = _tensor(driver_transform, (3, 4), "driver_transform").to(head)
         cosine = (gaze * to_viewer(driver)).sum(-1, keepdim=True).clamp(-1, 1)
-        away = smoothstep(torch.arccos(cosine), _LIMITS.released, _LIMITS.away)
+        away = smoothstep(torch.arccos(cosine), self.limits.released, self.limits.away)
         viewer = angles_of(to_viewer(head))
         out = direction_of(viewer + away * (angles_of(gaze) - viewer))
         return _like(out if transform.ndim == 3 else out[0], transform)
@@ -170,13 +171,14 @@ class GazeCorrector:
         """
         return self.enhancer(image, landmarks_2d) if self.enhance_eyes else image
 
-    def _agreed(self, code: Tensor) -> Tensor:  # (B, 6) to (B, 6)
-        """Codes whose two eyes have, by the strength, one pitch and lines of sight that do not part."""
+    def _made_consistent(self, code: Tensor) -> Tensor:  # (B, 6) to (B, 6)
+        """Codes whose two eyes have, by the strength, one pitch and lines of sight that do not diverge."""
         if self.correction_strength == 0:
             return code
         angles = angles_of(_look(code))
-        looks = angles + self.correction_strength * (_consistent(angles) - angles)
-        out = aim(_limited(direction_of(looks))).flatten(-2)
+        consistent = _consistent(angles, self.limits.convergence)
+        looks = angles + self.correction_strength * (consistent - angles)
+        out = aim(_limited(direction_of(looks), self.limits.turn)).flatten(-2)
         return torch.where(torch.isfinite(out).all(-1, keepdim=True), out, code)
 
     def turned(
@@ -186,31 +188,35 @@ class GazeCorrector:
         confidence: Tensor | None = None,  # (B,) in 0..1
         irises: Tensor | None = None,  # (B, 2, 2) pitch and yaw at which these codes put the left and the right iris
         offset: np.ndarray | None = None,  # (2, 2), see `Gaze`; or (B, 2, 2)
-    ) -> Tensor:
-        """Codes turned towards directions by the strength times the confidence: what all corrections come down to.
+    ) -> Tensor:  # (B, 6)
+        """Codes turned towards directions by the strength times the confidence: every correction calls this one.
 
-        Without `irises` an eye looks where its code says. Where a head's irises are also moved by the expression, they
-        say where they stand, and the code is changed by what that lacks.
+        Without `irises` an eye looks where its code says. On a head whose expression moves the irises too, `irises` are
+        where they are, and the code is turned by the angle that is missing from there. Rows whose target is NaN or zero
+        come back as they are.
         """
-        share = torch.full_like(code[:, 0], self.correction_strength)
-        share = share if confidence is None else share * confidence
-        there = torch.nn.functional.normalize(target, dim=-1)
-        still = (share == 0) | ~torch.isfinite(target).all(-1) | (there.norm(dim=-1) < 0.5)
-        apart = code.new_zeros(2, 2) if offset is None else torch.from_numpy(np.asarray(offset)).to(code)
+        strength = torch.full_like(code[:, 0], self.correction_strength)
+        strength = strength if confidence is None else strength * confidence
+        direction = torch.nn.functional.normalize(target, dim=-1)
+        unchanged = (strength == 0) | ~torch.isfinite(target).all(-1) | (direction.norm(dim=-1) < 0.5)
+        offsets = code.new_zeros(2, 2) if offset is None else torch.from_numpy(np.asarray(offset)).to(code)
         turn = angles_of(_look(code))
         irises = turn if irises is None else irises.to(code)
-        own = irises - apart
-        goal = angles_of(_limited(there))[:, None]
-        looks = _consistent(own + share[:, None, None] * (goal - own)) + apart
-        turn = turn + angles_of(_limited(direction_of(looks))) - irises
-        out = aim(_limited(direction_of(turn), _LIMITS.code)).flatten(-2)
-        return torch.where(still[:, None] | ~torch.isfinite(out).all(-1, keepdim=True), code, out)
+        current = irises - offsets
+        goal = angles_of(_limited(direction, self.limits.turn))[:, None]
+        looks = _consistent(current + strength[:, None, None] * (goal - current), self.limits.convergence) + offsets
+        turn = turn + angles_of(_limited(direction_of(looks), self.limits.turn)) - irises
+        out = aim(_limited(direction_of(turn), self.limits.code)).flatten(-2)
+        return torch.where(unchanged[:, None] | ~torch.isfinite(out).all(-1, keepdim=True), code, out)
 
 
-def _consistent(angles: Tensor) -> Tensor:
-    """Angles of a left and a right eye (B, 2, 2) with one pitch and lines of sight that do not part."""
+def _consistent(angles: Tensor, convergence: float) -> Tensor:
+    """Angles of a left and a right eye (B, 2, 2) with one pitch and lines of sight that do not diverge.
+
+    Nor do they converge by more than `convergence`, radians.
+    """
     mean = angles.mean(-2, keepdim=True)
-    inward = (angles[:, 1:, 1] - angles[:, :1, 1]).clamp(0, _LIMITS.convergence) / 2
+    inward = (angles[:, 1:, 1] - angles[:, :1, 1]).clamp(0, convergence) / 2
     yaw = mean[..., 1] + torch.cat([-inward, inward], -1)
     return torch.stack([mean[..., 0].expand_as(yaw), yaw], -1)
 
@@ -220,8 +226,8 @@ def _look(eyecode: Tensor) -> Tensor:
     return roma.rotvec_to_rotmat(eyecode.unflatten(-1, (2, 3)))[..., 2]
 
 
-def _limited(direction: Tensor, limit: float = _LIMITS.turn) -> Tensor:
-    """Unit directions (..., 3), those further than `limit` from straight ahead brought back to where that is."""
+def _limited(direction: Tensor, limit: float) -> Tensor:
+    """Unit directions (..., 3), those further than `limit`, radians, from straight ahead turned back to the limit."""
     across = direction[..., :2].norm(dim=-1, keepdim=True)
     angle = torch.atan2(across, direction[..., 2:])
     edge = torch.cat([direction[..., :2] / across.clamp_min(1e-9) * np.sin(limit), across * 0 + np.cos(limit)], -1)

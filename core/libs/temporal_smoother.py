@@ -7,25 +7,54 @@ filter works on, see `core.libs.filters.motion_path`; the filter itself and its 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 from core.errors import UserError
-from core.libs.filters.kalman import find_cuts, find_outliers, smooth
-from core.libs.filters.live_kalman import LiveKalman
-from core.libs.filters.motion_path import TRANSFORM, TURNS, MotionPath, motion_path, slerp
+from core.libs.filters.kalman import KalmanSettings, smooth
+from core.libs.filters.live_filters import ExponentialAverage, KalmanOnPath, LiveFilter, RunningMean
+from core.libs.filters.live_kalman import LiveKalman, LiveKalmanSettings
+from core.libs.filters.motion_path import TRANSFORM, TURNS, MotionPath, MotionPathSettings, motion_path
+from core.libs.filters.outliers import OutlierSettings, find_cuts, find_outliers
 
 KEYS = ("shapecode", "expcode", "posecode", "eyecode", TRANSFORM)
 Array = np.ndarray | torch.Tensor
-_SECONDS = 5.0  # from which a live filter learns its noise
-_USUAL_WINDOW, _LONGEST_WINDOW = 5, 30  # frames; what is slower than a second is no tremble
-_GAP = 0.5  # seconds that may be missing and still be bridged as motion
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SmootherSettings:
+    """Of `TemporalSmoother` beside its arguments, and of the filters that it is made of.
+
+    Attributes:
+        memory: seconds from which a live filter learns its noise. By eye.
+        least_memory: frames, where seconds have few: enough third differences for a variance.
+        reference_window: frames: the `window_size` with which the filter averages as the noise asks for. The
+            specification's default.
+        longest_window: frames, beyond which `window_size` changes nothing: what takes longer than about a second is
+            motion, not jitter. By eye.
+        max_gap: seconds that may be missing and still be filled in as motion. By eye.
+        least_gap: frames, where seconds have few.
+        shape_patience: frames in a row that another face must be seen for the live mean of the shape to begin anew.
+        shape_deviations: standard deviations from the mean from which a shape is another face's.
+        kalman, live, path, outliers: of the filters.
+    """
+
+    memory: float = 5.0
+    least_memory: int = 40
+    reference_window: int = 5
+    longest_window: int = 30
+    max_gap: float = 0.5
+    least_gap: int = 2
+    shape_patience: int = 3
+    shape_deviations: float = 6.0
+    kalman: KalmanSettings = field(default_factory=KalmanSettings)
+    live: LiveKalmanSettings = field(default_factory=LiveKalmanSettings)
+    path: MotionPathSettings = field(default_factory=MotionPathSettings)
+    outliers: OutlierSettings = field(default_factory=OutlierSettings)
 
 
 class TemporalSmoother:
@@ -33,31 +62,34 @@ class TemporalSmoother:
 
     Dictionaries come back with the same keys, types, devices and shapes; keys other than `KEYS` untouched. Rotations
     (`posecode` and `eyecode`, axis-angles in radians, and that of `transform_matrix`) are smoothed as rotations. What
-    is not finite is filled in, logged and counted in `filled`. Frames that stand alone, far from what the frames around
-    them say, are replaced and counted in `outliers`.
+    is not finite is filled in, logged and counted in `filled`. Single frames that are far from the frames on both sides
+    are replaced and counted in `outliers`.
 
     Args:
-        alpha: share of what is measured against what is expected, above 0 to 1: smaller is smoother, and live a little
-            later. In the average it is the new value's share. The Kalman filter weighs each value by the noise, and
-            alpha turns the odds: they are multiplied by alpha / (1 - alpha). At 0.5 the noise alone decides, at 1 every
-            value is taken as it is, and only gaps and outliers are mended.
+        alpha: weight of what is measured against what is predicted, above 0 to 1: smaller is smoother, and live a
+            little later. In the average it is the new value's weight. The Kalman filter weighs each value by the noise,
+            and alpha changes the odds: they are multiplied by alpha / (1 - alpha). At 0.5 the noise alone decides, at 1
+            every value is taken as it is, and only gaps and outliers are replaced.
         window_size: frames over which the Kalman filter averages, counted so that 5 is what the noise asks for: 10 is
-            twice as far, 3 not so far; above 30 it acts as 30. In a clip, what stands out, as a blink does, is averaged
+            twice as far, 3 not so far; above 30 it acts as 30. In a clip, large motion, such as a blink, is averaged
             over less. The exponential average has no window. With `fixed_lag` also the frames of delay.
         use_kalman: a constant-velocity Kalman filter (Kalman 1960) whose noise is learned from the data; for clips with
             the pass backwards of Rauch, Tung and Striebel (1965). Without it, exactly
             `s_t = alpha x_t + (1 - alpha) s_(t-1)`, and for rotations the same by SLERP (Shoemake 1985).
-        strength: 0 changes nothing, 1 is the estimate, 2 looks twice as far around every frame, blinks included. It
+        strength: 0 changes nothing, 1 is the estimate, 2 averages twice as far around every frame, blinks included. It
             multiplies with what alpha and window_size do.
         fixed_lag: for live use: results come `window_size` frames late and are nearly as good as a clip's.
-        fps: frames per second: how long a gap is bridged as motion and how long live use remembers.
+        fps: frames per second: how long a gap is filled in as motion and how long live use remembers.
 
     Attributes:
         filled: frames of a parameter that were filled in since the last `reset`.
+        settings: what the arguments leave open; a subclass, or an instance before its first frame, may have others.
 
     Raises:
         UserError: a setting out of its range; a parameter of another shape or type, or without any finite value.
     """
+
+    settings: SmootherSettings = SmootherSettings()
 
     def __init__(
         self,
@@ -78,10 +110,10 @@ class TemporalSmoother:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all that was seen: the next frame of live use is a first one."""
+        """Forget all frames so far: the next frame of live use is a first one."""
         self.filled = 0
         self._replaced = 0
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, LiveFilter] = {}
         self._returned: np.ndarray | None = None  # the transform that `smooth` gave last
 
     @property
@@ -92,7 +124,7 @@ class TemporalSmoother:
     def smooth(self, params: Mapping[str, Array]) -> dict[str, Array]:
         """The next frame of a live source: every parameter (N,) or (1, N), the transform (3, 4) or (1, 3, 4).
 
-        `shapecode` becomes the mean so far. What is missing before anything was seen comes back as it is.
+        `shapecode` becomes the mean so far. What is missing before the first finite frame comes back as it is.
         """
         out = {name: self._next(name, value) if name in KEYS else value for name, value in params.items()}
         self._returned = _frame(TRANSFORM, out[TRANSFORM]) if TRANSFORM in out else None
@@ -118,40 +150,56 @@ class TemporalSmoother:
             had = ", ".join(f"{name} {len(value)}" for name, value in known.items())
             raise UserError(f"the parameters of a clip must be of one length; got frames: {had}")
         if self.strength > 0 and lengths != {0}:
-            known = self._clip(known)
+            known = self._smooth_clip(known)
         return {name: _like(value, known[name]) if name in known else value for name, value in params.items()}
 
-    def _clip(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        # Another shot or person shows in where the head is and in what the face does.
+    def _smooth_clip(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """All parameters of a clip, (T, ...) each; none is averaged over a cut."""
+        # Another shot or person shows in the head's place and in the expression.
         jumps = [
-            find_cuts(motion_path(name, values[name]).columns) for name in ("expcode", TRANSFORM) if name in values
+            find_cuts(self._path(name, values[name]).columns, self.settings.outliers)
+            for name in ("expcode", TRANSFORM)
+            if name in values
         ]
         cuts = np.any(jumps, 0) if jumps else None
-        return {name: self._smoothed(name, value, cuts) for name, value in values.items()}
+        return {name: self._smooth_parameter(name, value, cuts) for name, value in values.items()}
 
-    def _smoothed(self, name: str, value: np.ndarray, cuts: np.ndarray | None) -> np.ndarray:
+    def _smooth_parameter(self, name: str, value: np.ndarray, cuts: np.ndarray | None) -> np.ndarray:
         """One parameter of a clip."""
-        path = motion_path(name, value)
-        self._say_filled(name, int((~path.seen).any(1).sum()), len(path.seen))
+        path = self._path(name, value)
+        self._log_filled(name, int((~path.valid).any(1).sum()), len(path.valid))
         if name == "shapecode":
-            return np.broadcast_to(_agreed(path), path.columns.shape)
+            return np.broadcast_to(_robust_mean(path), path.columns.shape)
         if self.use_kalman:
-            return self._both_ways(name, path, cuts)
-        average = _Average(name, self._alpha())
+            return self._filter_both_ways(name, path, cuts)
+        average = ExponentialAverage(name, self._alpha())
         filled = np.where(np.isfinite(value), value, path.restore(np.zeros_like(path.columns)))
         return np.stack([average.next(frame) for frame in filled])
 
-    def _both_ways(self, name: str, path: MotionPath, cuts: np.ndarray | None) -> np.ndarray:
-        alone = find_outliers(path.columns, path.seen)
-        if alone.any():
-            self._replaced += int(alone.sum())
-            _LOG.info("%s: outliers replaced at frames %s", name, ", ".join(map(str, np.flatnonzero(alone))))
-        seen = path.seen & ~alone[:, None]
-        bridge = max(2, round(_GAP * self.fps))
-        found = smooth(path.columns, seen, cuts, self.strength, bridge, window=self._window(), weight=self._weight())
+    def _path(self, name: str, value: np.ndarray) -> MotionPath:
+        return motion_path(name, value, self.settings.path)
+
+    def _filter_both_ways(self, name: str, path: MotionPath, cuts: np.ndarray | None) -> np.ndarray:
+        """A parameter (T, ...) without its outliers, through the Kalman filter forwards and backwards."""
+        s = self.settings
+        outliers = find_outliers(path.columns, path.valid, s.outliers)
+        if outliers.any():
+            self._replaced += int(outliers.sum())
+            _LOG.info("%s: outliers replaced at frames %s", name, ", ".join(map(str, np.flatnonzero(outliers))))
+        found = smooth(
+            path.columns,
+            path.valid & ~outliers[:, None],
+            cuts,
+            self.strength,
+            max(s.least_gap, round(s.max_gap * self.fps)),
+            window=self._window(),
+            weight=self._weight(),
+            settings=s.kalman,
+        )
         return path.restore(found - path.columns)
 
     def _next(self, name: str, value: Array) -> Array:
+        """One parameter of the next live frame."""
         frame = _frame(name, value)
         if self.strength == 0:
             return _like(value, frame)
@@ -159,144 +207,62 @@ class TemporalSmoother:
         if live.last is not None and live.last.shape != frame.shape:
             raise UserError(f"{name} had {live.last.size} values so far and has {frame.size} now; call reset() first")
         if not np.isfinite(frame).all():
-            self._say_filled(name, 1, 1)
+            self._log_filled(name, 1, 1)
             if live.last is None:
                 return _like(value, frame)
         return _like(value, live.next(frame))
 
-    def _new(self, name: str) -> _Live:
+    def _new(self, name: str) -> LiveFilter:
+        """The filter of a parameter that comes for the first time."""
+        s = self.settings
         if not self.use_kalman:
-            return _Average(name, self._alpha())
+            return ExponentialAverage(name, self._alpha())
         if name == "shapecode":
-            return _Mean()
-        lag = self.window_size if self.fixed_lag else 0
-        # Eyes and mouths jump by nature: the first frame of a blink looks like an outlier. Heads have weight.
-        memory = max(40, round(_SECONDS * self.fps))
-        window, weight = self._window(), self._weight()
-        return _Filter(name, LiveKalman(memory, lag, self.strength, window, weight, gated=name == TRANSFORM))
+            return RunningMean(s.shape_patience, s.shape_deviations)
+        kalman = LiveKalman(
+            memory=max(s.least_memory, round(s.memory * self.fps)),
+            lag=self.window_size if self.fixed_lag else 0,
+            strength=self.strength,
+            window=self._window(),
+            weight=self._weight(),
+            # Eyes and mouths jump by nature: the first frame of a blink looks like an outlier. Heads have inertia.
+            gated=name == TRANSFORM,
+            settings=s.live,
+        )
+        return KalmanOnPath(name, kalman, s.path)
 
     def _alpha(self) -> float:
+        """The new value's weight in the average: `alpha`, to the power of the strength."""
         return self.alpha**self.strength
 
     def _window(self) -> float:
         """By how much the filter's time is stretched."""
-        return min(self.window_size, _LONGEST_WINDOW) / _USUAL_WINDOW
+        return min(self.window_size, self.settings.longest_window) / self.settings.reference_window
 
     def _weight(self) -> float:
         """By how much the odds of what is measured are multiplied."""
         return self.alpha / (1 - self.alpha) if self.alpha < 1 else np.inf
 
-    def _say_filled(self, name: str, count: int, frames: int) -> None:
+    def _log_filled(self, name: str, count: int, frames: int) -> None:
         if count:
             self.filled += count
             _LOG.warning("%s: %d of %d frames not finite, filled in", name, count, frames)
 
 
-class _Live(Protocol):
-    """A parameter frame by frame; `last` is the last frame that came, without gaps."""
-
-    last: np.ndarray | None
-    outliers: int
-
-    def next(self, frame: np.ndarray) -> np.ndarray: ...
-
-
-class _Filter:
-    """A Kalman filter on a parameter's path, which grows frame by frame."""
-
-    def __init__(self, name: str, kalman: LiveKalman) -> None:
-        self.last: np.ndarray | None = None
-        self._name, self._kalman = name, kalman
-        self._past: deque[tuple[MotionPath, np.ndarray]] = deque(maxlen=kalman.lag + 1)
-
-    @property
-    def outliers(self) -> int:
-        return self._kalman.outliers
-
-    def next(self, frame: np.ndarray) -> np.ndarray:
-        frames = frame[None] if self.last is None else np.stack([self.last, frame])
-        path = motion_path(self._name, frames)
-        columns = path.columns[0] if self.last is None else self._past[-1][1] + path.columns[-1] - path.columns[0]
-        self._past.append((path, columns))
-        self.last = path.restore(np.zeros_like(path.columns))[-1]
-        found = self._kalman.update(columns, path.seen[-1])
-        path, columns = self._past[-1 - self._kalman.behind]
-        return path.restore(np.tile(found - columns, (len(path.columns), 1)))[-1]
-
-
-class _Average:
-    """The exponential average, for rotations by SLERP."""
-
-    outliers = 0
-
-    def __init__(self, name: str, alpha: float) -> None:
-        self.last: np.ndarray | None = None
-        self._name, self._alpha = name, alpha
-
-    def next(self, frame: np.ndarray) -> np.ndarray:
-        if self.last is None:
-            self.last = frame
-            return frame
-        known = np.isfinite(frame)
-        if self._name in TURNS or self._name == TRANSFORM:
-            known = np.broadcast_to(known.all(), frame.shape)
-        mean = self._mixed(np.where(known, frame, self.last))
-        self.last = np.where(known, mean, self.last)
-        return self.last
-
-    def _mixed(self, frame: np.ndarray) -> np.ndarray:
-        mean = self._alpha * frame + (1 - self._alpha) * self.last
-        if self._name == TRANSFORM:
-            mean[:, :3] = slerp(self.last[:, :3], frame[:, :3], self._alpha)
-        elif self._name in TURNS:
-            start, goal = (Rotation.from_rotvec(v.reshape(-1, 3)).as_matrix() for v in (self.last, frame))
-            mean = Rotation.from_matrix(slerp(start, goal, self._alpha)).as_rotvec().reshape(frame.shape)
-        return mean
-
-
-class _Mean:
-    """The mean so far, begun anew when another face has come to stay."""
-
-    outliers = 0
-    _PATIENCE = 3  # frames
-
-    def __init__(self) -> None:
-        self.last: np.ndarray | None = None
-        self._count, self._spread, self._others = 0, 0.0, 0
-
-    def next(self, frame: np.ndarray) -> np.ndarray:
-        if self.last is None:
-            self.last = np.zeros_like(frame)
-        frame = np.where(np.isfinite(frame), frame, self.last)
-        away = float(((frame - self.last) ** 2).mean())
-        unlike = self._count >= 2 * self._PATIENCE and away > 36 * self._spread + 1e-6 * float((self.last**2).mean())
-        self._others = self._others + 1 if unlike else 0
-        if self._others > self._PATIENCE:
-            self._count = self._others = 0
-        if not self._others:
-            self._count += 1
-            if self._count > 1:
-                self._spread += (away - self._spread) / (self._count - 1)
-            else:
-                self._spread = 0.0
-            self.last = self.last + (frame - self.last) / self._count
-        return self.last
-
-
-def _agreed(path: MotionPath) -> np.ndarray:
+def _robust_mean(path: MotionPath) -> np.ndarray:
     """The mean (N,) of the values within three standard deviations, from the median deviation, of the median."""
-    values = np.where(path.seen, path.columns, np.nan)
-    middle = np.nanmedian(values, 0)
-    away = np.abs(values - middle)
-    agree = away <= 3 * 1.4826 * np.nanmedian(away, 0)
-    return middle + np.where(agree, values - middle, 0).sum(0) / agree.sum(0)
+    values = np.where(path.valid, path.columns, np.nan)
+    median = np.nanmedian(values, 0)
+    deviation = np.abs(values - median)
+    inlier = deviation <= 3 * 1.4826 * np.nanmedian(deviation, 0)
+    return median + np.where(inlier, values - median, 0).sum(0) / inlier.sum(0)
 
 
 def _frame(name: str, value: Array) -> np.ndarray:
     """One frame as float64 without a leading 1."""
     array = _to_numpy(name, value)
     shape = (3, 4) if name == TRANSFORM else (array.shape[-1] if array.ndim else 0,)
-    if array.shape not in (shape, (1, *shape)) or not _whole(name, array):
+    if array.shape not in (shape, (1, *shape)) or not _in_triples(name, array):
         wanted = "(3, 4) or (1, 3, 4)" if name == TRANSFORM else f"(N,) or (1, N){_TRIPLES if name in TURNS else ''}"
         raise UserError(f"{name} has shape {array.shape}, expected one frame {wanted}; a clip goes to smooth_sequence")
     return array.reshape(shape)
@@ -305,7 +271,7 @@ def _frame(name: str, value: Array) -> np.ndarray:
 def _frames(name: str, value: Array) -> np.ndarray:
     """A clip as float64."""
     array = _to_numpy(name, value)
-    good = array.shape[1:] == (3, 4) if name == TRANSFORM else array.ndim == 2 and _whole(name, array)
+    good = array.shape[1:] == (3, 4) if name == TRANSFORM else array.ndim == 2 and _in_triples(name, array)
     if not good:
         wanted = "(T, 3, 4)" if name == TRANSFORM else f"(T, N){_TRIPLES if name in TURNS else ''}"
         raise UserError(f"{name} has shape {array.shape}, expected a clip {wanted}; single frames go to smooth")
@@ -315,7 +281,7 @@ def _frames(name: str, value: Array) -> np.ndarray:
 _TRIPLES = " with N a multiple of 3"
 
 
-def _whole(name: str, array: np.ndarray) -> bool:
+def _in_triples(name: str, array: np.ndarray) -> bool:
     return array.shape[-1] > 0 and (name not in TURNS or array.shape[-1] % 3 == 0)
 
 

@@ -118,7 +118,7 @@ class Pipeline:
             from core.libs.retargeting.neutral import resting_transform  # it loads torch
 
             source = self.source
-            self.improvements.show(source, self.components.head)
+            self.improvements.set_source(source, self.components.head)
             return self.components.model.encode(source, resting_transform(source.frame, self.motion))
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
@@ -135,6 +135,7 @@ class Pipeline:
         from core.runtime.device import on_host  # it loads torch
 
         model, head, improvements, avatar = self.components.model, self.components.head, self.improvements, self.avatar
+        source_transform = self.source.frame.transform_matrix
         shown: deque[np.ndarray | None] = deque()
 
         def begin() -> Iterator[torch.Tensor]:
@@ -147,7 +148,7 @@ class Pipeline:
                     avatar,
                     vertices,
                     frame.transform_matrix,
-                    detail=improvements.detail(transform),
+                    detail=improvements.source_detail(source_transform, transform),
                     torso_motion=frame.torso_motion,
                     **told,
                 )

@@ -23,7 +23,7 @@ class FixationSettings:
         time: seconds, standard deviation of the time kernel.
         range: standard deviation of the range kernel, in units of the noise.
         rounds: of filtering, each with the last one's result for its guide.
-        certain: confidence from which a sample counts as seen.
+        certain: confidence, 0 to 1, from which a sample is taken as it was measured.
     """
 
     time: float = 0.12
@@ -32,49 +32,47 @@ class FixationSettings:
     certain: float = 0.5
 
 
-_S = FixationSettings()
-
-
 def steady_fixations(
     angles: np.ndarray,  # (T, K)
     confidence: np.ndarray,  # (T,) in 0..1
     fps: float = 25.0,
+    settings: FixationSettings = FixationSettings(),
 ) -> np.ndarray:  # (T, K)
     """Angles with the noise within fixations averaged out, jumps between them kept, samples without
     confidence filled in.
 
-    Where there is no confidence (a blink) the gaze goes from what was seen before to what is seen after; NaN everywhere
-    if there is none at all. A signal without noise comes back as it is.
+    Where there is no confidence (a blink) the gaze goes in a straight line from the last certain sample to the next;
+    NaN everywhere if there is none at all. A signal without noise comes back as it is.
     """
     angles = np.asarray(angles, np.float64)
     confidence = np.where(np.isfinite(angles).all(1), confidence, 0.0)
     if not (confidence > 0).any():
         return np.full_like(angles, np.nan)
-    filled, weight = _filled(angles, confidence), np.maximum(confidence, 1e-3)
+    filled, weight = _filled(angles, confidence, settings), np.maximum(confidence, 1e-3)
     noise = _noise(filled, confidence)
     if noise == 0:
         return filled
-    half = max(round(3 * _S.time * fps), 2)
+    half = max(round(3 * settings.time * fps), 2)
     offsets = np.arange(-half, half + 1)
-    in_time = np.exp(-0.5 * (offsets / (_S.time * fps)) ** 2)
+    in_time = np.exp(-0.5 * (offsets / (settings.time * fps)) ** 2)
     at = np.clip(np.arange(len(filled))[:, None] + offsets, 0, len(filled) - 1)
     inside = at == np.arange(len(filled))[:, None] + offsets
-    out = _median(filled)
-    for _ in range(_S.rounds):
-        apart = np.square(out[at] - out[:, None]).sum(-1)
-        share = inside * in_time * weight[at] * np.exp(-0.5 * apart / (_S.range * noise) ** 2)
-        out = np.einsum("tn,tnk->tk", share, filled[at]) / share.sum(1, keepdims=True)
+    out = _running_median(filled)
+    for _ in range(settings.rounds):
+        distance = np.square(out[at] - out[:, None]).sum(-1)
+        kernel = inside * in_time * weight[at] * np.exp(-0.5 * distance / (settings.range * noise) ** 2)
+        out = np.einsum("tn,tnk->tk", kernel, filled[at]) / kernel.sum(1, keepdims=True)
     return out
 
 
-def _filled(angles: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+def _filled(angles: np.ndarray, confidence: np.ndarray, settings: FixationSettings) -> np.ndarray:
     """Angles (T, K), pulled by missing confidence (T,) towards the line between the nearest certain samples.
 
     Before the first and after the last certain sample that sample is held.
     """
-    certain = np.flatnonzero(confidence >= min(_S.certain, float(confidence.max())))
+    certain = np.flatnonzero(confidence >= min(settings.certain, float(confidence.max())))
     between = interpolate_gaps(angles, certain)
-    share = np.clip(confidence / max(_S.certain, 1e-9), 0, 1)[:, None]
+    share = np.clip(confidence / max(settings.certain, 1e-9), 0, 1)[:, None]
     return np.where(share > 0, between + share * (np.nan_to_num(angles) - between), between)
 
 
@@ -88,7 +86,7 @@ def _noise(angles: np.ndarray, confidence: np.ndarray) -> float:
     return float(np.median(bends) / (0.6745 * np.sqrt(6))) if bends.size else 0.0
 
 
-def _median(angles: np.ndarray) -> np.ndarray:
+def _running_median(angles: np.ndarray) -> np.ndarray:
     """The running median over five samples, the ends repeated."""
     padded = np.pad(angles, ((2, 2), (0, 0)), mode="edge")
     return np.median(np.stack([padded[k : k + len(angles)] for k in range(5)]), axis=0)

@@ -22,8 +22,20 @@ from core.libs.numeric import interpolate_gaps
 
 TURNS = ("posecode", "eyecode")  # axis-angles, three values each
 TRANSFORM = "transform_matrix"
-_MIDDLE = np.array([0.0, -0.1, 0.33])  # of a face in head space, in head units
-_NEAREST = 0.5  # head units: a face nearer to the camera, or behind it, is none that was tracked in perspective
+
+
+@dataclass(frozen=True)
+class MotionPathSettings:
+    """Of a transform's path, in head units.
+
+    Attributes:
+        face_middle: of a face in head space: the mean of the open head's template, rounded.
+        nearest: distance of the face; where it is less, or the face behind the camera, the transforms are not of a
+            perspective camera, and the path has the plain position. By eye.
+    """
+
+    face_middle: tuple[float, float, float] = (0.0, -0.1, 0.33)
+    nearest: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,31 +43,36 @@ class MotionPath:
     """A parameter over T frames, without gaps.
 
     Attributes:
-        columns: (T, D); where not seen, what lies between the frames that are.
-        seen: (T, D) bool.
+        columns: (T, D); where not valid, what lies between the frames that are.
+        valid: (T, D) bool, whether the parameter was finite.
         restore: from changes of the columns (T, D) to the parameter (T, ...).
     """
 
     columns: np.ndarray
-    seen: np.ndarray
+    valid: np.ndarray
     restore: Callable[[np.ndarray], np.ndarray]
 
 
-def motion_path(name: str, values: np.ndarray) -> MotionPath:
-    """The path of a parameter (T, N), or (T, 3, 4) for a transform, as float64.
+def motion_path(name: str, values: np.ndarray, settings: MotionPathSettings = MotionPathSettings()) -> MotionPath:
+    """The path of a parameter over time.
+
+    Args:
+        name: of the parameter: rotations (`TURNS`) and transforms (`TRANSFORM`) get a path of their own, others are
+            their own columns.
+        values: (T, N) float64, for a transform (T, 3, 4); rows that are not finite are filled in.
 
     Raises:
         UserError: nothing in it is finite.
     """
     if name == TRANSFORM:
-        return _transforms(values)
+        return _transforms(values, settings)
     if name in TURNS:
         return _axis_angles(name, values)
-    seen = np.isfinite(values)
+    valid = np.isfinite(values)
     columns = values.copy()
-    for d in np.flatnonzero(~seen.all(0)):
-        columns[:, d] = _fill(name, values[:, d : d + 1], seen[:, d])[:, 0]
-    return MotionPath(columns, seen, lambda change: columns + change)
+    for d in np.flatnonzero(~valid.all(0)):
+        columns[:, d] = _fill(name, values[:, d : d + 1], valid[:, d])[:, 0]
+    return MotionPath(columns, valid, lambda change: columns + change)
 
 
 def slerp(start: np.ndarray, goal: np.ndarray, part: float) -> np.ndarray:
@@ -66,6 +83,7 @@ def slerp(start: np.ndarray, goal: np.ndarray, part: float) -> np.ndarray:
 
 
 def _axis_angles(name: str, values: np.ndarray) -> MotionPath:
+    """The path of rotations as axis-angles (T, 3 K), in radians: (T, 3 K)."""
     turns = values.reshape(len(values), -1, 3)
     known = np.isfinite(turns).all(-1)
     paths = [
@@ -81,15 +99,17 @@ def _axis_angles(name: str, values: np.ndarray) -> MotionPath:
     return MotionPath(np.concatenate([columns for _, columns in paths], 1), np.repeat(known, 3, 1), restore)
 
 
-def _transforms(values: np.ndarray) -> MotionPath:
+def _transforms(values: np.ndarray, settings: MotionPathSettings) -> MotionPath:
+    """The path of transforms (T, 3, 4): rotation, direction of the face's middle, logarithm of its distance, (T, 6)."""
+    face_middle = np.array(settings.face_middle)
     known = np.isfinite(values).all((1, 2))
     matrices = np.where(known[:, None, None], values, np.eye(3, 4))
     known = known & (np.linalg.det(matrices[..., :3]) > 1e-6)
     matrices = np.where(known[:, None, None], matrices, np.eye(3, 4))
     rotations, turned = _rotations(TRANSFORM, Rotation.from_matrix(matrices[..., :3]), known)
-    place = _fill(TRANSFORM, _MIDDLE @ matrices[..., :3] + matrices[..., 3], known)
-    perspective = bool((place[:, 2] > _NEAREST).all())
-    columns = np.concatenate([turned, _rays(place) if perspective else place], 1)
+    position = _fill(TRANSFORM, face_middle @ matrices[..., :3] + matrices[..., 3], known)
+    perspective = bool((position[:, 2] > settings.nearest).all())
+    columns = np.concatenate([turned, _direction_and_distance(position) if perspective else position], 1)
 
     def restore(change: np.ndarray) -> np.ndarray:
         rotation = (rotations * Rotation.from_rotvec(change[:, :3])).as_matrix()
@@ -97,13 +117,14 @@ def _transforms(values: np.ndarray) -> MotionPath:
         if perspective:
             distance = np.exp(middle[:, 2:])
             middle = np.concatenate([middle[:, :2] * distance, distance], 1)
-        return np.concatenate([rotation, (middle - _MIDDLE @ rotation)[..., None]], -1)
+        return np.concatenate([rotation, (middle - face_middle @ rotation)[..., None]], -1)
 
     return MotionPath(columns, np.repeat(known[:, None], 6, 1), restore)
 
 
-def _rays(place: np.ndarray) -> np.ndarray:
-    return np.concatenate([place[:, :2] / place[:, 2:], np.log(place[:, 2:])], 1)
+def _direction_and_distance(position: np.ndarray) -> np.ndarray:
+    """x / z, y / z and the logarithm of z of positions (T, 3) in camera space."""
+    return np.concatenate([position[:, :2] / position[:, 2:], np.log(position[:, 2:])], 1)
 
 
 def _rotations(name: str, rotations: Rotation, known: np.ndarray) -> tuple[Rotation, np.ndarray]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.data.records import SEEN, TrackedSequence, join
-from core.libs.filters.kalman import find_cuts
 from core.libs.filters.motion_path import TRANSFORM, motion_path
+from core.libs.filters.outliers import find_cuts
 from core.libs.geometry import head_angles
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -22,26 +23,48 @@ from torch import Tensor, nn
 
 from core.models.modules.detail_kernels import enhance_box, level_sizes
 
-# Scales of the attention in the finest band, and their ratio from a band to the next coarser one; luminance is in 0..1.
-# Fitted on the six development clips by `benchmarks.detail`: as much of the truth's gradient energy as costs no clip
-# more than 0.1 dB.
-_FLAT = (0.012, 0.8)  # local contrast below which there is nothing to raise
-_STRONG = (0.017, 0.6)  # and above which there is enough of it
-_CORE = (0.02, 0.8)  # coefficients below are left to themselves: noise, blocks of JPEG
-_EDGE = 0.03  # gradient per pixel that counts as half an edge
-_OVERSHOOT = 0.1  # of the local range, that a picture may leave it by
-_INSIDE = 15  # pixels at half size: the window that the matte is eroded by
-_BLUR = 5  # pixels: the window of the local averages, in the band at hand
-_FADE_END = 28.0  # degrees from the source at which nothing of its detail is left
-_LUMA = (0.299, 0.587, 0.114)
-_ROOM = 2  # cells of the coarsest level around a matte, that what is far inside feels nothing of the box
-_BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_WINDOW = 5  # pixels: the window of the local averages, in the band at hand; the compiled kernel's too
+_BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # Burt and Adelson's kernel, a = 0.375
 
 
-def source_detail_fade(source_transform: np.ndarray, transform: np.ndarray, end: float = _FADE_END) -> float:
+@dataclass(frozen=True)
+class DetailEnhancerSettings:
+    """Of `DetailEnhancer` beside its arguments. Luminance is in 0..1.
+
+    `flat`, `strong` and `noise` are each a value in the finest band and its ratio from a band to the next coarser one.
+    Fitted on the six development clips by `python -m benchmarks.detail`: as much of the truth's gradient energy as
+    costs no clip more than 0.1 dB. The others are by eye.
+
+    Attributes:
+        flat: local contrast below which there is nothing to raise.
+        strong: local contrast above which there is enough of it.
+        noise: coefficients below are left alone: noise, blocks of JPEG.
+        edge: gradient per pixel that counts as half an edge.
+        overshoot: of the local range, that a picture may leave it by.
+        erosion: pixels at half size: the window that the matte is eroded by.
+        fade_end: degrees from the source's pose at which nothing of the photo's detail is left.
+        box_margin: cells of the coarsest level around a matte, so that borders of the box are not felt inside it.
+    """
+
+    flat: tuple[float, float] = (0.012, 0.8)
+    strong: tuple[float, float] = (0.017, 0.6)
+    noise: tuple[float, float] = (0.02, 0.8)
+    edge: float = 0.03
+    overshoot: float = 0.1
+    erosion: int = 15
+    fade_end: float = 28.0
+    box_margin: int = 2
+
+
+def source_detail_fade(
+    source_transform: np.ndarray,  # (3, 4) head to camera
+    transform: np.ndarray,  # (3, 4)
+    end: float = DetailEnhancerSettings.fade_end,  # degrees
+) -> float:
     """How much of the source photo's own detail to show, 1 at its pose, 0 from `end` degrees on, smooth between.
 
-    Detail of one view is wrong in another: wrinkles are shading. Args are head-to-camera transforms (3, 4).
+    Detail of one view is wrong in another: wrinkles are shading. ValueError for other shapes.
     """
     if np.shape(source_transform) != (3, 4) or np.shape(transform) != (3, 4):
         raise ValueError(f"expected transforms (3, 4), got {np.shape(source_transform)} and {np.shape(transform)}")
@@ -51,8 +74,9 @@ def source_detail_fade(source_transform: np.ndarray, transform: np.ndarray, end:
 
 
 def face_matte(points: np.ndarray, size: tuple[int, int], holes: Sequence[np.ndarray] = ()) -> Tensor:
-    """(1, 1, H, W) float32: `face_mask` in 0..1, what `DetailEnhancer` may change; it keeps away from the borders by
-    itself.
+    """`face_mask` as a matte (1, 1, H, W) float32 in 0..1, where `DetailEnhancer` may change a picture.
+
+    It is not eroded: `DetailEnhancer` keeps away from its borders.
     """
     return as_matte(face_mask(points, size, holes))
 
@@ -62,7 +86,7 @@ def face_mask(points: np.ndarray, size: tuple[int, int], holes: Sequence[np.ndar
 
     Args:
         points: (N, 2) pixels of a picture of `size` (H, W).
-        holes: contours (K, 2), such as the inner lips: what is seen between them is not the photo's.
+        holes: contours (K, 2), such as the inner lips: what is between them is painted, not the photo's.
     """
     mask, bits = np.zeros(size, np.uint8), 4
 
@@ -84,7 +108,7 @@ def face_mask(points: np.ndarray, size: tuple[int, int], holes: Sequence[np.ndar
 
 def as_matte(mask: np.ndarray) -> Tensor:
     """A mask (H, W) uint8 as the matte (1, 1, H, W) that `DetailEnhancer` takes."""
-    return torch.from_numpy(_share(mask))[None, None]
+    return torch.from_numpy(_to_unit(mask))[None, None]
 
 
 class LaplacianPyramid(nn.Module):
@@ -121,12 +145,12 @@ class LaplacianPyramid(nn.Module):
     def reduce(self, image: Tensor) -> Tensor:
         """Half the size, rounded up."""
         padded = F.pad(image, (2, 2, 2, 2), mode="reflect")
-        return F.conv2d(_flat(padded), self.kernel.to(image), stride=2).unflatten(0, image.shape[:2])[:, :, 0]
+        return F.conv2d(_as_batch(padded), self.kernel.to(image), stride=2).unflatten(0, image.shape[:2])[:, :, 0]
 
     def expand(self, image: Tensor, size: Sequence[int]) -> Tensor:
         """Twice the size, or what is missing by one where that was odd."""
         padded = F.pad(F.pad(image, (1, 0, 1, 0), mode="reflect"), (0, 1, 0, 1), mode="replicate")
-        wide = F.conv_transpose2d(_flat(padded), 4 * self.kernel.to(image), stride=2)
+        wide = F.conv_transpose2d(_as_batch(padded), 4 * self.kernel.to(image), stride=2)
         return wide[:, :, 4 : 4 + size[0], 4 : 4 + size[1]].unflatten(0, image.shape[:2])[:, :, 0]
 
 
@@ -137,7 +161,7 @@ class SobelEdgeDetector(nn.Module):
     strongest edge of a frame says nothing about the others.
     """
 
-    def __init__(self, scale: float = _EDGE) -> None:
+    def __init__(self, scale: float = DetailEnhancerSettings.edge) -> None:
         super().__init__()
         self.scale = scale
         kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
@@ -162,20 +186,25 @@ class DetailEnhancer(nn.Module):
 
     which is that much more of every band; the low-pass rest G[num_levels] stays as it is.
 
-    * attention[i] = c^2 / (c^2 + flat^2) * strong^2 / (c^2 + strong^2) * L[i]^2 / (L[i]^2 + core^2), where c is the
+    * attention[i] = c^2 / (c^2 + flat^2) * strong^2 / (c^2 + strong^2) * L[i]^2 / (L[i]^2 + noise^2), where c is the
       mean of |L[i]| over 5x5 pixels of the band. It is small where there is no contrast (noise, JPEG blocks), where
       there is enough of it already, and for coefficients of the size of noise. `attention_scales` has the scales.
     * edge[i] = m^2 / (m^2 + scale^2), m Sobel's gradient of G[i], the luminance at the band's size.
     * A pixel may leave the range of its 3x3 neighbours by a tenth of that range, so that edges get steeper, not haloed.
     * Only the luminance changes; nothing changes within about 6 pixels of the matte's border.
 
-    float32 pictures on the CPU go through compiled code, and only the box around the matte is worked on; others go
-    through torch, which says the same. There is nothing to train: `state_dict()` is empty.
+    float32 pictures on the CPU go through compiled code (`detail_kernels.py`), and only the box around the matte is
+    worked on; others go through torch, by the same formula. There is nothing to train: `state_dict()` is empty.
 
     Args:
         num_levels: how many bands there are to raise; a picture too small for them has fewer.
         enhancement_strength: beta; 0 is the identity.
+
+    Attributes:
+        settings: what the arguments leave open; a subclass may have others.
     """
+
+    settings: DetailEnhancerSettings = DetailEnhancerSettings()
 
     def __init__(self, num_levels: int = 4, enhancement_strength: float = 0.3) -> None:
         if num_levels < 1:
@@ -184,8 +213,8 @@ class DetailEnhancer(nn.Module):
         self.num_levels = num_levels
         self.pyramid = LaplacianPyramid(num_levels + 1)  # with the low-pass rest
         self.enhancement_strength = _checked_strength(enhancement_strength)
-        self.edges = SobelEdgeDetector()
-        self._scales = np.array([attention_scales(i) for i in range(num_levels)], np.float32)
+        self.edges = SobelEdgeDetector(self.settings.edge)
+        self._scales = np.array([attention_scales(i, self.settings) for i in range(num_levels)], np.float32)
         self._work = np.empty(0, np.float32)  # grows to what the largest box needs
 
     def forward(self, image: Tensor, strength_multiplier: float = 1.0, matte: Tensor | None = None) -> Tensor:
@@ -235,13 +264,13 @@ class DetailEnhancer(nn.Module):
 
     def attention(self, band: Tensor, level: int) -> Tensor:
         """Where a band (B, 1, H, W) is worth raising, in 0..1; `level` counts from the finest, 0."""
-        flat, strong, core = attention_scales(level)
-        half = _BLUR // 2
+        flat, strong, noise = attention_scales(level, self.settings)
+        half = _WINDOW // 2
         contrast = F.pad(band.abs(), (half,) * 4, mode="reflect" if min(band.shape[-2:]) > half else "replicate")
-        contrast = F.avg_pool2d(contrast, _BLUR, 1).square()
+        contrast = F.avg_pool2d(contrast, _WINDOW, 1).square()
         power = band.square()
         weak = contrast / (contrast + flat**2) * (strong**2 / (contrast + strong**2))
-        return weak * (power / (power + core**2))
+        return weak * (power / (power + noise**2))
 
     def _with_torch(self, image: Tensor, strength: float, matte: Tensor | None) -> Tensor:
         """The reference."""
@@ -249,19 +278,20 @@ class DetailEnhancer(nn.Module):
         luma = _luma(wide)
         change = self.pyramid.collapse(self.enhanced_bands(luma, strength)) - luma
         if matte is not None:
-            change = change * self._inside(matte.to(wide))
+            change = change * self._eroded(matte.to(wide))
         around = F.pad(luma, (1, 1, 1, 1), mode="replicate")
         high, low = F.max_pool2d(around, 3, 1), -F.max_pool2d(-around, 3, 1)
-        room = _OVERSHOOT * (high - low)
-        change = torch.minimum(torch.maximum(luma + change, low - room), high + room) - luma
+        allowed = self.settings.overshoot * (high - low)
+        change = torch.minimum(torch.maximum(luma + change, low - allowed), high + allowed) - luma
         return (wide + change).clamp(0, 1).to(image.dtype)
 
-    def _inside(self, matte: Tensor) -> Tensor:
-        """The matte's share, which is taken of the bands' sum: a coarse band would carry it over the border."""
+    def _eroded(self, matte: Tensor) -> Tensor:
+        """The matte (B, 1, H, W) eroded and smoothed: a coarse band would carry its change over the border."""
+        erosion = self.settings.erosion
         size, halved = matte.shape[-2:], levels_that_fit(matte.shape[-2:], 3) > 2
         matte = self.pyramid.reduce(matte) if halved else matte
-        matte = -F.max_pool2d(-matte, _INSIDE, 1, _INSIDE // 2)
-        matte = F.avg_pool2d(F.pad(matte, (_BLUR // 2,) * 4, mode="replicate"), _BLUR, 1)
+        matte = -F.max_pool2d(-matte, erosion, 1, erosion // 2)
+        matte = F.avg_pool2d(F.pad(matte, (_WINDOW // 2,) * 4, mode="replicate"), _WINDOW, 1)
         return self.pyramid.expand(matte, size) if halved else matte
 
     def _enhance(self, picture: np.ndarray, strength: float, matte: np.ndarray | None) -> None:
@@ -269,25 +299,30 @@ class DetailEnhancer(nn.Module):
         bands = levels_that_fit(picture.shape[:2], self.num_levels + 1) - 1
         top, left, height, width = 0, 0, *picture.shape[:2]
         if matte is not None:
-            box = _box(matte, 2**bands)
+            box = _box(matte, 2**bands, self.settings.box_margin)
             if box is None:
                 return
             top, left, height, width = box
             matte = matte[top : top + height, left : left + width]
-        inside = np.ones((height, width), np.float32) if matte is None else _inside_of(matte, picture.shape[:2])
+        weight = np.ones((height, width), np.float32)
+        if matte is not None:
+            weight = _eroded_part(matte, picture.shape[:2], self.settings)
         sizes = level_sizes(height, width, bands)
         if len(self._work) < 3 * sizes[-1, 2]:
             self._work = np.empty(3 * sizes[-1, 2], np.float32)
-        own = np.ascontiguousarray(picture)
-        numbers = (np.float32(v) for v in (self.edges.scale, strength, _OVERSHOOT))
-        enhance_box(own, top, left, sizes, inside, self._scales[:bands], *numbers, self._work)
-        if own is not picture:
-            picture[:] = own
+        contiguous = np.ascontiguousarray(picture)
+        numbers = (np.float32(v) for v in (self.edges.scale, strength, self.settings.overshoot))
+        enhance_box(contiguous, top, left, sizes, weight, self._scales[:bands], *numbers, self._work)
+        if contiguous is not picture:
+            picture[:] = contiguous
 
 
-def attention_scales(level: int) -> tuple[float, float, float]:
-    """What attention measures a band by, the finest being level 0: flat, strong and core, see `DetailEnhancer`."""
-    return tuple(finest * ratio**level for finest, ratio in (_FLAT, _STRONG, _CORE))
+def attention_scales(
+    level: int, settings: DetailEnhancerSettings = DetailEnhancerSettings()
+) -> tuple[float, float, float]:
+    """Scales of a band's attention, the finest being level 0: flat, strong and noise, see `DetailEnhancer`."""
+    flat, strong, noise = (finest * ratio**level for finest, ratio in (settings.flat, settings.strong, settings.noise))
+    return flat, strong, noise
 
 
 def levels_that_fit(size: Sequence[int], wanted: int) -> int:
@@ -298,44 +333,47 @@ def levels_that_fit(size: Sequence[int], wanted: int) -> int:
     return count
 
 
-def _inside_of(matte: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """`DetailEnhancer._inside` of a part of a picture's matte, at half size where the picture (H, W) allows it."""
-    inside = _share(matte) if matte.dtype == np.uint8 else np.ascontiguousarray(matte)
+def _eroded_part(matte: np.ndarray, size: Sequence[int], settings: DetailEnhancerSettings) -> np.ndarray:
+    """`DetailEnhancer._eroded` of a part of a picture's matte, at half size where the picture (H, W) allows it."""
+    eroded = _to_unit(matte) if matte.dtype == np.uint8 else np.ascontiguousarray(matte)
     if levels_that_fit(size, 3) > 2:
-        inside = cv2.pyrDown(inside)
-    inside = cv2.erode(inside, np.ones((_INSIDE, _INSIDE), np.uint8))
-    return cv2.blur(inside, (_BLUR, _BLUR), borderType=cv2.BORDER_REPLICATE)
+        eroded = cv2.pyrDown(eroded)
+    eroded = cv2.erode(eroded, np.ones((settings.erosion,) * 2, np.uint8))
+    return cv2.blur(eroded, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REPLICATE)
 
 
-def _share(mask: np.ndarray) -> np.ndarray:
-    """0..255 to 0..1."""
+def _to_unit(mask: np.ndarray) -> np.ndarray:
+    """uint8 in 0..255 as float32 in 0..1."""
     out = mask.astype(np.float32)
     out *= np.float32(1 / 255)
     return out
 
 
-def _box(matte: np.ndarray, cell: int) -> tuple[int, int, int, int] | None:
-    """Top, left, height and width of the box of a matte with room for the pyramid's reach; None where it is empty.
+def _box(matte: np.ndarray, cell: int, margin: int) -> tuple[int, int, int, int] | None:
+    """Top, left, height and width of the box of a matte with a margin for the pyramid; None where it is empty.
 
-    It begins on the coarsest level's grid, so that the pyramid's phase is that of the whole picture.
+    It begins on the grid of the coarsest level, whose cells are `cell` pixels wide, so that the pyramid's phase is that
+    of the whole picture; the margin is counted in cells.
     """
     x, y, width, height = cv2.boundingRect(matte if matte.dtype == np.uint8 else (matte > 0).view(np.uint8))
     if not width:
         return None
     ends = []
     for first, count, most in ((y, height, matte.shape[0]), (x, width, matte.shape[1])):
-        begin = max(first // cell - _ROOM, 0) * cell
-        ends.append((begin, min((first + count - 1) // cell + 1 + _ROOM, -(-most // cell)) * cell))
+        begin = max(first // cell - margin, 0) * cell
+        ends.append((begin, min((first + count - 1) // cell + 1 + margin, -(-most // cell)) * cell))
     (top, bottom), (left, right) = ends
     return top, left, min(bottom, matte.shape[0]) - top, min(right, matte.shape[1]) - left
 
 
 def _luma(image: Tensor) -> Tensor:
+    """(B, 3, H, W) to (B, 1, H, W), BT.601."""
     red, green, blue = image.split(1, 1)
     return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
 
 
-def _flat(image: Tensor) -> Tensor:
+def _as_batch(image: Tensor) -> Tensor:
+    """(B, C, H, W) as (B C, 1, H, W)."""
     return image.reshape(-1, 1, *image.shape[-2:])
 
 

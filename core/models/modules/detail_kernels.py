@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_MARGIN = 4  # pixels of a level around what is needed of it: the local averages and the enlarged level reach so far
+_MARGIN = 4  # pixels of a level around what is needed of it: how far the local averages and the expansion reach
 # With numpy's error model no division is checked for zero, which would keep its loop out of vector lanes.
 _FASTMATH = {"nsz"}  # no more: what may be fused or regrouped depends on what is inlined, and that on the cache
 
@@ -68,7 +68,7 @@ def _expand_row(source, y0, y1, x0, x1, y, out):
 
 
 @njit(cache=True, fastmath=_FASTMATH, error_model="numpy")
-def _changed_row(band, gaussian, window, y, flat, strong, core, edge, strength, out):
+def _changed_row(band, gaussian, window, y, flat, strong, noise, edge, strength, out):
     """Row y of strength * attention * (1 + edge) * band in a window into `out` (w,); see `DetailEnhancer`."""
     y0, y1, x0, x1 = window
     h, w = y1 - y0, x1 - x0
@@ -91,7 +91,7 @@ def _changed_row(band, gaussian, window, y, flat, strong, core, edge, strength, 
     across[0], across[w + 1] = across[2], across[w - 1]
     down[0], down[w + 1] = down[2], down[w - 1]
     mean, eighth = np.float32(1 / 25), np.float32(0.125)
-    flat, strong, core, edge = flat * flat, strong * strong, core * core, edge * edge
+    flat, strong, noise, edge = flat * flat, strong * strong, noise * noise, edge * edge
     for x in range(w):
         local = (contrast[x] + contrast[x + 1] + contrast[x + 2] + contrast[x + 3] + contrast[x + 4]) * mean
         local = local * local
@@ -101,18 +101,18 @@ def _changed_row(band, gaussian, window, y, flat, strong, core, edge, strength, 
         power = c[x] * c[x]
         # One division for attention's three fractions and for 1 + energy / (energy + edge).
         gain = local * strong * power * (energy + energy + edge)
-        gain = gain / ((local + flat) * (local + strong) * (power + core) * (energy + edge))
+        gain = gain / ((local + flat) * (local + strong) * (power + noise) * (energy + edge))
         out[x] = strength * gain * c[x]
 
 
 @njit(cache=True, fastmath=_FASTMATH, error_model="numpy")
-def _apply_row(picture, top, left, luma, y, change, share, overshoot):
-    """Add what a row of the luminance (h, w) gains, times its share, to the picture, within its neighbours' range."""
+def _apply_row(picture, top, left, luma, y, change, weight, overshoot):
+    """Add a row's change of the luminance (h, w), times its weight, to the picture, within its neighbours' range."""
     h, w = luma.shape
     first, last = 0, w
-    while first < w and share[first] <= 0:
+    while first < w and weight[first] <= 0:
         first += 1
-    while last > first and share[last - 1] <= 0:
+    while last > first and weight[last - 1] <= 0:
         last -= 1
     if first == last:
         return
@@ -126,12 +126,12 @@ def _apply_row(picture, top, left, luma, y, change, share, overshoot):
         low[x + 1] = min(min(above[x], here[x]), below[x])
     high[0], high[m + 1], low[0], low[m + 1] = high[1], high[m], low[1], low[m]
     high, low, here = high[first - x0 :], low[first - x0 :], here[first - x0 :]
-    change, share = change[first:], share[first:]
+    change, weight = change[first:], weight[first:]
     for x in range(n):
         most = max(max(high[x], high[x + 1]), high[x + 2])
         least = min(min(low[x], low[x + 1]), low[x + 2])
         room = overshoot * (most - least)
-        wanted = here[x] + change[x] * share[x]
+        wanted = here[x] + change[x] * weight[x]
         change[x] = max(min(wanted, most + room), least - room) - here[x]
     row = picture[top + y].reshape(-1)[3 * (left + first) :]
     added = np.empty(3 * n, np.float32)
@@ -145,11 +145,14 @@ def _apply_row(picture, top, left, luma, y, change, share, overshoot):
 
 
 @njit(cache=True, fastmath=_FASTMATH, error_model="numpy")
-def _shown(inside, height, width):
-    """First and last + 1 row, then column, of a box that a share of more than 0 reaches; all 0 where there is none."""
-    top, bottom, left, right = len(inside), 0, inside.shape[1], 0
-    for y in range(len(inside)):
-        row = inside[y]
+def _bounds(weight, height, width):
+    """Rows and columns, first and last + 1 each, of a box where `weight` is above 0; all 0 where there are none.
+
+    `weight` is of the size of the box, (height, width), or of half of it.
+    """
+    top, bottom, left, right = len(weight), 0, weight.shape[1], 0
+    for y in range(len(weight)):
+        row = weight[y]
         first = 0
         while first < len(row) and not row[first] > 0:
             first += 1
@@ -162,7 +165,7 @@ def _shown(inside, height, width):
         left, right = min(left, first), max(right, last)
     if bottom == 0:
         return 0, 0, 0, 0
-    if len(inside) == height:
+    if len(weight) == height:
         return top, bottom, left, right
     # Of half the size: what is between two of its pixels is reached too.
     return max(2 * top - 2, 0), min(2 * bottom + 2, height), max(2 * left - 2, 0), min(2 * right + 2, width)
@@ -174,22 +177,22 @@ def enhance_box(
     top,  # of the box that is worked on
     left,
     sizes,  # (bands + 2, 3) height, width and place in a pyramid of every level, the box first, then the pyramid's end
-    inside,  # (h', w') share of the change that is made: of the size of the box, or of half of it rounded up
-    scales,  # (bands, 3) flat, strong and core of every band, finest first
+    weight,  # (h', w') of the change, 0 to 1: of the size of the box, or of half of it rounded up
+    scales,  # (bands, 3) flat, strong and noise of every band, finest first
     edge,  # scale of the edges
     strength,
     overshoot,
-    work,  # (count,) enough for three pyramids: of the luminance, of its bands, and of what these gain
+    work,  # (count,) enough for three pyramids: of the luminance, of its bands, and of their changes
 ):
     """Raise the bands of a box's luminance, in place."""
     bands, total = len(scales), sizes[-1, 2]
     height, width = sizes[0, 0], sizes[0, 1]
     wide = np.empty(width + 2, np.float32)
     red, green, blue = np.float32(0.299), np.float32(0.587), np.float32(0.114)
-    # The windows of the levels: what is shown, and in coarser levels what it takes up. Borders of a window are treated
-    # as borders of a picture, which the margin keeps away from what is needed.
+    # The windows of the levels: in the finest where the weight is above 0, in coarser ones what that depends on.
+    # Borders of a window are treated as borders of a picture, which the margin keeps away from what is needed.
     windows = np.empty((bands, 4), np.int64)
-    windows[0] = _shown(inside, height, width)
+    windows[0] = _bounds(weight, height, width)
     if windows[0, 1] == 0:
         return
     for i in range(bands):
@@ -220,7 +223,7 @@ def enhance_box(
             for x in range(len(here)):
                 out[x] = here[x] - wide[x]
         source = smaller
-    # From the coarsest band to the finest, so that each takes up what the coarser ones have gained.
+    # From the coarsest band to the finest; each adds the expanded change of the coarser ones.
     coarser = luma
     for step in range(bands):
         i = bands - 1 - step
@@ -239,10 +242,10 @@ def enhance_box(
         coarser = change
     y0, y1, x0, x1 = windows[0]
     for y in range(y0, y1):
-        if len(inside) == height:
-            wide[:width] = inside[y]
+        if len(weight) == height:
+            wide[:width] = weight[y]
         else:
-            _expand_row(inside, 0, len(inside), 0, inside.shape[1], y, wide)
+            _expand_row(weight, 0, len(weight), 0, weight.shape[1], y, wide)
         _apply_row(picture, top, left, luma, y, coarser[y], wide, overshoot)
 
 

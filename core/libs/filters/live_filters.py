@@ -1,0 +1,109 @@
+"""One parameter of a face, frame by frame: the Kalman filter on its path, the exponential average, the running mean."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from core.libs.filters.live_kalman import LiveKalman
+from core.libs.filters.motion_path import TRANSFORM, TURNS, MotionPath, MotionPathSettings, motion_path, slerp
+
+
+class LiveFilter(Protocol):
+    """A parameter frame by frame; `last` is the last frame that came, with its gaps filled in."""
+
+    last: np.ndarray | None
+    outliers: int
+
+    def next(self, frame: np.ndarray) -> np.ndarray:
+        """The filtered frame, of the shape of `frame`, which may have NaN in it."""
+        ...
+
+
+class KalmanOnPath:
+    """A Kalman filter on a parameter's path, which grows frame by frame."""
+
+    def __init__(self, name: str, kalman: LiveKalman, path: MotionPathSettings) -> None:
+        self.last: np.ndarray | None = None
+        self._name, self._kalman, self._settings = name, kalman, path
+        self._past: deque[tuple[MotionPath, np.ndarray]] = deque(maxlen=kalman.lag + 1)
+
+    @property
+    def outliers(self) -> int:
+        return self._kalman.outliers
+
+    def next(self, frame: np.ndarray) -> np.ndarray:
+        frames = frame[None] if self.last is None else np.stack([self.last, frame])
+        path = motion_path(self._name, frames, self._settings)
+        columns = path.columns[0] if self.last is None else self._past[-1][1] + path.columns[-1] - path.columns[0]
+        self._past.append((path, columns))
+        self.last = path.restore(np.zeros_like(path.columns))[-1]
+        found = self._kalman.update(columns, path.valid[-1])
+        path, columns = self._past[-1 - self._kalman.behind]
+        return path.restore(np.tile(found - columns, (len(path.columns), 1)))[-1]
+
+
+class ExponentialAverage:
+    """The exponential average, for rotations by SLERP."""
+
+    outliers = 0
+
+    def __init__(self, name: str, alpha: float) -> None:
+        self.last: np.ndarray | None = None
+        self._name, self._alpha = name, alpha
+
+    def next(self, frame: np.ndarray) -> np.ndarray:
+        if self.last is None:
+            self.last = frame
+            return frame
+        known = np.isfinite(frame)
+        if self._name in TURNS or self._name == TRANSFORM:
+            known = np.broadcast_to(known.all(), frame.shape)
+        mean = self._mixed(np.where(known, frame, self.last))
+        self.last = np.where(known, mean, self.last)
+        return self.last
+
+    def _mixed(self, frame: np.ndarray) -> np.ndarray:
+        mean = self._alpha * frame + (1 - self._alpha) * self.last
+        if self._name == TRANSFORM:
+            mean[:, :3] = slerp(self.last[:, :3], frame[:, :3], self._alpha)
+        elif self._name in TURNS:
+            start, goal = (Rotation.from_rotvec(v.reshape(-1, 3)).as_matrix() for v in (self.last, frame))
+            mean = Rotation.from_matrix(slerp(start, goal, self._alpha)).as_rotvec().reshape(frame.shape)
+        return mean
+
+
+class RunningMean:
+    """The mean so far, begun anew after more than `patience` frames in a row that are another face's.
+
+    A frame is another face's where its mean squared distance from the mean is more than `deviations` standard
+    deviations' square.
+    """
+
+    outliers = 0
+
+    def __init__(self, patience: int, deviations: float) -> None:
+        self.last: np.ndarray | None = None
+        self._patience, self._limit = patience, deviations**2
+        self._count, self._variance, self._others = 0, 0.0, 0
+
+    def next(self, frame: np.ndarray) -> np.ndarray:
+        if self.last is None:
+            self.last = np.zeros_like(frame)
+        frame = np.where(np.isfinite(frame), frame, self.last)
+        square = float(((frame - self.last) ** 2).mean())
+        limit = self._limit * self._variance + 1e-6 * float((self.last**2).mean())
+        self._others = self._others + 1 if self._count >= 2 * self._patience and square > limit else 0
+        if self._others > self._patience:
+            self._count = self._others = 0
+        if not self._others:
+            self._count += 1
+            if self._count > 1:
+                self._variance += (square - self._variance) / (self._count - 1)
+            else:
+                self._variance = 0.0
+            self.last = self.last + (frame - self.last) / self._count
+        return self.last
