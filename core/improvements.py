@@ -111,7 +111,7 @@ class Improvements:
         return partial(transfer_gaze, corrector=corrector, target=target, iris_gain=head.iris_gain.reading)
 
     def set_source(self, source: TrackedSource, head: Any) -> None:
-        """Give the photo to the eye enhancer, which matches its contrast and edges; without it, contrast is only raised."""
+        """Give the photo to the eye enhancer, which matches its contrast and edges; without it, contrast only rises."""
         if self._has("gaze_correct"):
             import torch
 
