@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 GAMMA = 2.2
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709
@@ -47,10 +48,10 @@ def luminance(colors: np.ndarray) -> np.ndarray:
     return colors @ LUMINANCE
 
 
-def chroma(colors: np.ndarray) -> np.ndarray:
+def chroma(colors: npt.ArrayLike) -> np.ndarray:
     """Colours (..., 3) of luminance 1."""
-    colors = np.asarray(colors, np.float64)
-    return colors / np.maximum(luminance(colors), 1e-6)[..., None]
+    linear = np.asarray(colors, np.float64)
+    return linear / np.maximum(luminance(linear), 1e-6)[..., None]
 
 
 def light_on(skin: np.ndarray, settings: FaceLightSettings = _DEFAULT) -> np.ndarray:

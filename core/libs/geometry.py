@@ -65,9 +65,10 @@ def fit_similarity(
     """
     source = torch.from_numpy(np.array(points, np.float64))
     goal = torch.from_numpy(np.array(np.broadcast_to(target, points.shape), np.float64))
+    shares = None
     if weights is not None:
-        weights = torch.from_numpy(np.array(np.broadcast_to(weights, points.shape[:-1]), np.float64))
-    rotation, shift, scale = roma.rigid_points_registration(source, goal, weights=weights, compute_scaling=True)
+        shares = torch.from_numpy(np.array(np.broadcast_to(weights, points.shape[:-1]), np.float64))
+    rotation, shift, scale = roma.rigid_points_registration(source, goal, weights=shares, compute_scaling=True)
     return scale.numpy(), rotation.transpose(-1, -2).numpy(), shift.numpy()
 
 

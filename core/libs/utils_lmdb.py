@@ -61,7 +61,8 @@ class LMDBEngine:
 
     def raw_load(self, key_name: str) -> bytes | None:
         """The stored bytes, None where there are none."""
-        return self._transaction.get(key_name.encode("utf-8", "replace")[:511])  # LMDB's longest key
+        stored = self._transaction.get(key_name.encode("utf-8", "replace")[:511])  # LMDB's longest key
+        return None if stored is None else bytes(stored)
 
     def keys(self) -> list[str]:
         """The names of all that is stored, in the order of their bytes."""

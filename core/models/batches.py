@@ -71,9 +71,7 @@ def unpacked_source(batch: Mapping[str, Any]) -> TrackedSource:
         )
     values = {name: value[0].numpy() for name, value in batch["source"].items()}
     frame = TrackedFrame(**{name: values[name] for name in _CODES if name in values}, head=OpenHead.kind)
-    source = TrackedSource(
-        frame, *(values[name] for name in ("image", "matte")), int(values["margin"]), values["inside"]
-    )
+    source = TrackedSource(frame, values["image"], values["matte"], int(values["margin"]), values["inside"])
     source.check()
     return source
 

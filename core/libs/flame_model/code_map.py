@@ -185,6 +185,7 @@ def _correspondence(
     flame: FLAMEModel, head: OpenHead, settings: CodeMapSettings
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Similarity from FLAME to the open head, and vertices of FLAME's and shares (468, 4) that make each point."""
+    assert flame.embedding is not None  # `fit` has looked
     marks = flame.embedding.place(flame.template.numpy().astype(np.float64))[:68]
     goals = head.template.numpy()[list(LANDMARKS_68)].astype(np.float64)
     line = slice(*PARTS_68["jaw"])

@@ -93,6 +93,14 @@ class FLAMEModel(torch.nn.Module):
     kind: ClassVar[str]
     has_tracker_mesh: ClassVar[bool]
     code_regions: ClassVar[Mapping[str, tuple[int, int]] | None]
+
+    faces: Tensor
+    template: Tensor  # (V, 3) head units
+    directions: Tensor  # (V, 3, K) head units
+    pose_directions: Tensor  # (V, 3, 36) head units
+    joint_regressor: Tensor  # (5, V)
+    weights: Tensor  # (V, 5)
+    embedding: LandmarkEmbedding | None
     iris_gain: ClassVar[IrisGain]
     default_motion: ClassVar[str]
 
@@ -105,9 +113,10 @@ class FLAMEModel(torch.nn.Module):
         path: Path = OPEN_HEAD,
     ) -> Self:
         """An `OpenHead` or a `FlameHead`, where neither is asked for by name."""
+        kind: type = cls
         if cls is FLAMEModel:
-            cls = OpenHead if is_open_head(Path(path)) else FlameHead
-        return super().__new__(cls)
+            kind = OpenHead if is_open_head(Path(path)) else FlameHead
+        return super().__new__(kind)
 
     def __init__(
         self,
@@ -370,7 +379,9 @@ HEAD_TYPES: dict[str, type[FLAMEModel]] = {head.kind: head for head in (OpenHead
 
 def head_mirror() -> np.ndarray:  # (478,)
     """For every point of the tracker's mesh, the one on the other side of the face, as the built-in file has it."""
-    return read_head(OPEN_HEAD).mirror
+    mirror = read_head(OPEN_HEAD).mirror
+    assert mirror is not None  # the built-in file has one
+    return mirror
 
 
 def _rodrigues(vectors: Tensor) -> Tensor:

@@ -28,4 +28,6 @@ def take_part(source: TrackedFrame, motion: TrackedSequence, part: str = "all") 
     names = {"all": (), "pose": _FACE, "expression": ("transform_matrix",)}[part]
     kept = {name: np.repeat(getattr(source, name)[None].astype(np.float32), len(motion), 0) for name in names}
     taken = motion.with_parameters(kept)
-    return replace(taken, **{"expression": {"torso_motion": None}, "pose": {"mouth_interior": None}}.get(part, {}))
+    if part == "expression":
+        return replace(taken, torso_motion=None)
+    return replace(taken, mouth_interior=None) if part == "pose" else taken
