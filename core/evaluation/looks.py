@@ -203,7 +203,7 @@ def unconnected_share(alpha: np.ndarray, points: np.ndarray) -> float:
     """
     sure = (alpha > 0.5).astype(np.uint8)
     _, labels = cv2.connectedComponents(sure, connectivity=8)
-    on_face = np.bincount(labels[hull_mask(points, alpha.shape) & (sure > 0)], minlength=2)
+    on_face = np.bincount(labels[hull_mask(points, (alpha.shape[0], alpha.shape[1])) & (sure > 0)], minlength=2)
     on_face[0] = 0
     reach = max(round(SETTINGS.edge * _height(points)), 1)
     person = cv2.dilate((labels == on_face.argmax()).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1)))
@@ -242,7 +242,8 @@ def flicker(images: Sequence[np.ndarray], points: np.ndarray) -> tuple[float, fl
     """
     found = []
     for t in range(1, len(images) - 1):
-        size = images[t].shape[:2]
+        height, width = images[t].shape[:2]
+        size = (height, width)
         still = still_pixels(points[t - 1], points[t], size) & still_pixels(points[t], points[t + 1], size)
         before, now, after = (luminance(images[k]) for k in (t - 1, t, t + 1))
         still &= now > 0
