@@ -38,8 +38,8 @@ def unfold_chin(
     Trackers let the lips part further than the chin goes down, and a driver's lips may part further than a photo's chin
     is long. Skin does not slide under the lip: the jaw goes along.
     """
-    y, own = face[_COLUMNS, 1], photo[_COLUMNS, 1]
-    least = settings.least * np.maximum(own[:, :-1] - own[:, 1:], 0)
+    y, reference = face[_COLUMNS, 1], photo[_COLUMNS, 1]
+    least = settings.least * np.maximum(reference[:, :-1] - reference[:, 1:], 0)
     lowered = y.copy()
     for k in range(1, y.shape[1]):
         lowered[:, k] = np.minimum(y[:, k], lowered[:, k - 1] - least[:, k - 1])

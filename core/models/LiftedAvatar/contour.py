@@ -29,12 +29,12 @@ def contour_mask(points: np.ndarray, x0: int, y0: int, x1: int, y1: int, grow: f
 
 def extrapolate_colors(
     colors: np.ndarray,  # (H, W, 3)
-    sure: np.ndarray,  # (H, W) float32, 1 where they are to be believed and 0 elsewhere; not 0 everywhere
+    known: np.ndarray,  # (H, W) float32, 1 where they are to be believed and 0 elsewhere; not 0 everywhere
     scales: tuple[tuple[float, float], ...],  # standard deviation in pixels, and what it counts for
 ) -> np.ndarray:
     """Colours (H, W, 3) everywhere: local means of the sure ones, of the wide scales where the narrow ones see none."""
-    total, weight = np.zeros_like(colors), np.zeros((*sure.shape, 1), np.float32)
+    total, weight = np.zeros_like(colors), np.zeros((*known.shape, 1), np.float32)
     for sigma, share in scales:
-        total += share * cv2.GaussianBlur(colors * sure[..., None], (0, 0), sigma)
-        weight += share * cv2.GaussianBlur(sure, (0, 0), sigma)[..., None]
+        total += share * cv2.GaussianBlur(colors * known[..., None], (0, 0), sigma)
+        weight += share * cv2.GaussianBlur(known, (0, 0), sigma)[..., None]
     return total / np.maximum(weight, 1e-12)

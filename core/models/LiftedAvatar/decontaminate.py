@@ -20,16 +20,16 @@ def decontaminate_colors(
 
     Otherwise a bright background leaves a fringe around the hair that moves with the head.
     """
-    sure = matte > settings.sure_matte
-    if not sure.any():
+    opaque = matte > settings.sure_matte
+    if not opaque.any():
         return image
     _, label = cv2.distanceTransformWithLabels(
-        1 - sure.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        1 - opaque.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     sigma = settings.smoothing * scale
-    weight = cv2.GaussianBlur(sure.astype(np.float32), (0, 0), sigma)
-    inner = cv2.GaussianBlur(image * sure[..., None], (0, 0), sigma) / np.maximum(weight, 1e-3)[..., None]
+    weight = cv2.GaussianBlur(opaque.astype(np.float32), (0, 0), sigma)
+    inner = cv2.GaussianBlur(image * opaque[..., None], (0, 0), sigma) / np.maximum(weight, 1e-3)[..., None]
     nearest = np.zeros((label.max() + 1, 3), np.float32)
-    nearest[label[sure]] = inner[sure]
-    own = np.clip(matte / settings.sure_matte, 0, 1)[..., None] ** 2
-    return np.where(sure[..., None], image, image * own + nearest[label] * (1 - own)).astype(np.float32)
+    nearest[label[opaque]] = inner[opaque]
+    share = np.clip(matte / settings.sure_matte, 0, 1)[..., None] ** 2
+    return np.where(opaque[..., None], image, image * share + nearest[label] * (1 - share)).astype(np.float32)

@@ -124,8 +124,8 @@ def draw_iris(
     centre = _between_corners(centre, ring[0], ring[8], settings.inside * radius)
     scale, middle = iris.radius / max(radius, 1e-3), (len(iris.texture) - 1) / 2
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
-    there = np.stack([(x - centre[0]) * scale + middle, (y - centre[1]) * scale + middle], -1).astype(np.float32)
-    disc = cv2.remap(iris.texture, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    places = np.stack([(x - centre[0]) * scale + middle, (y - centre[1]) * scale + middle], -1).astype(np.float32)
+    disc = cv2.remap(iris.texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     # What it is grown by would show it through lids that touch.
     open_lids = smoothstep(np.array(contour_ratio(ring)), *settings.touching)
     alpha = disc[..., 3:] * contour_mask(contour, *box, grow=settings.growth * scale)[..., None] * open_lids
@@ -198,8 +198,8 @@ def _limbus(
     weight = np.minimum(inside[:, 2:], inside[:, :-2])
     rise = ((values[:, 2:] - values[:, :-2]) * weight).sum(-1) / np.maximum(weight.sum(-1), 1e-6)
     rise[weight.sum(-1) < 0.3 * len(angles)] = 0
-    far = np.linalg.norm(shifts, axis=1)[:, None] + np.abs(radii[1:-1] - 1.1)
-    score = cv2.GaussianBlur(rise, (3, 1), 0) * (1 - 0.3 * far)  # of two clear circles the nearer
+    distance = np.linalg.norm(shifts, axis=1)[:, None] + np.abs(radii[1:-1] - 1.1)
+    score = cv2.GaussianBlur(rise, (3, 1), 0) * (1 - 0.3 * distance)  # of two clear circles the nearer
     best, at = np.unravel_index(score.argmax(), score.shape)
     if score[best, at] < least_rise:
         return 1.0, np.zeros(2)
@@ -250,14 +250,14 @@ def _white(
     None where nothing of it is visible.
     """
     white = (lids > 0.9) & (away > 1.2)
-    bright, sure = part.mean(2), np.zeros(lids.shape, np.float32)
+    bright, certain = part.mean(2), np.zeros(lids.shape, np.float32)
     for sign in (-1, 1):
         here = white & (side * sign > 0)
         if here.sum() >= 6:  # the brighter half of a side is the white, the rest are lashes and corners
-            sure[here & (bright >= np.median(bright[here]))] = 1
-    if not sure.any():
+            certain[here & (bright >= np.median(bright[here]))] = 1
+    if not certain.any():
         return None
-    colors = extrapolate_colors(part, sure, ((0.5 * radius, 1.0), (1.5 * radius, 1e-2), (6.0 * radius, 1e-4)))
+    colors = extrapolate_colors(part, certain, ((0.5 * radius, 1.0), (1.5 * radius, 1e-2), (6.0 * radius, 1e-4)))
     # The upper lid's shadow.
     inner = cv2.distanceTransform((lids > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     depth = np.clip(inner / max(settings.shadow_depth * inner.max(), 1), 0, 1)
@@ -280,9 +280,9 @@ def _texture(
     flips = ((1, 1), (1, -1), (-1, -1), (-1, 1))
     total, weight = np.zeros((*x.shape, 3), np.float32), np.zeros(x.shape, np.float32)
     for fx, fy in flips:
-        there = np.stack([centre[0] + fx * x, centre[1] + fy * y], -1).astype(np.float32)
-        visible = cv2.remap(certain, there, None, cv2.INTER_LINEAR) * (1 - np.minimum(weight, 1))
-        total += visible[..., None] * cv2.remap(image, there, None, cv2.INTER_CUBIC)
+        places = np.stack([centre[0] + fx * x, centre[1] + fy * y], -1).astype(np.float32)
+        visible = cv2.remap(certain, places, None, cv2.INTER_LINEAR) * (1 - np.minimum(weight, 1))
+        total += visible[..., None] * cv2.remap(image, places, None, cv2.INTER_CUBIC)
         weight += visible
     # What no flip shows takes the mean of its distance from the centre.
     rings = np.clip((away * 6).astype(int), 0, 11)

@@ -188,16 +188,16 @@ def _skin(
     Of what lies above and what lies below neither the darkest nor the brightest: folds, brows and lashes are no skin of
     the lids, and what shines is no colour of its own.
     """
-    bright, sure = part.mean(2), np.zeros(known.shape, np.float32)
+    bright, certain = part.mean(2), np.zeros(known.shape, np.float32)
     around = known & (beyond >= settings.skin_from) & (beyond < settings.skin_reach)
     for half in (above > 0.5, above <= 0.5):
         here = around & half
         if here.sum() >= 6:
             low, high = np.percentile(bright[here], settings.skin_percentiles)
-            sure[here & (bright >= low) & (bright <= high)] = 1
-    if not sure.any():
+            certain[here & (bright >= low) & (bright <= high)] = 1
+    if not certain.any():
         return None
-    return extrapolate_colors(part, sure, tuple((sigma * width, share) for sigma, share in settings.skin_smoothing))
+    return extrapolate_colors(part, certain, tuple((sigma * width, share) for sigma, share in settings.skin_smoothing))
 
 
 def _lashes(

@@ -223,8 +223,8 @@ class LiftedAvatar:
         """The Gaussians of what the other layers left of the photo, and those of what it does not show."""
         inpainted = inpaint(photo, self._mirror)
         binding = _bind(photo, inpainted)
-        own = np.concatenate([photo.image, photo.matte[..., None]], -1)[photo.kept]
-        colors = np.concatenate([own, inpainted.colors]).astype(np.float32)
+        photo_colors = np.concatenate([photo.image, photo.matte[..., None]], -1)[photo.kept]
+        colors = np.concatenate([photo_colors, inpainted.colors]).astype(np.float32)
         scratch = Scratch(colors)
         settings = self.settings
         rig = Rig(
@@ -242,7 +242,7 @@ class LiftedAvatar:
 
         kept_faces = np.where(photo.kept, photo.pix_to_face, -1)
         weight = detail_weight(photo.matte, kept_faces, photo.mesh, photo.camera.scale, settings.detail)
-        detail = missing_detail(own, colors, draw, weight[photo.kept], settings.detail)
+        detail = missing_detail(photo_colors, colors, draw, weight[photo.kept], settings.detail)
         detailed = np.flatnonzero(detail.any(1))
         return SurfaceLayer(
             rig=rig,

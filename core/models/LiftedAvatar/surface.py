@@ -104,10 +104,10 @@ class SurfaceLayer:
         if not detail or not self.detailed[1]:
             return self.colors
         self.scratch.colors.restore()
-        own = self.scratch.colors.change(*self.detailed)
+        tinted = self.scratch.colors.change(*self.detailed)
         part = slice(*self.detailed)
-        cv2.scaleAdd(self.detail[part], float(detail), self.colors[part], dst=own[part])
-        return own
+        cv2.scaleAdd(self.detail[part], float(detail), self.colors[part], dst=tinted[part])
+        return tinted
 
     def splat(self, points: np.ndarray, camera: Camera, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `splat`: of this layer's Gaussians in other colours (N, C)."""

@@ -72,7 +72,7 @@ def inpaint(
     )
     smooth = cv2.GaussianBlur(image, (0, 0), photo.settings.texture.smoothing * camera.scale)
     soft = cv2.GaussianBlur(image, (0, 0), camera.scale)
-    sure = np.where(photo.kept & ~unsure, pix_to_face, -1)
+    certain = np.where(photo.kept & ~unsure, pix_to_face, -1)
 
     jacobians, faces, weights, paints, needs = [], [], [], [], []
     for k, f in enumerate(chosen):
@@ -82,7 +82,7 @@ def inpaint(
         weights.append(bary)
         faces.append(np.full(len(bary), k))
         corner = triangles[f]
-        there = bary @ pixels[corner]
+        places = bary @ pixels[corner]
         paint = bary @ colors[corner]
         if in_face[f]:
             opposite = bary @ pixels[mirror[corner]]
@@ -90,13 +90,13 @@ def inpaint(
             relief = soft_clip(standing_out, photo.settings.texture.max_relief)
             paint = paint + (bary @ mirrored[corner])[:, None] ** 2 * relief
             # Towards the seen side the photo's own colours: there is nothing to tell the two apart where they meet.
-            own = (bary @ seen[corner])[:, None] ** 2
-            clear = own * sample(clean, there)[:, None]  # no background in it
-            paint = paint + clear * (sample(soft, there) - paint)
+            visible_share = (bary @ seen[corner])[:, None] ** 2
+            clear = visible_share * sample(clean, places)[:, None]  # no background in it
+            paint = paint + clear * (sample(soft, places) - paint)
             paint[:, 3] = 1
-            needs.append(1 - own[:, 0] * shows_triangle(sure, triangles, f, there))
+            needs.append(1 - visible_share[:, 0] * shows_triangle(certain, triangles, f, places))
         else:  # where the photo shows the background, nothing of hair or neck stands out
-            paint[:, 3] *= sample(image[..., 3:], there)
+            paint[:, 3] *= sample(image[..., 3:], places)
             needs.append(np.ones(len(bary)))
         paints.append(np.clip(paint, 0, 1))
     return Inpainting(chosen, np.stack(jacobians), *(np.concatenate(x) for x in (faces, weights, paints, needs)))

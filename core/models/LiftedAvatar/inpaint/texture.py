@@ -56,11 +56,11 @@ def face_colors(
     total = np.zeros_like(points)
     np.add.at(total, triangles[in_face], normal[in_face][:, None])
     visible = visible_points(pixels, triangles, pix_to_face)[:n]
-    own = sample(cv2.GaussianBlur(image, (0, 0), smoothing), pixels[:n])
+    sampled = sample(cv2.GaussianBlur(image, (0, 0), smoothing), pixels[:n])
     good = in_face & (view_cosine(normal) > settings.least_cosine)
     skin, near = _skin(image, pix_to_face, good, pixels[:n], smoothing, settings.sure_matte)
     seen = visible & (view_cosine(total[:n]) > settings.least_cosine) & (near > settings.least_skin)
-    own[seen, :3] = skin[seen]
+    sampled[seen, :3] = skin[seen]
     # The border of the face keeps what the photo shows there if it is hair: no fringe of skin stands out.
     oval = np.array(topo.FACE_OVAL)
     person = sample(
@@ -70,9 +70,9 @@ def face_colors(
     known = seen.copy()
     known[oval] |= visible[oval] & (person > settings.least_border_matte)
     laplacian = _laplacian(triangles[in_face], n)
-    smooth = _harmonic(laplacian, known, own)
+    smooth = _harmonic(laplacian, known, sampled)
     mirrored = seen[mirror]
-    twin = own[mirror, :3].mean(1, keepdims=True)
+    twin = sampled[mirror, :3].mean(1, keepdims=True)
     standing_out = twin - _harmonic(laplacian, seen & mirrored, twin)
     relief = soft_clip(standing_out, settings.max_relief) * mirrored[:, None]
     smooth[:, :3] += np.where(known[:, None], 0, relief)
@@ -93,10 +93,12 @@ def surrounding_colors(
     smoothing = settings.smoothing * (camera or Camera()).scale
     around = ((pix_to_face < 0) | ~(triangles < n).all(1)[pix_to_face]).astype(np.float32)[..., None]
     near = sample(cv2.GaussianBlur(around, (0, 0), smoothing / 2)[..., None], pixels[n:])
-    own = sample(cv2.GaussianBlur(image * around, (0, 0), smoothing / 2), pixels[n:]) / np.maximum(near, 1e-3)[:, None]
+    sampled = (
+        sample(cv2.GaussianBlur(image * around, (0, 0), smoothing / 2), pixels[n:]) / np.maximum(near, 1e-3)[:, None]
+    )
     outside = (pixels[n:] < 0).any(1) | (pixels[n:] > len(image) - 1).any(1)
     known = (visible_points(pixels, triangles, pix_to_face)[n:] & (near > settings.least_surroundings)) | outside
-    return _harmonic(_laplacian(triangles - n, len(own)), known, own)
+    return _harmonic(_laplacian(triangles - n, len(sampled)), known, sampled)
 
 
 def _skin(

@@ -63,12 +63,12 @@ def build_mouth(
     settings: MouthSettings = _DEFAULT,
 ) -> Mouth:
     """The mouth of the person in a photo."""
-    shape, own = settings.shape, settings.own
+    shape, blend = settings.shape, settings.photo_blend
     middle = (rest[13] + rest[14]) / 2
     colours = mouth_colours(image, pixels, settings.colours)
     behind = np.array([0, -shape.overbite - shape.above_bite, -shape.upper_behind]) * MM
-    soft = own.blur_gain * softness(image, pixels, settings.colours) / camera.scale - own.blur_less
-    soft = float(np.clip(soft, 0, own.most_blur))
+    soft = blend.blur_gain * softness(image, pixels, settings.colours) / camera.scale - blend.blur_less
+    soft = float(np.clip(soft, 0, blend.most_blur))
     return Mouth(
         middle=middle,
         joint=joint,
@@ -76,7 +76,7 @@ def build_mouth(
         opening=float(opening_height(vertices)),
         width=float(np.linalg.norm(rest[topo.MOUTH_CORNERS[0]] - rest[topo.MOUTH_CORNERS[1]])),
         colours=colours,
-        soft=soft if soft >= own.least_blur else 0.0,
+        soft=soft if soft >= blend.least_blur else 0.0,
         upper=row_table(settings.upper, settings),
         lower=row_table(settings.lower, settings),
         photo=photo_row(image, pixels, middle + behind, transform, margin, colours, camera, settings),
@@ -96,11 +96,11 @@ def draw_mouth(
 ) -> None:
     """Put the inside of the mouth behind the lips of a picture."""
     now = float(opening_height(vertices))
-    settings, own = mouth.settings, mouth.settings.own
+    settings, blend = mouth.settings, mouth.settings.photo_blend
     # Near the photo's own opening its own pixels serve best.
-    share = abs(now - mouth.opening) / (own.near_share * mouth.opening + own.near * MM) - own.exact
+    share = abs(now - mouth.opening) / (blend.near_share * mouth.opening + blend.near * MM) - blend.exact
     # Lips that touch are tracked up to a millimetre apart.
-    share = float(np.clip(share, 0, 1) * ramp(np.array(now / MM), *own.touching))
+    share = float(np.clip(share, 0, 1) * ramp(np.array(now / MM), *blend.touching))
     outline = mouth.outline @ pixels[list(topo.INNER_LIPS)]
     x0, y0, x1, y1 = box = window(outline, image.shape[:2], 4)
     if share == 0 or x1 - x0 < 5 or y1 - y0 < 5:
@@ -200,11 +200,11 @@ def _as_read(
     upper, lower, tongue, bright, bared = inside
     up, low, top, shines = (float(v) for v in interior)
     confidence = float(smoothstep(np.array(opening), *how.trusted))
-    shown = np.clip(up * opening, how.upper_least, how.upper_most) if up > how.hidden else -how.upper_behind_lip
-    upper += how.rows * confidence * (lip_up - shown - upper)
-    shown = np.clip(low * opening, how.lower_least, how.lower_most) if low > how.hidden else -how.lower_behind_lip
+    visible = np.clip(up * opening, how.upper_least, how.upper_most) if up > how.hidden else -how.upper_behind_lip
+    upper += how.rows * confidence * (lip_up - visible - upper)
+    visible = np.clip(low * opening, how.lower_least, how.lower_most) if low > how.hidden else -how.lower_behind_lip
     lower = min(lower, upper + overlap)
-    lower += how.rows * confidence * (lip_low + shown - lower)
+    lower += how.rows * confidence * (lip_low + visible - lower)
     lower = min(lower, upper + overlap)
     height = np.clip(top * opening - (lower - lip_low), *how.tongue_limits) + how.tongue_raised
     tongue += how.tongue * confidence * (height - tongue)

@@ -129,8 +129,8 @@ def _row(
     bulge = table[i, 2] + part * (table[i + 1, 2] - table[i, 2])
     soft = max(pixel, F(0.25))
     h = y - edge
-    cover = _step(h, F(-0.55) * soft, F(0.55) * soft) * _step(half_width - far, F(0), F(6))
-    if cover <= F(0):
+    coverage = _step(h, F(-0.55) * soft, F(0.55) * soft) * _step(half_width - far, F(0), F(6))
+    if coverage <= F(0):
         return F(0)
     narrow = gap / max(F(0.35), F(0.5) * soft)
     shade = bulge * (F(1) - F(0.26) * math.exp(-narrow * narrow) * min(F(1), F(0.6) / soft))
@@ -148,7 +148,7 @@ def _row(
         power = F(1) + F(0.45) * (F(1) - tissue[k] / reddest)
         tooth = teeth[k] * (math.exp(power * log_light) + gleam)
         tone[k] = tooth + gum * (tissue[k] * F(0.85) * fall * lit - tooth)
-    return cover
+    return coverage
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
@@ -156,11 +156,11 @@ def paint(
     out: np.ndarray,  # (h, w, 3) float32, display values
     x0: int,  # of the window in the picture
     y0: int,
-    shown: np.ndarray,  # (h, w) float32: nothing is painted where it is 0
+    visible: np.ndarray,  # (h, w) float32: nothing is painted where it is 0
     view: View,
 ) -> None:
     """The inside of a mouth in a window of the picture."""
-    height, width = shown.shape
+    height, width = visible.shape
     tooth_light = F(0.45) + F(0.55) * view.bared
     lit = _step(view.opening, F(2), F(20))
     tissue, dark, teeth = view.tissue, view.dark, view.teeth
@@ -169,7 +169,7 @@ def paint(
         tone = np.empty(3, np.float32)
         colour = np.empty(3, np.float32)
         for column in range(width):
-            if shown[line, column] <= F(0):
+            if visible[line, column] <= F(0):
                 out[line, column, 0] = out[line, column, 1] = out[line, column, 2] = F(0)
                 continue
             px, py = F(column + x0), F(line + y0)
@@ -177,7 +177,7 @@ def paint(
             low_x, low_y = _on_plane(view.to_lower, px, py)
             # From the front to the back, as far as one sees.
             x, y = _on_arch(plane_x, plane_y, view.eye_upper, view.arch, view.deepest)
-            cover = _row(
+            coverage = _row(
                 x,
                 y,
                 view.upper,
@@ -191,14 +191,14 @@ def paint(
                 tooth_light,
                 tone,
             )
-            if cover > F(0):
+            if coverage > F(0):
                 _own_teeth(x, y, view.photo, view.half_width, tooth_light, tone)
             for k in range(3):
-                colour[k] = cover * tone[k] if cover > F(0) else F(0)
-            left = F(1) - cover
+                colour[k] = coverage * tone[k] if coverage > F(0) else F(0)
+            left = F(1) - coverage
             if left > F(0) and lower_shows > F(0):
                 x, y = _on_arch(low_x, low_y, view.eye_lower, view.arch, view.deepest)
-                cover = lower_shows * _row(
+                coverage = lower_shows * _row(
                     x,
                     -y,
                     view.lower,
@@ -212,10 +212,10 @@ def paint(
                     tooth_light,
                     tone,
                 )
-                if cover > F(0):
+                if coverage > F(0):
                     for k in range(3):
-                        colour[k] += left * cover * tone[k]
-                    left *= F(1) - cover
+                        colour[k] += left * coverage * tone[k]
+                    left *= F(1) - coverage
             if left > F(0):
                 v = min(max((view.lip_up - plane_y) / max(view.opening, F(1e-3)), F(0)), F(1))
                 # The cavity: lit from below, a little at the cheeks.
@@ -284,7 +284,7 @@ def lay_behind(
     x0: int,
     y0: int,
     inside: np.ndarray,  # (h, w, 3) float32, display values
-    cover: np.ndarray,  # (h, w) float32: share of the inside
+    coverage: np.ndarray,  # (h, w) float32: share of the inside
     distance: np.ndarray,  # (h, w) float32: pixels to the lips
     view: View,
     deep: np.float32,  # see `ShadowSettings`
@@ -292,12 +292,12 @@ def lay_behind(
     reach: np.float32,  # millimetres
 ) -> None:
     """Put the inside behind the lips, with the shadow that they throw on it."""
-    height, width = cover.shape
+    height, width = coverage.shape
     channels = image.shape[2]
     power = (F(0.9), F(1.05), F(1.1))  # what the lips let through came off them
     for line in range(height):
         for column in range(width):
-            share = cover[line, column]
+            share = coverage[line, column]
             if share <= F(0):
                 continue
             _, y = _on_plane(view.to_upper, F(column + x0), F(line + y0))

@@ -195,7 +195,7 @@ class ShadowSettings:
 
 
 @dataclass(frozen=True)
-class OwnSettings:
+class PhotoBlendSettings:
     """When the photo's own inside of the mouth is shown and not the drawn one.
 
     Attributes:
@@ -229,4 +229,4 @@ class MouthSettings:
     shape: ShapeSettings = field(default_factory=ShapeSettings)
     interior: InteriorSettings = field(default_factory=InteriorSettings)
     shadow: ShadowSettings = field(default_factory=ShadowSettings)
-    own: OwnSettings = field(default_factory=OwnSettings)
+    photo_blend: PhotoBlendSettings = field(default_factory=PhotoBlendSettings)

@@ -56,17 +56,21 @@ def photo_row(
     settings: MouthSettings = _DEFAULT,
 ) -> np.ndarray:
     """(h, w, 4) float32: the upper row as the photo shows it, linear, and how much of it it shows."""
-    shape, own = settings.shape, settings.tooth
-    width, height = own.texture
+    shape, tooth_settings = settings.shape, settings.tooth
+    width, height = tooth_settings.texture
     x = np.linspace(-shape.half_width, shape.half_width, width)
     y = np.linspace(0, TEXTURE_HEIGHT, height)[:, None]
     place = middle + MM * np.stack(np.broadcast_arrays(x, y, -arch_depth(x, shape)), -1)
-    there = (camera.to_pixels(to_camera(place.reshape(-1, 3), transform)) + margin).reshape(height, width, 2)
-    there = there.astype(np.float32)
-    visible = linear(np.clip(cv2.remap(image, there, None, cv2.INTER_LINEAR), 0, 1))
+    places = (camera.to_pixels(to_camera(place.reshape(-1, 3), transform)) + margin).reshape(height, width, 2)
+    places = places.astype(np.float32)
+    visible = linear(np.clip(cv2.remap(image, places, None, cv2.INTER_LINEAR), 0, 1))
     lips = contour_mask(pixels[list(topo.INNER_LIPS)], 0, 0, image.shape[1], image.shape[0])
-    inside = cv2.remap(cv2.erode(lips, np.ones((5, 5))), there, None, cv2.INTER_LINEAR)
-    pale = smoothstep(own.most_colourful - colourfulness(visible, colours.light, settings.colours.light), 0, own.pale)
-    bright = smoothstep(luminance(visible) / max(colours.own_luminance, 1e-6), *own.bright)
-    share = cv2.GaussianBlur((inside * pale * bright).astype(np.float32), (0, 0), own.texture_blur)
+    inside = cv2.remap(cv2.erode(lips, np.ones((5, 5))), places, None, cv2.INTER_LINEAR)
+    pale = smoothstep(
+        tooth_settings.most_colourful - colourfulness(visible, colours.light, settings.colours.light),
+        0,
+        tooth_settings.pale,
+    )
+    bright = smoothstep(luminance(visible) / max(colours.own_luminance, 1e-6), *tooth_settings.bright)
+    share = cv2.GaussianBlur((inside * pale * bright).astype(np.float32), (0, 0), tooth_settings.texture_blur)
     return np.concatenate([visible, share[..., None]], -1).astype(np.float32)
