@@ -177,6 +177,7 @@ class Experiment:
                 figures |= {name: float(turned[worst, number]), f"{name}, rest": float(rest[worst, number])}
         if "matte" in self._only:
             figures["unconnected"] = looks.unconnected_share(alpha, points[0])
+            figures["faint"] = looks.faint_share(alpha, points[0])
         return figures
 
     def _cheeks(self, black: list[np.ndarray], points: np.ndarray) -> list[np.ndarray]:

@@ -22,10 +22,19 @@ _PARTS = {
     "inside the lips": MOUTH,
     "amplitudes": AMPLITUDES,
     "amplitudes, enhanced": tuple(f"{name}, enhanced" for name in AMPLITUDES),
-    "outline and matte": ("dark line", "dark line, rest", "stairs", "stairs, rest", "unconnected"),
+    "outline and matte": ("dark line", "dark line, rest", "stairs", "stairs, rest", "unconnected", "faint"),
     "flicker": ("flicker", "flicker, peak"),
 }
-_DIGITS = {"dark line": 1, "dark line, rest": 1, "stairs": 1, "stairs, rest": 1, "unconnected": 4, "flicker, peak": 1}
+_DIGITS = dict.fromkeys(("dark line", "dark line, rest", "stairs", "stairs, rest", "flicker, peak"), 1)
+_DIGITS |= {"unconnected": 4, "faint": 4}
+    "dark line": 1,
+    "dark line, rest": 1,
+    "stairs": 1,
+    "stairs, rest": 1,
+    "unconnected": 4,
+    "faint": 4,
+    "flicker, peak": 1,
+}
 
 
 def text(figures: Figures, against: str | None) -> str:

@@ -14,7 +14,8 @@ same frames with its own code; the code that is here chooses frames and places a
   the driver's. A driver that hardly moves its eyes in these frames gives no slope.
 * far_side: the photo's own face turned 20 degrees both ways: how dark a thin line along the far cheek is, and how much
   stairs and dots break its outline, in levels, at the worse side; `rest` is the same unturned, as the photo has it.
-* matte: the share of what is drawn that does not hang together with the face.
+* matte: the share of what is drawn that does not hang together with the face, and the share that is faint beyond a soft
+  edge: smears, and background half taken along.
 * flicker: second differences over time where nothing moves, in levels: mean, and the 99.9th percentile.
 """
 

@@ -231,6 +231,16 @@ class TestMatte:
         matte[10:60, 10:60] = 0.3
         assert looks.unconnected_share(matte, face) == pytest.approx(750 / (person + 750), rel=1e-4)
 
+    def test_a_faint_patch_beside_the_face_is_faint_whether_it_touches_or_not(self, face):
+        matte = drawn(face, 1, 0)[..., 0].astype(np.float32)
+        assert looks.faint_share(cv2.GaussianBlur(matte, (0, 0), 1.0), face) < 0.002
+        left = face[234, :2].round().astype(int)
+        matte[left[1] - 20 : left[1] + 20, left[0] - 60 : left[0] - 5] = 0.4
+        reach = round(looks.SETTINGS.edge * np.linalg.norm(face[10, :2] - face[152, :2]))
+        assert looks.faint_share(matte, face) == pytest.approx(0.4 * 40 * (55 - reach) / matte.sum(), rel=0.25)
+        matte[matte < 1] = 0
+        assert looks.faint_share(matte, face) == 0
+
 
 class TestFlicker:
     def test_nothing_changes(self, face):

@@ -33,6 +33,7 @@ class LooksSettings:
         along: of the face's height: over which a line goes on, and stairs and dots do not.
         sideways: of an outline's unit normal: from here on it belongs to the cheek.
         edge: of the face's height: how far the soft edge of a matte reaches.
+        firm: of a matte: above this it is there.
         still: pixels a frame; what moves less stands still.
         least_still: share of the pixels; a frame with fewer that stand still says nothing.
         grid: cells on a side of the picture in which motion is looked at.
@@ -48,6 +49,7 @@ class LooksSettings:
     along: float = 0.04
     sideways: float = 0.6
     edge: float = 0.02
+    firm: float = 0.9
     still: float = 0.2
     least_still: float = 0.01
     grid: int = 64
@@ -209,6 +211,18 @@ def unconnected_share(alpha: np.ndarray, points: np.ndarray) -> float:
     person = cv2.dilate((labels == on_face.argmax()).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1)))
     total = float(alpha.sum(dtype=np.float64))
     return float(alpha[person == 0].sum(dtype=np.float64)) / total if total and on_face.any() else float("nan")
+
+
+def faint_share(alpha: np.ndarray, points: np.ndarray) -> float:
+    """The share of a matte (H, W) in 0..1 that is neither there nor not: smears, and background half taken along.
+
+    What is below .9 and farther from what is above than a soft edge is wide, 2 % of the face's height of points
+    (478, 2 or 3).
+    """
+    reach = max(round(SETTINGS.edge * _height(points)), 1)
+    firm = cv2.dilate((alpha > SETTINGS.firm).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1)))
+    total = float(alpha.sum(dtype=np.float64))
+    return float(alpha[firm == 0].sum(dtype=np.float64)) / total if total else float("nan")
 
 
 def still_pixels(before: np.ndarray, now: np.ndarray, size: tuple[int, int]) -> np.ndarray:
