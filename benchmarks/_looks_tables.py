@@ -27,14 +27,6 @@ _PARTS = {
 }
 _DIGITS = dict.fromkeys(("dark line", "dark line, rest", "stairs", "stairs, rest", "flicker, peak"), 1)
 _DIGITS |= {"unconnected": 4, "faint": 4}
-    "dark line": 1,
-    "dark line, rest": 1,
-    "stairs": 1,
-    "stairs, rest": 1,
-    "unconnected": 4,
-    "faint": 4,
-    "flicker, peak": 1,
-}
 
 
 def text(figures: Figures, against: str | None) -> str:
