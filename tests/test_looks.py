@@ -170,8 +170,10 @@ class TestFarSide:
     def test_the_nose_points_to_the_far_cheek(self, turned):
         assert looks.far_side(turned) == np.sign(turned[4, 0] - turned[[234, 454], 0].mean())
 
-    def test_an_edge_is_no_line(self, turned):
-        assert max(looks.outline_faults(drawn(turned), turned)) < 5
+    @pytest.mark.parametrize("scale", [0.8, 1, 1.1, 1.2, 1.3])
+    def test_an_edge_is_no_line(self, turned, scale):
+        points = (turned - 256) * scale + 256
+        assert max(looks.outline_faults(drawn(points, 200, 0), points)) < 5
 
     @pytest.mark.parametrize("depth", [30, 100])
     def test_a_line_on_the_outline_gives_its_depth(self, turned, depth):

@@ -172,7 +172,10 @@ def outline_faults(image: np.ndarray, points: np.ndarray, side: int | None = Non
     if len(places) < 8:
         return float("nan"), float("nan")
     height = _height(points)
-    width, band = (max(round(part * height), 3) for part in (SETTINGS.line_width, SETTINGS.band))
+    width = (
+        2 * max(round(SETTINGS.line_width * height / 2), 1) + 1
+    )  # odd: OpenCV's closing shifts by half of an even one
+    band = max(round(SETTINGS.band * height), 3)
     steps = np.arange(-band - width, band + width + 1)
     where = (places[:, None] + steps[:, None] * normals[:, None]).astype(np.float32)
     profile = cv2.remap(
