@@ -1,7 +1,6 @@
-"""Detail: the pyramid, the enhancer and its twin, and what the built-in avatar keeps of its photo."""
+"""Detail: every band by the formula, the compiled path and its torch twin, and what is left alone."""
 
 import io
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -9,90 +8,15 @@ import pytest
 import torch
 from PIL import Image
 from scipy.ndimage import convolve1d, maximum_filter, minimum_filter, sobel, uniform_filter
+from textures import batch, disc, texture
 
-from core.data.records import IMAGE_SIZE, TrackedSource
-from core.libs.flame_model import FLAMEModel
-from core.libs.geometry import head_rotation, to_camera, to_pixels
-from core.libs.tracker.base import N_POINTS
-from core.models.LiftedAvatar.models import LiftedAvatar
 from core.models.modules.detail_enhancer import (
     DetailEnhancer,
     LaplacianPyramid,
-    SobelEdgeDetector,
     attention_scales,
     face_mask,
     face_matte,
-    source_detail_fade,
 )
-from tests.synthetic_head import a_frame
-
-MARGIN = 96
-
-
-def batch(image: np.ndarray) -> torch.Tensor:
-    """(H, W) or (H, W, 3) to (1, 3, H, W) float32."""
-    image = np.stack([image] * 3, -1) if image.ndim == 2 else image
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]
-
-
-def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """(H, W, 3) in about 0.2 .. 0.8: structures of all sizes, no two channels alike."""
-    random = np.random.default_rng(seed)
-    sizes = ((1.0, 0.04), (2.5, 0.12), (8.0, 0.4))
-    noise = sum(a * s * cv2.GaussianBlur(random.normal(size=(height, width, 3)), (0, 0), s) for s, a in sizes)
-    return np.clip(0.5 + noise, 0, 1).astype(np.float32)
-
-
-def disc(height: int, width: int, radius: float) -> torch.Tensor:
-    """(1, 1, H, W): a soft disc in the middle."""
-    y, x = np.mgrid[:height, :width]
-    away = np.hypot(y - height / 2, x - width / 2)
-    return torch.from_numpy(np.clip(radius - away + 0.5, 0, 1).astype(np.float32))[None, None]
-
-
-# ----------------------------------------------------------------------------------------------------------- pyramid
-
-
-@pytest.mark.parametrize("size", [(64, 64), (63, 50), (17, 129), (5, 9), (3, 2), (1, 1)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_pyramid_gives_back_what_it_was_built_from(size, dtype):
-    image = torch.rand(2, 3, *size, dtype=dtype, generator=torch.Generator().manual_seed(0))
-    pyramid = LaplacianPyramid(4)
-    levels = pyramid.build(image)
-    assert (pyramid.collapse(levels) - image).abs().max() < 1e-6
-    assert all(level.shape[2:] == tuple(-(-s // 2**i) for s in size) for i, level in enumerate(levels))
-
-
-def test_the_pyramid_has_the_levels_asked_for_and_no_detail_where_there_is_none():
-    levels = LaplacianPyramid(4).build(torch.full((1, 1, 64, 48), 0.3, dtype=torch.float64))
-    assert len(levels) == 4
-    assert all(band.abs().max() < 1e-12 for band in levels[:-1])
-    assert (levels[-1] - 0.3).abs().max() < 1e-12
-
-
-def test_reduce_is_the_binomial_filter_of_the_paper():
-    impulse = torch.zeros(1, 1, 17, 17, dtype=torch.float64)
-    impulse[..., 8, 8] = 1
-    reduced = LaplacianPyramid().reduce(impulse)[0, 0]
-    row = torch.tensor([1, 6, 1], dtype=torch.float64) / 16
-    assert torch.allclose(reduced[3:6, 3:6], torch.outer(row, row))
-    assert reduced.sum() == pytest.approx(0.25)
-
-
-# ----------------------------------------------------------------------------------------------------------- Sobel
-
-
-def test_the_edge_of_a_ramp_is_its_slope_on_a_fixed_scale():
-    slope, scale = 0.01, 0.03
-    ramp = torch.arange(20, dtype=torch.float64).mul(slope).expand(1, 3, 15, 20)
-    detector = SobelEdgeDetector(scale)
-    inside = detector(ramp)[..., 1:-1]
-    assert torch.allclose(inside, torch.full_like(inside, slope**2 / (slope**2 + scale**2)))
-    assert torch.allclose(detector(ramp.transpose(2, 3))[..., 1:-1, :], inside.transpose(2, 3))
-    assert list(detector.state_dict()) == []
-
-
-# -------------------------------------------------------------------------------------------------------- the enhancer
 
 
 def test_strength_zero_is_the_identity_to_the_bit_and_nothing_is_stored():
@@ -342,9 +266,6 @@ def test_a_moving_matte_does_not_move_the_pyramid():
         assert (first - second)[..., 60:100, 80:120].abs().max() < 1e-5
 
 
-# -------------------------------------------------------------------------------------------------- matte and fade
-
-
 def test_the_face_matte_is_the_hull_without_its_holes():
     square = np.array([[10, 10], [50, 10], [50, 40], [10, 40], [30, 20]], float)
     hole = np.array([[25, 20], [35, 20], [35, 30], [25, 30]], float)
@@ -354,73 +275,3 @@ def test_the_face_matte_is_the_hull_without_its_holes():
     assert matte[25, 30] == matte[5, 30] == matte[25, 60] == 0
     with pytest.raises(ValueError, match="finite"):
         face_matte(np.full((4, 2), np.nan), (8, 8))
-
-
-def test_source_detail_fades_with_the_angle_about_any_axis():
-    def turned(*degrees: float) -> np.ndarray:
-        return np.concatenate([head_rotation(np.radians(degrees)), np.ones((3, 1))], 1)
-
-    source = turned(4, -7, 3)
-    assert source_detail_fade(source, source) == pytest.approx(1)
-    straight = turned(0, 0, 0)
-    for axis in np.eye(3):
-        fades = [source_detail_fade(straight, turned(*(axis * a))) for a in (0, 1, 7, 14, 21, 27, 28, 60, 179)]
-        assert fades == sorted(fades, reverse=True)
-        assert fades[1] > 0.99
-        assert fades[3] == pytest.approx(0.5)
-        assert max(fades[6:]) < 1e-12
-    assert source_detail_fade(straight, source) == pytest.approx(source_detail_fade(source, straight))
-    with pytest.raises(ValueError, match=r"\(3, 4\)"):
-        source_detail_fade(np.eye(3), straight)
-
-
-# ------------------------------------------------------------------------------------------------- the built-in avatar
-
-
-@pytest.fixture(scope="module")
-def person() -> TrackedSource:
-    """A head whose photo is a texture."""
-    frame = replace(a_frame(np.random.default_rng(3), expression=0.1, degrees=4.0), posecode=np.zeros(6, np.float32))
-    side = IMAGE_SIZE + 2 * MARGIN
-    image = (texture(side, side) * 255).astype(np.uint8)
-    matte = disc(side, side, 0.42 * side)[0, 0].numpy()
-    return TrackedSource(frame, image, matte, MARGIN, np.ones((side, side), bool))
-
-
-def test_detail_zero_is_as_if_there_were_none_and_one_is_nearer_to_the_photo(person):
-    model = LiftedAvatar()
-    avatar = model.encode(person)
-    vertices, transform = FLAMEModel().evaluate(person.frame), person.frame.transform_matrix
-    colors = avatar.surface.colors.copy()
-    off, full, half, again = (model.render(avatar, vertices, transform, d).clone() for d in (0.0, 1.0, 0.5, 0.0))
-    assert torch.equal(off, again)
-    assert torch.equal(off, model.render(avatar, vertices, transform))
-    assert np.array_equal(avatar.surface.colors, colors)
-    assert (half - (off + full) / 2).abs().max() < 1e-4  # drawing is linear in the detail
-
-    photo = torch.from_numpy(person.shown()[0].astype(np.float32) / 255).permute(2, 0, 1)
-    face = to_pixels(to_camera(vertices[:468].astype(np.float64), transform))
-    hull = cv2.convexHull(face.astype(np.float32)).round().astype(np.int32)
-    inside = cv2.fillConvexPoly(np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8), hull, 1)
-    inside = torch.from_numpy(cv2.erode(inside, np.ones((41, 41))).astype(bool))
-    for points in (range(33, 34), range(263, 264), (13, 14)):  # irises and mouth are drawn over
-        x, y = face[list(points)].mean(0).astype(int)
-        inside[max(y - 40, 0) : y + 40, max(x - 50, 0) : x + 50] = False
-    error = [(picture - photo).square()[:, inside].mean().sqrt() for picture in (off, full)]
-    assert error[1] < 0.7 * error[0]
-
-
-def test_detail_is_bounded_keeps_the_matte_and_stays_away_from_its_border(person):
-    avatar = LiftedAvatar().encode(person)
-    assert np.abs(avatar.surface.detail).max() <= 0.1
-    assert not avatar.surface.detail[:, 3].any()
-    model, frame = LiftedAvatar(), person.frame
-    vertices = FLAMEModel().evaluate(frame)
-    off, full = (model.render(avatar, vertices, frame.transform_matrix, d) for d in (0.0, 1.0))
-    # Within a few pixels of where the photo's matte ends, which is the circle's border here.
-    y, x = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE]
-    middle = (IMAGE_SIZE + 2 * MARGIN) / 2 - MARGIN
-    rim = np.abs(np.hypot(y - middle, x - middle) - 0.42 * (IMAGE_SIZE + 2 * MARGIN)) < 3
-    assert rim.sum() > 100
-    assert (full - off)[:, torch.from_numpy(rim)].abs().max() < 0.004
-    assert len(vertices) >= N_POINTS

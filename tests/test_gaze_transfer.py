@@ -1,0 +1,118 @@
+"""Gaze of whole clips: the source looks where the driver looks, absolute eyes lose their noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gazes import coded, plain_face
+from synthetic_head import a_clip, a_frame
+
+from core.data.records import TrackedFrame
+from core.errors import UserError
+from core.libs.flame_model import FLAMEModel
+from core.libs.gaze_corrector import GazeCorrector
+from core.libs.retargeting.gaze import steady_gaze, transfer_gaze
+from core.libs.retargeting.gaze_reading import EyeGeometry, read_gaze, read_irises
+from core.libs.retargeting.stage import Retargeting
+
+
+@pytest.fixture(scope="module")
+def head() -> FLAMEModel:
+    return FLAMEModel()
+
+
+@pytest.fixture
+def plain() -> TrackedFrame:
+    return plain_face()
+
+
+class TestTransfer:
+    @pytest.fixture
+    def clip(self, head, plain):
+        yaws = np.repeat([0, 8, -6, 3], 15)
+        frames = [replace(coded(plain, 0, y), transform_matrix=plain.transform_matrix) for y in yaws]
+        return a_clip(frames), yaws
+
+    def gaze_of(self, head, sequence, person) -> np.ndarray:
+        points = np.stack([head.landmarks(head.evaluate(f)) for f in sequence])
+        return np.degrees(read_irises(points, EyeGeometry.of(head, person)).mean(1))
+
+    def test_the_source_looks_where_the_driver_looks(self, head, clip):
+        driver, yaws = clip
+        source = a_frame(np.random.default_rng(9))  # looks elsewhere, with an expression of its own
+        motion = Retargeting().run(source, driver, head)
+        out = transfer_gaze(source, driver, motion, head, GazeCorrector(1.0), iris_gain=(1, 1))
+        error = np.abs(self.gaze_of(head, out, source) - np.stack([0 * yaws, yaws], 1)).max()
+        before = np.abs(self.gaze_of(head, motion, source) - np.stack([0 * yaws, yaws], 1)).max()
+        assert error < 0.7
+        assert before > 2
+
+    def test_only_the_eyes_change(self, head, clip):
+        driver, _ = clip
+        source = a_frame(np.random.default_rng(9))
+        motion = Retargeting().run(source, driver, head)
+        out = transfer_gaze(source, driver, motion, head, GazeCorrector())
+        assert out.eyecode.dtype == motion.eyecode.dtype
+        for name in ("shapecode", "expcode", "posecode", "transform_matrix"):
+            np.testing.assert_array_equal(getattr(out, name), getattr(motion, name))
+
+    def test_what_a_tracker_shows_too_little_is_made_up_for(self, head, clip, plain):
+        driver, yaws = clip
+        out = transfer_gaze(
+            plain, driver, Retargeting().run(plain, driver, head), head, GazeCorrector(1.0), iris_gain=(1, 0.5)
+        )
+        np.testing.assert_allclose(self.gaze_of(head, out, plain)[:, 1], 2 * yaws, atol=0.8)
+
+    def test_an_unknown_target_is_refused(self, head, clip, plain):
+        with pytest.raises(UserError, match="driver, camera"):
+            transfer_gaze(plain, clip[0], clip[0], head, GazeCorrector(), "moon")
+
+    def test_absolute_eyes_that_hold_still_stay(self, head, clip, plain):
+        driver, _ = clip
+        apart = driver.eyecode.copy()
+        apart[30:, [1, 4]] += np.radians([5, -5])  # from some frame on, as on a head that turns, the eyes differ more
+        motion = driver.with_parameters({"eyecode": apart})
+        out = steady_gaze(plain, motion, head, GazeCorrector(1.0), iris_gain=(1, 1))
+        assert np.degrees(np.abs(out.eyecode - motion.eyecode)).max() < 0.3
+        for name in ("shapecode", "expcode", "posecode", "transform_matrix"):
+            np.testing.assert_array_equal(getattr(out, name), getattr(motion, name))
+
+    def test_absolute_eyes_lose_their_noise(self, head, clip, plain):
+        driver, _ = clip
+        noise = np.radians(np.random.default_rng(0).normal(0, 1.5, (len(driver), 6))) * [1, 1, 0, 1, 1, 0]
+        noisy = driver.with_parameters({"eyecode": (driver.eyecode + noise).astype(np.float32)})
+        out = steady_gaze(plain, noisy, head, GazeCorrector(1.0), iris_gain=(1, 1))
+        before, after = (np.degrees(np.abs(m.eyecode - driver.eyecode)).mean() for m in (noisy, out))
+        assert after < 0.5 * before
+        still = steady_gaze(plain, noisy, head, GazeCorrector(0.0))
+        np.testing.assert_array_equal(still.eyecode, noisy.eyecode)
+
+    def test_absolute_eyes_turn_on_from_where_the_photo_has_them(self, head, clip, plain):
+        driver, yaws = clip
+        photo = coded(plain, 0, 5)
+        out = steady_gaze(photo, driver, head, GazeCorrector(1.0), iris_gain=(1, 0.5))
+        np.testing.assert_allclose(self.gaze_of(head, out, photo)[:, 1], 5 + 2 * (yaws - 5), atol=0.8)
+
+    def test_noise_on_a_real_clip_is_halved(self, head):
+        clip = Path(__file__).parents[2] / "shared/data/drivers/obama.mp4"
+        if not clip.is_file():
+            pytest.skip("needs ../shared/data")
+        from core.evaluation.tracking_noise import add_tracking_noise
+        from core.libs.tracker.cache import TrackCache
+        from core.libs.tracker.driver import track_driver
+
+        track = track_driver(clip, cache=TrackCache())
+        noisy = add_tracking_noise(track)
+        raw = [self.gaze_of(head, clip, track[0]) for clip in (track, noisy)]
+        steady = []
+        for clip in (track, noisy):
+            points = np.stack([head.landmarks(head.evaluate(f)) for f in clip])
+            gaze = read_gaze(points, clip.transform_matrix, EyeGeometry.of(head, track[0]), track.fps).direction
+            steady.append(np.degrees(np.stack([np.arcsin(gaze[:, 1]), np.arctan2(gaze[:, 0], gaze[:, 2])], 1)))
+        before, after = (np.sqrt(np.square(b - a).mean()) for a, b in (raw, steady))
+        assert after < 0.6 * before
+        # and not by standing still: most of what the clip's gaze does is left
+        assert np.corrcoef(steady[1][:, 1], raw[0][:, 1])[0, 1] > 0.9
