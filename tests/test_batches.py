@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from synthetic_checkpoint import write
 from synthetic_head import a_clip, a_frame
 from test_upstream_folder import put, put_pictures, stored
 from torch.utils.data import DataLoader
@@ -33,14 +32,9 @@ DEMO_DRIVER, DEMO_PHOTO = ROOT / "demos/drivers/obama", ROOT / "demos/examples/1
 
 
 @pytest.fixture(scope="module")
-def assets(tmp_path_factory) -> tuple[Path, Path]:
-    return write(tmp_path_factory.mktemp("assets"))
-
-
-@pytest.fixture(scope="module")
-def network(assets) -> GAGAvatar:
+def network(released_files) -> GAGAvatar:
     """As upstream's inference.py makes it."""
-    full_checkpoint = torch.load(assets[0], weights_only=True)
+    full_checkpoint = torch.load(released_files[0], weights_only=True)
     meta_cfg = ConfigDict(init_dict=full_checkpoint["meta_cfg"])
     assert meta_cfg.DATASET.POINT_PLANE_SIZE == 296
     model = build_model(model_cfg=meta_cfg.MODEL)
@@ -50,9 +44,9 @@ def network(assets) -> GAGAvatar:
     return model.eval()
 
 
-def test_the_network_has_the_checkpoints_weights(network, assets):
+def test_the_network_has_the_checkpoints_weights(network, released_files):
     state = network.state_dict()
-    for name, value in GAGAvatar.from_checkpoint(assets[0]).state_dict().items():
+    for name, value in GAGAvatar.from_checkpoint(released_files[0]).state_dict().items():
         assert torch.equal(state[name], value), name
 
 
@@ -168,8 +162,8 @@ class TestDriverData:
         )
         assert float(second.mean()) < 0.7 * float(first.mean())
 
-    def test_the_network_draws_the_batch(self, network, assets, person, tmp_path):
-        head = FLAMEModel(path=assets[1], no_lmks=True)
+    def test_the_network_draws_the_batch(self, network, released_files, person, tmp_path):
+        head = FLAMEModel(path=released_files[1], no_lmks=True)
         records = {f"a_{i}": _flame_record(i) for i in range(2)}
         folder = put_pictures(put(tmp_path, "optim.pkl", records), {"a_0": stored(1), "a_1": stored(2)})
         feature_data = {"image": torch.rand(3, 512, 512, generator=torch.Generator().manual_seed(2))}
@@ -187,8 +181,8 @@ class TestDriverData:
         assert torch.equal(result["sr_gen_image"], DetailEnhancer()(expected["sr_gen_image"], strength_multiplier=0.5))
         assert torch.equal(result["t_image"], batch["t_image"])
 
-    def test_stills_in_memory(self, assets):
-        head = FLAMEModel(path=assets[1], no_lmks=True)
+    def test_stills_in_memory(self, released_files):
+        head = FLAMEModel(path=released_files[1], no_lmks=True)
         picture = torch.rand(3, 512, 512)
         record = {name: torch.from_numpy(value) for name, value in _flame_record(3).items()} | {"image": picture}
         driver = DriverData({"me.jpg": record}, record, head=head)

@@ -31,7 +31,7 @@ from core.models.modules.style_unet_engine import PrecisionSettings, StyleUNetEn
 from core.options import Options
 from core.pipeline import animate, to_image
 from tests.golden_numbers import Golden, normals, psnr, raster_like, smooth_image, watch
-from tests.synthetic_checkpoint import layout, small_upsampler, tensors, write
+from tests.synthetic_checkpoint import layout, small_upsampler, tensors
 from tests.synthetic_flame import random_flame, write_flame
 from tests.synthetic_head import a_frame
 
@@ -57,14 +57,8 @@ def small_unet():
 
 
 @pytest.fixture(scope="module")
-def assets(tmp_path_factory):
-    """Both files in the released layout, with deterministic weights."""
-    return write(tmp_path_factory.mktemp("assets"))
-
-
-@pytest.fixture(scope="module")
-def network(assets):
-    return GAGAvatar.from_checkpoint(assets[0], dtype=torch.float32)
+def network(released_files):
+    return GAGAvatar.from_checkpoint(released_files[0], dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -313,9 +307,9 @@ def test_detail_enhancer_is_called_with_its_strength(network, avatar, monkeypatc
     assert not torch.equal(plain, full)
 
 
-def test_noise_strengths_are_told(assets, caplog):
+def test_noise_strengths_are_told(released_files, caplog):
     with caplog.at_level(logging.INFO):
-        loaded = GAGAvatar.from_checkpoint(assets[0])
+        loaded = GAGAvatar.from_checkpoint(released_files[0])
     told = [float(n) for n in caplog.messages[-1].split(": ")[1].split()]
     assert len(told) == 15
     assert told[0] == pytest.approx(loaded.upsampler.stylegan_decoder.style_conv1.weight.item(), abs=1e-4)
