@@ -35,11 +35,11 @@ from core.libs.flame_model import FlameHead, FLAMEModel, OpenHead
 from core.libs.tracker.crop import crop_image
 from core.models.batches import packed_source
 from core.models.GAGAvatar.planes import lifting_plane
+from core.models.modules.dino_base import IMAGE_SIDE
 from core.models.modules.resize import resize_smooth
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE
 from core.output.mesh_panel import MeshPanel
 
-ENCODER_SIDE = 518  # pixels of the picture that the network's encoder sees
 _FEATURES = {"transform_matrix": (3, 4), "shapecode": (300,)}
 
 
@@ -105,7 +105,7 @@ class DriverDataset(Dataset):
         self.flame_model = (
             self.head if static_offset is None else partial(self.head, static_offset=torch.from_numpy(static_offset))
         )
-        self.f_image = resize_smooth(photo.picture[None], ENCODER_SIDE)[0]
+        self.f_image = resize_smooth(photo.picture[None], IMAGE_SIDE)[0]
         points, axis = lifting_plane(torch.from_numpy(photo.transform), point_plane_size)
         self.f_planes = {"plane_points": points, "plane_dirs": axis}
         self.f_shape = torch.from_numpy(photo.shapecode)
