@@ -21,7 +21,8 @@ from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.data.video import VideoReader
 from core.libs.tracker.base import N_POINTS, FaceTracker
 from core.libs.tracker.crop import crop_image, to_crop
-from core.libs.tracker.source import MARGIN, person_matte, track_source_image
+from core.libs.tracker.matte import two_looks
+from core.libs.tracker.source import MARGIN, track_source_image
 
 BUILD = Path("build/benchmark")
 _ROOT = Path(core.__file__).parent.parent
@@ -156,7 +157,7 @@ class Truth:
     def _write(self, index: int, image: np.ndarray) -> None:
         pixels, inside = wide_crop(image, self._crops[index])
         shown = slice(MARGIN, MARGIN + IMAGE_SIZE)
-        truth = on_black(pixels, person_matte(pixels, self._tracker) * inside)[shown, shown]
+        truth = on_black(pixels, two_looks(pixels, MARGIN, self._tracker.matte) * inside)[shown, shown]
         # A killed run must not leave half a picture, nor two at once get into each other's way
         beside = self._file(index).with_suffix(f".{os.getpid()}.part.png")
         cv2.imwrite(str(beside), truth[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])

@@ -239,13 +239,47 @@ class MediaPipeSettings:
 
 
 @dataclass(frozen=True)
+class MatteSettings:
+    """Of `photo_matte`. By eye on the development photos, where nothing else is said.
+
+    Attributes:
+        seam: pixels of a 512-pixel crop over which the look at the shown crop runs into that at the wide one.
+        cells: of the whole photo's matte, by which its edge may be off, inwards and outwards.
+        grid: cells of a side of the segmenter's result; MediaPipe's selfie segmentation.
+        face: mean of the whole photo's matte over the face, below which that look is not believed.
+        person: from which on a pixel belongs to the connected person. near: part of the crop's side around it in which
+            fainter pixels, hair, belong to it too.
+        hole: part of the crop's area up to which holes in the person are filled.
+        sure: matte from which on a pixel is surely the person, and up to 1 - sure surely not, once the two areas are
+            shrunk by `sure_inside` and `sure_outside` pixels of a 512-pixel crop: between them the matting solves.
+        fill: entries of the preconditioner for one of the matrix; bounds memory.
+        tolerance: of the matting's conjugate gradients, in matte.
+        bar: grey levels that a row or column along the photo's border may vary by to be taken for a bar of one colour.
+    """
+
+    seam: int = 16
+    cells: float = 2.0
+    grid: int = 256
+    face: float = 0.8
+    person: float = 0.5
+    near: float = 0.06
+    hole: float = 0.005
+    sure: float = 0.9
+    sure_inside: int = 6
+    sure_outside: int = 9
+    fill: int = 400
+    tolerance: float = 1e-5
+    bar: float = 3.0
+
+
+@dataclass(frozen=True)
 class TrackSettings:
     """Of `track_source`, `track_driver` and what they share.
 
     Attributes:
         margin: pixels of a 512-pixel crop that the photo has beyond each side of the shown crop. By eye.
         image_fps: frames a second of a picture's single frame; nothing depends on it.
-        seam: pixels over which the matte of the shown crop is blended into that of the wide one. By eye.
+        matte: of a photo.
         looked_at: shots of a clip, the longest ones, whose pictures correct their points: each takes memory.
         settle: frames after which the points of a still picture stand still; read off MediaPipe's tracker.
         bridged: seconds; gaps up to this long are interpolated, longer ones held. By eye.
@@ -253,7 +287,7 @@ class TrackSettings:
 
     margin: int = 96
     image_fps: Fraction = Fraction(25)
-    seam: int = 16
+    matte: MatteSettings = MatteSettings()
     looked_at: int = 8
     settle: int = 5
     bridged: Fraction = Fraction(1, 2)

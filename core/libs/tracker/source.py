@@ -17,6 +17,7 @@ from core.libs.tracker.cache import TrackCache, tracked_by
 from core.libs.tracker.crop import crop_around, crop_image, head_box, to_crop
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.fit_flame import flame_fitter
+from core.libs.tracker.matte import photo_matte, without_bars
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.still import settled_face
@@ -83,8 +84,8 @@ def track_source_image(
     part = crop[2] * margin / camera.size
     wide_crop = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part])
     pixels = crop_image(image, wide_crop, wide)
-    inside = crop_image(np.full(image.shape[:2], 255, np.uint8), wide_crop, wide) > 127
-    matte = person_matte(pixels, tracker, margin, round(settings.seam * camera.scale)) * inside
+    inside = crop_image(255 * without_bars(image).astype(np.uint8), wide_crop, wide) > 127
+    matte = photo_matte(image, wide_crop, pixels, inside, points[:, :2] + margin, margin, tracker.matte, settings.matte)
     frame = TrackedFrame(
         fit.shapecode,
         fit.expcode[0],
@@ -95,27 +96,7 @@ def track_source_image(
         head=fitter.kind,
         static_offset=fit.static_offset,
     )
-    return TrackedSource(frame, pixels, matte.astype(np.float32), margin, inside)
-
-
-def person_matte(
-    pixels: np.ndarray,  # (S, S, 3) uint8 RGB
-    tracker: FaceTracker,
-    margin: int = MARGIN,  # pixels of it beyond each side of the shown crop
-    seam: int = _SETTINGS.seam,  # pixels
-) -> np.ndarray:  # (S, S) float32 in 0..1
-    """The matte of a wide crop; that of the shown crop is made on its own, where the segmenter sees it larger.
-
-    Inside of the shown crop's border the two are blended over `seam` pixels.
-    """
-    matte = tracker.matte(pixels)
-    size = len(pixels) - 2 * margin
-    shown = slice(margin, margin + size)
-    part = np.ascontiguousarray(pixels[shown, shown])
-    edge = np.minimum(np.arange(size), np.arange(size)[::-1])
-    share = np.clip(np.minimum.outer(edge, edge) / seam, 0, 1)
-    matte[shown, shown] += share * (tracker.matte(part) - matte[shown, shown])
-    return matte
+    return TrackedSource(frame, pixels, matte, margin, inside)
 
 
 def _save_source(path: Path, source: TrackedSource) -> None:

@@ -1,0 +1,163 @@
+"""The matte of the person in a photo: three looks of the segmenter, made to agree, and only what hangs on the face.
+
+The segmenter sees whatever it is given as 256x256 pixels. The shown crop has the finest edge, but a crop through
+shoulders or along a dark corner misleads it: lamps, bars and shadows come along. The whole photo has a coarse edge and
+is hardly ever wrong about what is a person. So the whole photo says where the edge may be and the crops where it is;
+then the edge itself, hair by hair, is solved for from the photo's colours (closed-form matting, Levin, Lischinski and
+Weiss 2008, as PyMatting has it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from core.data.records import IMAGE_SIZE
+from core.libs.flame_model.topology import N_FACE
+from core.libs.tracker.crop import crop_image
+from core.libs.tracker.settings import MatteSettings
+
+Segmenter = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB to (H, W) in 0..1
+
+
+MATTE = MatteSettings()
+
+
+def photo_matte(
+    image: np.ndarray,
+    wide_crop: np.ndarray,
+    pixels: np.ndarray,
+    inside: np.ndarray,
+    points: np.ndarray,
+    margin: int,
+    segment: Segmenter,
+    settings: MatteSettings = MATTE,
+) -> np.ndarray:
+    """The matte (S, S) float32 in 0..1 of the person in a wide crop.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, the whole photo. wide_crop: (3,) x, y, side of the crop in it.
+        pixels: (S, S, 3) uint8, the wide crop. inside: (S, S) bool, where it shows the photo.
+        points: (478, 2 or more) the tracker's points in pixels of the wide crop.
+        margin: pixels that the wide crop has more than the shown one on every side.
+        segment: looks at one picture.
+    """
+    size = len(pixels)
+    matte = two_looks(pixels, margin, segment, settings)
+    whole = crop_image(np.asarray(segment(image), np.float32), wide_crop, size)
+    face = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(points[:N_FACE, :2].round().astype(np.int32)), 1)
+    if face.any() and whole[face > 0].mean() > settings.face:
+        cell = max(image.shape[:2]) / settings.grid * size / float(wide_crop[2])
+        matte = _between(matte, whole, inside, settings.cells * cell)
+    matte = _connected(matte * inside, face > 0, settings)
+    matte = _connected(_solved(pixels, matte, inside, settings), face > 0, settings)
+    return matte.astype(np.float32)
+
+
+def without_bars(image: np.ndarray, settings: MatteSettings = MATTE) -> np.ndarray:
+    """Where a picture (H, W, 3) uint8 shows something, (H, W) bool: not in bars of one colour along its borders.
+
+    A bar is two rows or columns or more, of one colour all along, beside which the picture begins all along.
+    """
+    shown = np.ones(image.shape[:2], bool)
+    height, width = shown.shape
+    top, bottom = _bar(image, settings.bar), height - _bar(image[::-1], settings.bar)
+    left = _bar(image.swapaxes(0, 1), settings.bar)
+    right = width - _bar(image.swapaxes(0, 1)[::-1], settings.bar)
+    if top >= bottom or left >= right:
+        return shown
+    shown[:top] = shown[bottom:] = False
+    shown[:, :left] = shown[:, right:] = False
+    return shown
+
+
+def _bar(rows: np.ndarray, limit: float) -> int:
+    """How many of the first rows (H, W, 3) are a bar: of the first one's colour, and the picture begins all along it.
+
+    A wall behind a head is of one colour too, but the head begins in the middle of a row.
+    """
+    away = np.abs(rows.astype(np.float32) - np.median(rows[0], 0)).mean(2)
+    uniform = away.mean(1) < limit
+    count = len(rows) if uniform.all() else int(uniform.argmin())
+    if not 1 < count < len(rows) - 1:
+        return 0
+    # The border itself may be blurred over two pixels; a slow gradient is no border
+    begins = np.abs(rows[count + 1].astype(np.float32) - rows[count - 2]).mean(1) > 2 * limit
+    return count if begins.mean() > 0.5 else 0
+
+
+def two_looks(pixels: np.ndarray, margin: int, segment: Segmenter, settings: MatteSettings = MATTE) -> np.ndarray:
+    """The matte (S, S) of a wide crop; what is shown of it is looked at on its own, where it is seen larger."""
+    matte = np.array(segment(pixels), np.float32)
+    size = len(pixels) - 2 * margin
+    shown = slice(margin, margin + size)
+    edge = np.minimum(np.arange(size), np.arange(size)[::-1])
+    share = np.clip(np.minimum.outer(edge, edge) / (settings.seam * size / IMAGE_SIZE), 0, 1)
+    matte[shown, shown] += share * (segment(np.ascontiguousarray(pixels[shown, shown])) - matte[shown, shown])
+    return matte
+
+
+def _between(matte: np.ndarray, whole: np.ndarray, inside: np.ndarray, reach: float) -> np.ndarray:
+    """A matte held between a coarse one (S, S) that is shrunk and one that is grown by `reach` pixels.
+
+    Beyond the photo nothing is known: there the coarse one continues as it is at the photo's border.
+    """
+    person = np.where(inside, whole, 0)
+    kernel = _disc(reach)
+    most = cv2.GaussianBlur(cv2.dilate(person, kernel), (0, 0), max(reach / 2, 0.5))
+    known = np.where(inside, whole, 1)  # the photo's border is no edge of the person
+    least = cv2.GaussianBlur(cv2.erode(known, kernel), (0, 0), max(reach / 2, 0.5))
+    return np.maximum(np.minimum(matte, most), least)
+
+
+def _solved(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settings: MatteSettings) -> np.ndarray:
+    """The matte (S, S) with its edge solved for from the colours of the photo, which has no say beyond `inside`."""
+    # Not at the top: it compiles for a while, and a photo that was tracked before does not need it
+    from pymatting.alpha.estimate_alpha_cf import estimate_alpha_cf
+    from pymatting.preconditioner.ichol import ichol
+
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if len(rows) < 3 or len(columns) < 3:
+        return matte
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    trimap = np.full(matte[part].shape, 0.5)
+    for sure, reach, value in (
+        (matte[part] > settings.sure, settings.sure_inside, 1),
+        (matte[part] < 1 - settings.sure, settings.sure_outside, 0),
+    ):
+        trimap[cv2.erode(sure.astype(np.uint8), _disc(reach * len(matte) / IMAGE_SIZE)) > 0] = value
+    if not ((trimap == 0).any() and (trimap == 1).any() and (trimap == 0.5).any()):
+        return matte
+
+    def preconditioner(laplacian):
+        # Without a shift the factorisation fails on pictures with flat areas, and is tried again
+        return ichol(laplacian, shifts=(1e-3, 1e-2, 0.1, 1.0, 10.0), max_nnz=settings.fill * laplacian.shape[0])
+
+    out = matte.copy()
+    colors = np.ascontiguousarray(pixels[part], np.float64) / 255
+    out[part] = estimate_alpha_cf(colors, trimap, preconditioner, cg_kwargs={"rtol": settings.tolerance})
+    return out
+
+
+def _disc(radius: float) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(radius)) + 1,) * 2)
+
+
+def _connected(matte: np.ndarray, face: np.ndarray, settings: MatteSettings) -> np.ndarray:
+    """The matte of the part that holds most of the face, with the faint edge around it, small holes filled."""
+    size = len(matte)
+    _, labels = cv2.connectedComponents((matte > settings.person).astype(np.uint8))
+    held = np.bincount(labels[face & (labels > 0)], minlength=1)
+    if not held.any():
+        return matte
+    person = labels == held.argmax()
+    count, holes, stats, _ = cv2.connectedComponentsWithStats((~person).astype(np.uint8), connectivity=4)
+    for i in range(1, count):
+        if stats[i, cv2.CC_STAT_AREA] < settings.hole * size * size:
+            matte = np.where(holes == i, 1.0, matte)
+    away = cv2.distanceTransform((~person).astype(np.uint8), cv2.DIST_L2, 5)
+    near = settings.near * size
+    return matte * np.clip(2 - away / (near / 2), 0, 1)

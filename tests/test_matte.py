@@ -1,0 +1,120 @@
+"""The matte of a photo, on pictures whose matte is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.libs.tracker.matte import photo_matte, two_looks, without_bars
+from core.libs.tracker.settings import MatteSettings
+
+SIZE, MARGIN = 256, 32
+_Y, _X = np.mgrid[:SIZE, :SIZE].astype(np.float64)
+PERSON = np.clip(70.5 - np.hypot(_X - 128, _Y - 128), 0, 1)  # a disc with an edge of one pixel
+PAPER, SKIN = np.array([40.0, 90, 160]), np.array([220.0, 180, 150])
+
+
+def _points(radius: float = 30.0) -> np.ndarray:
+    """478 points on a face in the middle of the disc."""
+    turn = np.linspace(0, 2 * np.pi, 478)
+    return np.stack([128 + radius * np.cos(turn), 128 + radius * np.sin(turn), 0 * turn], 1)
+
+
+def _picture(alpha: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    colors = alpha[..., None] * SKIN + (1 - alpha[..., None]) * PAPER + rng.normal(0, 1, (SIZE, SIZE, 3))
+    return colors.clip(0, 255).round().astype(np.uint8)
+
+
+def _matte(image: np.ndarray, crop: np.ndarray, whole: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
+    """What comes out where the photo is the wide crop and the segmenter says `crop` of it, `whole` of the photo."""
+    looks = iter([crop, crop[MARGIN:-MARGIN, MARGIN:-MARGIN], whole])
+    inside = np.ones((SIZE, SIZE), bool) if inside is None else inside
+    square = np.array([0.0, 0, SIZE])
+    return photo_matte(image, square, image, inside, _points(), MARGIN, lambda _: next(looks).astype(np.float32))
+
+
+def test_a_sure_person_stays_as_it_is():
+    assert np.abs(_matte(_picture(PERSON), PERSON, PERSON) - PERSON).max() < 0.1
+
+
+def test_a_lamp_that_the_crop_takes_along_is_left_out():
+    lamp = (abs(_X - 240) < 8) & (_Y > 120)
+    out = _matte(_picture(PERSON), np.maximum(PERSON, lamp), PERSON)
+    assert out[lamp].max() < 0.02
+    assert np.abs(out - PERSON).max() < 0.1
+
+
+def test_what_does_not_hang_on_the_face_goes_though_both_looks_have_it():
+    lamp = (abs(_X - 240) < 8) & (_Y > 120)
+    seen = np.maximum(PERSON, lamp)
+    assert _matte(_picture(seen), seen, seen)[lamp].max() < 0.02
+
+
+def test_a_hole_that_only_the_crop_has_is_closed():
+    hole = np.hypot(_X - 150, _Y - 90) < 14
+    assert _matte(_picture(PERSON), np.where(hole, 0, PERSON), PERSON)[hole].min() > 0.98
+
+
+def test_a_small_hole_is_closed_and_a_large_one_is_not():
+    small, large = np.hypot(_X - 150, _Y - 100) < 5, np.hypot(_X - 105, _Y - 150) < 18
+    seen = np.where(small | large, 0, PERSON)
+    out = _matte(_picture(np.where(large, 0, PERSON)), seen, seen)
+    assert out[small].min() > 0.9
+    assert out[np.hypot(_X - 105, _Y - 150) < 12].max() < 0.1
+
+
+def test_a_whole_photo_that_misses_the_face_is_not_believed():
+    out = _matte(_picture(PERSON), PERSON, np.zeros((SIZE, SIZE)))
+    assert np.abs(out - PERSON).max() < 0.1
+
+
+def test_the_edge_comes_from_the_colours():
+    """A strand of half-covered pixels beside the disc, of which the segmenter's coarse edge knows nothing."""
+    strand = (abs(_Y - 128) < 1.5) & (_X > 196) & (_X < 206)
+    truth = np.where(strand, 0.6, PERSON)
+    coarse = np.clip((78 - np.hypot(_X - 128, _Y - 128)) / 16, 0, 1)  # an edge of 16 pixels
+    out = _matte(_picture(truth), coarse, coarse)
+    assert np.abs(out - truth)[strand].max() < 0.15
+    assert np.abs(out - truth).mean() < 0.2 * np.abs(coarse - truth).mean()
+
+
+def test_the_border_of_the_photo_is_no_edge_of_the_person():
+    body = np.maximum(PERSON, (abs(_X - 128) < 50) & (_Y > 128))
+    inside = _Y < 220
+    out = _matte(_picture(body), body, body, inside)
+    assert out[215:220, 90:166].min() > 0.98
+    assert not out[220:].any()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_bars_of_one_colour_are_not_the_picture(turns: int):
+    image = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    image[:20] = 0
+    image[-9:] = 255
+    shown = without_bars(np.rot90(image, turns))
+    expected = np.ones((SIZE, SIZE), bool)
+    expected[:20] = expected[-9:] = False
+    np.testing.assert_array_equal(shown, np.rot90(expected, turns))
+
+
+def test_a_plain_background_or_a_plain_picture_has_no_bar():
+    flat = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    assert without_bars(flat).all()
+    assert without_bars(_picture(PERSON)).all()  # a person before a wall
+    image = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    image[0] = 0  # a single row is none
+    assert without_bars(image).all()
+
+
+def test_the_shown_crop_is_seen_larger_than_the_wide_one():
+    asked = []
+
+    def segment(picture: np.ndarray) -> np.ndarray:
+        asked.append(picture.shape)
+        return np.full(picture.shape[:2], len(asked) / 4, np.float32)
+
+    out = two_looks(_picture(PERSON), MARGIN, segment, MatteSettings(seam=16))
+    assert asked == [(SIZE, SIZE, 3), (SIZE - 2 * MARGIN,) * 2 + (3,)]
+    assert (out[:MARGIN] == 0.25).all()
+    assert out[128, 128] == 0.5
