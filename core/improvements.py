@@ -116,7 +116,7 @@ class Improvements:
             import torch
 
             image = torch.from_numpy(source.shown()[0].astype(np.float32) / 255).permute(2, 0, 1)
-            points = _pixels(head, head.evaluate(source.frame), source.frame.transform_matrix)
+            points = _pixels(head, head.evaluate(source.frame), source.frame.transform_matrix, source.size)
             self._corrector.enhancer.set_source(image, points)
 
     def source_detail(self, source_transform: np.ndarray, transform: np.ndarray) -> float:
@@ -131,17 +131,19 @@ class Improvements:
         strength = min(self._options.detail_strength, 1.0)
         return strength * source_detail_fade(source_transform, transform)
 
-    def points(self, vertices: np.ndarray, transform: np.ndarray, head: Any) -> np.ndarray | None:
-        """(478, 2) pixels of the tracker's points in a picture of `vertices` (V, 3) under a transform (3, 4).
+    def points(
+        self, vertices: np.ndarray, transform: np.ndarray, head: Any, size: int = IMAGE_SIZE
+    ) -> np.ndarray | None:
+        """(478, 2) the tracker's points in a picture `size` pixels wide of `vertices` (V, 3) under a transform (3, 4).
 
         For `sharpen` and `clear_eyes`; NaN where a point is unknown, None where neither is on.
         """
         if not (self._has("detail_enhance") or self._has("gaze_correct")):
             return None
-        return _pixels(head, vertices, transform)
+        return _pixels(head, vertices, transform, size)
 
     def sharpen(self, picture: torch.Tensor, points: np.ndarray | None) -> torch.Tensor:
-        """The picture (3, 512, 512) in 0..1 with its detail raised, on its device; on the CPU in place."""
+        """The picture (3, H, W) in 0..1 with its detail raised, on its device; on the CPU in place."""
         if not self._has("detail_enhance") or self._options.detail_strength == 0:
             return picture
         from core.libs.flame_model.topology import INNER_LIPS
@@ -152,7 +154,7 @@ class Improvements:
         lips = points[inner := list(INNER_LIPS)]
         # The inside of the mouth is painted, not photographed: it has no detail to raise.
         holes = [lips] if known[inner].all() else []
-        mask = face_mask(points[known], (IMAGE_SIZE, IMAGE_SIZE), holes=holes)
+        mask = face_mask(points[known], tuple(picture.shape[-2:]), holes=holes)
         strength = self._options.detail_strength
         if _on_host(picture):
             self._enhancer.enhance_face(picture.permute(1, 2, 0).numpy(), mask, strength)
@@ -170,7 +172,7 @@ class Improvements:
         return self._corrector.enhance_eye_region(picture[None], points[None])[0]
 
     def finish(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
-        """The picture (3, 512, 512) of `vertices` (V, 3) under `transform` (3, 4) after `sharpen` and `clear_eyes`."""
+        """The picture (3, H, W) of `vertices` (V, 3) under `transform` (3, 4) after `sharpen` and `clear_eyes`."""
         points = self.points(vertices, transform, head)
         return self.clear_eyes(self.sharpen(picture, points), points)
 
@@ -192,8 +194,8 @@ def _on_host(picture: torch.Tensor) -> bool:
     return picture.device.type == "cpu" and picture.dtype == torch.float32
 
 
-def _pixels(head: Any, vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
+def _pixels(head: Any, vertices: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
     """(478, 2) the tracker's points in a picture, NaN where the head does not know them."""
     from core.libs.geometry import to_camera, to_pixels
 
-    return to_pixels(to_camera(head.landmarks(vertices), transform))
+    return to_pixels(to_camera(head.landmarks(vertices), transform), size)

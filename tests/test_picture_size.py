@@ -13,10 +13,13 @@ from scipy.spatial import cKDTree
 from synthetic_head import a_frame
 
 from core.data.records import IMAGE_SIZE, TrackedSource
-from core.libs.flame_model import FLAMEModel
+from core.errors import UserError
+from core.libs.flame_model import FLAMEModel, OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, head_rotation, to_camera
 from core.libs.mesh import build_proxy_mesh
+from core.libs.tracker.fit import HeadFitter
+from core.libs.tracker.refit import tracked_points
 from core.libs.tracker.source import MARGIN
 from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.models import Avatar, LiftedAvatar
@@ -192,3 +195,36 @@ def test_settings_of_the_layers_are_handed_in(person, avatar):
     assert (len(mouth.mouth.outline), len(usual[3].mouth.outline)) == (40, 80)
     assert usual[4].irises
     assert not irises.irises
+
+
+def test_a_photo_of_another_size_is_checked_and_shown_in_its_own(tmp_path):
+    """What is shown is what lies between the margins, whatever the picture's size."""
+    frame = a_frame(np.random.default_rng(0))
+    for size, margin in ((512, 96), (1024, 192), (300, 0)):
+        side = size + 2 * margin
+        image = np.zeros((side, side, 3), np.uint8)
+        image[margin : side - margin, margin : side - margin] = 200
+        matte = image[..., 0] / np.float32(255)
+        source = TrackedSource(frame, image, matte, margin, np.ones((side, side), bool))
+        source.check()
+        shown, alpha = source.shown()
+        assert source.size == size
+        assert shown.shape == (size, size, 3)
+        assert alpha.shape == (size, size)
+        assert (shown == 200).all()
+    for broken in ({"margin": 150}, {"margin": -1}, {"image": image[:-1]}, {"matte": matte[1:]}):
+        with pytest.raises(UserError, match="track it again"):
+            replace(source, **broken).check()
+
+
+@pytest.mark.parametrize("size", [384, 768])
+def test_the_codes_of_a_face_are_those_of_its_crop_at_any_size(size):
+    """The same points at another scale of the same crop give the same codes and pose."""
+    head = OpenHead()
+    frame = a_frame(np.random.default_rng(3))
+    fits = []
+    for camera in (Camera(), Camera(size)):
+        points = tracked_points(head.evaluate(frame)[None], frame.transform_matrix[None], camera)
+        fits.append(HeadFitter(head, camera).fit(points))
+    for name in ("shapecode", "expcode", "posecode", "eyecode", "transform"):
+        np.testing.assert_allclose(getattr(fits[1], name), getattr(fits[0], name), atol=2e-3, err_msg=name)

@@ -328,8 +328,8 @@ class TrackedSource:
 
     Attributes:
         frame: the parameters of the picture, its static offset included.
-        image: (S, S, 3) uint8 RGB, the crop with `margin` pixels more on every side than is shown; the shown crop is
-            IMAGE_SIZE wide and lies in the middle.
+        image: (S, S, 3) uint8 RGB, the crop with `margin` pixels more on every side than is shown; the shown crop lies
+            in the middle, `size` pixels wide: IMAGE_SIZE where the tracker was not asked for another.
         matte: (S, S) float32 in 0..1.
         margin: pixels.
         inside: (S, S) bool, False where the crop reaches beyond the picture.
@@ -341,9 +341,18 @@ class TrackedSource:
     margin: int
     inside: np.ndarray = field(repr=False)
 
+    @property
+    def size(self) -> int:
+        """Pixels of a side of the shown crop, in which the result is drawn."""
+        return len(self.image) - 2 * self.margin
+
     def check(self) -> None:
         """UserError where the parts do not fit one another or hold what cannot be, as a damaged file's might."""
-        side = IMAGE_SIZE + 2 * self.margin
+        side = len(self.image) if np.ndim(self.image) else 0
+        if self.margin < 0 or side - 2 * self.margin < 1:
+            raise UserError(
+                f"tracked photo: nothing is left of {side} pixels between its margins; track it again with -f"
+            )
         for name, shape in {"image": (side, side, 3), "matte": (side, side), "inside": (side, side)}.items():
             if (got := np.shape(getattr(self, name))) != shape:
                 raise UserError(f"tracked photo: {name} has shape {got}, expected {shape}; track it again with -f")
@@ -353,8 +362,8 @@ class TrackedSource:
             check_numbers(getattr(self.frame, name), f"tracked photo: {name}")
 
     def shown(self) -> tuple[np.ndarray, np.ndarray]:
-        """The shown part: image (512, 512, 3) uint8 and matte (512, 512)."""
-        part = slice(self.margin, self.margin + IMAGE_SIZE)
+        """The shown crop: image (size, size, 3) uint8 and matte (size, size)."""
+        part = slice(self.margin, self.margin + self.size)
         return self.image[part, part], self.matte[part, part]
 
 

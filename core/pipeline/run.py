@@ -20,7 +20,7 @@ import numpy as np
 from core.components import Components, default_components
 from core.data.image import write_image
 from core.data.loader_track import DriverData
-from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence, TrackedSource
+from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
 from core.errors import UserError
 from core.improvements import Improvements
@@ -122,11 +122,11 @@ class Pipeline:
             return self.components.model.encode(source, resting_transform(source.frame, self.motion))
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
-        """The picture (3, 512, 512) in 0..1 of one frame of the motion, in the host's memory."""
+        """The picture (3, S, S) in 0..1 of one frame of the motion, in the host's memory."""
         return next(self._draw([frame]))
 
     def pictures(self) -> Generator[torch.Tensor, None, None]:
-        """The pictures (3, 512, 512) in 0..1 of all frames of the motion, in the host's memory."""
+        """The pictures (3, S, S) in 0..1 of all frames of the motion, in the host's memory."""
         return self._draw(self.motion)
 
     def _draw(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
@@ -141,7 +141,7 @@ class Pipeline:
         def begin() -> Iterator[torch.Tensor]:
             for frame in frames:
                 vertices, transform = head.evaluate(frame), seen_from(frame.transform_matrix, frame.view)
-                shown.append(points := improvements.points(vertices, transform, head))
+                shown.append(points := improvements.points(vertices, transform, head, self.source.size))
                 told = {"view": frame.view, "mouth": frame.mouth_interior}
                 told = {name: value for name, value in told.items() if value is not None}
                 picture = model.render(
@@ -161,14 +161,15 @@ class Pipeline:
     def size(self) -> tuple[int, int]:
         """Width and height of what is written of a frame."""
         side_by_side = 2 if self.inputs.stills else 3  # on a sheet the photo stands before the row
-        return IMAGE_SIZE * (side_by_side if self.options.layout == "compare" else 1), IMAGE_SIZE
+        side = self.source.size
+        return side * (side_by_side if self.options.layout == "compare" else 1), side
 
     def frames(self) -> Generator[RenderedFrame, None, None]:
         """The result, picture after picture."""
         from core.runtime.device import torch_threads  # it loads torch
 
         motion, _ = self.motion, self.avatar
-        mark = None if self.options.no_watermark else Watermark(IMAGE_SIZE, IMAGE_SIZE)
+        mark = None if self.options.no_watermark else Watermark(self.source.size, self.source.size)
         self.progress.seconds["render"] = 0.0
         # What torch does for a frame is small, and its idle threads wait by spinning, which takes the cores from the
         # renderer and the encoder.
@@ -277,14 +278,15 @@ class Pipeline:
         if pictures is None:
             from core.output.mesh_panel import MeshPanel  # it loads torch, which a run that is refused does without
 
-            mesh = MeshPanel(np.asarray(head.faces))
+            mesh = MeshPanel(np.asarray(head.faces), self.source.size)
             for frame in track:
                 yield mesh.draw(head.evaluate(frame), frame.transform_matrix)
             return
-        last = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+        side = self.source.size
+        last = np.zeros((side, side, 3), np.uint8)
         with closing(read_ahead(pictures)) as ahead:
             for _ in range(len(track)):
-                last = next(ahead, last)
+                last = _resized(next(ahead, last), side)
                 yield last
 
 
@@ -293,3 +295,12 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be made ({error.strerror}): write somewhere else with -o") from error
+
+
+def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+    """A driver's picture (512, 512, 3) uint8 as (side, side, 3), beside a photo of another size."""
+    if len(picture) == side:
+        return picture
+    import cv2
+
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_CUBIC)

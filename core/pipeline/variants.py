@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from core.components import Avatar, Components
-from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
+from core.data.records import TrackedSequence, TrackedSource
 from core.improvements import Improvements
 from core.options import FLOW, IMPROVEMENTS, Options
 from core.output.contact_sheet import CaptionedSheet, CaptionSettings, ContactSheet, SheetSettings
@@ -77,7 +77,7 @@ class Variants(Pipeline):
     @cached_property
     def _tiles(self) -> CaptionedSheet:
         captions = ("photo", "driver", *self.runs)
-        return CaptionedSheet(captions, (IMAGE_SIZE, IMAGE_SIZE), self.columns, CAPTIONS)
+        return CaptionedSheet(captions, (self.source.size, self.source.size), self.columns, CAPTIONS)
 
     def frames(self) -> Generator[RenderedFrame, None, None]:
         """All tiles of one frame of the driver after the other, labelled: photo, driver, then the variants."""
@@ -85,7 +85,7 @@ class Variants(Pipeline):
 
         self._build()
         photo, times = self.source.shown()[0], self.motion.times
-        mark = None if self.options.no_watermark else Watermark(IMAGE_SIZE, IMAGE_SIZE)
+        mark = None if self.options.no_watermark else Watermark(self.source.size, self.source.size)
         self.progress.seconds["render"] = 0.0
         with ExitStack() as stack:
             stack.enter_context(torch_threads(1))  # see `Pipeline.frames`
