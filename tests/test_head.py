@@ -17,7 +17,7 @@ from core.libs.flame_model import HEAD_TYPES, OPEN_HEAD, FlameHead, FLAMEModel, 
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
 from core.libs.tracker.cache import tracked_by
-from tools.build_open_head import CLIPS, clips_of
+from tools.open_head.observe import CLIPS, clips_of
 
 REGION_POINTS = {
     "eyes": (*topo.RIGHT_EYE, *topo.LEFT_EYE),
