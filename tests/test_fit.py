@@ -12,7 +12,6 @@ from synthetic_head import DISTANCE, a_clip, a_frame, degrees_between, seen_poin
 from core.libs.face_measures import lid_ratio
 from core.libs.flame_model import FLAMEModel
 from core.libs.geometry import head_rotation, to_camera, to_pixels, unproject
-from core.libs.tracker import fit as fit_module
 from core.libs.tracker.driver import sequence_from_points
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.pose import refine_pose
@@ -162,11 +161,10 @@ class TestCodes:
 
 
 class TestLength:
-    def test_a_long_clip_is_fitted_like_its_parts(self, head, clip, monkeypatch):
+    def test_a_long_clip_is_fitted_like_its_parts(self, head, clip):
         points = noisy(head, clip, 0.5)
         whole = fit(points)
-        monkeypatch.setattr(fit_module, "chunks", lambda n: (slice(i, min(i + 7, n)) for i in range(0, n, 7)))
-        parts = fit(points)
+        parts = fit(points, fitter=HeadFitter(head, settings=FitSettings(chunk=7)))
         for name in ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "static_offset"):
             np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-5, err_msg=name)
 

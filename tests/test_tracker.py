@@ -27,9 +27,9 @@ from core.libs.tracker.driver import sequence_from_points, track_driver
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.gaps import bridge
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.libs.tracker.point_buffer import PointBuffer, chunks
+from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.refine import PictureRefiner, Refined
-from core.libs.tracker.settings import CropSettings
+from core.libs.tracker.settings import CropSettings, RefineSettings, TorsoSettings, TrackSettings
 from core.libs.tracker.source import MARGIN, track_source, track_source_image
 
 CLIPS = Path(__file__).parents[1] / ".." / "shared" / "data" / "drivers"
@@ -89,12 +89,6 @@ class TestSpool:
                     buffer[wrong]
             with pytest.raises(ValueError, match="step"):
                 buffer[::2]
-
-    @pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 1000])
-    def test_chunks_cover_everything_once(self, length):
-        covered = [i for part in chunks(length) for i in range(part.start, part.stop)]
-        assert covered == list(range(length))
-        assert all(0 < part.stop - part.start <= 256 for part in chunks(length))
 
 
 class TestBridge:
@@ -318,7 +312,7 @@ class TestFiles:
         tracked, starts = [], []
 
         class Refiner:
-            def __init__(self, head, picture, matte, vertices, transform, camera) -> None:
+            def __init__(self, head, picture, matte, vertices, transform, camera, settings) -> None:
                 self.mesh = build_proxy_mesh(vertices, transform, head.faces.numpy())
 
             def refine(self, picture, points, vertices, start):
@@ -341,6 +335,21 @@ class TestFiles:
         np.testing.assert_array_equal(track.transform_matrix, second.astype(np.float32))
         np.testing.assert_allclose(starts[0], first[0], atol=1e-6)
         np.testing.assert_allclose(np.stack(starts)[1:, :, :3], second[1:, :, :3], atol=1e-6)
+
+    def test_settings_reach_every_station(self, tmp_path, script, monkeypatch):
+        path, cache, given = self.video(tmp_path / "v.mp4", 12), TrackCache(tmp_path / "cache"), []
+        for name in ("PictureRefiner", "TorsoTracker", "MouthReader"):
+            station = getattr(second_look, name)
+            monkeypatch.setattr(second_look, name, lambda *a, station=station: (given.extend(a), station(*a))[1])
+        settings = TrackSettings(
+            crop=CropSettings(expansion=2.2), refine=RefineSettings(pose_points=90), torso=TorsoSettings(fewest=300)
+        )
+        plain = track_driver(path, tracker=Knowing(script), cache=cache)
+        given.clear()
+        other = track_driver(path, tracker=Knowing(script), cache=cache, settings=settings)  # and is tracked again
+        parts = (settings.refine, settings.torso, settings.ring, settings.view, settings.reading)
+        assert all(any(part is value for value in given) for part in parts)
+        np.testing.assert_allclose(other.crops[:, 2] / plain.crops[:, 2], 2.2 / CropSettings().expansion, rtol=0.02)
 
     def test_no_face(self, tmp_path, portrait):
         path, cache = self.video(tmp_path / "v.mp4", 3), TrackCache(tmp_path / "cache")

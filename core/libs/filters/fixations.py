@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import median_filter
 
 from core.libs.numeric import interpolate_gaps
 
@@ -22,12 +23,14 @@ class FixationSettings:
     Attributes:
         time: seconds, standard deviation of the time kernel.
         range: standard deviation of the range kernel, in units of the noise.
+        guide: samples of the running median that is the first guide.
         rounds: of filtering, each with the last one's result for its guide.
         certain: confidence, 0 to 1, from which a sample is taken as it was measured.
     """
 
     time: float = 0.12
     range: float = 2.0
+    guide: int = 5
     rounds: int = 2
     certain: float = 0.5
 
@@ -57,7 +60,7 @@ def steady_fixations(
     in_time = np.exp(-0.5 * (offsets / (settings.time * fps)) ** 2)
     at = np.clip(np.arange(len(filled))[:, None] + offsets, 0, len(filled) - 1)
     inside = at == np.arange(len(filled))[:, None] + offsets
-    out = _running_median(filled)
+    out = median_filter(filled, (settings.guide, 1), mode="nearest")  # the ends repeated
     for _ in range(settings.rounds):
         distance = np.square(out[at] - out[:, None]).sum(-1)
         kernel = inside * in_time * weight[at] * np.exp(-0.5 * distance / (settings.range * noise) ** 2)
@@ -84,9 +87,3 @@ def _noise(angles: np.ndarray, confidence: np.ndarray) -> float:
     valid = (confidence[:-2] > 0) & (confidence[1:-1] > 0) & (confidence[2:] > 0)
     bends = np.abs(np.diff(angles, 2, axis=0))[valid]
     return float(np.median(bends) / (0.6745 * np.sqrt(6))) if bends.size else 0.0
-
-
-def _running_median(angles: np.ndarray) -> np.ndarray:
-    """The running median over five samples, the ends repeated."""
-    padded = np.pad(angles, ((2, 2), (0, 0)), mode="edge")
-    return np.median(np.stack([padded[k : k + len(angles)] for k in range(5)]), axis=0)

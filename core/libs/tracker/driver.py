@@ -15,6 +15,7 @@ from core.data.records import SEEN, TrackedSequence
 from core.data.video import VideoReader
 from core.errors import UserError
 from core.libs.flame_model import OpenHead
+from core.libs.numeric import blocks
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.cache import TrackCache, tracked_by
 from core.libs.tracker.crop import face_box, head_box, steady_crops, to_crop
@@ -23,7 +24,7 @@ from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
 from core.libs.tracker.gaps import bridge, scenes_of, with_faces
 from core.libs.tracker.opened import open_tracker
-from core.libs.tracker.point_buffer import PointBuffer, chunks
+from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.second_look import second_look
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.still import settled_face
@@ -46,6 +47,7 @@ def track_driver(
     progress: Progress | None = None,
     head: Path | None = None,
     open_head: OpenHead | None = None,
+    settings: TrackSettings = _SETTINGS,
 ) -> TrackedSequence:
     """The motion of the face in a video or picture, in codes of the open head, or of FLAME where `head` is its file.
 
@@ -56,7 +58,7 @@ def track_driver(
     if kind == "folder":
         return TrackedSequence.load(path)
     cache = cache or TrackCache()
-    entry = cache.entry(path, "driver", *tracked_by(tracker, head, open_head))
+    entry = cache.entry(path, "driver", *tracked_by(tracker, head, open_head, settings=settings))
     if not force:
         try:
             return TrackedSequence.load(entry)
@@ -64,7 +66,8 @@ def track_driver(
             pass  # not tracked yet, or damaged: tracked again below
     with open_tracker(tracker) as tracker:
         footage = read_image(path) if kind == "image" else lambda: VideoReader(path)
-        sequence = track_footage(footage, tracker, name=str(path), progress=progress, head=head, open_head=open_head)
+        given = {"progress": progress, "head": head, "open_head": open_head, "settings": settings}
+        sequence = track_footage(footage, tracker, name=str(path), **given)
     cache.keep(lambda: sequence.save(entry))
     return sequence
 
@@ -98,8 +101,9 @@ def track_footage(
         NoFaceError: there is no face in it.
     """
     open_head = open_head or OpenHead()
-    fitter = HeadFitter(open_head)
-    flame = flame_fitter(head) if isinstance(head, Path) else head  # before the video: a wrong file is known at once
+    fitter = HeadFitter(open_head, settings=settings.fit, pose=settings.pose)
+    # Before the video: a wrong file is known at once
+    flame = flame_fitter(head, settings=settings.flame, eyes=settings.fit) if isinstance(head, Path) else head
     tracker.reset()
     with PointBuffer() as points:
         if isinstance(footage, np.ndarray):
@@ -108,7 +112,7 @@ def track_footage(
             visible, times, fps = np.array([found is not None]), [Fraction(0)], settings.image_fps
             lost, shots = 0, None
         else:
-            visible, times, fps, lost, shots = _observe(footage, tracker, points, progress)
+            visible, times, fps, lost, shots = _observe(footage, tracker, points, progress, settings)
         if not visible.any():
             what = "picture" if isinstance(footage, np.ndarray) else "video"
             raise NoFaceError(
@@ -116,11 +120,11 @@ def track_footage(
             )
         shots = with_faces(shots, visible)
         status = bridge(points, visible, times, shots, settings.bridged)
-        boxes = np.concatenate([face_box(points[part]) for part in chunks(len(points))])
+        boxes = np.concatenate([face_box(points[part]) for part in blocks(len(points))])
         crops = np.empty((len(boxes), 3), np.float32)
         for frames in scenes_of(shots, len(boxes)):
-            crops[frames] = steady_crops(boxes[frames])
-        for part in chunks(len(points)):
+            crops[frames] = steady_crops(boxes[frames], settings.crop)
+        for part in blocks(len(points)):
             points[part] = to_crop(points[part], crops[part], fitter.camera.size)
         # Whatever head the codes are to be of: the picture corrects the points on the open one, which has all of them.
         transform, refined = None, {}
@@ -129,7 +133,7 @@ def track_footage(
         if len(sequence) > 1:
             transform, refined = second_look(footage, name, tracker, sequence, points, open_head, progress, settings)
             if kept is not None:
-                kept += [points[part] for part in chunks(len(points))]
+                kept += [points[part] for part in blocks(len(points))]
             sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
         if flame is not None:
             if transform is not None:
@@ -156,7 +160,7 @@ def sequence_from_points(
         posecode=fit.posecode,
         eyecode=fit.eyecode,
         transform_matrix=fit.transform,
-        bbox=np.concatenate([head_box(points[part], fitter.camera.size) for part in chunks(len(points))]),
+        bbox=np.concatenate([head_box(points[part], fitter.camera.size) for part in blocks(len(points))]),
         times=tuple(times),
         fps=fps,
         status=status,
@@ -167,12 +171,16 @@ def sequence_from_points(
 
 
 def _observe(
-    footage: Callable[[], Clip], tracker: FaceTracker, points: PointBuffer, progress: Progress | None
+    footage: Callable[[], Clip],
+    tracker: FaceTracker,
+    points: PointBuffer,
+    progress: Progress | None,
+    settings: TrackSettings,
 ) -> tuple[np.ndarray, list[Fraction], Fraction, int, np.ndarray | None]:
     """Tracks a video into `points`; returns which frames have a face (T,), their times, the frame rate, how many pieces
     of the file could not be decoded and the frames' shots (T,), None where there is one.
     """
-    visible, times, cuts = [], [], CutFinder()
+    visible, times, cuts = [], [], CutFinder(settings.cuts)
     with footage() as reader:
         for frame in reader:
             if cuts.see(frame.image):

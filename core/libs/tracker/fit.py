@@ -17,8 +17,8 @@ from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
 from core.libs.geometry import FLIP, Camera, fit_similarity
-from core.libs.numeric import ramp
-from core.libs.tracker.point_buffer import PointBuffer, chunks
+from core.libs.numeric import blocks, ramp
+from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.settings import FitSettings, PoseFitSettings
 
@@ -109,7 +109,7 @@ class HeadFitter:
         person = self._person(points[sample], None if transform is None else transform[sample])
         # Room for all results first: small ones kept between large temporary ones would leave holes in the heap.
         columns = [np.empty((len(points), *shape), np.float32) for shape in ((100,), (), (6,), (2,), (3, 4))]
-        for part in chunks(len(points)):
+        for part in blocks(len(points), self._settings.chunk):
             pose = None if transform is None else transform[part]
             for column, values in zip(columns, self._codes(points[part], pose, person), strict=True):
                 column[part] = values

@@ -25,8 +25,9 @@ from core.libs.flame_model import FlameHead
 from core.libs.flame_model.moving_landmarks import MovingLandmarks, turn_matrices
 from core.libs.flame_model.topology import LEFT_IRIS, PARTS_68, RIGHT_IRIS
 from core.libs.geometry import FLIP, Camera, fit_similarity, to_camera
+from core.libs.numeric import blocks
 from core.libs.tracker.fit import Fit, hold_behind_lids, limited_eyes, on_sphere, turn_onto
-from core.libs.tracker.point_buffer import PointBuffer, chunks
+from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.pose import carry_poses, follow_poses
 from core.libs.tracker.settings import FitSettings, FlameFitSettings
 
@@ -104,7 +105,7 @@ class FlameFitter:
         sample = self._sampled(np.arange(len(points)) if visible is None else np.flatnonzero(visible))
         person = self._person(points[sample], None if transform is None else transform[sample])
         parts = []
-        for part in chunks(len(points), self._settings.chunk):
+        for part in blocks(len(points), self._settings.chunk):
             pose = None if transform is None else transform[part]
             parts.append(self._frames(points[part].astype(np.float64), pose, person))
         jaw, eyes, expression, pose, opening = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -380,9 +381,14 @@ def _padded(codes: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([codes, np.zeros((*codes.shape[:-1], length - codes.shape[-1]))], -1)
 
 
-def flame_fitter(head: Path, camera: Camera = _CAMERA) -> FlameFitter:
-    """What fits FLAME, from its file; UserError where it is another one."""
+def flame_fitter(
+    head: Path,
+    camera: Camera = _CAMERA,
+    settings: FlameFitSettings = _SETTINGS,
+    eyes: FitSettings | None = None,
+) -> FlameFitter:
+    """What fits FLAME, from its file; UserError where it is another one. The others as of `FlameFitter`."""
     model = FlameHead(path=head)
     if model.embedding is None:
         raise UserError(f"{head}: not FLAME with its landmarks; give FLAME_with_eye.pt as upstream publishes it")
-    return FlameFitter(model, camera)
+    return FlameFitter(model, camera, settings, eyes)

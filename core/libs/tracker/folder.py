@@ -17,7 +17,9 @@ from core.libs.tracker.cache import TrackCache, tracked_by
 from core.libs.tracker.driver import NoFaceError, track_footage
 from core.libs.tracker.fit_flame import flame_fitter
 from core.libs.tracker.opened import open_tracker
+from core.libs.tracker.settings import TrackSettings
 
+_SETTINGS = TrackSettings()
 Progress = Callable[[int, int | None], None]
 
 
@@ -30,6 +32,7 @@ def track_folder(
     progress: Progress | None = None,
     head: Path | None = None,
     open_head: OpenHead | None = None,
+    settings: TrackSettings = _SETTINGS,
 ) -> tuple[TrackedSequence, np.ndarray]:
     """The faces in a folder of pictures, in codes of the open head, or of FLAME where `head` is its file.
 
@@ -42,9 +45,9 @@ def track_folder(
         UserError: no picture has a face, one cannot be read, or the pictures of a clip differ in size.
     """
     cache = cache or TrackCache()
-    depends_on = ("driver", *tracked_by(tracker, head, open_head))
+    depends_on = ("driver", *tracked_by(tracker, head, open_head, settings=settings))
     parts, kept, done = [], [], 0
-    with _Later(tracker, head, open_head) as later:
+    with _Later(tracker, head, open_head, settings) as later:
         for frames in folder.shot_frames:
             entry = cache.entry_of((folder.data(int(frame)) for frame in frames), *depends_on)
             part = None if force else _known(entry, len(frames))
@@ -84,7 +87,12 @@ def _tracked(
     if len(frames) == 1:
         footage = folder.read(first)
     try:
-        given = {"name": folder.name(first), "progress": progress, "open_head": later.open_head}
+        given = {
+            "name": folder.name(first),
+            "progress": progress,
+            "open_head": later.open_head,
+            "settings": later.settings,
+        }
         return track_footage(footage, later.tracker, head=later.fitter, **given)
     except NoFaceError:
         return None
@@ -98,8 +106,10 @@ def _behind(progress: Progress, before: int, folder: PictureFolder) -> Progress:
 class _Later:
     """The tracker and FLAME's fitter, opened when something is not in the cache."""
 
-    def __init__(self, given: FaceTracker | None, head: Path | None, open_head: OpenHead | None) -> None:
-        self._opened, self._head, self.open_head = open_tracker(given), head, open_head
+    def __init__(
+        self, given: FaceTracker | None, head: Path | None, open_head: OpenHead | None, settings: TrackSettings
+    ) -> None:
+        self._opened, self._head, self.open_head, self.settings = open_tracker(given), head, open_head, settings
         self._tracker: FaceTracker | None = None
         self._fitter: object | None = None
 
@@ -119,5 +129,5 @@ class _Later:
     @property
     def fitter(self) -> object | None:
         if self._head is not None and self._fitter is None:
-            self._fitter = flame_fitter(self._head)
+            self._fitter = flame_fitter(self._head, settings=self.settings.flame, eyes=self.settings.fit)
         return self._fitter

@@ -17,9 +17,9 @@ from core.data.records import MOUTH_STEPS, MOUTH_UNKNOWN, frames_of_shots
 from core.libs.face_light import colourfulness, light_on, light_on_teeth, linear, luminance
 from core.libs.face_measures import lip_distance
 from core.libs.geometry import Camera
-from core.libs.numeric import interpolate_gaps, smoothstep
+from core.libs.numeric import blocks, interpolate_gaps, smoothstep
 from core.libs.tracker.mouth_ring import RingSettings, ViewSettings, ring_on_picture, straightened
-from core.libs.tracker.point_buffer import FrameBuffer, chunks
+from core.libs.tracker.point_buffer import FrameBuffer
 
 _MILLIMETRE = 0.005  # head units: a head unit is 200 mm
 _SKIN_POINTS = (50, 280, 205, 425, 101, 330, 36, 266)  # cheeks
@@ -139,7 +139,7 @@ class MouthReader:
         chosen = frames[
             np.unique(np.linspace(0, len(frames) - 1, min(len(frames), self._reading.most_views)).astype(int))
         ]
-        views = np.concatenate([self._views[chosen[part]] for part in chunks(len(chosen))])
+        views = np.concatenate([self._views[chosen[part]] for part in blocks(len(chosen))])
         skin = [value for index, value in self._skin.items() if self._shots[index] == self._shots[frames[0]]]
         return find_anchors(views, np.median(skin, 0), self._reading, self._view)
 

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
 
 from core.libs.tracker.base import N_POINTS
-
-
-def chunks(length: int, size: int = 256) -> Iterator[slice]:
-    """Slices of at most `size` frames, which are worked on together, that cover 0..length; 256 frames take 1.4 MiB."""
-    return (slice(start, min(start + size, length)) for start in range(0, length, size))
 
 
 class FrameBuffer:

@@ -44,7 +44,7 @@ def second_look(
     And what the pictures say beside, by the name of its field: how the shoulders moved, `torso_motion` (T, 4), and
     what the mouth shows, `mouth_interior` (T, 4); None each where it could not be told.
     """
-    fitter = HeadFitter(head, camera)
+    fitter = HeadFitter(head, camera, settings.fit, settings.pose)
     transform = sequence.transform_matrix.astype(np.float64)
     scenes = scenes_of(sequence.shots, len(sequence))
     scene_of = np.zeros(len(sequence), int) if sequence.shots is None else sequence.shots
@@ -56,7 +56,10 @@ def second_look(
         if len(frames) > 1 and visible[frames].any()
     }
     unreliable, looks = 0, {}
-    with footage() as reader, MouthReader(len(sequence), sequence.fps, sequence.shots, camera) as mouth:
+    into_mouth = MouthReader(
+        len(sequence), sequence.fps, sequence.shots, camera, settings.ring, settings.view, settings.reading
+    )
+    with footage() as reader, into_mouth as mouth:
         torso_motion = np.full((len(sequence), 4), np.nan, np.float32)
         for frame in reader:
             if (scene := references.get(frame.index)) is None:
@@ -68,9 +71,11 @@ def second_look(
             picture = crop_image(picture, sequence.crops[reference], camera.size)
             lifted = fitter.lifted(points[reference], transform[reference])
             matte = tracker.matte(picture)
-            refiner = PictureRefiner(head, picture, matte, lifted, transform[reference], camera)
+            refiner = PictureRefiner(head, picture, matte, lifted, transform[reference], camera, settings.refine)
             mesh = refiner.mesh
-            shoulders = TorsoTracker(picture, matte, mesh.pixels, mesh.torso_weights, transform[reference], camera)
+            shoulders = TorsoTracker(
+                picture, matte, mesh.pixels, mesh.torso_weights, transform[reference], camera, settings.torso
+            )
             looks[scene] = refiner, shoulders
             if len(looks) == len(references):
                 break

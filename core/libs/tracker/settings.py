@@ -13,6 +13,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from core.libs.tracker.mouth_interior import ReadingSettings
+from core.libs.tracker.mouth_ring import RingSettings, ViewSettings
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -26,6 +29,7 @@ class FitSettings:
             is. Development clips.
         person_frames: frames at most from which the shape is taken; bounds memory. By eye.
         person_rounds: of pose and rest shape in turn; nothing changes any more after them (tests/test_fit.py).
+        chunk: frames fitted together; bounds memory.
         jaw_rounds: fixed-point steps that invert the skinning of the jaw; they converge by its weights, below 1.
         turn_rounds: Newton steps onto an iris.
     """
@@ -36,6 +40,7 @@ class FitSettings:
     open: float = 0.6
     person_frames: int = 300
     person_rounds: int = 5
+    chunk: int = 256
     jaw_rounds: int = 4
     turn_rounds: int = 6
 
@@ -125,7 +130,7 @@ class RefineSettings:
     border: int = 4
     pose_points: int = 400
     thin: float = 3
-    pose: PoseFitSettings = field(default_factory=lambda: PoseFitSettings(depth_weight=0.02, rounds=5))
+    pose: PoseFitSettings = PoseFitSettings(depth_weight=0.02, rounds=5)
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ class TorsoSettings:
     steep: float = 4.0
     outlier: float = 12.0
     reliable: float = 0.35
-    deviation: np.ndarray = field(default_factory=lambda: np.array([0.15, 0.15, 0.1, 0.02]))
+    deviation: tuple[float, float, float, float] = (0.15, 0.15, 0.1, 0.02)
     largest: float = 4
     noise: float = 200.0
     torso_share: float = 0.97
@@ -274,12 +279,14 @@ class MatteSettings:
 
 @dataclass(frozen=True)
 class TrackSettings:
-    """Of `track_source`, `track_driver` and what they share.
+    """Of `track_source`, `track_driver`, `track_folder` and what they share, each station's own among them.
 
     Attributes:
         margin: pixels of a 512-pixel crop that the photo has beyond each side of the shown crop. By eye.
         image_fps: frames a second of a picture's single frame; nothing depends on it.
-        matte: of a photo.
+        matte: of a photo. crop, cuts: of a clip's crops and shots.
+        fit, pose: of the open head's fit. flame: of FLAME's.
+        refine, torso, ring, view, reading: of what a clip's pictures say: points, shoulders, the inside of the mouth.
         looked_at: shots of a clip, the longest ones, whose pictures correct their points: each takes memory.
         settle: frames after which the points of a still picture stand still; read off MediaPipe's tracker.
         bridged: seconds; gaps up to this long are interpolated, longer ones held. By eye.
@@ -288,6 +295,16 @@ class TrackSettings:
     margin: int = 96
     image_fps: Fraction = Fraction(25)
     matte: MatteSettings = MatteSettings()
+    crop: CropSettings = CropSettings()
+    cuts: CutSettings = CutSettings()
+    fit: FitSettings = FitSettings()
+    pose: PoseFitSettings = PoseFitSettings()
+    flame: FlameFitSettings = FlameFitSettings()
+    refine: RefineSettings = RefineSettings()
+    torso: TorsoSettings = TorsoSettings()
+    ring: RingSettings = field(default_factory=RingSettings)
+    view: ViewSettings = field(default_factory=ViewSettings)
+    reading: ReadingSettings = field(default_factory=ReadingSettings)
     looked_at: int = 8
     settle: int = 5
     bridged: Fraction = Fraction(1, 2)

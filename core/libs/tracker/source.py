@@ -75,9 +75,12 @@ def track_source_image(
     found = settled_face(image, tracker, settings)
     if found is None:
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
-    crop = crop_around(found.box) if crop is None else crop
+    crop = crop_around(found.box, settings.crop) if crop is None else crop
     points = to_crop(found.points, crop, camera.size)
-    fitter = HeadFitter(open_head or OpenHead(), camera) if head is None else flame_fitter(head, camera)
+    if head is None:
+        fitter = HeadFitter(open_head or OpenHead(), camera, settings.fit, settings.pose)
+    else:
+        fitter = flame_fitter(head, camera, settings.flame, settings.fit)
     fit = fitter.fit(points[None])
     margin = round(settings.margin * camera.scale)
     wide = camera.size + 2 * margin

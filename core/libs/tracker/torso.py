@@ -54,6 +54,7 @@ class TorsoTracker:
         # How the grey levels under the points change with shift to the right and down, roll and growth.
         self._slopes = np.stack([gx, gy, gy * u - gx * v, gx * u + gy * v], 1).astype(np.float64)
         self._motion = np.zeros(4)
+        self._deviation = np.array(settings.deviation)
 
     def follow(self, picture: np.ndarray) -> np.ndarray:
         """The motion (4,) since the reference frame, NaN where too little is seen of the shoulders.
@@ -71,15 +72,12 @@ class TorsoTracker:
             weight = 1 / (1 + (error / self._settings.outlier) ** 2)
             offset += float(np.average(error, weights=weight))  # exposure
             weighted = self._slopes * weight[:, None] / self._settings.noise**2
-            normal = weighted.T @ self._slopes + np.diag(1 / self._settings.deviation**2)
-            step = np.linalg.solve(normal, weighted.T @ error + motion / self._settings.deviation**2)
+            normal = weighted.T @ self._slopes + np.diag(1 / self._deviation**2)
+            step = np.linalg.solve(normal, weighted.T @ error + motion / self._deviation**2)
             motion = motion - step
             if np.abs(step).max() < self._settings.settled:
                 break
-        if (
-            weight.mean() < self._settings.reliable
-            or (np.abs(motion) > self._settings.largest * self._settings.deviation).any()
-        ):
+        if weight.mean() < self._settings.reliable or (np.abs(motion) > self._settings.largest * self._deviation).any():
             self._motion = np.zeros(4)
             return np.full(4, np.nan)
         self._motion = motion
