@@ -1,19 +1,15 @@
-"""Files in FLAME's layout: that of the golden numbers, and one with a face, made from the open head; and its points."""
+"""Files in FLAME's layout: the one of the golden numbers, and one with a face, made from the open head."""
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from synthetic_head import a_frame
 
-from core.data.records import FOCAL, IMAGE_SIZE, TrackedFrame
-from core.libs.flame_model import OPEN_HEAD, FLAMEModel
+from core.libs.flame_model import OPEN_HEAD
 from core.libs.flame_model import topology as topo
-from core.libs.geometry import to_camera, to_pixels
 
 N_VERTICES, N_FACES = 5023, 9976
 _SHAPES = {
@@ -119,23 +115,3 @@ def face_like_flame() -> dict[str, np.ndarray]:
     arrays["dynamic_lmk_faces_idx"] = np.tile(on_face[0, :17], (79, 1))
     arrays["dynamic_lmk_bary_coords"] = np.tile(inside[0, :17], (79, 1, 1))
     return arrays
-
-
-def seen_points(head: FLAMEModel, frame: TrackedFrame) -> np.ndarray:
-    """(478, 3): what a perfect tracker sees. FLAME's landmarks where it has them; the file's first vertices, which lie
-    near the tracker's points, elsewhere.
-    """
-    vertices = head.evaluate(frame).astype(np.float64)
-    points = head.landmarks(vertices).astype(np.float64)
-    points = np.where(np.isnan(points), vertices[:478], points)
-    camera = to_camera(points, frame.transform_matrix.astype(np.float64))
-    distance = frame.transform_matrix[2, 3]
-    depth = (camera[:, 2:] - distance) * FOCAL * IMAGE_SIZE / 2 / distance
-    return np.concatenate([to_pixels(camera), depth], 1).astype(np.float32)
-
-
-def flame_clip(frames: int = 14) -> list[TrackedFrame]:
-    """Frames of one person, eyes open, in FLAME's codes."""
-    random = np.random.default_rng(11)
-    made = [replace(a_frame(random, degrees=18), head="flame") for _ in range(frames)]
-    return [replace(frame, shapecode=made[0].shapecode) for frame in made]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
-from synthetic_flame import face_like_flame, flame_clip, random_flame, seen_points, write_flame
+from synthetic_clip import flame_clip, seen_points
+from synthetic_flame import face_like_flame, random_flame, write_flame
 from synthetic_head import degrees_between
 
 from core.data.records import TrackedFrame

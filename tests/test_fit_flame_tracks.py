@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_flame import face_like_flame, flame_clip, seen_points, write_flame
+from synthetic_clip import flame_clip, seen_points
+from synthetic_flame import face_like_flame, write_flame
 from synthetic_head import a_clip, a_frame
 
 from core.data.image import write_image
