@@ -1,10 +1,10 @@
 """What a driver's motion is counted from: its neutral. All rules for it stand here.
 
 * `neutral_frame`: one frame, the nearest to the medians of pose, expression and gaze, eyes open, lips closed.
-  Relative motion counts pose, gaze and, without `ExpressionOptimizer`, the expression from it; a tracked frame
-  has its codes, pose and torso motion of one moment.
-* `resting_frames` among `calm_frames`: some frames, whose mean is the neutral expression of `ExpressionOptimizer`. A
-  mean has less of the tracker's noise, and no pose is needed of it.
+  Relative motion counts pose and gaze from it; a tracked frame has its pose, eyes and torso motion of one moment.
+* `resting_expression`: the expression that relative motion counts from, of many frames and of what faces are without
+  having seen any: one frame is no more at rest than its brows were at that moment.
+* `resting_frames` among `calm_frames`: some frames, whose mean `ExpressionOptimizer.fit_neutral` takes.
 * `matching_reference`: the frame that shows the photo's very face, for absolute motion of the person in the photo.
 * a driver of one frame has no neutral: `neutral_reference` counts from the source, and expression codes are split by
   `NeutralSettings.motion_share`.
@@ -23,6 +23,7 @@ from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.libs.face_measures import lip_contact, open_lid_gap
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE
 from core.libs.geometry import FLIP, to_camera, to_pixels
+from core.libs.numeric import blocks
 from core.libs.retargeting.openings import FaceOpenings, linear_gap
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class NeutralSettings:
         open_eyes: how far lids of calm frames may be from the driver's open eye (`open_lid_gap`), over that.
         contact: distances of the eyes: the most that a tracker may see lips apart, or one over the other, that touch.
         radians_per_unit: of `nearest_pose`: radians of turn that count as much as a head unit of shift.
+        expression_seconds: that it takes to see one more expression that has nothing to do with the last.
         motion_share: how much of a code seen once is expression, the rest being the person's neutral: variance within
             clips over that plus the variance of neutral codes between people; `python -m benchmarks.expression --codes`
             prints it for its clips.
@@ -69,6 +71,7 @@ class NeutralSettings:
     open_eyes: float = 0.25
     contact: float = 0.012
     radians_per_unit: float = 0.2
+    expression_seconds: float = 1.0
     motion_share: float = 0.82
 
 
@@ -81,7 +84,7 @@ class Reference:
     """The frame that a driver's motion is counted from.
 
     Attributes:
-        frame: its parameters; the source's own for a driver of one frame.
+        frame: its parameters, its expression and jaw those of the rest; the source's own for a driver of one frame.
         index: which of the driver's frames it is.
         scale, shift: how the source's face in the photo is laid onto this one in pixels, of `matching_reference`.
     """
@@ -99,14 +102,17 @@ class Reference:
 def neutral_reference(
     source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel, settings: NeutralSettings = NEUTRAL
 ) -> Reference:
-    """What relative motion is counted from: the driver's `neutral_frame`.
+    """What relative motion is counted from: the driver's `neutral_frame`, with its `resting_expression`.
 
     A driver of one picture has none: the source takes over what it shows, at the source's place. Where such a driver
     has the head's turn and not its place, the turn is counted from the front.
     """
     if len(driver) > 1:
         index = neutral_frame(driver, head, settings)
-        return Reference(driver[index], index)
+        frame, (expcode, jaw) = driver[index], resting_expression(source, driver, head, settings)
+        posecode = frame.posecode.copy()
+        posecode[3:] = jaw
+        return Reference(replace(frame, expcode=expcode, posecode=posecode), index)
     if "transform_matrix" in driver.absent:  # the turn itself, and no shift
         front = np.concatenate([np.diag(FLIP), driver.transform_matrix[0, :, 3:]], 1)
         return Reference(replace(source, transform_matrix=front))
@@ -135,6 +141,33 @@ def neutral_frame(driver: TrackedSequence, head: FLAMEModel, settings: NeutralSe
         distance += np.maximum(lips - np.percentile(lips, s.closed_lips), 0) / s.gap
         distance += np.abs(np.mean(eyes, 0) - np.median(np.mean(eyes, 0))) / s.gap
     return int(visible[distance.argmin()])
+
+
+def resting_expression(
+    source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel, settings: NeutralSettings = NEUTRAL
+) -> tuple[np.ndarray, np.ndarray]:  # (N,) and (3,), float32
+    """The driver's expression code and jaw at rest: the medians of its calm frames, the code drawn to what is likely.
+
+    A few seconds may all be one expression. The most probable rest, given n independent expressions around it and the
+    spread of resting faces between people, is their mean times n / (n + n0) (a Gaussian prior around the mean face),
+    n0 the variance within clips over that between people: `motion_share` over the rest of 1. So a frown throughout a
+    short clip is a frown. What the calm frames and the photo have in common is the person's, and not drawn away: the
+    photo's smile is not added to the same smile.
+    """
+    s, visible = settings, np.flatnonzero(driver.status == SEEN)
+    if not len(visible):
+        visible = np.arange(len(driver))
+    expcode, jaw = driver.expcode[visible].astype(np.float64), driver.posecode[visible, 3:].astype(np.float64)
+    if head.openings is not None:
+        face = FaceOpenings(head, head.openings, driver[0])
+        gaps = np.concatenate([face.gaps(expcode[b], jaw[b]) for b in blocks(len(visible))])
+        calm = calm_frames(face, gaps, s)
+        expcode, jaw = expcode[calm], jaw[calm]
+    median, own = np.median(expcode, 0), source.expcode.astype(np.float64)
+    common = np.clip(median @ own / max(own @ own, 1e-9), 0, 1) * own
+    seen = len(visible) / float(driver.fps) / s.expression_seconds
+    known = seen / (seen + s.motion_share / (1 - s.motion_share))
+    return (common + known * (median - common)).astype(np.float32), np.median(jaw, 0).astype(np.float32)
 
 
 def matching_reference(
