@@ -15,6 +15,7 @@ from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
 from core.libs.geometry import head_angles, head_rotation
 from core.libs.retargeting import neutral
 from core.libs.retargeting.neutral import resting_transform
+from core.libs.retargeting.openings import FaceOpenings
 from core.libs.retargeting.pose import PoseSettings
 from core.libs.retargeting.stage import Retargeting
 
@@ -64,10 +65,16 @@ def turning(axis: int, degrees: np.ndarray) -> TrackedSequence:
 
 class TestRelative:
     def test_at_its_rest_the_source_stays_as_it_is(self, source, driver):
-        rest = neutral_frame(driver)
-        still = Retargeting().run(source, driver, HEAD)[rest]
+        # Its pose and gaze are those of one frame; its resting expression, here the mean face, is that of many.
+        source, rest = with_closed_lips(source), neutral_frame(driver)
+        touching = np.zeros_like(source.static_offset)  # the mean face, but that its lips touch
+        upper, lower = np.array(LIP_PAIRS).T
+        touching[lower] = (HEAD.template[upper] - HEAD.template[lower]).numpy()
+        codes = {name: 0 * getattr(driver[0], name) for name in ("shapecode", "expcode", "posecode")}
+        frames = [replace(frame, **codes, static_offset=touching) for frame in driver]
+        still = Retargeting().run(source, a_clip(frames), HEAD)[rest]
         for name in ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "static_offset"):
-            np.testing.assert_allclose(getattr(still, name), getattr(source, name), atol=2e-6, err_msg=name)
+            np.testing.assert_allclose(getattr(still, name), getattr(source, name), atol=2e-5, err_msg=name)
 
     def test_a_source_driven_by_itself(self, source):
         motion = Retargeting().run(source, a_clip([source] * 3), HEAD)
@@ -76,9 +83,14 @@ class TestRelative:
 
     def test_codes_differ_from_the_source_as_the_drivers_from_rest(self, source, driver):
         motion, rest = Retargeting().run(source, driver, HEAD), neutral_frame(driver)
-        for name in ("expcode", "posecode", "eyecode"):
-            theirs = getattr(driver, name) - getattr(driver, name)[rest]
-            np.testing.assert_allclose(getattr(motion, name) - getattr(source, name), theirs, atol=1e-5)
+        theirs = driver.eyecode - driver.eyecode[rest]
+        np.testing.assert_allclose(motion.eyecode - source.eyecode, theirs, atol=1e-5)
+        for name in ("expcode", "posecode"):
+            resting = getattr(neutral.neutral_reference(source, driver, HEAD).frame, name)
+            moved = getattr(motion, name) - getattr(source, name) - (getattr(driver, name) - resting)
+            if name == "expcode":  # but for what closes and opens lips and lids, no more codes than these have rows
+                moved = moved - moved @ np.linalg.pinv(rows(source)) @ rows(source)
+            np.testing.assert_allclose(moved, 0, atol=0.02, err_msg=name)  # standard deviations, of rows nearly alike
         assert motion.times == driver.times
         assert len(motion.shapecode) == 1
 
@@ -186,6 +198,19 @@ def test_the_rest_is_not_a_glance_aside():
     assert neutral_frame(a_clip([aside, still, still, aside, still])) in (1, 2, 4)
 
 
+def with_closed_lips(frame: TrackedFrame) -> TrackedFrame:
+    """The frame with its jaw shut and the codes by which its lips just touch."""
+    frame = replace(frame, posecode=np.zeros(6, np.float32))
+    face = FaceOpenings(HEAD, HEAD.openings, frame)
+    gap = face.gaps(frame.expcode[None].astype(np.float64), np.zeros((1, 3)))[0, 0]
+    return replace(frame, expcode=(frame.expcode - gap * face.pseudo_inverse()[0]).astype(np.float32))
+
+
+def rows(source: TrackedFrame) -> np.ndarray:
+    """(rows, 100): the codes that open the source's lips and lids, and the pairs of their rims."""
+    return FaceOpenings(HEAD, HEAD.openings, source).pseudo_inverse()
+
+
 def with_jaw(frame: TrackedFrame, angle: float) -> TrackedFrame:
     return replace(frame, posecode=np.array([0, 0, 0, angle, 0, 0], np.float32))
 
@@ -229,7 +254,11 @@ def test_lips_and_lids_do_not_cross(pairs):
     assert own > -1e-3
     assert gaps(motion, pairs).min() > -2e-3
     rest = neutral_frame(driver)
-    np.testing.assert_allclose(motion.expcode[rest], sleepy.expcode, atol=1e-5)
+    at_rest = gaps(motion, pairs)[rest]
+    if pairs == LIP_PAIRS:  # the driver's are apart at rest; where lips touch, a tracker is off by 0.012 at most
+        assert at_rest == pytest.approx(gaps(driver, pairs)[rest], abs=0.012)
+    else:
+        assert at_rest == pytest.approx(own, abs=1e-3)
     free = sleepy.expcode + driver.expcode - driver.expcode[rest]
     moved = replace(motion, expcode=free.astype(np.float32))
     assert gaps(moved, pairs).min() < -5e-3  # they would have

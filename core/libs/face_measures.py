@@ -112,3 +112,16 @@ def lip_contact(gaps: np.ndarray, most: float) -> float:  # (T,)
     A tracker sees lips that touch a little apart or one over the other; where they never touch, no more than `most`.
     """
     return float(np.clip(np.percentile(gaps, 2), -most, most))
+
+
+def lips_apart(gap: float, most: float) -> float:
+    """Whether lips whose smallest gap is this are apart: 0 up to `most`, 1 from twice that on. In the gap's unit."""
+    return min(max(gap / most - 1, 0.0), 1.0)
+
+
+def closed_lip_gap(gap: float, most: float) -> float:
+    """How much of the smallest gap of lips is that of lips that touch: all of it, of size `most` at most.
+
+    None of it where the lips are apart (`lips_apart`). In the gap's unit.
+    """
+    return float(np.clip(gap, -most, most)) * (1 - lips_apart(gap, most))

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.data.records import TrackedFrame, TrackedSequence
+from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.errors import UserError
-from core.libs.retargeting.expression import counted_expression, uncrossed
+from core.libs.retargeting.expression import counted_expression, uncrossed, with_openings
 from core.libs.retargeting.gaze import counted_eyes
 from core.libs.retargeting.neutral import NeutralSettings, Reference, matching_reference, neutral_reference
 from core.libs.retargeting.orbit import orbit
@@ -114,7 +114,11 @@ class Retargeting:
         if self.expression is not None:
             return self.expression(source, driver, motion, head)
         motion = counted_expression(source, known, motion, reference)
-        return uncrossed(source, motion, head) if relative and head.has_tracker_mesh else motion
+        if not relative:
+            return motion
+        if len(driver) > 1 and head.openings is not None and (known.status == SEEN).any():
+            return with_openings(source, known, motion, head, self.neutral)
+        return uncrossed(source, motion, head) if head.has_tracker_mesh else motion
 
     def _posed(
         self,

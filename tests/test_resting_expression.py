@@ -1,0 +1,144 @@
+"""What relative motion counts from, on made-up clips whose true rest is known; and lids and lips by their openings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic_head import a_clip, a_frame
+
+from core.data.records import TrackedFrame, TrackedSequence
+from core.libs.face_measures import closed_lip_gap
+from core.libs.flame_model import FLAMEModel
+from core.libs.retargeting.neutral import NEUTRAL, neutral_frame, resting_expression
+from core.libs.retargeting.opening_goals import OPENINGS
+from core.libs.retargeting.openings import FaceOpenings
+from core.libs.retargeting.stage import Retargeting
+
+HEAD = FLAMEModel()
+FPS = 25
+EXPRESSIONS = NEUTRAL.motion_share / (1 - NEUTRAL.motion_share)  # as many say as much as the prior
+BROWS, CORNERS = (105, 66, 107, 334, 296, 336), (33, 133, 362, 263)
+
+
+def person(seed: int = 3) -> TrackedFrame:
+    """Someone with the mean expression and the jaw closed."""
+    frame = a_frame(np.random.default_rng(seed), expression=0)
+    return replace(frame, posecode=np.zeros(6, np.float32))
+
+
+def clip_of(codes: np.ndarray, frame: TrackedFrame | None = None) -> TrackedSequence:
+    frame = frame or person()
+    return a_clip([replace(frame, expcode=code.astype(np.float32)) for code in codes])
+
+
+def gaps(frame: TrackedFrame, motion: TrackedSequence) -> np.ndarray:
+    """(T, 3): lips, left and right lids, head units."""
+    face = FaceOpenings(HEAD, HEAD.openings, frame)
+    return face.gaps(motion.expcode.astype(np.float64), motion.posecode[:, 3:].astype(np.float64))[:, :3]
+
+
+def opened(frame: TrackedFrame, row: int, amount: float) -> np.ndarray:
+    """(100,): the frame's code with one of lips, left and right lids at a gap of `amount`, head units."""
+    face = FaceOpenings(HEAD, HEAD.openings, frame)
+    gap = face.gaps(frame.expcode[None].astype(np.float64), frame.posecode[None, 3:].astype(np.float64))[0, row]
+    return frame.expcode + (amount - gap) * face.pseudo_inverse()[row]
+
+
+def brow_height(code: np.ndarray) -> float:
+    """How much higher brows stand over the eyes than the mean face's, head units."""
+    directions = HEAD.directions.numpy()[:, 1, HEAD.n_shape :].astype(np.float64)
+    return float((directions[list(BROWS)].mean(0) - directions[list(CORNERS)].mean(0)) @ code)
+
+
+class TestRest:
+    def test_a_held_expression_is_one_as_far_as_the_clip_is_short(self):
+        source, code = replace(person(4), expcode=np.zeros(100, np.float32)), np.full(100, 0.8)
+        for frames in (10, 50, 1000):
+            rest, _ = resting_expression(source, clip_of(np.repeat(code[None], frames, 0)), HEAD)
+            seconds = frames / FPS
+            np.testing.assert_allclose(rest, code * seconds / (seconds + EXPRESSIONS), rtol=1e-5)
+
+    def test_what_the_photo_has_too_is_the_persons(self):
+        code = np.random.default_rng(2).normal(0, 0.8, 100)
+        source = replace(person(), expcode=code.astype(np.float32))
+        rest, _ = resting_expression(source, clip_of(np.repeat(code[None], 30, 0)), HEAD)
+        np.testing.assert_allclose(rest, code, atol=1e-5)
+        half = replace(source, expcode=(0.5 * code).astype(np.float32))
+        rest, _ = resting_expression(half, clip_of(np.repeat(code[None], 1, 0)), HEAD)
+        assert 0.5 < (rest / code).mean() < 0.52
+
+    def test_a_rest_is_nearer_to_the_true_one_than_that_of_one_frame(self):
+        # People's rests and expressions as wide as the development clips have them; half a clip is one expression.
+        random, errors = np.random.default_rng(11), []
+        between, within = np.sqrt(1 - NEUTRAL.motion_share), np.sqrt(NEUTRAL.motion_share)
+        source = replace(person(4), expcode=np.zeros(100, np.float32))
+        for _ in range(12):
+            true = random.normal(0, between, 100)
+            knots = true + random.normal(0, within, (3, 100))
+            codes = np.concatenate([np.repeat(knots[:1], 25, 0), np.linspace(knots[1], knots[2], 25)])
+            driver = clip_of(codes + random.normal(0, 0.05, codes.shape))
+            rest, _ = resting_expression(source, driver, HEAD)
+            one = driver.expcode[neutral_frame(driver, HEAD)]
+            errors.append([np.linalg.norm(rest - true), np.linalg.norm(one - true)])
+            errors[-1] += [abs(brow_height(rest - true)), abs(brow_height(one - true))]
+        rest, one, brows, brows_of_one = np.sqrt(np.square(errors).mean(0))
+        assert rest < 0.6 * one
+        assert brows < 0.6 * brows_of_one
+
+    def test_a_clip_of_raised_brows_does_not_frown(self):
+        # 50 frames of surprise that comes and goes a little: no frame may frown on the photo.
+        directions = HEAD.directions.numpy()[:, 1, HEAD.n_shape :].astype(np.float64)
+        raised = directions[list(BROWS)].mean(0) - directions[list(CORNERS)].mean(0)
+        raised = 0.05 * raised / (raised @ raised)  # 0.05 head units
+        height = 1 + 0.3 * np.sin(np.arange(50) / 8)
+        driver, source = clip_of(height[:, None] * raised), person(4)
+        motion = Retargeting().run(source, driver, HEAD)
+        moved = np.array([brow_height(code - source.expcode) for code in motion.expcode.astype(np.float64)])
+        assert moved.min() > 0
+
+
+class TestOpenings:
+    def test_lids_close_by_the_part_of_their_own_opening(self):
+        driver_person, source = person(3), person(8)
+        own, theirs = (gaps(p, clip_of(p.expcode[None], p))[0] for p in (source, driver_person))
+        wide = replace(source, expcode=opened(source, 1, 1.5 * own[1]).astype(np.float32))  # twice as wide-eyed
+        wide = replace(wide, expcode=opened(wide, 2, 1.5 * own[2]).astype(np.float32))
+        own = gaps(wide, clip_of(wide.expcode[None], wide))[0]
+        parts = np.array([1.0] * 20 + [0.8, 0.5, 0.3, 0.1, 0.0])
+        codes = []
+        for part in parts:
+            half = replace(driver_person, expcode=opened(driver_person, 1, part * theirs[1]).astype(np.float32))
+            codes.append(opened(half, 2, part * theirs[2]))
+        motion = Retargeting().run(wide, clip_of(np.array(codes), driver_person), HEAD)
+        t = np.clip((parts - OPENINGS.lid_shut[0]) / np.diff(OPENINGS.lid_shut), 0, 1)
+        expected = parts * t * t * (3 - 2 * t)
+        np.testing.assert_allclose(gaps(wide, motion)[:, 1] / own[1], expected, atol=0.02)
+        np.testing.assert_allclose(gaps(wide, motion)[:, 2] / own[2], expected, atol=0.02)
+
+    def test_an_eye_wider_than_at_rest_is_wider_by_as_much(self):
+        driver_person, source = person(3), person(8)
+        own, theirs = (gaps(p, clip_of(p.expcode[None], p))[0] for p in (source, driver_person))
+        codes = np.array([driver_person.expcode] * 20 + [opened(driver_person, 1, 1.3 * theirs[1])])
+        motion = Retargeting().run(source, clip_of(codes, driver_person), HEAD)
+        widths = [FaceOpenings(HEAD, HEAD.openings, p).width for p in (source, driver_person)]
+        more = gaps(source, motion)[-1, 1] - own[1]
+        assert more == pytest.approx(0.3 * theirs[1] * widths[0] / widths[1], abs=1e-3)
+
+    @pytest.mark.parametrize("apart", [0.0, 0.06])
+    def test_closed_lips_are_closed_and_open_ones_as_open_whatever_the_photos_are(self, apart):
+        driver_person, source = person(3), person(8)
+        photo = replace(source, expcode=opened(source, 0, apart).astype(np.float32))
+        openings = np.array([0.0] * 12 + [0.002, 0.05, 0.12])
+        driver = clip_of(np.array([opened(driver_person, 0, gap) for gap in openings]), driver_person)
+        motion = Retargeting().run(photo, driver, HEAD)
+        widths = [FaceOpenings(HEAD, HEAD.openings, p).width for p in (photo, driver_person)]
+        np.testing.assert_allclose(gaps(photo, motion)[:, 0] / widths[0], openings / widths[1], atol=2e-3)
+
+    def test_lips_that_are_never_near_one_another_have_no_contact(self):
+        most = NEUTRAL.contact
+        assert closed_lip_gap(0.5 * most, most) == 0.5 * most
+        assert closed_lip_gap(-2 * most, most) == -most
+        assert closed_lip_gap(1.5 * most, most) == pytest.approx(0.5 * most)
+        assert closed_lip_gap(2 * most, most) == closed_lip_gap(9 * most, most) == 0
