@@ -190,7 +190,7 @@ class TestTwoPeople:
         found = with_shots(track)
         assert found.shots.tolist() == [0] * LENGTH + [1] * LENGTH + [0] * 10
         frames = np.flatnonzero(found.shots == 0)
-        alone = Retargeting().run(source, replace(join([first, again]), shots=None), head)
+        alone = Retargeting().run(source, replace(join([first, again]), shots=None, fps=track.fps), head)
         together = Retargeting().run(source, found, head)
         same(together.take(frames), alone)
 
