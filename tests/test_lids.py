@@ -13,7 +13,17 @@ import pytest
 from core.data.image import read_image
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
-from core.models.LiftedAvatar.lids import LidLayer, close_lids, closing, paint_lids
+from core.models.LiftedAvatar.eye_places import EyePlaces
+from core.models.LiftedAvatar.lid_skin import lid_skin
+from core.models.LiftedAvatar.lids import (
+    LidLayer,
+    close_lids,
+    closing,
+    lash_reach,
+    paint_lids,
+    replaced_share,
+)
+from core.models.LiftedAvatar.settings import LidSettings
 
 SIDE, WIDTH = 200, 60.0
 SKIN, LASH, WHITE, IRIS = (np.array(c) for c in ((0.8, 0.6, 0.5), (0.2, 0.1, 0.1), (0.95, 0.95, 0.95), (0.1, 0.2, 0.4)))
@@ -71,7 +81,87 @@ def test_nothing_of_the_eye_is_left_beside_shut_lids(eye):
     inside = shut[beyond <= 0]
     assert np.abs(inside - inside[0]).max() < 0.15  # the lashes' line, of one colour
     assert inside.mean() < 0.35
-    np.testing.assert_array_equal(shut[beyond > 0.145], image[beyond > 0.145])
+    farthest = LidSettings().upper_reach[1] + LidSettings().soft[1] + 0.01
+    np.testing.assert_array_equal(shut[beyond > farthest], image[beyond > farthest])
+
+
+def lidded(reach: float) -> tuple[np.ndarray, EyePlaces]:
+    """Skin with lashes that reach so far beyond a contour, over its width; a window (200, 200)."""
+    along = np.concatenate([np.linspace(0, 1, 9), np.linspace(1, 0, 9)[1:-1]])
+    arch = 0.28 * np.sin(np.pi * along) * np.where(np.arange(16) < 9, -0.5, 0.5)
+    ring = np.stack([70 + WIDTH * along, 100 + WIDTH * arch], -1)
+    place = EyePlaces.of(ring, (SIDE, SIDE))
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float64)
+    heights = np.interp(x, ring[:9, 0], ring[:9, 1]) - y, y - np.interp(x, ring[:7:-1, 0], ring[:7:-1, 1])
+    lashes = (np.maximum(*heights) < reach * WIDTH) & (x > 65) & (x < 135)
+    return np.where(lashes[..., None], LASH, SKIN).astype(np.float32), place
+
+
+@pytest.mark.parametrize("reach", [0.1, 0.16])
+def test_the_reach_of_lashes_is_read_off_the_photo(reach):
+    picture, place = lidded(reach)
+    found = lash_reach(picture, place, LidSettings())
+    np.testing.assert_allclose(found[2:7], reach, atol=0.02)
+    np.testing.assert_allclose(found[10:15], reach, atol=0.02)
+
+
+def test_distances_are_those_of_the_polygon():
+    _, place = lidded(0.1)
+    ring = place.contour.astype(np.float32)[:, None]
+    y, x = np.mgrid[40:160:7, 40:160:7]
+    reference = [-cv2.pointPolygonTest(ring, (float(a), float(b)), True) for a, b in zip(x.flat, y.flat, strict=True)]
+    np.testing.assert_allclose(place.beyond[y, x].ravel(), np.array(reference) / WIDTH, atol=1e-4)
+
+
+def test_skin_continues_light_that_falls_off_and_leaves_folds_out():
+    """A ramp is harmonic: it comes back under the eye, although a dark fold touches the boundary."""
+    _, place = lidded(0.1)
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
+    ramp = np.stack([0.6 + 0.2 * x, 0.5 + 0.1 * y, 0.4 + 0.1 * x - 0.1 * y], -1).astype(np.float32)
+    unknown = place.beyond < 0.2
+    picture = np.where(unknown[..., None], 0, ramp).astype(np.float32)
+    known = np.ones_like(unknown)
+    skin = lid_skin(picture, known, unknown, place, LidSettings())
+    np.testing.assert_allclose(skin[unknown], ramp[unknown], atol=1e-3)
+    picture[:, 98:102] *= np.where(unknown[:, 98:102, None], 1, 0.2)
+    skin = lid_skin(picture, known, unknown, place, LidSettings())
+    np.testing.assert_allclose(skin[unknown], ramp[unknown], atol=0.02)
+
+
+def test_replacing_follows_the_travel_of_the_lids():
+    """All the way in the middle, nothing beyond the corners: there is no hook where nothing moves."""
+    picture, place = lidded(0.15)
+    share = replaced_share(picture, place, 1.0, LidSettings())
+    assert share[100 - 15, 100] == share[100 + 15, 100] == 1
+    outer, inner = LidSettings().corners
+    x = np.mgrid[:SIDE, :SIDE][1]
+    assert not share[(x < 70 - (outer + 0.06) * WIDTH) | (x > 130 + (inner + 0.06) * WIDTH)].any()
+
+
+def test_single_lashes_are_replaced_and_a_fold_is_kept():
+    picture, place = lidded(0.1)
+    middle = 100 - round(0.14 * WIDTH)
+    for x in (88, 94, 100, 106, 112):
+        picture[middle - round(0.4 * WIDTH) : middle, x] = LASH  # reaches 0.4 above the lid
+    share = replaced_share(picture, place, 1.0, LidSettings())
+    assert (share[middle - round(0.35 * WIDTH), [88, 94, 100, 106, 112]] > 0.8).all()
+    picture, place = lidded(0.1)
+    picture[middle - 20 : middle - 18, 75:125] = LASH
+    share = replaced_share(picture, place, 1.0, LidSettings())
+    assert not share[middle - 20 : middle - 18, 75:125].any()
+
+
+def test_the_line_of_shut_lids_is_thin():
+    """As thick as the lashes' lower half and more, at most a tenth of the width, and darkest where the lids meet."""
+    picture, place = lidded(0.1)
+    pixels = np.full((478, 2), -100.0)
+    pixels[list(topo.RIGHT_EYE)] = place.contour
+    kept = np.ones((SIDE, SIDE), bool)
+    colors = picture.reshape(-1, 3).copy()
+    close_lids(colors, paint_lids(picture, pixels, kept, np.array([0.28, 0.0])), np.zeros(2))
+    column = colors.reshape(picture.shape)[:, 100].mean(-1)
+    dark = (column < (LASH.mean() + SKIN.mean()) / 2) & (place.beyond[:, 100] > 0)
+    assert 1 <= dark.sum() <= 0.1 * WIDTH
 
 
 def test_closing_is_steady(eye):

@@ -1,9 +1,10 @@
 """Lids: what the skin around an eye looks like once it is shut.
 
-The tracker's lids lie inside the eye: the photo has lashes, the iris's upper border and white beyond them, on what the
-mesh takes for skin. While the eye is open they belong there. Carried along by lids that close they would be left on
-both sides of the line where these meet, and the eye would look half open. So as an eye closes, the colours beside its
-contour turn into the skin further away, and the eye itself, squeezed between the lids, into the line of the lashes.
+The tracker's lids lie inside the eye: the photo has lashes, liner, the iris's upper border and white beyond them, on
+what the mesh takes for skin. While the eye is open they belong there. Carried along by lids that close they would be
+left on both sides of the line where these meet, and the eye would look half open. So as an eye closes, what of the eye
+lies beside its contour turns into skin that continues what is around it, and the upper lashes are drawn as one line
+along the upper lid, which hangs over the eye, then over the lower lid.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import numpy as np
 from core.libs.face_measures import signed_lid_ratio
 from core.libs.flame_model import topology as topo
 from core.libs.numeric import smoothstep
-from core.models.LiftedAvatar.contour import extrapolate_colors, window
+from core.models.LiftedAvatar.contour import window
+from core.models.LiftedAvatar.eye_places import EyePlaces
 from core.models.LiftedAvatar.eyes import close_nearly_shut
 from core.models.LiftedAvatar.layers import Photo, Shot
+from core.models.LiftedAvatar.lid_skin import lid_skin
 from core.models.LiftedAvatar.settings import EyeSettings, LidSettings
 
-_RINGS = (topo.RIGHT_EYE, topo.LEFT_EYE)
+_EYES_AND_BROWS = ((topo.RIGHT_EYE, topo.RIGHT_BROW), (topo.LEFT_EYE, topo.LEFT_BROW))
 _DEFAULT, _EYES = LidSettings(), EyeSettings()
 
 
@@ -31,10 +34,14 @@ _DEFAULT, _EYES = LidSettings(), EyeSettings()
 class Lids:
     """The lids of one eye, shut.
 
+    Lengths are over the width of the eye.
+
     Attributes:
         side: 0 for the right eye, 1 for the left. opening: how far it is open in the photo, see `signed_lid_ratio`.
         index: (n,) its Gaussians. skin: (n, 3) RGB in 0..1, what is there instead of the eye. share: (n,) how much.
-        lashes: (n, 3) what their line adds to that. place: (n,) -1 on the lower lid, 0 between the lids, 1 above.
+        line: (n, 3) the colour of the lashes' line there. inside: (n,) bool, between the lids.
+        eye: (n,) how much of the eye, as open as in the photo, lies between a Gaussian and the upper lid. lid: (n,) how
+            much of a lid does. reach: (n,) how far the line goes from the upper lid.
     """
 
     side: int
@@ -42,8 +49,11 @@ class Lids:
     index: np.ndarray
     skin: np.ndarray
     share: np.ndarray
-    lashes: np.ndarray
-    place: np.ndarray
+    line: np.ndarray
+    inside: np.ndarray
+    eye: np.ndarray
+    lid: np.ndarray
+    reach: np.ndarray
 
 
 def paint_lids(
@@ -57,25 +67,25 @@ def paint_lids(
     """The shut lids of a photo; none for eyes that are shut or too small in it."""
     number = np.cumsum(kept.ravel()).reshape(kept.shape) - 1
     out = []
-    for side, ring in enumerate(_RINGS):
+    for side, (ring, brow) in enumerate(_EYES_AND_BROWS):
         contour = pixels[list(ring)]
         width = float(np.linalg.norm(contour[0] - contour[8]))
         if width < settings.least_width * scale or opening[side] < settings.least_open:
             continue
-        x0, y0, x1, y1 = window(contour, kept.shape, int(np.ceil(settings.skin_reach * width)))
+        to_brow = np.linalg.norm(contour[1:8, None] - pixels[list(brow)], axis=-1).min() / width
+        x0, y0, x1, y1 = window(contour, kept.shape, int(np.ceil(settings.window * width)))
         part, known = image[y0:y1, x0:x1], kept[y0:y1, x0:x1]
         if min(known.shape) < 3:
             continue
-        beyond, above, arch = _distances(contour - [x0, y0], known.shape, width)
-        skin = _skin(part, known, beyond, above, width, settings)
+        place = EyePlaces.of(contour - [x0, y0], known.shape, settings)
+        replaced = replaced_share(part, place, to_brow, settings)
+        skin = lid_skin(part, known, replaced > 0, place, settings)
         if skin is None:
             continue
-        lashes, thick = _lashes(part, skin, contour - [x0, y0], width, settings)
-        reach = 2 * arch * thick * (1 + (settings.lashes_above - 1) * above)
-        line = np.where(beyond > 0, 1 - smoothstep(beyond / reach, 0, 1), 1)[..., None]
-        dark = line * np.minimum(lashes - skin, 0)
-        share = 1 - smoothstep(beyond, settings.eye_beyond, settings.skin_from)
+        lashes, thick = _lashes(part, skin, place, settings)
+        share = np.where(place.beyond > 0, replaced, 1)
         here = known & (share > 0)
+        below = np.where(place.above, settings.line_above, settings.line_below)
         out.append(
             Lids(
                 side,
@@ -83,8 +93,11 @@ def paint_lids(
                 number[y0:y1, x0:x1][here],
                 skin[here].astype(np.float32),
                 share[here].astype(np.float32),
-                dark[here].astype(np.float32),
-                np.where(beyond > 0, np.where(above > 0.5, 1, -1), 0)[here],
+                np.minimum(skin, lashes)[here].astype(np.float32),
+                (place.beyond <= 0)[here],
+                place.eye[here].astype(np.float32),
+                place.lid[here].astype(np.float32),
+                (below * thick * place.arch)[here].astype(np.float32),
             )
         )
     return out
@@ -99,12 +112,17 @@ def close_lids(
     """Blend the Gaussians' colours into those of shut lids, as far as eyes are shut."""
     for lid in lids:
         part = np.array(gaps[lid.side] / lid.opening, np.float32)
-        limits = settings.lower_closing, settings.line_closing, settings.skin_closing
-        lower, line, upper = (1 - smoothstep(part, *limit) for limit in limits)
-        share = (np.where(lid.place == 0, line, upper) * lid.share)[:, None].astype(np.float32)
-        shade = (np.choose(lid.place + 1, (lower, line, upper)) * lid.share)[:, None].astype(np.float32)
+        skin, line, eye = (
+            1 - smoothstep(part, *limit)
+            for limit in (settings.skin_closing, settings.line_closing, settings.eye_closing)
+        )
+        away = (lid.lid + np.maximum(part, 0) * lid.eye) / lid.reach
+        line = (1 - smoothstep(away, 0, 1)) * line
+        line = np.where(lid.inside, np.maximum(line, eye), line)
+        share = (np.where(lid.inside, eye, skin) * lid.share)[:, None].astype(np.float32)
         now = colors[lid.index, :3]
-        colors[lid.index, :3] = now + share * (lid.skin - now) + shade * lid.lashes
+        now = now + share * (lid.skin - now)
+        colors[lid.index, :3] = now + line[:, None].astype(np.float32) * (lid.line - now)
 
 
 def closing(lids: list[Lids], gaps: np.ndarray, settings: LidSettings = _DEFAULT) -> bool:
@@ -147,75 +165,96 @@ class LidLayer:
             close_lids(shot.own_colors(first, end), self.shut, gaps, self.settings)
 
 
-def _distances(contour: np.ndarray, shape: tuple[int, int], width: float) -> tuple[np.ndarray, ...]:
-    """Where the pixels of a window of a shape (h, w) lie, beside an eye's contour (16, 2) of a width in pixels.
-
-    Returns:
-        beyond: (h, w) distance from the contour over the width, negative inside.
-        above: (h, w) in 0..1, 1 above the middle line between the lids and 0 below it.
-        arch: (h, w) thickness of a line along the lids, 1 in their middle and less towards the corners.
-    """
-    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
-    here = np.stack([x, y], -1)
-    polygon = contour.astype(np.float32)[:, None]
-    beyond = [-cv2.pointPolygonTest(polygon, (float(a), float(b)), True) for a, b in here.reshape(-1, 2)]
-    axis = (contour[8] - contour[0]) / width
-    down = (1.0 if axis[0] > 0 else -1.0) * np.array([-axis[1], axis[0]])
-    # The middle line between the lids, over the place along the corners.
-    upper, lower = contour[:9], np.concatenate([contour[:1], contour[:7:-1]])
-    places = np.linspace(0, 1, 9)
-    along = (here - contour[0]) @ axis / width
-    middle = np.zeros(shape)
-    for lid in (upper, lower):
-        at = np.maximum.accumulate((lid - contour[0]) @ axis / width)
-        heights = np.interp(places, at, (lid - contour[0]) @ down)
-        middle += np.interp(along, places, heights) / 2
-    above = middle - (here - contour[0]) @ down
-    arch = np.sqrt(np.clip(4 * along * (1 - along), 0.04, 1))
-    return np.reshape(beyond, shape) / width, smoothstep(above / width, -0.02, 0.02), arch
-
-
-def _skin(
+def replaced_share(
     part: np.ndarray,  # (h, w, 3) a window of the photo
-    known: np.ndarray,  # (h, w) bool, pixels of the person
-    beyond: np.ndarray,  # (h, w) see `_distances`
-    above: np.ndarray,  # (h, w)
-    width: float,
+    place: EyePlaces,
+    to_brow: float,  # from the upper lid, over the width
     settings: LidSettings,
-) -> np.ndarray | None:
-    """The skin (h, w, 3) that the pixels around an eye would show: that further away, by normalised convolution.
+) -> np.ndarray:
+    """How much of the photo's pixels (h, w) shut lids replace: what of eye, lashes and liner lies beside the contour.
 
-    Of what lies above and what lies below neither the darkest nor the brightest: folds, brows and lashes are no skin of
-    the lids, and what shines is no colour of its own.
+    That follows the travel of the lids: at the corners, which stay where they are, nothing is replaced.
     """
-    bright, certain = part.mean(2), np.zeros(known.shape, np.float32)
-    around = known & (beyond >= settings.skin_from) & (beyond < settings.skin_reach)
-    for half in (above > 0.5, above <= 0.5):
-        here = around & half
-        if here.sum() >= 6:
-            low, high = np.percentile(bright[here], settings.skin_percentiles)
-            certain[here & (bright >= low) & (bright <= high)] = 1
-    if not certain.any():
-        return None
-    return extrapolate_colors(part, certain, tuple((sigma * width, share) for sigma, share in settings.skin_smoothing))
+    reach = lash_reach(part, place, settings)
+    reach = np.interp(place.nearest, np.arange(17), np.append(reach, reach[0]))
+    reach = cv2.GaussianBlur(reach, (0, 0), settings.even * place.width)
+    moves = smoothstep(place.travel, *settings.travel)
+    share = (1 - smoothstep(place.beyond - reach * moves, *settings.soft)) * np.minimum(2 * moves, 1)
+    thin = _single_lashes(part, share, moves, place, to_brow, settings)
+    return np.maximum(share, thin)
 
 
-def _lashes(
-    part: np.ndarray, skin: np.ndarray, contour: np.ndarray, width: float, settings: LidSettings
-) -> tuple[np.ndarray, float]:
+def lash_reach(part: np.ndarray, place: EyePlaces, settings: LidSettings) -> np.ndarray:
+    """How far lashes and liner reach beyond each of the contour's points (16,), over the width of the eye.
+
+    Outwards from the lid the picture is darkest in the lashes; they end where it has come most of the way to the skin.
+    """
+    longest = np.where(np.arange(16) < 9, settings.upper_reach[1], settings.lower_reach[1])
+    least = np.where(np.arange(16) < 9, settings.upper_reach[0], settings.lower_reach[0])
+    steps = np.linspace(0, 1.3 * longest.max(), 40)
+    outwards = np.where(np.arange(16) < 9, -1, 1)[:, None] * place.down
+    places = (place.contour[:, None] + (steps * place.width)[None, :, None] * outwards[:, None]).astype(np.float32)
+    bright = cv2.remap(part.mean(2), places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    skin = np.percentile(bright, settings.bright_skin, axis=1)
+    at = np.where(steps < settings.darkest_within, bright, np.inf).argmin(1)
+    dark = bright[np.arange(16), at]
+    past = (bright > (dark + settings.to_skin * (skin - dark))[:, None]) & (np.arange(len(steps)) >= at[:, None])
+    ends = np.where(past.any(1), steps[past.argmax(1)], steps[-1])
+    ends[skin - dark < settings.least_contrast] = 0
+    for lid in (slice(1, 8), slice(9, 16)):
+        padded = np.pad(ends[lid], 1, mode="edge")
+        ends[lid] = np.median([padded[:-2], padded[1:-1], padded[2:]], 0)
+    return np.clip(ends, least, longest)
+
+
+def _single_lashes(
+    part: np.ndarray,  # (h, w, 3)
+    share: np.ndarray,  # (h, w) what is replaced without them
+    moves: np.ndarray,  # (h, w) in 0..1
+    place: EyePlaces,
+    to_brow: float,
+    settings: LidSettings,
+) -> np.ndarray:
+    """Lashes one by one (h, w) in 0..1, where they stand out from those beside the lid.
+
+    They are what a closing along the eye (Serra, 1982) fills: dark and thin in that direction, as folds are not.
+    """
+    bright = part.mean(2)
+    length = max(3, round(settings.lash_gap * place.width)) | 1
+    filled = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((1, length)), borderType=cv2.BORDER_REPLICATE)
+    farthest = np.where(place.above, min(settings.longest_lash, settings.below_brow * to_brow), settings.lower_lash)
+    # Structure tensor: across the lid, along it.
+    sigma = settings.lash_blur * place.width
+    field = cv2.GaussianBlur(place.beyond.astype(np.float32), (0, 0), 2 * sigma)
+    normal = np.stack([cv2.Sobel(field, cv2.CV_32F, 1, 0), cv2.Sobel(field, cv2.CV_32F, 0, 1)], -1)
+    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
+    slope = np.stack([cv2.Sobel(bright, cv2.CV_32F, 1, 0), cv2.Sobel(bright, cv2.CV_32F, 0, 1)], -1)
+    across = (slope * normal).sum(-1)
+    along = slope[..., 0] * normal[..., 1] - slope[..., 1] * normal[..., 0]
+    across, along = (cv2.GaussianBlur(np.square(v), (0, 0), sigma) for v in (across, along))
+    thin = (filled - bright > settings.lash_depth * filled) & (along > settings.upright * across)
+    thin &= (place.beyond < farthest) & (moves > 0)
+    wide = np.ones((3, 3), np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((thin & (share < 1)).astype(np.uint8), connectivity=8)
+    beside = np.unique(labels[cv2.dilate((share > 0).astype(np.uint8), wide) > 0])
+    long = np.flatnonzero(stats[:, cv2.CC_STAT_HEIGHT] >= settings.least_lash * place.width)
+    lashes = np.isin(labels, np.intersect1d(beside, long)) & (labels > 0)
+    grown = cv2.dilate(lashes.astype(np.float32), wide)
+    return cv2.GaussianBlur(grown, (0, 0), 0.7) * np.minimum(2 * moves, 1)
+
+
+def _lashes(part: np.ndarray, skin: np.ndarray, place: EyePlaces, settings: LidSettings) -> tuple[np.ndarray, float]:
     """The upper lashes' colour (3,), and how thick their line is over the eye's width.
 
     Across the upper lid pictures go from the eye over the lashes, where they are darkest, to the skin; the line ends
     half way between. Of the lid's points the one in the middle counts: the iris darkens some, light brightens some.
     """
-    axis = (contour[8] - contour[0]) / width
-    up = (-1.0 if axis[0] > 0 else 1.0) * np.array([-axis[1], axis[0]])
     steps = np.linspace(0, 1.3 * settings.lashes[1], 27)
-    places = (contour[1:8, None] + steps[:, None] * width * up).astype(np.float32)
+    places = (place.contour[1:8, None] - steps[:, None] * place.width * place.down).astype(np.float32)
     colours = cv2.remap(part, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     beside = cv2.remap(skin, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     bright, reference = colours.mean(2), beside.mean(2)  # (7, 27)
-    at = bright[:, steps < settings.eye_beyond].argmin(1)
+    at = bright[:, steps < settings.lash_samples].argmin(1)
     darkest = colours[np.arange(7), at]
     past = (bright > (darkest.mean(1)[:, None] + reference) / 2) & (np.arange(len(steps)) >= at[:, None])
     ends = np.where(past.any(1), steps[past.argmax(1)], steps[-1])

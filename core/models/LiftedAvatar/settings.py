@@ -168,33 +168,69 @@ class EyeSettings:
 
 @dataclass(frozen=True)
 class LidSettings:
-    """Of `lids`. Lengths are over the width of the eye.
+    """Of `lids`, by eye on the shared faces. Lengths are over the width of the eye.
 
     Attributes:
         least_width: of an eye, pixels. least_open: lid distance in the photo, under which its eye is shut already.
-        eye_beyond: from the contour, up to where the photo may show the eye.
-        skin_from: from the contour, from where on the photo shows skin. skin_reach: up to where skin is looked for.
-        skin_percentiles: of brightness, between which it is taken for skin: no folds, brows or highlights.
-        skin_smoothing: standard deviations over which skin is continued under the eye, and what each counts for.
+        window: around the eye, in which all happens.
+        upper_reach, lower_reach: how far lashes and liner may be taken to reach beyond either lid. darkest_within: from
+            the lid, where they are darkest. bright_skin: percentile of brightness outwards from a lid, that is skin's.
+            to_skin: part of the way from the darkest to that, at which they end. least_contrast: between the two.
+        soft: beyond them, where what is replaced begins to fade and where it ends.
+        even: standard deviation over which their reach is averaged.
+        corners: beyond the outer and the inner corner, up to where the lids move. travel: of the lids over their
+            greatest one, at which replacing begins and from which it is complete.
+        lash_gap: less than which single lashes are thick. lash_blur: standard deviation over which their direction is
+            measured. upright: energy of the picture's slope along the lid over that across it, from which on what is
+            thin is a lash and no fold. lash_depth: by how much darker it is than what is beside it, a part of that.
+            least_lash: the shortest. longest_lash, lower_lash: how far they reach above and below.
+            below_brow: part of the distance to the brow, that they do not pass.
+        boundary: width of what the skin is continued from. beside, rounds: standard deviation over which that is
+            averaged, and how often, to leave out what is darker than its surroundings by the part `darker`.
+            far_darker: part of the usual brightness, below which it is left out too: rims of glasses are wide.
+        solved_width: pixels of an eye, above twice which its skin is solved for at a smaller size.
+        lash_samples: from the lid, where the colour of its line is looked for.
         lashes: how thin and how thick the upper lashes' line may be.
-        lashes_above: share of it above the line where the lids meet, on skin that is stretched; lashes hang down.
-        skin_closing, line_closing, lower_closing: lid distances over the photo's at which a change is complete and at
-            which it begins: of lids into skin, of the eye between them into the line of the lashes, and of the lower
-            lid under these.
+        line_below, line_above: how far the line reaches from where the lids meet, over its thickness. It fades all the
+            way; above it lies on skin that is stretched.
+        skin_closing, line_closing, eye_closing: lid distances over the photo's at which a change is complete and at
+            which it begins: of lids into skin, of the lashes' line, and of what is left of the eye into that line.
     """
 
     least_width: float = 6.0
     least_open: float = 0.1
-    eye_beyond: float = 0.07
-    skin_from: float = 0.14
-    skin_reach: float = 0.30
-    skin_percentiles: tuple[float, float] = (35, 85)
-    skin_smoothing: tuple[tuple[float, float], ...] = ((0.06, 1.0), (0.12, 1e-2), (0.4, 1e-4))
+    window: float = 0.6
+    upper_reach: tuple[float, float] = (0.06, 0.18)
+    lower_reach: tuple[float, float] = (0.06, 0.18)
+    soft: tuple[float, float] = (0.03, 0.12)
+    even: float = 0.05
+    corners: tuple[float, float] = (0.18, 0.1)
+    bright_skin: float = 70.0
+    darkest_within: float = 0.12
+    to_skin: float = 0.75
+    least_contrast: float = 0.04
+    travel: tuple[float, float] = (0.0, 0.5)
+    lash_gap: float = 0.1
+    lash_blur: float = 0.03
+    upright: float = 1.0
+    lash_depth: float = 0.06
+    least_lash: float = 0.06
+    longest_lash: float = 0.5
+    lower_lash: float = 0.3
+    below_brow: float = 0.7
+    boundary: float = 0.05
+    beside: float = 0.1
+    darker: float = 0.2
+    far_darker: float = 0.5
+    rounds: int = 3
+    solved_width: float = 64.0
+    lash_samples: float = 0.07
     lashes: tuple[float, float] = (0.02, 0.06)
-    lashes_above: float = 0.6
+    line_below: float = 1.3
+    line_above: float = 0.45
     skin_closing: tuple[float, float] = (0.35, 0.75)
     line_closing: tuple[float, float] = (0.25, 0.6)
-    lower_closing: tuple[float, float] = (0.05, 0.35)
+    eye_closing: tuple[float, float] = (0.05, 0.35)
 
 
 @dataclass(frozen=True)
