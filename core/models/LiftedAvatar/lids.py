@@ -116,7 +116,9 @@ def close_lids(
             1 - smoothstep(part, *limit)
             for limit in (settings.skin_closing, settings.line_closing, settings.eye_closing)
         )
-        away = (lid.lid + np.maximum(part, 0) * lid.eye) / lid.reach
+        opened = np.clip(part, 0, 1)
+        reach = lid.reach * np.where(lid.eye > 0, 1, 1 + opened)  # the upper lid is stretched the more it closes
+        away = (lid.lid + opened * lid.eye) / reach
         line = (1 - smoothstep(away, 0, 1)) * line
         line = np.where(lid.inside, np.maximum(line, eye), line)
         share = (np.where(lid.inside, eye, skin) * lid.share)[:, None].astype(np.float32)

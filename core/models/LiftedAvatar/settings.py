@@ -229,7 +229,7 @@ class LidSettings:
     line_below: float = 1.3
     line_above: float = 0.45
     skin_closing: tuple[float, float] = (0.35, 0.75)
-    line_closing: tuple[float, float] = (0.25, 0.6)
+    line_closing: tuple[float, float] = (0.35, 0.75)
     eye_closing: tuple[float, float] = (0.05, 0.35)
 
 
