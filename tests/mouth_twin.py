@@ -26,19 +26,23 @@ def on_arch(view, x, y, eye):
     there = x
     for _ in range(2):
         there = x + (x - eye[0]) / eye[2] * np.minimum(view.arch * there**2, view.deepest)
-    return there, y + (y - eye[1]) / eye[2] * np.minimum(view.arch * there**2, view.deepest)
+    depth = np.minimum(view.arch * there**2, view.deepest)
+    facing = np.where(depth < view.deepest, 1 - 2 * view.arch * (x - eye[0]) / eye[2] * there, 1)
+    return there, y + (y - eye[1]) / eye[2] * depth, facing
 
 
-def row(view, x, y, table, crown, bright, reach, lit):
+def row(view, x, y, table, crown, bright, reach, lit, facing):
     """Cover (h, w) and colour (h, w, 3) of a row at millimetres from the midline and from the biting edge."""
     places = np.arange(len(table)) / PER_MM
     gap, edge, bulge = (np.interp(np.abs(x), places, column) for column in table.T)
     soft = max(view.pixel, 0.25)
     h = y - edge
-    cover = step(h, -0.55 * soft, 0.55 * soft) * step(view.half_width - np.abs(x), 0, 6)
+    cover = step(h, -0.55 * soft, 0.55 * soft) * step(view.half_width - np.abs(x), 0, 6) * step(facing, 0, 0.3)
     between = np.exp(-((gap / max(0.35, 0.5 * soft)) ** 2)) * min(1, 0.6 / soft)
     shade = bulge * (1 - 0.26 * between) * (0.80 + 0.20 * step(h, 0, 1.8))
     falls = (0.12 + 0.88 * fall(x / reach)) * (1 - 0.18 * step(h, 5, 10))
+    falls *= 0.4 + 0.6 * step(facing, 0.1, 0.8)
+    crown = crown * (1 - 0.25 * step(np.abs(x), 8, 24))
     light = np.maximum(bright * shade * falls * lit, 1e-4)[..., None]
     gleam = 0.10 * np.exp(-(((h - 3.4) / 1.5) ** 2)) * np.maximum(1 - (x / 14) ** 2, 0) * bright * lit
     tone = view.teeth * (light ** (1 + 0.45 * (1 - view.tissue / view.tissue.max())) + gleam[..., None])
@@ -59,19 +63,25 @@ def painted(view: View, x0: int, y0: int, height: int, width: int) -> np.ndarray
     colour = view.dark * deep[..., None] + view.tissue * cheek[..., None]
     wide = (low_x / 20) ** 2
     top = (view.tongue + 0.6) * np.sqrt(np.maximum(1 - 0.5 * wide * (1 + wide), 0)) - 0.6
-    rim = 1.8 + 0.2 * view.tongue
+    rim = 1.4 + 0.13 * view.tongue
     there = step(top - low_y, -rim, rim) * step(21 - np.abs(low_x), 0, 7)
     dome = np.clip((top - low_y) / max(view.tongue, 2), 0, 1.4)
-    tongue = (0.15 + 0.85 * step(dome, 0, 0.9)) * view.tongue_bright * (0.35 + 0.65 * lit)
-    tongue *= (1 - 0.22 * np.exp(-((low_x / 1.2) ** 2)) * step(dome, 0.1, 0.7)) * (0.45 + 0.55 * fall(low_x / 13))
+    tongue = (0.2 + 0.8 * step(dome, 0, 0.55)) * view.tongue_bright * (0.35 + 0.65 * lit)
+    tongue *= (1 - 0.12 * np.exp(-((low_x / 1.8) ** 2)) * step(dome, 0.1, 0.5)) * (0.45 + 0.55 * fall(low_x / 15))
     tongue *= 1 - 0.35 * np.exp(-np.maximum(low_y + 0.5, 0) / 1.6)
-    colour += there[..., None] * (view.tissue * tongue[..., None] - colour)
-    across, up = on_arch(view, low_x, low_y, view.eye_lower)
-    cover, tone = row(view, across, -up, view.lower, view.crown_lower, view.bright_lower, view.reach_lower, tooth_lit)
+    wet = 0.05 * np.exp(-(((np.abs(low_x) - 5) / 4) ** 2) - ((dome - 0.45) / 0.22) ** 2) + 0.03 * np.minimum(dome, 1)
+    shines = view.tissue * tongue[..., None] + view.teeth * (wet * tongue)[..., None]
+    colour += there[..., None] * (shines - colour)
+    across, up, facing = on_arch(view, low_x, low_y, view.eye_lower)
+    cover, tone = row(
+        view, across, -up, view.lower, view.crown_lower, view.bright_lower, view.reach_lower, tooth_lit, facing
+    )
     cover = cover * step(view.opening, 2, 5)
     colour += cover[..., None] * (tone - colour)
-    across, up = on_arch(view, x, y, view.eye_upper)
-    cover, tone = row(view, across, up, view.upper, view.crown_upper, view.bright_upper, view.reach_upper, tooth_lit)
+    across, up, facing = on_arch(view, x, y, view.eye_upper)
+    cover, tone = row(
+        view, across, up, view.upper, view.crown_upper, view.bright_upper, view.reach_upper, tooth_lit, facing
+    )
     photo = texture(view, across, up)
     tone += photo[..., 3:] * (photo[..., :3] * tooth_lit - tone)
     colour += cover[..., None] * (tone - colour)

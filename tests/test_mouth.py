@@ -154,7 +154,7 @@ def test_teeth_are_ivory_to_amber_for_any_skin():
         red, green, blue = tooth_colour(np.array(skin))
         assert red >= green >= blue > 0
         assert luminance(np.array([red, green, blue])) == pytest.approx(
-            (0.86 * luminance(np.array(skin)) ** (1 / 2.2) + 0.10) ** 2.2
+            (0.80 * luminance(np.array(skin)) ** (1 / 2.2) + 0.12) ** 2.2
         )
 
 

@@ -81,7 +81,7 @@ def tooth_colour(skin: np.ndarray, settings: ColourSettings = _DEFAULT) -> np.nd
     red, _, blue = skin / skin[1] / np.array(settings.light.skin)
     red = np.clip(red, 0.5, 2.0) ** settings.red_power * ivory_red
     blue = np.clip(np.clip(blue, 0.1, 2.0) ** settings.blue_power * ivory_blue, 0.30, 0.90)
-    red = np.clip(red, 1.05 + 0.25 * (0.92 - blue), 1.30)
+    red = np.clip(red, 1.05 + settings.redder * (0.92 - blue), settings.most_red)
     ratio = np.array([red, 1.0, blue])
     return ratio * (settings.tooth_gain * grey + settings.tooth_offset) ** 2.2 / (ratio @ LUMINANCE)
 

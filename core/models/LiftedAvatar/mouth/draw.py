@@ -63,7 +63,10 @@ def build_mouth(
     settings: MouthSettings = _DEFAULT,
 ) -> Mouth:
     """The mouth of the person in a photo."""
-    shape, blend = settings.shape, settings.photo_blend
+    blend = settings.photo_blend
+    width = float(np.linalg.norm(rest[topo.MOUTH_CORNERS[0]] - rest[topo.MOUTH_CORNERS[1]]))
+    settings = settings.sized(width / MM)
+    shape = settings.shape
     middle = (rest[13] + rest[14]) / 2
     colours = mouth_colours(image, pixels, settings.colours)
     behind = np.array([0, -shape.overbite - shape.above_bite, -shape.upper_behind]) * MM
@@ -74,7 +77,7 @@ def build_mouth(
         joint=joint,
         rest=rest,
         opening=float(opening_height(vertices)),
-        width=float(np.linalg.norm(rest[topo.MOUTH_CORNERS[0]] - rest[topo.MOUTH_CORNERS[1]])),
+        width=width,
         colours=colours,
         soft=soft if soft >= blend.least_blur else 0.0,
         upper=row_table(settings.upper, settings),
@@ -200,15 +203,23 @@ def _as_read(
     upper, lower, tongue, bright, bared = inside
     up, low, top, shines = (float(v) for v in interior)
     confidence = float(smoothstep(np.array(opening), *how.trusted))
-    visible = np.clip(up * opening, how.upper_least, how.upper_most) if up > how.hidden else -how.upper_behind_lip
+    most = how.upper_most * settings.scale
+    low += max(up - most / max(opening, 1e-3), 0.0)  # a grin of closed teeth of which no line was seen
+    visible = np.clip(up * opening, how.upper_least, most) if up > how.hidden else -how.upper_behind_lip
     upper += how.rows * confidence * (lip_up - visible - upper)
-    visible = np.clip(low * opening, how.lower_least, how.lower_most) if low > how.hidden else -how.lower_behind_lip
+    visible = (
+        np.clip(low * opening, how.lower_least, how.lower_most * settings.scale)
+        if low > how.hidden
+        else -how.lower_behind_lip
+    )
     lower = min(lower, upper + overlap)
     lower += how.rows * confidence * (lip_low + visible - lower)
     lower = min(lower, upper + overlap)
     height = np.clip(top * opening - (lower - lip_low), *how.tongue_limits) + how.tongue_raised
     tongue += how.tongue * confidence * (height - tongue)
-    bright += how.tongue * confidence * (np.clip(how.tongue_light * shines, *how.light_limits) - bright)
+    # What was read is the light that it has; of what would be usual the kernel takes some where lips are near.
+    shines = how.tongue_light * shines / (how.near_lips + (1 - how.near_lips) * smoothstep(np.array(opening), 2, 20))
+    bright += how.tongue * confidence * (np.clip(shines, *how.light_limits) - bright)
     return _Inside(upper, lower, tongue, bright, bared + confidence * (1 - bared))
 
 

@@ -93,15 +93,19 @@ def _on_plane(matrix: np.ndarray, column: np.float32, line: np.float32) -> tuple
 @numba.njit(cache=True, fastmath=True)
 def _on_arch(
     x: np.float32, y: np.float32, eye: np.ndarray, arch: np.float32, deepest: np.float32
-) -> tuple[np.float32, np.float32]:
-    """Where the ray through a point of a row's plane meets the dental arch behind it: two rounds of a fixed point."""
+) -> tuple[np.float32, np.float32, np.float32]:
+    """Where the ray through a point of a row's plane meets the dental arch behind it: two rounds of a fixed point.
+
+    And how far the arch faces the camera there: 1 as from the front, 0 where it is seen edge-on.
+    """
     along, up = (x - eye[0]) / eye[2], (y - eye[1]) / eye[2]
     depth = min(arch * x * x, deepest)
     there = x + along * depth
     depth = min(arch * there * there, deepest)
     there = x + along * depth
     depth = min(arch * there * there, deepest)
-    return there, y + up * depth
+    facing = F(1) - F(2) * arch * along * there if depth < deepest else F(1)
+    return there, y + up * depth, facing
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -117,6 +121,7 @@ def _row(
     tissue: np.ndarray,
     pixel: np.float32,
     lit: np.float32,  # light that comes in between the lips
+    facing: np.float32,  # see `_on_arch`
     tone: np.ndarray,  # (3,) out
 ) -> np.float32:
     """The colour of a row at a place; returns how much of the pixel it covers."""
@@ -130,12 +135,15 @@ def _row(
     soft = max(pixel, F(0.25))
     h = y - edge
     coverage = _step(h, F(-0.55) * soft, F(0.55) * soft) * _step(half_width - far, F(0), F(6))
+    coverage *= _step(facing, F(0), F(0.3))
     if coverage <= F(0):
         return F(0)
     narrow = gap / max(F(0.35), F(0.5) * soft)
     shade = bulge * (F(1) - F(0.26) * math.exp(-narrow * narrow) * min(F(1), F(0.6) / soft))
     shade *= F(0.80) + F(0.20) * _step(h, F(0), F(1.8))  # the thin biting edge lets light through
     fall = (F(0.12) + F(0.88) * _fall(far / reach)) * (F(1) - F(0.18) * _step(h, F(5), F(10)))
+    fall *= F(0.4) + F(0.6) * _step(facing, F(0.1), F(0.8))
+    crown *= F(1) - F(0.25) * _step(far, F(8), F(24))
     light = max(bright * shade * fall * lit, F(1e-4))
     across = (h - F(3.4)) / F(1.5)
     along = x / F(14)
@@ -176,7 +184,7 @@ def paint(
             plane_x, plane_y = _on_plane(view.to_upper, px, py)
             low_x, low_y = _on_plane(view.to_lower, px, py)
             # From the front to the back, as far as one sees.
-            x, y = _on_arch(plane_x, plane_y, view.eye_upper, view.arch, view.deepest)
+            x, y, facing = _on_arch(plane_x, plane_y, view.eye_upper, view.arch, view.deepest)
             coverage = _row(
                 x,
                 y,
@@ -189,6 +197,7 @@ def paint(
                 tissue,
                 view.pixel,
                 tooth_light,
+                facing,
                 tone,
             )
             if coverage > F(0):
@@ -197,7 +206,7 @@ def paint(
                 colour[k] = coverage * tone[k] if coverage > F(0) else F(0)
             left = F(1) - coverage
             if left > F(0) and lower_shows > F(0):
-                x, y = _on_arch(low_x, low_y, view.eye_lower, view.arch, view.deepest)
+                x, y, facing = _on_arch(low_x, low_y, view.eye_lower, view.arch, view.deepest)
                 coverage = lower_shows * _row(
                     x,
                     -y,
@@ -210,6 +219,7 @@ def paint(
                     tissue,
                     view.pixel,
                     tooth_light,
+                    facing,
                     tone,
                 )
                 if coverage > F(0):
@@ -222,10 +232,10 @@ def paint(
                 deep = F(0.4) + F(0.9) * _step(v, F(0.10), F(0.95)) * lit
                 off = (abs(plane_x) - F(20)) / F(6)
                 cheek = F(0.10) * lit * math.exp(-off * off) * _step(v, F(0.05), F(0.5))
-                there, tongue = _tongue(low_x, low_y, view.tongue, view.tongue_bright, lit)
+                there, tongue, wet = _tongue(low_x, low_y, view.tongue, view.tongue_bright, lit)
                 for k in range(3):
                     base = dark[k] * deep + tissue[k] * cheek
-                    colour[k] += left * (base + there * (tissue[k] * tongue - base))
+                    colour[k] += left * (base + there * (tissue[k] * tongue + teeth[k] * wet - base))
             for k in range(3):
                 out[line, column, k] = _display(colour[k])
 
@@ -233,20 +243,26 @@ def paint(
 @numba.njit(cache=True, fastmath=True)
 def _tongue(
     x: np.float32, y: np.float32, height: np.float32, bright: np.float32, lit: np.float32
-) -> tuple[np.float32, np.float32]:
-    """How much of a place the tongue covers, and its light. Without a soft rim and a dark foot it looks like a ball."""
+) -> tuple[np.float32, np.float32, np.float32]:
+    """How much of a place the tongue covers, its light, and the white that its wet skin mirrors.
+
+    Without a soft rim and a dark foot it looks like a ball, without the white like clay.
+    """
     wide = (x / F(20)) ** 2
     top = (height + F(0.6)) * math.sqrt(max(F(1) - F(0.5) * wide * (F(1) + wide), F(0))) - F(0.6)
-    rim = F(1.8) + F(0.2) * height
+    rim = F(1.4) + F(0.13) * height
     there = _step(top - y, -rim, rim) * _step(F(21) - abs(x), F(0), F(7))
     if there <= F(0):
-        return F(0), F(0)
+        return F(0), F(0), F(0)
     dome = min(max((top - y) / max(height, F(2)), F(0)), F(1.4))
-    groove = x / F(1.2)
-    light = (F(0.15) + F(0.85) * _step(dome, F(0), F(0.9))) * bright
-    light *= F(1) - F(0.22) * math.exp(-groove * groove) * _step(dome, F(0.1), F(0.7))
-    light *= (F(0.45) + F(0.55) * _fall(abs(x) / F(13))) * (F(0.35) + F(0.65) * lit)
-    return there, light * (F(1) - F(0.35) * math.exp(-max(y + F(0.5), F(0)) / F(1.6)))  # behind the lower row
+    groove = x / F(1.8)
+    light = (F(0.2) + F(0.8) * _step(dome, F(0), F(0.55))) * bright
+    light *= F(1) - F(0.12) * math.exp(-groove * groove) * _step(dome, F(0.1), F(0.5))
+    light *= (F(0.45) + F(0.55) * _fall(abs(x) / F(15))) * (F(0.35) + F(0.65) * lit)
+    beside, along = (abs(x) - F(5)) / F(4), (dome - F(0.45)) / F(0.22)
+    wet = F(0.03) * min(dome, F(1)) + F(0.05) * math.exp(-beside * beside - along * along)
+    light *= F(1) - F(0.35) * math.exp(-max(y + F(0.5), F(0)) / F(1.6))  # behind the lower row
+    return there, light, wet * light
 
 
 @numba.njit(cache=True, fastmath=True)

@@ -7,7 +7,8 @@ of teeth are mean adult values as textbooks of dental anatomy give them. What th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from core.libs.face_light import FaceLightSettings
 
@@ -28,6 +29,11 @@ class Row:
     crown: float
     bright: float
     reach: float
+
+    def scaled(self, scale: float) -> Self:
+        """The row with all its lengths so many times as large."""
+        widths, shorter = (tuple(scale * v for v in values) for values in (self.widths, self.shorter))
+        return replace(self, widths=widths, shorter=shorter, crown=scale * self.crown, reach=scale * self.reach)
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class ColourSettings:
         light: what skin and teeth are under white light.
         ivory: red and blue of drawn teeth over green: among warm colours whiter ones look grey.
         red_power, blue_power: of a skin's hue over usual skin's, that teeth take on; the rest is the skin's own.
+        redder: teeth are redder by so much of what they lack of blue: the hue of lamps and of amber, else it is a
+            lemon's. most_red: over green, at most.
         tooth_gain, tooth_offset: from the skin's display grey to the teeth's.
         tissue: of gums and tongue under white light, of the teeth's brightness.
         tissue_light: over that. lip_share: power of the lips' own colour in it. lip_most: of their luminance, over it.
@@ -79,11 +87,13 @@ class ColourSettings:
     """
 
     light: FaceLightSettings = field(default_factory=FaceLightSettings)
-    ivory: tuple[float, float] = (1.07, 0.80)
+    ivory: tuple[float, float] = (1.10, 0.78)
     red_power: float = 0.55
     blue_power: float = 0.8
-    tooth_gain: float = 0.86
-    tooth_offset: float = 0.10
+    redder: float = 0.5
+    most_red: float = 1.55
+    tooth_gain: float = 0.80
+    tooth_offset: float = 0.12
     tissue: tuple[float, float, float] = (0.50, 0.18, 0.175)
     tissue_light: float = 1.15
     lip_share: float = 0.3
@@ -160,7 +170,8 @@ class InteriorSettings:
         upper_least, lower_least: of a row, behind its lip. upper_most, lower_most: of a row that is seen; more of the
             lower one looks like a denture.
         tongue_limits: of the tongue's visible height. tongue_raised: its top over what is visible of it.
-        tongue_light: of its light, over what was read. light_limits: of that.
+        tongue_light: of its light, over what was read. light_limits: of that. near_lips: of the usual tongue's light,
+            what nearly shut lips leave of it (`kernel`); one that was read has it already.
     """
 
     trusted: tuple[float, float] = (1.5, 4.0)
@@ -171,12 +182,13 @@ class InteriorSettings:
     lower_behind_lip: float = 1.2
     upper_least: float = -1.5
     lower_least: float = -1.0
-    upper_most: float = 10.5
+    upper_most: float = 9.0
     lower_most: float = 4.5
     tongue_limits: tuple[float, float] = (1.0, 24.0)
     tongue_raised: float = 1.0
     tongue_light: float = 1.2
-    light_limits: tuple[float, float] = (0.3, 1.3)
+    light_limits: tuple[float, float] = (0.3, 1.8)
+    near_lips: float = 0.35
 
 
 @dataclass(frozen=True)
@@ -219,9 +231,15 @@ class PhotoBlendSettings:
 
 @dataclass(frozen=True)
 class MouthSettings:
-    """All of the mouth's."""
+    """All of the mouth's.
 
-    upper: Row = Row((8.5, 6.5, 7.5, 7.0, 7.0, 9.5), (0.0, 0.8, 0.1, 0.9, 1.2, 1.4), 10.0, 1.1, 18.0)
+    Attributes:
+        usual_width: of a resting mouth that the sizes of teeth are of. scales: least and most that those of other
+            mouths are larger: people with small mouths have hardly smaller teeth. By eye on the shared faces.
+        scale: of the teeth of this mouth, see `sized`.
+    """
+
+    upper: Row = Row((8.5, 6.5, 7.5, 7.0, 7.0, 9.5), (0.0, 0.8, 0.2, 1.3, 2.0, 2.6), 10.0, 1.1, 18.0)
     lower: Row = Row((5.3, 5.9, 6.8, 7.0, 7.0, 10.0), (0.0, 0.1, -0.3, 0.5, 0.9, 1.2), 8.5, 0.66, 14.0)
     tooth: ToothSettings = field(default_factory=ToothSettings)
     colours: ColourSettings = field(default_factory=ColourSettings)
@@ -230,3 +248,17 @@ class MouthSettings:
     interior: InteriorSettings = field(default_factory=InteriorSettings)
     shadow: ShadowSettings = field(default_factory=ShadowSettings)
     photo_blend: PhotoBlendSettings = field(default_factory=PhotoBlendSettings)
+    usual_width: float = 50.0
+    scales: tuple[float, float] = (0.84, 1.05)
+    scale: float = 1.0
+
+    def sized(self, width: float) -> Self:
+        """For a person whose mouth is at rest so many millimetres wide: teeth and arch go with it."""
+        scale = float(min(max(width / self.usual_width, self.scales[0]), self.scales[1]))
+        shape = replace(
+            self.shape,
+            arch=self.shape.arch / scale,
+            half_width=scale * self.shape.half_width,
+            crown_shows=scale * self.shape.crown_shows,
+        )
+        return replace(self, upper=self.upper.scaled(scale), lower=self.lower.scaled(scale), shape=shape, scale=scale)
