@@ -37,11 +37,11 @@ def row(view, x, y, table, crown, bright, reach, lit, facing):
     gap, edge, bulge = (np.interp(np.abs(x), places, column) for column in table.T)
     soft = max(view.pixel, 0.25)
     h = y - edge
-    cover = step(h, -0.55 * soft, 0.55 * soft) * step(view.half_width - np.abs(x), 0, 6) * step(facing, 0, 0.3)
+    cover = step(h, -0.55 * soft, 0.55 * soft) * step(view.half_width - np.abs(x), 0, 6) * step(facing, 0.2, 0.65)
     between = np.exp(-((gap / max(0.35, 0.5 * soft)) ** 2)) * min(1, 0.6 / soft)
     shade = bulge * (1 - 0.26 * between) * (0.80 + 0.20 * step(h, 0, 1.8))
     falls = (0.12 + 0.88 * fall(x / reach)) * (1 - 0.18 * step(h, 5, 10))
-    falls *= 0.4 + 0.6 * step(facing, 0.1, 0.8)
+    falls *= 0.4 + 0.6 * step(facing, 0.2, 0.9)
     crown = crown * (1 - 0.25 * step(np.abs(x), 8, 24))
     light = np.maximum(bright * shade * falls * lit, 1e-4)[..., None]
     gleam = 0.10 * np.exp(-(((h - 3.4) / 1.5) ** 2)) * np.maximum(1 - (x / 14) ** 2, 0) * bright * lit
@@ -69,8 +69,8 @@ def painted(view: View, x0: int, y0: int, height: int, width: int) -> np.ndarray
     tongue = (0.2 + 0.8 * step(dome, 0, 0.55)) * view.tongue_bright * (0.35 + 0.65 * lit)
     tongue *= (1 - 0.12 * np.exp(-((low_x / 1.8) ** 2)) * step(dome, 0.1, 0.5)) * (0.45 + 0.55 * fall(low_x / 15))
     tongue *= 1 - 0.35 * np.exp(-np.maximum(low_y + 0.5, 0) / 1.6)
-    wet = 0.05 * np.exp(-(((np.abs(low_x) - 5) / 4) ** 2) - ((dome - 0.45) / 0.22) ** 2) + 0.03 * np.minimum(dome, 1)
-    shines = view.tissue * tongue[..., None] + view.teeth * (wet * tongue)[..., None]
+    wet = 0.07 * np.exp(-(((np.abs(low_x) - 5) / 4) ** 2) - ((dome - 0.45) / 0.22) ** 2) + 0.06
+    shines = 1.15 * view.tissue * tongue[..., None] + view.teeth * (wet * tongue)[..., None]
     colour += there[..., None] * (shines - colour)
     across, up, facing = on_arch(view, low_x, low_y, view.eye_lower)
     cover, tone = row(

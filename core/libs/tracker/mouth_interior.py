@@ -21,6 +21,7 @@ from core.libs.numeric import blocks, interpolate_gaps, smoothstep
 from core.libs.tracker.mouth_ring import RingSettings, ViewSettings, ring_on_picture, straightened
 from core.libs.tracker.point_buffer import FrameBuffer
 
+UNSEEN_LIGHT = 0.7  # of a tongue that no frame shows: the usual one's among those that are seen, by eye
 _MILLIMETRE = 0.005  # head units: a head unit is 200 mm
 _SKIN_POINTS = (50, 280, 205, 425, 101, 330, 36, 266)  # cheeks
 
@@ -36,7 +37,8 @@ class ReadingSettings:
         bright: luminance of what is no tooth and of teeth, over the anchor's.
         most_columns: share of a row's columns that must be teeth. begins: rows in which a run may begin, from outside.
         full: share of the rows that closed teeth fill. line: by how much the line between both rows is darker.
-        tongue: luminance over the red anchor's. filled: share of the rows below that are as bright.
+        tongue: luminance over the red anchor's. filled: share of the rows below that are as bright. thick:
+            rows that a tongue has at least; a single one is the blurred edge of a tooth.
         still: seconds of the median over time. blur: of the Gaussian after it.
         least_teeth: share of all pixels; with fewer in the clip nothing is told.
         least_open: millimetres between the lips, from which there is something to see.
@@ -53,7 +55,8 @@ class ReadingSettings:
     full: float = 0.9
     line: float = 0.12
     tongue: float = 0.42
-    filled: float = 0.6
+    filled: float = 0.5
+    thick: int = 3
     still: float = 0.16
     blur: float = 0.05
     least_teeth: float = 0.01
@@ -189,7 +192,10 @@ def find_anchors(
 def read_view(
     view: np.ndarray, anchors: Anchors, settings: ReadingSettings = _READING, grid: ViewSettings = _VIEW
 ) -> np.ndarray:
-    """(4,) upper teeth, lower teeth, tongue's top from the lower lip, over the opening; its light. `view` is uint8."""
+    """(4,) upper teeth, lower teeth, tongue's top from the lower lip, over the opening; its light. `view` is uint8.
+
+    Of a tongue that is not seen the light is NaN: it is not dark.
+    """
     rows, beyond = grid.rows, grid.beyond
     colors = linear(view / np.float32(255))
     bright = luminance(colors)
@@ -202,24 +208,31 @@ def read_view(
     if upper and lower and (first + upper >= last - lower or upper + lower >= settings.full * rows):
         begin, end = max(first, beyond), max(min(last, beyond + rows), max(first, beyond))
         split = _bite(np.median(bright[begin:end], 1), settings.line)
-        return np.array([split / rows, (end - begin - split) / rows, 0.0, 0.2])
+        return np.array([split / rows, (end - begin - split) / rows, 0.0, np.nan])
     between = slice(max(first + upper, beyond), last - lower if lower else beyond + rows)
     shine = bright.mean(1)[between] / anchors.red
     red = (shine > settings.tongue) & ~teeth[between]
     # Of all rows that are as bright the highest one below which most are: a plain run would end at the shadow under it.
     filled = np.cumsum(red[::-1])[::-1] / np.arange(len(red), 0, -1)
-    tops = np.flatnonzero(red & (filled > settings.filled))
+    run = np.lib.stride_tricks.sliding_window_view(np.pad(red, (0, settings.thick - 1)), settings.thick).all(1)
+    tops = np.flatnonzero(run & (filled > settings.filled))
     if not len(tops):
-        return np.array([upper / rows, lower / rows, 0.0, 0.2])
+        return np.array([upper / rows, lower / rows, 0.0, np.nan])
     top = beyond + rows - (between.start + tops[0])
     return np.array([upper / rows, lower / rows, top / rows, np.clip(shine[tops[0] :].mean(), 0.2, 1.2)])
 
 
 def steady(values: np.ndarray, fps: float, settings: ReadingSettings = _READING) -> np.ndarray:
-    """Numbers (T, 4) over time: what is NaN interpolated, then a median, which takes out single misread frames, then a
+    """Numbers (T, 4) over time: what is NaN interpolated, rows and tongue where a mouth was shut and the tongue's light
+    where none was seen; then a median, which takes out single misread frames, then a
     Gaussian. Both are as long in seconds at every rate.
     """
-    values = interpolate_gaps(values, np.flatnonzero(np.isfinite(values[:, 0])))
+    known = np.isfinite(values)
+    shape = interpolate_gaps(values[:, :3], np.flatnonzero(known[:, 0]))
+    light = np.full((len(values), 1), UNSEEN_LIGHT)
+    if known[:, 3].any():
+        light = interpolate_gaps(values[:, 3:], np.flatnonzero(known[:, 3]))
+    values = np.concatenate([shape, light], 1)
     size = 2 * round(settings.still * fps / 2) + 1
     return gaussian_filter1d(median_filter(values, (size, 1), mode="nearest"), settings.blur * fps, 0, mode="nearest")
 

@@ -50,22 +50,69 @@ def unfold_chin(
     return out
 
 
+def chin_triangles(triangles: np.ndarray) -> np.ndarray:
+    """(N, 3) those of a mesh's triangles (F, 3) that lie between the lower lip's outer edge and the jaw line."""
+    return triangles[np.isin(triangles, _COLUMNS).all(1) & ~np.isin(triangles, _COLUMNS[:, 0]).all(1)]
+
+
+def unflip_chin(
+    face: np.ndarray,  # (478, 3) head space
+    photo: np.ndarray,  # (478, 3) the same in the photo's expression
+    triangles: np.ndarray,  # (N, 3) see `chin_triangles`
+    settings: ChinSettings = _DEFAULT,
+) -> np.ndarray:
+    """The face with the chin's skin moved aside where a lip that is pulled sideways would come to lie over it.
+
+    Seen from the front every triangle keeps its side and a share of its area: constraints on areas, solved by position
+    based dynamics (Mueller et al. 2007); the lip stays where it is.
+    """
+    reference, _ = _areas(photo[triangles, :2])
+    sign, least = np.sign(reference), settings.least_area * np.abs(reference)
+    if (sign * _areas(face[triangles, :2])[0] >= least).all():
+        return face
+    place = face[:, :2].astype(np.float64)
+    free = np.zeros(len(face))
+    free[_COLUMNS[:, 1:-1]], free[_COLUMNS[:, -1]] = 1.0, settings.jaw_moves
+    count = np.maximum(np.bincount(triangles.ravel(), minlength=len(face)), 1)[:, None]
+    for _ in range(settings.rounds):
+        area, slope = _areas(place[triangles])
+        lacks = np.maximum(least - sign * area, 0)
+        weight = free[triangles]
+        give = lacks * sign / np.maximum((weight[..., None] * slope**2).sum((1, 2)), 1e-9)
+        step = np.zeros_like(place)
+        np.add.at(step, triangles, weight[..., None] * give[:, None, None] * slope)
+        place += settings.overrelaxed * step / count
+    out = face.copy()
+    out[:, :2] = place
+    return out
+
+
+def _areas(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Signed areas (N,) of triangles (N, 3, 2), and their gradients (N, 3, 2)."""
+    opposite = np.roll(corners, -2, 1) - np.roll(corners, -1, 1)
+    slope = np.stack([-opposite[..., 1], opposite[..., 0]], -1) / 2
+    return (slope * corners).sum((1, 2)) / 2, slope
+
+
 @dataclass(frozen=True)
 class ChinLayer:
     """Keeps the chin from folding under the lip.
 
     Attributes:
-        photo: (478, 3) the face in the photo, head space. settings: see `ChinSettings`.
+        photo: (478, 3) the face in the photo, head space. triangles: (N, 3) of the chin. settings: see `ChinSettings`.
     """
 
     photo: np.ndarray
+    triangles: np.ndarray
     settings: ChinSettings = _DEFAULT
 
     @classmethod
     def build(cls, photo: Photo) -> tuple[Self, Photo]:
         """Of the face as the photo has it; the photo stays as it is."""
-        return cls(photo.in_head[: topo.N_POINTS], photo.settings.chin), photo
+        triangles = chin_triangles(photo.mesh.triangles)
+        return cls(photo.in_head[: topo.N_POINTS], triangles, photo.settings.chin), photo
 
     def draw(self, shot: Shot) -> None:
         """Move the face's points."""
-        shot.face = unfold_chin(shot.face, self.photo, self.settings)
+        face = unfold_chin(shot.face, self.photo, self.settings)
+        shot.face = unflip_chin(face, self.photo, self.triangles, self.settings)

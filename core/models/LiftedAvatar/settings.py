@@ -239,9 +239,15 @@ class ChinSettings:
 
     Attributes:
         least: of their distance in the photo, that points above one another keep.
+        least_area: of a triangle's area in the photo, that it keeps. jaw_moves: how readily the jaw line gives way,
+            over the skin above it. rounds: of the solver; overrelaxed: its steps. By eye on the shared faces.
     """
 
     least: float = 0.45
+    least_area: float = 0.15
+    jaw_moves: float = 0.3
+    rounds: int = 12
+    overrelaxed: float = 2.0
 
 
 @dataclass(frozen=True)

@@ -135,14 +135,14 @@ def _row(
     soft = max(pixel, F(0.25))
     h = y - edge
     coverage = _step(h, F(-0.55) * soft, F(0.55) * soft) * _step(half_width - far, F(0), F(6))
-    coverage *= _step(facing, F(0), F(0.3))
+    coverage *= _step(facing, F(0.2), F(0.65))
     if coverage <= F(0):
         return F(0)
     narrow = gap / max(F(0.35), F(0.5) * soft)
     shade = bulge * (F(1) - F(0.26) * math.exp(-narrow * narrow) * min(F(1), F(0.6) / soft))
     shade *= F(0.80) + F(0.20) * _step(h, F(0), F(1.8))  # the thin biting edge lets light through
     fall = (F(0.12) + F(0.88) * _fall(far / reach)) * (F(1) - F(0.18) * _step(h, F(5), F(10)))
-    fall *= F(0.4) + F(0.6) * _step(facing, F(0.1), F(0.8))
+    fall *= F(0.4) + F(0.6) * _step(facing, F(0.2), F(0.9))
     crown *= F(1) - F(0.25) * _step(far, F(8), F(24))
     light = max(bright * shade * fall * lit, F(1e-4))
     across = (h - F(3.4)) / F(1.5)
@@ -235,7 +235,7 @@ def paint(
                 there, tongue, wet = _tongue(low_x, low_y, view.tongue, view.tongue_bright, lit)
                 for k in range(3):
                     base = dark[k] * deep + tissue[k] * cheek
-                    colour[k] += left * (base + there * (tissue[k] * tongue + teeth[k] * wet - base))
+                    colour[k] += left * (base + there * (F(1.15) * tissue[k] * tongue + teeth[k] * wet - base))
             for k in range(3):
                 out[line, column, k] = _display(colour[k])
 
@@ -244,7 +244,7 @@ def paint(
 def _tongue(
     x: np.float32, y: np.float32, height: np.float32, bright: np.float32, lit: np.float32
 ) -> tuple[np.float32, np.float32, np.float32]:
-    """How much of a place the tongue covers, its light, and the white that its wet skin mirrors.
+    """How much of a place the tongue covers, its light, and the white on it: its coat's, and what its wet skin mirrors.
 
     Without a soft rim and a dark foot it looks like a ball, without the white like clay.
     """
@@ -260,7 +260,7 @@ def _tongue(
     light *= F(1) - F(0.12) * math.exp(-groove * groove) * _step(dome, F(0.1), F(0.5))
     light *= (F(0.45) + F(0.55) * _fall(abs(x) / F(15))) * (F(0.35) + F(0.65) * lit)
     beside, along = (abs(x) - F(5)) / F(4), (dome - F(0.45)) / F(0.22)
-    wet = F(0.03) * min(dome, F(1)) + F(0.05) * math.exp(-beside * beside - along * along)
+    wet = F(0.06) + F(0.07) * math.exp(-beside * beside - along * along)
     light *= F(1) - F(0.35) * math.exp(-max(y + F(0.5), F(0)) / F(1.6))  # behind the lower row
     return there, light, wet * light
 
