@@ -14,19 +14,21 @@ from core.libs.face_light import display, linear, luminance
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
+from core.libs.mesh import rasterize_mesh
 from core.libs.tracker.mouth_interior import (
     MouthReader,
     ReadingSettings,
     steady,
 )
 from core.libs.tracker.mouth_ring import RingSettings, ring_on_picture, smoothest_ring
-from core.models.LiftedAvatar.chin import unfold_chin
+from core.models.LiftedAvatar.chin import chin_triangles, unflip_chin, unfold_chin
 from core.models.LiftedAvatar.mouth import build_mouth, draw_mouth
 from core.models.LiftedAvatar.mouth.colours import mouth_colours, softness, tooth_colour
 from core.models.LiftedAvatar.mouth.draw import _view
 from core.models.LiftedAvatar.mouth.kernel import lay_behind, paint
 from core.models.LiftedAvatar.mouth.outline import subdivision
 from core.models.LiftedAvatar.mouth.settings import MouthSettings
+from core.models.LiftedAvatar.mouth.slit import onto_lips
 from core.models.LiftedAvatar.mouth.teeth import row_table
 from tests import mouth_twin
 from tests.faces import TRACK
@@ -229,6 +231,72 @@ def test_the_chin_is_not_folded_and_else_left_alone(face):
     np.testing.assert_array_equal(out[:, [0, 2]], pulled[:, [0, 2]])
     assert (out[:, 1] <= pulled[:, 1]).all()
     np.testing.assert_array_equal(out[list(topo.INNER_LIPS)], pulled[list(topo.INNER_LIPS)])
+
+
+def test_a_lip_pulled_sideways_turns_no_triangle_of_the_chin(face):
+    triangles = chin_triangles(np.asarray(FLAMEModel().faces))
+
+    def areas(points: np.ndarray) -> np.ndarray:
+        a, b, c = (points[triangles[:, k], :2] for k in range(3))
+        return (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+
+    assert unflip_chin(face, face, triangles) is face
+    pulled, lip = face.copy(), [405, 321, 375]
+    pulled[lip, :2] += [0.05, -0.04]  # 13 mm to the side and down, over the skin beside it
+    assert (areas(pulled) / areas(face)).min() < -0.2
+    out = unflip_chin(pulled, face, triangles)
+    assert (areas(out) / areas(face)).min() > -0.01
+    np.testing.assert_array_equal(out[lip], pulled[lip])
+    np.testing.assert_array_equal(out[:, 2], pulled[:, 2])
+    assert np.abs(out - pulled).max() < 0.08
+
+
+def test_pixels_between_touching_lips_go_with_the_nearer_one():
+    """Two triangles as lips, a slit of three pixels between them: up with the upper, down with the lower one."""
+    pixels = np.zeros((478, 2))
+    left, upper, right, lower = (topo.INNER_LIPS[k] for k in (0, 5, 10, 15))
+    pixels[[left, right, upper, lower]] = [[2, 20], [58, 20], [30, 18.4], [30, 21.6]]
+    pixels[[0, 17]] = [[30, 2], [30, 38]]  # beyond both lips
+    triangles = np.array([[left, upper, 0], [upper, right, 0], [left, lower, 17], [lower, right, 17],
+                          [left, upper, lower], [upper, right, lower]], np.int32)  # fmt: skip
+    faces, bary = rasterize_mesh(pixels, np.ones(478), triangles, 60)
+    assert (faces >= 4).sum() > 60
+    moved, weights = onto_lips(faces, bary, pixels, triangles)
+    assert (moved < 4).all()
+    y, x = np.nonzero(moved >= 0)
+    there = (weights[y, x][..., None] * pixels[triangles[moved[y, x]]]).sum(1)
+    np.testing.assert_allclose(there, np.stack([x, y], 1), atol=1e-3)  # where they were
+    assert set(moved[19, 25:35]) <= {0, 1}
+    assert set(moved[21, 25:35]) <= {2, 3}
+    np.testing.assert_array_equal(moved[faces < 4], faces[faces < 4])
+
+
+def test_teeth_under_an_orange_light_are_no_lemons():
+    """Their hue, in degrees from red to yellow, stays that of skin and lamps; that of neutral light is ivory's."""
+    import colorsys
+
+    for skin, hue in (((0.84, 0.51, 0.38), 30), ((0.78, 0.48, 0.36), 30), ((0.93, 0.85, 0.83), 42)):
+        tooth = display(tooth_colour(linear(np.array(skin))))
+        assert 360 * colorsys.rgb_to_hsv(*tooth)[0] < hue
+
+
+def test_teeth_are_as_large_as_the_mouth():
+    usual = MouthSettings()
+    for width, scale in ((50.0, 1.0), (45.0, 0.9), (20.0, 0.84), (80.0, 1.05)):
+        sized = usual.sized(width)
+        assert sized.upper.widths[0] == pytest.approx(scale * usual.upper.widths[0])
+        depth = [s.shape.arch * s.shape.half_width**2 for s in (usual, sized)]  # of the row's end
+        assert depth[1] == pytest.approx(scale * depth[0])
+
+
+def test_a_tongue_that_is_not_seen_is_not_dark():
+    values = np.tile([0.3, 0.2, 0.5, 0.9], (40, 1))
+    values[15:25] = [0.6, 0.4, 0.0, np.nan]  # teeth shut
+    out = steady(values, 25, ReadingSettings())
+    np.testing.assert_allclose(out[:, 3], 0.9)
+    assert out[20, 2] < 0.05
+    values[:, 3] = np.nan
+    assert (steady(values, 25, ReadingSettings())[:, 3] > 0.5).all()
 
 
 # What is read of a driver.

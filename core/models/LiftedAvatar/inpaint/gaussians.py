@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from core.libs.flame_model import topology as topo
 from core.models.LiftedAvatar.inpaint.texture import face_colors, sample, soft_clip, surrounding_colors
 from core.models.LiftedAvatar.inpaint.visibility import face_triangles, hidden_triangles, shows_triangle
 from core.models.LiftedAvatar.layers import Photo
@@ -57,6 +58,8 @@ def inpaint(
     pix_to_face = np.where(fringe >= 0, fringe, photo.pix_to_face)
     of_person = np.where(photo.kept, pix_to_face, -1)
     hidden = beneath | hidden_triangles(mesh, area, pix_to_face, of_person, unsure, photo.settings.visibility)
+    # Between the lips the mouth is painted; Gaussians there would be drawn out over the lips.
+    hidden &= ~np.isin(triangles, topo.INNER_LIPS).all(1)
     chosen = np.flatnonzero((area > numbers.least_area * camera.scale**2) & hidden)
     if not len(chosen):
         return Inpainting(

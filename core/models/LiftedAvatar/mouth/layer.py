@@ -7,6 +7,7 @@ from typing import Self
 
 from core.models.LiftedAvatar.layers import Photo, Shot
 from core.models.LiftedAvatar.mouth.draw import Mouth, build_mouth, draw_mouth
+from core.models.LiftedAvatar.mouth.slit import without_slit
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,12 @@ class MouthLayer:
 
     @classmethod
     def build(cls, photo: Photo) -> tuple[Self, Photo]:
-        """The mouth; the photo stays as it is."""
+        """The mouth, and the photo with what lies between touching lips on the lips."""
         points = photo.rest, photo.jaw_joint, photo.face
         mouth = build_mouth(
             *points, photo.image, photo.landmarks, photo.transform, photo.margin, photo.camera, photo.settings.mouth
         )
-        return cls(mouth), photo
+        return cls(mouth), without_slit(photo)
 
     def draw(self, shot: Shot) -> None:
         """Paint it where the lips are open."""
