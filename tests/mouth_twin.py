@@ -37,7 +37,7 @@ def row(view, x, y, table, crown, bright, reach, lit, facing):
     gap, edge, bulge = (np.interp(np.abs(x), places, column) for column in table.T)
     soft = max(view.pixel, 0.25)
     h = y - edge
-    cover = step(h, -0.55 * soft, 0.55 * soft) * step(view.half_width - np.abs(x), 0, 6) * step(facing, 0.2, 0.65)
+    cover = step(h, -0.55 * soft, 0.55 * soft) * step(view.half_width - np.abs(x), 0, 6) * step(facing, 0.1, 0.55)
     between = np.exp(-((gap / max(0.35, 0.5 * soft)) ** 2)) * min(1, 0.6 / soft)
     shade = bulge * (1 - 0.26 * between) * (0.80 + 0.20 * step(h, 0, 1.8))
     falls = (0.12 + 0.88 * fall(x / reach)) * (1 - 0.18 * step(h, 5, 10))

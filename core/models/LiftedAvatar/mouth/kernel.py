@@ -135,7 +135,7 @@ def _row(
     soft = max(pixel, F(0.25))
     h = y - edge
     coverage = _step(h, F(-0.55) * soft, F(0.55) * soft) * _step(half_width - far, F(0), F(6))
-    coverage *= _step(facing, F(0.2), F(0.65))
+    coverage *= _step(facing, F(0.1), F(0.55))
     if coverage <= F(0):
         return F(0)
     narrow = gap / max(F(0.35), F(0.5) * soft)

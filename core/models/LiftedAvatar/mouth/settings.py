@@ -240,7 +240,7 @@ class MouthSettings:
     """
 
     upper: Row = Row((8.5, 6.5, 7.5, 7.0, 7.0, 9.5), (0.0, 0.8, 0.2, 1.3, 2.0, 2.6), 10.0, 1.1, 18.0)
-    lower: Row = Row((5.3, 5.9, 6.8, 7.0, 7.0, 10.0), (0.0, 0.1, -0.3, 0.5, 0.9, 1.2), 8.5, 0.66, 14.0)
+    lower: Row = Row((5.3, 5.9, 6.8, 7.0, 7.0, 10.0), (0.0, 0.1, -0.3, 0.5, 0.9, 1.2), 8.5, 0.80, 14.0)
     tooth: ToothSettings = field(default_factory=ToothSettings)
     colours: ColourSettings = field(default_factory=ColourSettings)
     outline: OutlineSettings = field(default_factory=OutlineSettings)
