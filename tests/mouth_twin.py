@@ -42,6 +42,7 @@ def row(view, x, y, table, crown, bright, reach, lit, facing):
     shade = bulge * (1 - 0.26 * between) * (0.80 + 0.20 * step(h, 0, 1.8))
     falls = (0.12 + 0.88 * fall(x / reach)) * (1 - 0.18 * step(h, 5, 10))
     falls *= 0.4 + 0.6 * step(facing, 0.2, 0.9)
+    cover = cover * step(falls, 0.1, 0.35)
     crown = crown * (1 - 0.25 * step(np.abs(x), 8, 24))
     light = np.maximum(bright * shade * falls * lit, 1e-4)[..., None]
     gleam = 0.10 * np.exp(-(((h - 3.4) / 1.5) ** 2)) * np.maximum(1 - (x / 14) ** 2, 0) * bright * lit

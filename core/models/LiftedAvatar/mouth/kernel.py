@@ -143,6 +143,7 @@ def _row(
     shade *= F(0.80) + F(0.20) * _step(h, F(0), F(1.8))  # the thin biting edge lets light through
     fall = (F(0.12) + F(0.88) * _fall(far / reach)) * (F(1) - F(0.18) * _step(h, F(5), F(10)))
     fall *= F(0.4) + F(0.6) * _step(facing, F(0.2), F(0.9))
+    coverage *= _step(fall, F(0.1), F(0.35))  # a tooth in the dark is no shape before a tongue in the light
     crown *= F(1) - F(0.25) * _step(far, F(8), F(24))
     light = max(bright * shade * fall * lit, F(1e-4))
     across = (h - F(3.4)) / F(1.5)
