@@ -15,7 +15,7 @@ import numpy as np
 from core.libs.face_measures import across_corners, contour_ratio, signed_lid_ratio
 from core.libs.flame_model import topology as topo
 from core.libs.numeric import smoothstep
-from core.models.LiftedAvatar.contour import contour_mask, extrapolate_colors, window
+from core.models.LiftedAvatar.contour import contour_mask, window
 from core.models.LiftedAvatar.layers import Photo, Shot
 from core.models.LiftedAvatar.settings import EyeSettings
 
@@ -49,9 +49,14 @@ class Iris:
 
     Attributes:
         ring: points of the lids' contour. points: of the iris, its centre first.
-        texture: (n, n, 4) float32 RGB and coverage, centred. radius: pixels of the photo.
+        texture: (n, n, 3) float32, centred; around: (n, n, 3) the photo there, lids and all. radius: pixels of the
+            photo.
+        axes: (2, 2) rows: half the distances of the tracker's border points in the photo, the horizontal pair's and the
+            vertical one's, pixels.
         grown: the radius over that of the tracker's points. beside: (2,) the centre from theirs, along and across the
             line of the eye's corners, over their radius.
+        place: (2,) where the centre is in the photo, from the middle of the corners along and across their line, over
+            the width of the eye. room: radii that it is inside the nearer corner.
         drop: (16,) how far the photo's lower lid lies below the contour, over the width of the eye; 0 for the upper.
         opening: how far the lids are apart in the photo, over the width of the eye.
     """
@@ -59,9 +64,13 @@ class Iris:
     ring: tuple[int, ...]
     points: tuple[int, ...]
     texture: np.ndarray
+    around: np.ndarray
     radius: float
+    axes: np.ndarray
     grown: float
     beside: np.ndarray
+    place: np.ndarray
+    room: float
     drop: np.ndarray
     opening: float
 
@@ -73,35 +82,33 @@ def extract_irises(
     settings: EyeSettings = _DEFAULT,
 ) -> tuple[np.ndarray, list[Iris]]:
     """The photo (S, S, 3) without its irises, and the irises; eyes that are shut or too small stay as they are."""
-    image, irises = image.copy(), []
-    original = image.copy()
-    for ring, points in _EYES:
-        centre, radius = pixels[list(points)].mean(0), _radius(pixels[list(points)])
-        contour = pixels[list(ring)]
-        if np.linalg.norm(contour[0] - contour[8]) < settings.least_width * scale:
-            continue
-        drop, opening = _lower_lid(original, contour, settings), contour_ratio(contour)
-        contour = _lowered(contour, drop, opening)
-        x0, y0, x1, y1 = box = window(contour, image.shape[:2], 4)
-        if radius < settings.least_radius * scale or x1 - x0 < 6 or y1 - y0 < 4:
-            continue
-        lids = contour_mask(contour, *box)
-        grown, shift = _limbus(original, lids, box, centre, radius, settings.least_rise)
-        beside = _axes(contour) @ shift
-        centre, radius = centre + radius * shift, radius * grown
+    original, image, irises = image, image.copy(), []
+    found = [eye for ring, points in _EYES if (eye := _Eye.find(original, pixels, ring, points, scale, settings))]
+    grown = _common_size([eye.limbus for eye in found], settings.least_rise)
+    for eye in found:
+        shift = eye.limbus.centre(grown, settings.least_rise)
+        contour, (x0, y0, x1, y1) = eye.contour, eye.box
+        centre, radius = eye.centre + eye.radius * shift, eye.radius * grown
         y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
         away = np.hypot(x - centre[0], y - centre[1]) / radius
-        visible = lids[(away < 1)].sum() / max(np.pi * radius**2, 1)
+        visible = eye.lids[(away < 1)].sum() / max(np.pi * radius**2, 1)
         if visible < settings.least_visible:
             continue
         part = original[y0:y1, x0:x1]
-        white = _white(part, lids, away, x - centre[0], y - centre[1], radius, settings)
+        white = _white(part, eye.lids, away, x - centre[0], y - centre[1], radius, settings)
         if white is None:
             continue
-        alpha = lids * (1 - smoothstep(away, *settings.white))
+        inside = cv2.distanceTransform((eye.lids > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+        soft = np.clip(inside / (settings.soft_edge * scale), 0, 1)
+        alpha = eye.lids * soft * (1 - smoothstep(away, *settings.white))
         image[y0:y1, x0:x1] = part * (1 - alpha[..., None]) + white * alpha[..., None]
-        texture = _texture(original, contour, centre, radius, settings.disc)
-        irises.append(Iris(ring, points, texture, radius, grown, beside, drop, opening))
+        texture, around = _texture(original, contour, centre, radius, settings.disc[1])
+        ring = pixels[list(eye.ring)]
+        place, width = _place(centre, ring)
+        room = (0.5 - abs(place[0])) * width / radius
+        iris = Iris(eye.ring, eye.points, texture, around, radius, _border_axes(pixels[list(eye.points)]), grown,
+                    _axes(contour) @ shift, place, room, eye.drop, eye.opening)  # fmt: skip
+        irises.append(iris)
     return image, irises
 
 
@@ -118,19 +125,29 @@ def draw_iris(
     x0, y0, x1, y1 = box = window(contour, image.shape[:2], 2)
     if x1 <= x0 or y1 <= y0:
         return
-    tracked = _radius(pixels[list(iris.points)])
+    points = pixels[list(iris.points)]
+    tracked = _radius(points)
     radius = tracked * iris.grown
-    centre = pixels[list(iris.points)].mean(0) + tracked * (iris.beside @ _axes(ring))
-    centre = _between_corners(centre, ring[0], ring[8], settings.inside * radius)
-    scale, middle = iris.radius / max(radius, 1e-3), (len(iris.texture) - 1) / 2
+    centre = points.mean(0) + tracked * (iris.beside @ _axes(ring))
+    centre = _between_corners(centre, ring[0], ring[8], min(settings.inside, iris.room) * radius)
+    # From the ellipse of the border points to the photo's.
+    to_photo = np.linalg.lstsq(_border_axes(points), iris.axes, rcond=1e-2)[0]
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
-    places = np.stack([(x - centre[0]) * scale + middle, (y - centre[1]) * scale + middle], -1).astype(np.float32)
-    disc = cv2.remap(iris.texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    places = np.stack([x - centre[0], y - centre[1]], -1) @ to_photo.astype(np.float32)
+    away = np.hypot(places[..., 0], places[..., 1]) / iris.radius
+    places += (len(iris.texture) - 1) / 2
+    # At its place in the photo the disc covers the white that is painted there; elsewhere it has nothing to cover.
+    place, width = _place(centre, ring)
+    moved = smoothstep(np.linalg.norm(place - iris.place) * width / max(radius, 1e-3), *settings.moved)
+    inner, outer = (np.array(settings.disc) + moved * (np.array(settings.moved_disc) - settings.disc)).tolist()
+    coverage = 1 - smoothstep(away, inner, outer)
+    colors = (1 - moved) * iris.around + moved * iris.texture
+    disc = cv2.remap(colors, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     # What it is grown by would show it through lids that touch.
     open_lids = smoothstep(np.array(contour_ratio(ring)), *settings.touching)
-    alpha = disc[..., 3:] * contour_mask(contour, *box, grow=settings.growth * scale)[..., None] * open_lids
+    alpha = (coverage * contour_mask(contour, *box, grow=settings.growth * scale) * open_lids)[..., None]
     part = image[y0:y1, x0:x1, :3]
-    part += alpha * (disc[..., :3] - part)
+    part += alpha * (disc - part)
 
 
 @dataclass(frozen=True)
@@ -157,6 +174,19 @@ def _radius(points: np.ndarray) -> float:
     return float(np.linalg.norm(points[1:] - points.mean(0), axis=1).mean())
 
 
+def _border_axes(points: np.ndarray) -> np.ndarray:
+    """(2, 2) rows: half the vectors between the opposite border points of an iris (5, 2), its centre first."""
+    return np.stack([points[1] - points[3], points[2] - points[4]]) / 2
+
+
+def _place(centre: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, float]:
+    """A point (2,) from the middle of an eye's corners along and across their line, over its width; and the width."""
+    down, width = across_corners(ring)
+    along = np.array([down[1], -down[0]])
+    beside = centre - (ring[0] + ring[8]) / 2
+    return np.array([beside @ along, beside @ down]) / max(width, 1e-6), width
+
+
 def _between_corners(centre: np.ndarray, a: np.ndarray, b: np.ndarray, margin: float) -> np.ndarray:
     """A point (2,) moved along the line of an eye's corners until it is `margin` pixels inside them."""
     width = float(np.linalg.norm(b - a))
@@ -173,37 +203,112 @@ def _axes(ring: np.ndarray) -> np.ndarray:
     return np.array([[down[1], -down[0]], down])
 
 
-def _limbus(
-    image: np.ndarray,  # (S, S, 3)
-    lids: np.ndarray,  # (h, w) how much of the pixels of the window `box` is between the lids
-    box: tuple[int, int, int, int],
-    centre: np.ndarray,  # (2,) the tracker's
-    radius: float,
-    least_rise: float,
-) -> tuple[float, np.ndarray]:
-    """The iris's true radius and the shift of its centre (2,), over the tracker's radius.
+@dataclass(frozen=True)
+class _Limbus:
+    """How clear circles near a tracker's iris are, by radius (R,) and shift of the centre (S, 2), over the tracker's.
 
-    The circle across which the picture brightens most (the integro-differential operator of Daugman, PAMI 1993), of
-    circles near the tracker's, on the arcs left and right that lids do not hide; the tracker's own where none is clear.
+    The circle across which the picture brightens most (the integro-differential operator of Daugman, PAMI 1993), on the
+    arcs left and right that lids do not hide. Brightness is the weakest of the three channels: the white has all of
+    them, a blue iris and skin have not, so that neither the pupil in the one nor the other beside the eye passes for
+    the border.
+
+    Attributes:
+        score: (S, R) rise of brightness across a tenth of the radius, less for what is farther from the tracker's.
     """
-    angles = np.radians(np.concatenate([np.arange(-40, 41, 8), np.arange(140, 221, 8)]))
-    radii = np.arange(0.7, 2.05, 0.05)
-    around = np.stack([np.cos(angles), np.sin(angles)], -1)  # (A, 2)
-    shifts = np.array([(0.12 * i, 0.12 * j) for i in range(-3, 4) for j in range(-1, 2)])
-    places = centre + radius * (shifts[:, None, None] + radii[:, None, None] * around)  # (S, R, A, 2)
-    grey = image.mean(2)
-    flat = places.reshape(len(shifts), -1, 2).astype(np.float32)
-    values = cv2.remap(grey, flat, None, cv2.INTER_LINEAR).reshape(places.shape[:-1])
-    inside = cv2.remap(lids, flat - np.float32(box[:2]), None, cv2.INTER_LINEAR).reshape(places.shape[:-1])
-    weight = np.minimum(inside[:, 2:], inside[:, :-2])
-    rise = ((values[:, 2:] - values[:, :-2]) * weight).sum(-1) / np.maximum(weight.sum(-1), 1e-6)
-    rise[weight.sum(-1) < 0.3 * len(angles)] = 0
-    distance = np.linalg.norm(shifts, axis=1)[:, None] + np.abs(radii[1:-1] - 1.1)
-    score = cv2.GaussianBlur(rise, (3, 1), 0) * (1 - 0.3 * distance)  # of two clear circles the nearer
-    best, at = np.unravel_index(score.argmax(), score.shape)
-    if score[best, at] < least_rise:
-        return 1.0, np.zeros(2)
-    return float(radii[1 + at]), shifts[best]
+
+    radii: np.ndarray
+    shifts: np.ndarray
+    score: np.ndarray
+
+    @classmethod
+    def search(
+        cls,
+        image: np.ndarray,  # (S, S, 3)
+        lids: np.ndarray,  # (h, w) how much of the pixels of the window `box` is between the lids
+        box: tuple[int, int, int, int],
+        centre: np.ndarray,  # (2,) the tracker's
+        radius: float,
+    ) -> Self:
+        """Of the circles near one."""
+        angles = np.radians(np.concatenate([np.arange(-40, 41, 8), np.arange(140, 221, 8)]))
+        radii = np.arange(0.7, 2.05, 0.05)
+        half, least_side = len(angles) // 2, 0.2
+        around = np.stack([np.cos(angles), np.sin(angles)], -1)  # (A, 2)
+        shifts = np.array([(0.12 * i, 0.12 * j) for i in range(-3, 4) for j in range(-1, 2)])
+        places = centre + radius * (shifts[:, None, None] + radii[:, None, None] * around)  # (S, R, A, 2)
+        flat = places.reshape(len(shifts), -1, 2).astype(np.float32) - np.float32(box[:2])
+        grey = image[box[1] : box[3], box[0] : box[2]].min(2)
+        values = cv2.remap(grey, flat, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        inside = cv2.remap(lids, flat, None, cv2.INTER_LINEAR).reshape(places.shape[:-1])
+        values = values.reshape(places.shape[:-1])
+        weight = np.minimum(inside[:, 2:], inside[:, :-2])
+        # A circle through the border on one side and the pupil on the other is none: the weaker side counts as well.
+        arcs = (values[:, 2:] - values[:, :-2]) * weight, weight
+        rises, weights = (np.stack([a[..., :half], a[..., half:]], -1).sum(-2) for a in arcs)  # (S, R, 2 sides)
+        mean = rises.sum(-1) / np.maximum(weights.sum(-1), 1e-6)
+        seen = (weights > least_side * half).all(-1)
+        weaker = np.where(seen, (rises / np.maximum(weights, 1e-6)).min(-1), mean)
+        rise = (mean + weaker) / 2
+        rise[weights.sum(-1) < 0.3 * len(angles)] = 0
+        # Beyond the border is the white, on both sides; beyond the pupil and a highlight is more iris.
+        beyond = (values[:, 2:] * weight).sum(-1) / np.maximum(weight.sum(-1), 1e-6)
+        white = np.quantile(grey[lids > 0.9], 0.8) if (lids > 0.9).any() else 1.0
+        whiteness = np.clip(beyond / max(float(white), 1e-6), 0, 1) ** 2
+        # Of two clear ones the nearer.
+        near = np.exp(-np.square(shifts).sum(-1) / 0.18)[:, None] * (1 - 0.3 * np.abs(radii[1:-1] - 1.1))
+        score = cv2.GaussianBlur(rise, (3, 1), 0) * whiteness * near
+        return cls(radii[1:-1], shifts, score)
+
+    def centre(self, grown: float, least_rise: float) -> np.ndarray:
+        """The shift (2,) of the clearest circle of a radius; none where it is not clear."""
+        scores = self.score[:, np.abs(self.radii - grown).argmin()]
+        return self.shifts[scores.argmax()] if scores.max() >= least_rise else np.zeros(2)
+
+
+def _common_size(limbi: list[_Limbus], least_rise: float) -> float:
+    """The one radius of both irises, over the tracker's: the clearest of both together; 1 where none is clear."""
+    best = [limbus.score.max(0) for limbus in limbi if limbus.score.max() >= least_rise]
+    return float(limbi[0].radii[np.sum(best, 0).argmax()]) if best else 1.0
+
+
+@dataclass(frozen=True)
+class _Eye:
+    """An eye of the photo that is open and large enough: its lids' contour as seen, and where its iris may be."""
+
+    ring: tuple[int, ...]
+    points: tuple[int, ...]
+    contour: np.ndarray  # (16, 2)
+    drop: np.ndarray  # (16,)
+    opening: float
+    box: tuple[int, int, int, int]
+    lids: np.ndarray  # (h, w)
+    centre: np.ndarray  # (2,) the tracker's
+    radius: float
+    limbus: _Limbus
+
+    @classmethod
+    def find(
+        cls,
+        image: np.ndarray,
+        pixels: np.ndarray,
+        ring: tuple[int, ...],
+        points: tuple[int, ...],
+        scale: float,
+        settings: EyeSettings,
+    ) -> Self | None:
+        """None where it is too small."""
+        centre, radius = pixels[list(points)].mean(0), _radius(pixels[list(points)])
+        contour = pixels[list(ring)]
+        if np.linalg.norm(contour[0] - contour[8]) < settings.least_width * scale:
+            return None
+        drop, opening = _lower_lid(image, contour, settings), contour_ratio(contour)
+        contour = _lowered(contour, drop, opening)
+        x0, y0, x1, y1 = box = window(contour, image.shape[:2], 4)
+        if radius < settings.least_radius * scale or x1 - x0 < 6 or y1 - y0 < 4:
+            return None
+        lids = contour_mask(contour, *box)
+        limbus = _Limbus.search(image, lids, box, centre, radius)
+        return cls(ring, points, contour, drop, opening, box, lids, centre, radius, limbus)
 
 
 def _lowered(ring: np.ndarray, drop: np.ndarray, opening: float) -> np.ndarray:
@@ -245,34 +350,46 @@ def _white(
     radius: float,
     settings: EyeSettings,
 ) -> np.ndarray | None:
-    """The white of an eye behind its iris (h, w, 3): what is visible beside it, continued by normalised convolution.
+    """The white of an eye behind its iris (h, w, 3): from what is visible on one side of it to that on the other.
 
     None where nothing of it is visible.
     """
-    white = (lids > 0.9) & (away > 1.2)
-    bright, certain = part.mean(2), np.zeros(lids.shape, np.float32)
+    white, grey = (lids > 0.9) & (away > 1.1), part.mean(2)
+    sides = []
     for sign in (-1, 1):
         here = white & (side * sign > 0)
-        if here.sum() >= 6:  # the brighter half of a side is the white, the rest are lashes and corners
-            certain[here & (bright >= np.median(bright[here]))] = 1
-    if not certain.any():
+        if here.sum() >= 6:  # the brightest quarter of a side is the white, the rest are lashes, shade and corners
+            sides.append(part[here & (grey >= np.quantile(grey[here], settings.white_from))].mean(0))
+        else:
+            sides.append(None)
+    known = [color for color in sides if color is not None]
+    if not known:
         return None
-    colors = extrapolate_colors(part, certain, ((0.5 * radius, 1.0), (1.5 * radius, 1e-2), (6.0 * radius, 1e-4)))
-    # The upper lid's shadow.
+    light = max(color.mean() for color in known)
+    brightest = max(known, key=lambda color: float(color.mean()))
+    # A side in the shade keeps some of it; what is much darker is no white at all.
+    sides = [
+        brightest if c is None else c + max(0, settings.least_white - c.mean() / light) / settings.least_white
+        * (brightest - c) for c in sides
+    ]  # fmt: skip
+    share = smoothstep(side / radius, -1.2, 1.2)[..., None]
+    colors = (1 - share) * sides[0] + share * sides[1]
+    # The lids' shadow.
     inner = cv2.distanceTransform((lids > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     depth = np.clip(inner / max(settings.shadow_depth * inner.max(), 1), 0, 1)
-    shadow = 1 - settings.shadow * (1 - depth) * smoothstep(-below / radius, -0.3, 0.5)
+    upper, lower = settings.shadow
+    shadow = 1 - (lower + (upper - lower) * smoothstep(-below / radius, -0.3, 0.5)) * (1 - depth)
     return (colors * shadow[..., None]).astype(np.float32)
 
 
 def _texture(
-    image: np.ndarray, ring: np.ndarray, centre: np.ndarray, radius: float, disc: tuple[float, float]
-) -> np.ndarray:
-    """The iris's disc (n, n, 4), RGB and coverage; what the lids hide is taken from its mirror images.
+    image: np.ndarray, ring: np.ndarray, centre: np.ndarray, radius: float, reach: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The iris and what is around it (n, n, 3), what the lids hide taken from its mirror images; and with the lids.
 
-    `disc`: radii at which it begins to fade and ends.
+    `reach`: radii up to which there is any.
     """
-    half = int(np.ceil(radius * disc[1])) + 2
+    half = int(np.ceil(radius * reach)) + 2
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32)
     away = np.hypot(x, y) / radius
     lids = contour_mask(ring, 0, 0, image.shape[1], image.shape[0])
@@ -292,4 +409,5 @@ def _texture(
         means[r] = (total[here] / weight[here, None]).mean(0) if here.any() else means[max(r - 1, 0)]
     rgb = total + (1 - np.minimum(weight, 1))[..., None] * means[rings]
     rgb = np.clip(rgb / np.maximum(weight, 1)[..., None], 0, 1)
-    return np.concatenate([rgb, (1 - smoothstep(away, *disc))[..., None]], -1).astype(np.float32)
+    around = cv2.remap(image, np.stack([centre[0] + x, centre[1] + y], -1).astype(np.float32), None, cv2.INTER_CUBIC)
+    return rgb.astype(np.float32), np.clip(around, 0, 1).astype(np.float32)

@@ -129,6 +129,9 @@ class EyeSettings:
         disc: radii at which the drawn disc begins to fade, and at which it ends.
         white: the same of the white that is painted over the iris: inside the disc, which at its place in the photo
             must cover it.
+        soft_edge: pixels over which that white begins at the lids.
+        moved: radii that an iris is away from its place in the photo, at which its disc begins to become narrower, and
+            at which it is `moved_disc`: the iris alone, without the white around it in the photo.
         inside: radii that an iris stays inside the corners: a gaze carried over must not lose it.
         least_width: of an eye, pixels. least_radius: of an iris, pixels.
         least_visible: share of the disc that the photo must show.
@@ -142,12 +145,18 @@ class EyeSettings:
         lid_samples: (eye, skin) above the first colours are the eye's, below the second the skin's.
         least_contrast: in colour, between an eye and the skin below, by which the lower lid can be told.
         most_drop: of the lower lid below the contour.
-        shadow: of the upper lid on the white, of its light. shadow_depth: over the greatest distance to the lids.
+        white_from: share of the pixels of a side that are darker than its white.
+        least_white: brightness of the darker side's white over the other's, below which it becomes the other's.
+        shadow: of the upper and the lower lid on the white, of its light. shadow_depth: over the greatest distance to
+            the lids.
     """
 
-    disc: tuple[float, float] = (1.18, 1.32)
-    white: tuple[float, float] = (1.1, 1.25)
-    inside: float = 0.5
+    disc: tuple[float, float] = (1.45, 1.65)
+    white: tuple[float, float] = (1.35, 1.55)
+    soft_edge: float = 2.0
+    moved: tuple[float, float] = (0.05, 0.4)
+    moved_disc: tuple[float, float] = (0.9, 1.04)
+    inside: float = 0.85
     least_width: float = 6.0
     least_radius: float = 2.0
     least_visible: float = 0.25
@@ -157,12 +166,14 @@ class EyeSettings:
     of_reference: float = 0.65
     shut: float = 0.35
     meet: float = 0.25
-    least_rise: float = 0.05
+    least_rise: float = 0.015
     lid_search: tuple[float, float] = (-0.08, 0.24)
     lid_samples: tuple[float, float] = (-0.03, 0.18)
     least_contrast: float = 0.12
     most_drop: float = 0.14
-    shadow: float = 0.2
+    white_from: float = 0.75
+    least_white: float = 0.8
+    shadow: tuple[float, float] = (0.3, 0.12)
     shadow_depth: float = 0.35
 
 

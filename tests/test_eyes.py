@@ -1,0 +1,94 @@
+"""The built-in avatar's irises, on drawn eyes whose irises are known: found, taken out, put back, turned."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from core.libs.flame_model import topology as topo
+from core.models.LiftedAvatar.eyes import draw_iris, extract_irises
+
+SKIN, WHITE, IRIS = (np.array(c) for c in ((0.8, 0.6, 0.5), (0.95, 0.93, 0.92), (0.25, 0.5, 0.85)))
+CENTRES = {topo.RIGHT_EYE: np.array([90.0, 100.0]), topo.LEFT_EYE: np.array([250.0, 100.0])}
+WIDTH, TRACKED, DRAWN = 100.0, 15.0, 20.0  # pixels: of an eye, and of its iris as tracked and as it is
+
+
+def points_of(shift: float = 0.0, squeezed: float = 1.0) -> np.ndarray:
+    """(478, 2): two open eyes with irises as tracked, shifted by some pixels, their horizontal axes squeezed."""
+    pixels = np.full((478, 2), -100.0)
+    along = np.concatenate([np.linspace(-0.5, 0.5, 9), np.linspace(0.5, -0.5, 9)[1:-1]])
+    arch = 0.24 * np.cos(np.pi * along) * np.where(np.arange(16) < 9, -1, 1)
+    for (ring, centre), iris in zip(CENTRES.items(), (topo.RIGHT_IRIS, topo.LEFT_IRIS), strict=True):
+        side = 1 if ring is topo.RIGHT_EYE else -1  # contours begin at the outer corner
+        pixels[list(ring)] = centre + WIDTH * np.stack([side * along, arch], -1)
+        border = TRACKED * np.array([[0, 0], [squeezed, 0], [0, -1], [-squeezed, 0], [0, 1]])
+        pixels[list(iris)] = centre + [shift, 0] + border
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    """(200, 340, 3): skin, and in two openings the white and blue irises with black pupils and highlights."""
+    pixels = points_of()
+    image = np.tile(SKIN.astype(np.float32), (200, 340, 1))
+    for ring, centre in CENTRES.items():
+        eye = np.tile(WHITE.astype(np.float32), (200, 340, 1))
+        middle = tuple(np.round(centre).astype(int).tolist())
+        for radius, color in ((DRAWN, IRIS), (8, np.zeros(3))):
+            cv2.circle(eye, middle, int(radius), color.tolist(), -1, cv2.LINE_AA)
+        cv2.circle(eye, (middle[0] - 8, middle[1] - 6), 3, (1.0, 1.0, 1.0), -1, cv2.LINE_AA)
+        inside = np.zeros(image.shape[:2], np.uint8)
+        cv2.fillPoly(inside, [np.round(pixels[list(ring)]).astype(np.int32)], 1)
+        image[inside > 0] = eye[inside > 0]
+    return cv2.GaussianBlur(image, (0, 0), 1.0)
+
+
+def blue(image: np.ndarray) -> np.ndarray:
+    """(H, W) bool: what is nearer to the iris than to the white, skin and pupil."""
+    colors = np.stack([SKIN, WHITE, np.zeros(3), IRIS])
+    return np.linalg.norm(image[..., None, :] - colors, axis=-1).argmin(-1) == 3
+
+
+def drawn(photo: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    image, irises = extract_irises(photo, points_of())
+    for iris in irises:
+        draw_iris(image, iris, pixels)
+    return image
+
+
+def test_the_border_is_the_iris_and_not_the_pupil(photo):
+    _, irises = extract_irises(photo, points_of())
+    assert [iris.radius for iris in irises] == pytest.approx([DRAWN, DRAWN], rel=0.07)
+    assert irises[0].grown == irises[1].grown
+
+
+def test_nothing_of_it_is_left_in_the_white(photo):
+    without, _ = extract_irises(photo, points_of())
+    assert blue(photo).sum() > 1500
+    middle = np.s_[88:114]  # the lids' edge has the photo's own shade
+    assert blue(without)[middle].sum() == 0
+    assert without[100, 90].min() > 0.85 * WHITE.min()
+
+
+def test_where_the_photo_has_it_the_photo_comes_back(photo):
+    inside = cv2.erode((np.abs(photo - SKIN).max(-1) > 0.3).astype(np.uint8), np.ones((3, 3))) > 0
+    assert np.abs(drawn(photo, points_of()) - photo)[inside].max() < 0.03
+
+
+@pytest.mark.parametrize("squeezed", [1.0, 0.7])
+def test_a_turned_iris_is_an_ellipse(photo, squeezed):
+    image = drawn(photo, points_of(shift=18, squeezed=squeezed))
+    iris = np.linalg.norm(image - WHITE, axis=-1) > 0.3
+    row = iris[100, 45:135]
+    assert row.sum() == pytest.approx(2 * DRAWN * squeezed, abs=4)
+    assert np.flatnonzero(row).mean() + 45 == pytest.approx(108, abs=1.5)
+    column = iris[78:123, 108]
+    assert column.sum() == pytest.approx(2 * DRAWN, abs=4)
+
+
+def test_an_iris_stays_inside_the_corners(photo):
+    image = drawn(photo, points_of(shift=70))
+    found = np.flatnonzero(blue(image)[100, 40:140]) + 40
+    assert 100 < found.mean() < 140  # its middle is well inside the corner at 140
+    assert len(found) > 0.4 * DRAWN
