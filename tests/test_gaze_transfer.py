@@ -14,8 +14,9 @@ from core.data.records import TrackedFrame
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.gaze_corrector import GazeCorrector
-from core.libs.retargeting.gaze import steady_gaze, transfer_gaze
-from core.libs.retargeting.gaze_reading import EyeGeometry, read_gaze, read_irises
+from core.libs.retargeting.gaze import counted_eyes, outward_raised, steady_gaze, transfer_gaze, visible_gain
+from core.libs.retargeting.gaze_reading import EyeGeometry, iris_reach, read_gaze, read_irises
+from core.libs.retargeting.neutral import Reference
 from core.libs.retargeting.stage import Retargeting
 
 
@@ -27,6 +28,53 @@ def head() -> FLAMEModel:
 @pytest.fixture
 def plain() -> TrackedFrame:
     return plain_face()
+
+
+class TestCounted:
+    """Plain gaze: the photo's codes plus the driver's turns."""
+
+    def turned(self, plain, yaws):
+        """A clip of left and right yaws in degrees, counted from its first frame."""
+        codes = np.zeros((len(yaws), 6), np.float32)
+        codes[:, [1, 4]] = np.radians(yaws)
+        return a_clip([replace(plain, eyecode=code) for code in codes])
+
+    def counted(self, source, driver, gain):
+        return np.degrees(counted_eyes(source, driver, Reference(driver[0]), (1.0, gain)))
+
+    def test_turns_are_divided_by_what_a_tracker_shows_of_them(self, plain):
+        driver = self.turned(plain, [[1, -1], [8, 6], [-6, -8]])
+        out = self.counted(replace(plain, eyecode=np.radians([2, 3, 0, 1, 5, 0], dtype=np.float32)), driver, 0.5)
+        np.testing.assert_allclose(out[:, [1, 4]], [[3, 5], [17, 19], [-11, -9]], atol=1e-4)
+        np.testing.assert_allclose(out[:, [0, 3]], [[2, 1]] * 3, atol=1e-4)  # pitch is not turned at all
+
+    def test_no_code_goes_beyond_the_limit(self, plain):
+        out = self.counted(plain, self.turned(plain, [[0, 0], [40, 40], [-50, -50]]), 0.5)
+        np.testing.assert_allclose(out[:, [1, 4]], [[0, 0], [45, 45], [-45, -45]], atol=1e-4)
+
+    def test_the_outward_eye_follows_the_inward_one(self):
+        yaws = np.radians([[18, 45], [-45, -18], [45, 18], [0, -10], [10, -10]])  # positive to the person's left
+        turns = np.zeros((5, 6))
+        turns[:, [1, 4]] = yaws
+        out = np.degrees(outward_raised(turns, np.radians(4.0)))[:, [1, 4]]
+        np.testing.assert_allclose(out, [[41, 45], [-45, -41], [45, 18], [0, -10], [10, -10]], atol=1e-9)
+
+    def test_only_relative_motion_of_the_built_in_head_has_that_gain(self, head, plain):
+        driver = self.turned(plain, [[0, 0], [0, 0], [7, 7]])
+        shown = {mode: Retargeting(mode).run(plain, driver, head).eyecode[2, 1] for mode in ("relative", "absolute")}
+        assert shown["absolute"] == pytest.approx(np.radians(7), abs=1e-5)
+        assert shown["relative"] == pytest.approx(np.radians(7) / head.iris_gain.counted[1], abs=1e-5)
+
+    def test_irises_go_as_far_between_the_corners_as_the_drivers(self, head, plain):
+        other = replace(plain, shapecode=a_frame(np.random.default_rng(5)).shapecode)
+        assert iris_reach(head, other) != pytest.approx(iris_reach(head, plain), rel=0.01)
+        gain = visible_gain(other, plain, head)[1] / head.iris_gain.counted[1]
+        places = []
+        for face, degrees in ((plain, 10.0), (other, 10.0 / gain)):
+            eyes = [head.landmarks(head.evaluate(coded(face, 0, yaw))) for yaw in (0, degrees)]
+            width = np.linalg.norm(eyes[0][33] - eyes[0][133])
+            places.append((eyes[1][468] - eyes[0][468])[0] / width)
+        assert places[1] == pytest.approx(places[0], rel=0.08)
 
 
 class TestTransfer:

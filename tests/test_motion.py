@@ -14,6 +14,7 @@ from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
 from core.libs.geometry import head_angles, head_rotation
 from core.libs.retargeting import neutral
+from core.libs.retargeting.gaze import EYE_TURNS, outward_raised, visible_gain
 from core.libs.retargeting.neutral import resting_transform
 from core.libs.retargeting.openings import FaceOpenings
 from core.libs.retargeting.pose import PoseSettings
@@ -83,8 +84,10 @@ class TestRelative:
 
     def test_codes_differ_from_the_source_as_the_drivers_from_rest(self, source, driver):
         motion, rest = Retargeting().run(source, driver, HEAD), neutral_frame(driver)
-        theirs = driver.eyecode - driver.eyecode[rest]
-        np.testing.assert_allclose(motion.eyecode - source.eyecode, theirs, atol=1e-5)
+        eyes = outward_raised(driver.eyecode - driver.eyecode[rest], EYE_TURNS.apart)
+        eyes = eyes / np.tile([*visible_gain(source, driver[0], HEAD), 1], 2)  # to the sides more than is tracked of it
+        assert np.abs(source.eyecode + eyes).max() < EYE_TURNS.limit
+        np.testing.assert_allclose(motion.eyecode - source.eyecode, eyes, atol=1e-5)
         for name in ("expcode", "posecode"):
             resting = getattr(neutral.neutral_reference(source, driver, HEAD).frame, name)
             moved = getattr(motion, name) - getattr(source, name) - (getattr(driver, name) - resting)

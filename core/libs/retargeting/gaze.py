@@ -7,6 +7,7 @@ offset of some degrees. There `steady_gaze` only removes the noise within fixati
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ from core.libs.retargeting.gaze_reading import (
     EyeLandmarks,
     angles_of,
     direction_of,
+    iris_reach,
     read_gaze,
     read_irises,
 )
@@ -35,11 +37,72 @@ TARGETS = ("driver", "camera")
 IRIS_GAIN, SAME_FACE_IRIS_GAIN = OpenHead.iris_gain.reading, OpenHead.iris_gain.same_face
 
 
-def counted_eyes(source: TrackedFrame, driver: TrackedSequence, reference: Reference | None) -> np.ndarray:  # (T, 6)
-    """The source's eye codes plus how the driver's differ from the reference's; without one the driver's own."""
+@dataclass(frozen=True)
+class EyeTurnSettings:
+    """How a driver's eye turns are carried over, of `counted_eyes`.
+
+    Attributes:
+        apart: radians by which the outward eye may turn less than the inward one. By eye, on the development clips.
+        limit: radians, of a code; the tracker's own.
+        reach: by which factor a turn may at most become larger or smaller from one face to the other.
+    """
+
+    reach: float = 1.4
+    apart: float = float(np.radians(4.0))
+    limit: float = float(np.radians(45.0))
+
+
+EYE_TURNS = EyeTurnSettings()
+
+
+def counted_eyes(
+    source: TrackedFrame,
+    driver: TrackedSequence,
+    reference: Reference | None,
+    iris_gain: tuple[float, float] = (1.0, 1.0),
+    settings: EyeTurnSettings = EYE_TURNS,
+) -> np.ndarray:  # (T, 6)
+    """The source's eye codes plus how the driver's differ from the reference's; without one the driver's own.
+
+    The outward eye is made to follow the inward one (`outward_raised`).
+
+    Args:
+        source: the photo. driver: the clip. reference: what its turns are counted from.
+        iris_gain: how much of a turn, in pitch and yaw, the driver's codes show; turns are divided by it. No code goes
+            beyond the limit, but where the photo's own does.
+    """
     if reference is None:
         return driver.eyecode
-    return reference.counted(source.eyecode, driver.eyecode, reference.frame.eyecode)
+    turns = outward_raised(driver.eyecode - reference.frame.eyecode, settings.apart) / np.tile([*iris_gain, 1.0], 2)
+    room = np.maximum(np.abs(source.eyecode), settings.limit)
+    return np.clip(source.eyecode + turns, -room, room).astype(np.float32)
+
+
+def visible_gain(
+    source: TrackedFrame, driver: TrackedFrame, head: Head, settings: EyeTurnSettings = EYE_TURNS
+) -> tuple[float, float]:
+    """The iris gain, of pitch and yaw, of a driver's turns that are counted from a rest and played on a source.
+
+    The head's own, and to the sides over the two faces' `iris_reach`: irises are to go as far between the corners as
+    the driver's, which is what is seen of a look, in eyes as large as a drawing has them too.
+    """
+    pitch, yaw = head.iris_gain.counted
+    ratio = iris_reach(head, source) / iris_reach(head, driver)
+    return pitch, yaw * float(np.clip(ratio, 1 / settings.reach, settings.reach))
+
+
+def outward_raised(turns: np.ndarray, apart: float) -> np.ndarray:
+    """Turns (T, 6) of the left and the right eye, the one that turns away from the nose at most `apart` less than the
+    other, radians.
+
+    A tracker's mesh sees an eye that turns towards the nose go further than the other, which goes as far (Hering's law
+    of equal innervation): it is the outward one that is seen too little of.
+    """
+    out = turns.copy()
+    left, right = turns[:, 1], turns[:, 4]  # positive to the person's left, away from the nose for the left eye
+    out[:, 1] = np.where(right > 0, np.maximum(left, right - apart), left)
+    out[:, 4] = np.where(left < 0, np.minimum(right, left + apart), right)
+    return out
 
 
 def transfer_gaze(

@@ -88,11 +88,7 @@ class EyeGeometry:
     @classmethod
     def of(cls, head: Head, frame: TrackedFrame) -> EyeGeometry:
         """Of a person, as a head model has them."""
-        codes = {name: np.zeros_like(getattr(frame, name)) for name in ("expcode", "posecode", "eyecode")}
-        resting = replace(frame, **codes)
-        points = torch.from_numpy(np.asarray(head.landmarks(head.evaluate(resting)), np.float64))
-        middle, width, iris = _eyes(points)
-        joints = torch.from_numpy(np.asarray(head.joints(resting), np.float64))[3:]
+        joints, middle, width, iris = _resting_eyes(head, frame)
         return cls(((joints - middle) / width[:, None]).numpy(), angles_of(iris - joints).numpy())
 
 
@@ -201,6 +197,15 @@ def read_eyes(
     return angles, torch.where(known, weight, torch.zeros_like(weight))
 
 
+def iris_reach(head: Head, frame: TrackedFrame) -> float:
+    """How far a person's irises go from corner to corner for a radian of turn, over the eye's width; mean of both eyes.
+
+    The radius of the eyeballs over that width, as a head model has them.
+    """
+    joints, _, width, iris = _resting_eyes(head, frame)
+    return float(((iris - joints).norm(dim=-1) / width).mean())
+
+
 def eyes_open(points: Tensor, settings: GazeReadingSettings = _S) -> Tensor:
     """(B,) confidence that an eye is open in points (B, 478, 3), 0 shut to 1 open; irises may be NaN."""
     return torch.nan_to_num(ramp(lid_ratio_68(points) / settings.opening, settings.shut, settings.open)).amax(-1)
@@ -245,6 +250,14 @@ def _eyes(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     corners = points[..., CORNERS_68, :]
     iris = torch.stack([points[..., list(iris), :].nanmean(-2) for iris in _IRISES], -2)
     return corners.mean(-2), (corners[..., 0, :] - corners[..., 1, :]).norm(dim=-1), iris
+
+
+def _resting_eyes(head: Head, frame: TrackedFrame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of a person without expression: the eyeballs' centres (2, 3), and what `_eyes` says of them."""
+    codes = {name: np.zeros_like(getattr(frame, name)) for name in ("expcode", "posecode", "eyecode")}
+    resting = replace(frame, **codes)
+    points = torch.from_numpy(np.asarray(head.landmarks(head.evaluate(resting)), np.float64))
+    return torch.from_numpy(np.asarray(head.joints(resting), np.float64))[3:], *_eyes(points)
 
 
 def _offset(angles: Tensor, weight: Tensor, largest: float) -> Tensor:

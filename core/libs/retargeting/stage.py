@@ -22,7 +22,7 @@ import numpy as np
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.libs.retargeting.expression import counted_expression, uncrossed, with_openings
-from core.libs.retargeting.gaze import counted_eyes
+from core.libs.retargeting.gaze import counted_eyes, visible_gain
 from core.libs.retargeting.neutral import NeutralSettings, Reference, matching_reference, neutral_reference
 from core.libs.retargeting.orbit import orbit
 from core.libs.retargeting.pose import NECK, PoseSettings, absolute_pose, neck_turn, relative_pose
@@ -110,7 +110,9 @@ class Retargeting:
             return motion
         posecode = known.posecode.copy()
         posecode[:, NECK] = neck_turn(source, known, reference)
-        motion = replace(motion, posecode=posecode, eyecode=counted_eyes(source, known, reference))
+        own_irises = relative and len(driver) > 1 and head.has_tracker_mesh
+        gain = visible_gain(source, driver[0], head) if own_irises else (1.0, 1.0)
+        motion = replace(motion, posecode=posecode, eyecode=counted_eyes(source, known, reference, gain))
         if self.expression is not None:
             return self.expression(source, driver, motion, head)
         motion = counted_expression(source, known, motion, reference)
