@@ -76,12 +76,12 @@ def test_where_the_photo_has_it_the_photo_comes_back(photo):
     assert np.abs(drawn(photo, points_of()) - photo)[inside].max() < 0.03
 
 
-@pytest.mark.parametrize("squeezed", [1.0, 0.7])
-def test_a_turned_iris_is_an_ellipse(photo, squeezed):
+@pytest.mark.parametrize(("squeezed", "shown"), [(1.0, 1.0), (0.8, 0.8), (0.4, 0.75)])
+def test_a_turned_iris_is_an_ellipse(photo, squeezed, shown):
     image = drawn(photo, points_of(shift=18, squeezed=squeezed))
     iris = np.linalg.norm(image - WHITE, axis=-1) > 0.3
     row = iris[100, 45:135]
-    assert row.sum() == pytest.approx(2 * DRAWN * squeezed, abs=4)
+    assert row.sum() == pytest.approx(2 * DRAWN * shown, abs=4)
     assert np.flatnonzero(row).mean() + 45 == pytest.approx(108, abs=1.5)
     column = iris[78:123, 108]
     assert column.sum() == pytest.approx(2 * DRAWN, abs=4)

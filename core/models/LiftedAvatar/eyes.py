@@ -131,7 +131,7 @@ def draw_iris(
     centre = points.mean(0) + tracked * (iris.beside @ _axes(ring))
     centre = _between_corners(centre, ring[0], ring[8], min(settings.inside, iris.room) * radius)
     # From the ellipse of the border points to the photo's.
-    to_photo = np.linalg.lstsq(_border_axes(points), iris.axes, rcond=1e-2)[0]
+    to_photo = _to_photo(_border_axes(points), iris.axes, settings.least_axis)
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     places = np.stack([x - centre[0], y - centre[1]], -1) @ to_photo.astype(np.float32)
     away = np.hypot(places[..., 0], places[..., 1]) / iris.radius
@@ -177,6 +177,16 @@ def _radius(points: np.ndarray) -> float:
 def _border_axes(points: np.ndarray) -> np.ndarray:
     """(2, 2) rows: half the vectors between the opposite border points of an iris (5, 2), its centre first."""
     return np.stack([points[1] - points[3], points[2] - points[4]]) / 2
+
+
+def _to_photo(axes: np.ndarray, of_photo: np.ndarray, least: float) -> np.ndarray:
+    """(2, 2) what takes places (N, 2) on an ellipse with these axes, from its centre, to the photo's.
+
+    The ellipse is at most as narrow as `least` of its length: one that has turned into the corner is still an iris.
+    """
+    u, sizes, v = np.linalg.svd(np.linalg.lstsq(of_photo, axes, rcond=1e-2)[0])
+    sizes = np.maximum(sizes, max(least * sizes[0], 1e-3))
+    return v.T @ np.diag(1 / sizes) @ u.T
 
 
 def _place(centre: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, float]:

@@ -132,6 +132,7 @@ class EyeSettings:
         soft_edge: pixels over which that white begins at the lids.
         moved: radii that an iris is away from its place in the photo, at which its disc begins to become narrower, and
             at which it is `moved_disc`: the iris alone, without the white around it in the photo.
+        least_axis: the shorter axis of a turned iris's ellipse over the longer one, at least.
         inside: radii that an iris stays inside the corners: a gaze carried over must not lose it.
         least_width: of an eye, pixels. least_radius: of an iris, pixels.
         least_visible: share of the disc that the photo must show.
@@ -156,6 +157,7 @@ class EyeSettings:
     soft_edge: float = 2.0
     moved: tuple[float, float] = (0.05, 0.4)
     moved_disc: tuple[float, float] = (0.9, 1.04)
+    least_axis: float = 0.75
     inside: float = 0.85
     least_width: float = 6.0
     least_radius: float = 2.0
