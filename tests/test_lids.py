@@ -162,6 +162,11 @@ def test_the_line_of_shut_lids_is_thin():
     column = colors.reshape(picture.shape)[:, 100].mean(-1)
     dark = (column < (LASH.mean() + SKIN.mean()) / 2) & (place.beyond[:, 100] > 0)
     assert 1 <= dark.sum() <= 0.1 * WIDTH
+    # It ends beside the corners without a dot: nothing there is darker than the photo.
+    outer, inner = LidSettings().line_corners
+    x = np.arange(SIDE)
+    beside = (x < 70 - outer * WIDTH) | (x > 130 + inner * WIDTH)
+    assert (colors.reshape(picture.shape)[:, beside] >= picture[:, beside] - 1e-3).all()
 
 
 def test_closing_is_steady(eye):

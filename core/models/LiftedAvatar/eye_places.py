@@ -64,6 +64,8 @@ class EyePlaces:
         low, high = (
             np.interp(wider, at, (lid - contour[0]) @ down / width) for at, lid in zip(ends, lids, strict=True)
         )
+        outer, inner = settings.line_corners
+        on_line = (along + outer) / (1 + outer + inner)
         beside = (along < 0) | (along > 1)
         return cls(
             contour=contour,
@@ -75,7 +77,7 @@ class EyePlaces:
             travel=np.clip((high - low) / max(apart.max(), 1e-6), 0, 1),
             eye=np.where(beyond > 0, np.where(above, 0, apart), np.clip(height - upper, 0, apart)),
             lid=np.where(beside, np.abs(height - upper), np.maximum(beyond / width, 0)),
-            arch=np.sqrt(np.clip(4 * wider * (1 - wider), 0.01, 1)),
+            arch=np.sqrt(np.clip(4 * on_line * (1 - on_line), 0.01, 1)),
         )
 
 

@@ -85,7 +85,11 @@ def paint_lids(
         lashes, thick = _lashes(part, skin, place, settings)
         share = np.where(place.beyond > 0, replaced, 1)
         here = known & (share > 0)
-        below = np.where(place.above, settings.line_above, settings.line_below)
+        reach = np.where(place.above, settings.line_above, settings.line_below) * thick
+        # A line thinner than the pixels it is made of would be jagged.
+        reach = np.maximum(reach, settings.least_line / width) * place.arch
+        fades = smoothstep(place.arch, *settings.line_ends)[..., None]
+        line = skin + fades * np.minimum(lashes - skin, 0)
         out.append(
             Lids(
                 side,
@@ -93,11 +97,11 @@ def paint_lids(
                 number[y0:y1, x0:x1][here],
                 skin[here].astype(np.float32),
                 share[here].astype(np.float32),
-                np.minimum(skin, lashes)[here].astype(np.float32),
+                line[here].astype(np.float32),
                 (place.beyond <= 0)[here],
                 place.eye[here].astype(np.float32),
                 place.lid[here].astype(np.float32),
-                (below * thick * place.arch)[here].astype(np.float32),
+                reach[here].astype(np.float32),
             )
         )
     return out
@@ -249,7 +253,8 @@ def _lashes(part: np.ndarray, skin: np.ndarray, place: EyePlaces, settings: LidS
     """The upper lashes' colour (3,), and how thick their line is over the eye's width.
 
     Across the upper lid pictures go from the eye over the lashes, where they are darkest, to the skin; the line ends
-    half way between. Of the lid's points the one in the middle counts: the iris darkens some, light brightens some.
+    half way between. Of the seven points the middle one counts for the thickness, the third darkest for the colour: the
+    iris darkens some, light brightens some.
     """
     steps = np.linspace(0, 1.3 * settings.lashes[1], 27)
     places = (place.contour[1:8, None] - steps[:, None] * place.width * place.down).astype(np.float32)
@@ -260,4 +265,4 @@ def _lashes(part: np.ndarray, skin: np.ndarray, place: EyePlaces, settings: LidS
     darkest = colours[np.arange(7), at]
     past = (bright > (darkest.mean(1)[:, None] + reference) / 2) & (np.arange(len(steps)) >= at[:, None])
     ends = np.where(past.any(1), steps[past.argmax(1)], steps[-1])
-    return darkest[np.argsort(darkest.mean(1))[3]], float(np.clip(np.median(ends), *settings.lashes))
+    return darkest[np.argsort(darkest.mean(1))[2]], float(np.clip(np.median(ends), *settings.lashes))

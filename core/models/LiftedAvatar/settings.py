@@ -205,7 +205,9 @@ class LidSettings:
         lash_samples: from the lid, where the colour of its line is looked for.
         lashes: how thin and how thick the upper lashes' line may be.
         line_below, line_above: how far the line reaches from where the lids meet, over its thickness. It fades all the
-            way; above it lies on skin that is stretched.
+            way; above it lies on skin that is stretched. least_line: the least of both, pixels of the photo.
+            line_corners: how far it goes beyond the outer and the inner corner. line_ends: its thickness over
+            that in the middle, between which its ends fade.
         skin_closing, line_closing, eye_closing: lid distances over the photo's at which a change is complete and at
             which it begins: of lids into skin, of the lashes' line, and of what is left of the eye into that line.
     """
@@ -217,7 +219,7 @@ class LidSettings:
     lower_reach: tuple[float, float] = (0.06, 0.18)
     soft: tuple[float, float] = (0.03, 0.12)
     even: float = 0.05
-    corners: tuple[float, float] = (0.18, 0.1)
+    corners: tuple[float, float] = (0.18, 0.14)
     bright_skin: float = 70.0
     darkest_within: float = 0.12
     to_skin: float = 0.75
@@ -241,9 +243,12 @@ class LidSettings:
     lashes: tuple[float, float] = (0.02, 0.06)
     line_below: float = 1.3
     line_above: float = 0.45
+    least_line: float = 2.0
+    line_corners: tuple[float, float] = (0.14, 0.05)
+    line_ends: tuple[float, float] = (0.15, 0.45)
     skin_closing: tuple[float, float] = (0.35, 0.75)
     line_closing: tuple[float, float] = (0.35, 0.75)
-    eye_closing: tuple[float, float] = (0.05, 0.35)
+    eye_closing: tuple[float, float] = (0.12, 0.42)
 
 
 @dataclass(frozen=True)
