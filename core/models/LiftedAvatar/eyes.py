@@ -17,6 +17,7 @@ from core.libs.flame_model import topology as topo
 from core.libs.numeric import smoothstep
 from core.models.LiftedAvatar.contour import contour_mask, window
 from core.models.LiftedAvatar.layers import Photo, Shot
+from core.models.LiftedAvatar.limbus import Limbus, common_size
 from core.models.LiftedAvatar.settings import EyeSettings
 
 _EYES = ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS))
@@ -84,7 +85,7 @@ def extract_irises(
     """The photo (S, S, 3) without its irises, and the irises; eyes that are shut or too small stay as they are."""
     original, image, irises = image, image.copy(), []
     found = [eye for ring, points in _EYES if (eye := _Eye.find(original, pixels, ring, points, scale, settings))]
-    grown = _common_size([eye.limbus for eye in found], settings.least_rise)
+    grown = common_size([eye.limbus for eye in found], settings.least_rise)
     for eye in found:
         shift = eye.limbus.centre(grown, settings.least_rise)
         contour, (x0, y0, x1, y1) = eye.contour, eye.box
@@ -214,74 +215,6 @@ def _axes(ring: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Limbus:
-    """How clear circles near a tracker's iris are, by radius (R,) and shift of the centre (S, 2), over the tracker's.
-
-    The circle across which the picture brightens most (the integro-differential operator of Daugman, PAMI 1993), on the
-    arcs left and right that lids do not hide. Brightness is the weakest of the three channels: the white has all of
-    them, a blue iris and skin have not, so that neither the pupil in the one nor the other beside the eye passes for
-    the border.
-
-    Attributes:
-        score: (S, R) rise of brightness across a tenth of the radius, less for what is farther from the tracker's.
-    """
-
-    radii: np.ndarray
-    shifts: np.ndarray
-    score: np.ndarray
-
-    @classmethod
-    def search(
-        cls,
-        image: np.ndarray,  # (S, S, 3)
-        lids: np.ndarray,  # (h, w) how much of the pixels of the window `box` is between the lids
-        box: tuple[int, int, int, int],
-        centre: np.ndarray,  # (2,) the tracker's
-        radius: float,
-    ) -> Self:
-        """Of the circles near one."""
-        angles = np.radians(np.concatenate([np.arange(-40, 41, 8), np.arange(140, 221, 8)]))
-        radii = np.arange(0.7, 2.05, 0.05)
-        half, least_side = len(angles) // 2, 0.2
-        around = np.stack([np.cos(angles), np.sin(angles)], -1)  # (A, 2)
-        shifts = np.array([(0.12 * i, 0.12 * j) for i in range(-3, 4) for j in range(-1, 2)])
-        places = centre + radius * (shifts[:, None, None] + radii[:, None, None] * around)  # (S, R, A, 2)
-        flat = places.reshape(len(shifts), -1, 2).astype(np.float32) - np.float32(box[:2])
-        grey = image[box[1] : box[3], box[0] : box[2]].min(2)
-        values = cv2.remap(grey, flat, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        inside = cv2.remap(lids, flat, None, cv2.INTER_LINEAR).reshape(places.shape[:-1])
-        values = values.reshape(places.shape[:-1])
-        weight = np.minimum(inside[:, 2:], inside[:, :-2])
-        # A circle through the border on one side and the pupil on the other is none: the weaker side counts as well.
-        arcs = (values[:, 2:] - values[:, :-2]) * weight, weight
-        rises, weights = (np.stack([a[..., :half], a[..., half:]], -1).sum(-2) for a in arcs)  # (S, R, 2 sides)
-        mean = rises.sum(-1) / np.maximum(weights.sum(-1), 1e-6)
-        seen = (weights > least_side * half).all(-1)
-        weaker = np.where(seen, (rises / np.maximum(weights, 1e-6)).min(-1), mean)
-        rise = (mean + weaker) / 2
-        rise[weights.sum(-1) < 0.3 * len(angles)] = 0
-        # Beyond the border is the white, on both sides; beyond the pupil and a highlight is more iris.
-        beyond = (values[:, 2:] * weight).sum(-1) / np.maximum(weight.sum(-1), 1e-6)
-        white = np.quantile(grey[lids > 0.9], 0.8) if (lids > 0.9).any() else 1.0
-        whiteness = np.clip(beyond / max(float(white), 1e-6), 0, 1) ** 2
-        # Of two clear ones the nearer.
-        near = np.exp(-np.square(shifts).sum(-1) / 0.18)[:, None] * (1 - 0.3 * np.abs(radii[1:-1] - 1.1))
-        score = cv2.GaussianBlur(rise, (3, 1), 0) * whiteness * near
-        return cls(radii[1:-1], shifts, score)
-
-    def centre(self, grown: float, least_rise: float) -> np.ndarray:
-        """The shift (2,) of the clearest circle of a radius; none where it is not clear."""
-        scores = self.score[:, np.abs(self.radii - grown).argmin()]
-        return self.shifts[scores.argmax()] if scores.max() >= least_rise else np.zeros(2)
-
-
-def _common_size(limbi: list[_Limbus], least_rise: float) -> float:
-    """The one radius of both irises, over the tracker's: the clearest of both together; 1 where none is clear."""
-    best = [limbus.score.max(0) for limbus in limbi if limbus.score.max() >= least_rise]
-    return float(limbi[0].radii[np.sum(best, 0).argmax()]) if best else 1.0
-
-
-@dataclass(frozen=True)
 class _Eye:
     """An eye of the photo that is open and large enough: its lids' contour as seen, and where its iris may be."""
 
@@ -294,7 +227,7 @@ class _Eye:
     lids: np.ndarray  # (h, w)
     centre: np.ndarray  # (2,) the tracker's
     radius: float
-    limbus: _Limbus
+    limbus: Limbus
 
     @classmethod
     def find(
@@ -317,7 +250,7 @@ class _Eye:
         if radius < settings.least_radius * scale or x1 - x0 < 6 or y1 - y0 < 4:
             return None
         lids = contour_mask(contour, *box)
-        limbus = _Limbus.search(image, lids, box, centre, radius)
+        limbus = Limbus.search(image, lids, box, centre, radius, settings)
         return cls(ring, points, contour, drop, opening, box, lids, centre, radius, limbus)
 
 
@@ -365,23 +298,17 @@ def _white(
     None where nothing of it is visible.
     """
     white, grey = (lids > 0.9) & (away > 1.1), part.mean(2)
-    sides = []
+    seen: list[np.ndarray | None] = []
     for sign in (-1, 1):
         here = white & (side * sign > 0)
-        if here.sum() >= 6:  # the brightest quarter of a side is the white, the rest are lashes, shade and corners
-            sides.append(part[here & (grey >= np.quantile(grey[here], settings.white_from))].mean(0))
-        else:
-            sides.append(None)
-    known = [color for color in sides if color is not None]
+        # The brightest quarter of a side is the white, the rest are lashes, shade and corners.
+        bright = here & (grey >= np.quantile(grey[here], settings.white_from)) if here.sum() >= 6 else None
+        seen.append(None if bright is None else part[bright].mean(0))
+    known = [color for color in seen if color is not None]
     if not known:
         return None
-    light = max(color.mean() for color in known)
     brightest = max(known, key=lambda color: float(color.mean()))
-    # A side in the shade keeps some of it; what is much darker is no white at all.
-    sides = [
-        brightest if c is None else c + max(0, settings.least_white - c.mean() / light) / settings.least_white
-        * (brightest - c) for c in sides
-    ]  # fmt: skip
+    sides = [_in_light(brightest if color is None else color, brightest, settings.least_white) for color in seen]
     share = smoothstep(side / radius, -1.2, 1.2)[..., None]
     colors = (1 - share) * sides[0] + share * sides[1]
     # The lids' shadow.
@@ -390,6 +317,13 @@ def _white(
     upper, lower = settings.shadow
     shadow = 1 - (lower + (upper - lower) * smoothstep(-below / radius, -0.3, 0.5)) * (1 - depth)
     return (colors * shadow[..., None]).astype(np.float32)
+
+
+def _in_light(color: np.ndarray, brightest: np.ndarray, least: float) -> np.ndarray:
+    """A side's white (3,) where the other's is `brightest`: in the shade it keeps some of it; what is below `least` of
+    the other's brightness is the less of a white the darker it is."""
+    missing = max(0.0, least - float(color.mean() / max(brightest.mean(), 1e-6))) / least
+    return color + missing * (brightest - color)
 
 
 def _texture(

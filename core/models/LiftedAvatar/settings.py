@@ -141,7 +141,10 @@ class EyeSettings:
         shut_below: lid distance under which an eye is being shut. of_reference: the same over the photo's; the smaller
             one holds. shut: share of it at which it is shut. meet: where the lids meet, 0 at the lower one, 1 at the
             upper one.
-        least_rise: of brightness across a tenth of a radius, that makes an iris's border clear.
+        least_rise: of brightness across a tenth of a radius, times the whiteness beyond, that makes an iris's border
+            clear. limbus_side: share of the arc on a side, from which on that side counts for itself.
+        limbus_white: share of the pixels between the lids that are darker than what is all white.
+        limbus_near: the tracker's radii that the border's centre is off by, standard deviation.
         lid_search: from above the contour to below it, where the lower lid is looked for.
         lid_samples: (eye, skin) above the first colours are the eye's, below the second the skin's.
         least_contrast: in colour, between an eye and the skin below, by which the lower lid can be told.
@@ -169,6 +172,9 @@ class EyeSettings:
     shut: float = 0.35
     meet: float = 0.25
     least_rise: float = 0.015
+    limbus_side: float = 0.2
+    limbus_white: float = 0.8
+    limbus_near: float = 0.3
     lid_search: tuple[float, float] = (-0.08, 0.24)
     lid_samples: tuple[float, float] = (-0.03, 0.18)
     least_contrast: float = 0.12
