@@ -28,6 +28,7 @@ from core.models.LiftedAvatar.chin import ChinLayer
 from core.models.LiftedAvatar.composite import composite
 from core.models.LiftedAvatar.decontaminate import decontaminate_colors
 from core.models.LiftedAvatar.detail import detail_weight, missing_detail
+from core.models.LiftedAvatar.edges import Antialiasing
 from core.models.LiftedAvatar.eyes import IrisLayer
 from core.models.LiftedAvatar.inpaint import (
     Inpainting,
@@ -119,7 +120,8 @@ class LiftedAvatar:
         )
         one_color = np.ones((1, 4), np.float32)
         points, camera = np.concatenate([pixels * 1e-3, np.full((3, 1), 9.0)], 1), Camera(16)
-        self._splat(points, binding, one_color, camera, camera, Scratch(one_color))
+        image, alpha, depth = self._splat(points, binding, one_color, camera, camera, Scratch(one_color))
+        Antialiasing(self.settings.edges).run(image, alpha, depth, self._raster.z_window)
         composite(np.zeros((1, 1, 4), np.float32), self.background, np.zeros((1, 1, 3), np.float32))
         warm_up_mouth()
         return time.perf_counter() - start
@@ -200,6 +202,7 @@ class LiftedAvatar:
         edge_on = edge_on_triangles(mesh, triangle_normals(mesh.points, mesh.triangles), settings.visibility)
         turned_away = (pix_to_face >= 0) & edge_on[pix_to_face]
         kept &= ~(turned_away & (doubt > settings.max_doubt))
+        fringe = find_fringe(mesh, pix_to_face, image, source.matte, camera, settings.blend)
         return Photo(
             camera=camera,
             margin=source.margin,
@@ -214,7 +217,7 @@ class LiftedAvatar:
             bary_coords=bary_coords,
             kept=kept,
             doubt=doubt,
-            fringe=find_fringe(mesh, pix_to_face, image, source.matte, camera, settings.blend),
+            fringe=fringe,
             openings=signed_lid_ratio(vertices),
             settings=settings,
         )
@@ -254,6 +257,7 @@ class LiftedAvatar:
             sigma=settings.sigma,
             inpaint_weight=settings.inpaint_weight,
             settings=self._raster,
+            edges=Antialiasing(settings.edges),
             scratch=scratch,
         )
 
@@ -265,7 +269,7 @@ class LiftedAvatar:
         photo: Camera,
         camera: Camera,
         scratch: Scratch,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         numbers = self.settings.sigma, self.settings.inpaint_weight, self._raster
         return splat(points, binding, colors, photo, camera, *numbers, scratch)
 

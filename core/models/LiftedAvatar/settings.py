@@ -122,6 +122,19 @@ class BlendSettings:
 
 
 @dataclass(frozen=True)
+class EdgeSettings:
+    """Of `edges`. Pixels are those of the picture that is drawn.
+
+    Attributes:
+        radius: of the disc in which an outline is taken for a straight line, pixels: stairs as long as it is wide go.
+        hole: a pixel behind is a hole, if of it and its eight neighbours so many are in front.
+    """
+
+    radius: float = 3.2
+    hole: int = 7
+
+
+@dataclass(frozen=True)
 class EyeSettings:
     """Of `eyes`. Radii are over the iris's, lengths over the width of the eye where nothing else is said.
 
@@ -306,6 +319,7 @@ class LiftedSettings:
     texture: TextureSettings = field(default_factory=TextureSettings)
     inpaint: InpaintSettings = field(default_factory=InpaintSettings)
     blend: BlendSettings = field(default_factory=BlendSettings)
+    edges: EdgeSettings = field(default_factory=EdgeSettings)
     eyes: EyeSettings = field(default_factory=EyeSettings)
     lids: LidSettings = field(default_factory=LidSettings)
     chin: ChinSettings = field(default_factory=ChinSettings)

@@ -13,6 +13,7 @@ import numpy as np
 
 from core.libs.geometry import Camera, to_camera
 from core.models.LiftedAvatar.binding import Binding, update_gaussians
+from core.models.LiftedAvatar.edges import Antialiasing
 from core.models.LiftedAvatar.layers import ChangedColors, Shot
 from core.models.LiftedAvatar.rig import Rig
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface
@@ -39,8 +40,9 @@ def splat(
     inpaint_weight: float,
     settings: SurfaceSettings,
     scratch: Scratch,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The picture (H, W, C) of Gaussians on a moved mesh, and what they cover of it (H, W); both lie in the scratch.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The picture (H, W, C) of Gaussians on a moved mesh, what they cover of it (H, W), and the depth of the front
+    surface (H, W); all lie in the scratch.
 
     Args:
         photo: the camera that the binding's pixels are of. camera: the one that draws.
@@ -65,7 +67,7 @@ def splat(
         scratch.covariances,
         scratch.opacities,
     )
-    return splat_surface(
+    image, alpha, _, depth = splat_surface(
         scratch.xyz,
         scratch.covariances,
         colors,
@@ -74,7 +76,9 @@ def splat(
         camera.focal,
         scratch.raster,
         settings=settings,
+        with_maps=True,
     )
+    return image, alpha, depth
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class SurfaceLayer:
         rig: the proxy mesh. binding: where the Gaussians lie on it. camera: of the photo.
         colors: (N, 4) RGB in 0..1, then the matte. detail: (N, 4) what the photo's own detail adds; the matte has none.
         detailed: first and last + 1 of the Gaussians that have any.
-        sigma, inpaint_weight, settings: as `splat` takes them.
+        sigma, inpaint_weight, settings: as `splat` takes them. edges: smooths the outlines.
     """
 
     rig: Rig
@@ -97,6 +101,7 @@ class SurfaceLayer:
     sigma: float
     inpaint_weight: float
     settings: SurfaceSettings
+    edges: Antialiasing = field(repr=False)
     scratch: Scratch = field(repr=False)
 
     def tinted(self, detail: float) -> np.ndarray:
@@ -112,11 +117,13 @@ class SurfaceLayer:
     def splat(self, points: np.ndarray, camera: Camera, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `splat`: of this layer's Gaussians in other colours (N, C)."""
         numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch
-        return splat(points, self.binding, colors, self.camera, camera, *numbers)
+        return splat(points, self.binding, colors, self.camera, camera, *numbers)[:2]
 
     def draw(self, shot: Shot) -> None:
-        """Begin the picture with the Gaussians in the shot's colours."""
+        """Begin the picture with the Gaussians in the shot's colours, its outlines antialiased."""
         points = self.rig.pose(shot.face, shot.transform, shot.torso_motion)
         if shot.view is not None:
             points = to_camera(points, shot.view)
-        shot.image, _ = self.splat(points, shot.camera, shot.colors)
+        numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch
+        shot.image, alpha, depth = splat(points, self.binding, shot.colors, self.camera, shot.camera, *numbers)
+        self.edges.run(shot.image, alpha, depth, self.settings.z_window)
