@@ -30,7 +30,7 @@ import numpy as np
 from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, source_in_crop
-from benchmarks._truth import Truth, code_of, digest, on_black, settled_points, track_faces
+from benchmarks._truth import Truth, code_of, digest, on_black, settled_points, track_faces, with_soft_border
 from core.components import default_components
 from core.data.array_file import load_arrays, save_arrays
 from core.errors import UserError, command
@@ -131,7 +131,7 @@ def _measure(path: Path, performance: Performance, tracker: MediaPipeTracker, ar
     if not len(truth.indices) or truth.indices[0] != 0:
         raise UserError(f"{path}: no face in the first frame")
     angle = metrics.rotation_between(truth.driver[truth.indices], truth.driver[0])
-    source = source_in_crop(lossless_first_frame(path), performance.track.crops[0], tracker)
+    source = with_soft_border(source_in_crop(lossless_first_frame(path), performance.track.crops[0], tracker))
     points = settled_points(source.image, tracker)
     warp = PiecewiseAffineWarp(source.image, source.matte, points, source.margin)
     still = on_black(*source.shown())

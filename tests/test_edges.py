@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.models.LiftedAvatar.border import border_fade
 from core.models.LiftedAvatar.edges import Antialiasing
 from core.models.rasterizer.surface_kernels import FAR
 
@@ -83,3 +84,24 @@ def test_the_front_hides_what_lies_behind_where_its_splats_end():
     image[edge] *= 0.1
     Antialiasing().run(image, alpha, depth, JUMP)
     assert image[8:-8, 8:-8, 3].min() == pytest.approx(1)
+
+
+class TestBorder:
+    def test_a_photo_that_ends_in_the_picture_goes_out_over_the_width(self):
+        inside = np.zeros((100, 100), bool)
+        inside[:80] = True  # the shown crop is 10 .. 89
+        fade = border_fade(inside, 10, 20.0)
+        assert (fade[:60] == 1).all()
+        assert fade[79].max() < 0.01
+        assert (np.diff(fade[:80, 50]) <= 0).all()
+        assert fade[70, 50] == pytest.approx(0.5, abs=0.05)  # a smoothstep, half way
+
+    def test_a_border_in_the_margin_leaves_what_is_shown(self):
+        inside = np.zeros((100, 100), bool)
+        inside[:, 4:] = True
+        fade = border_fade(inside, 10, 20.0)
+        assert (fade[:, 10:] == 1).all()
+        assert fade[:, 4].max() < 0.1
+
+    def test_a_photo_that_fills_the_crop_keeps_its_matte(self):
+        assert (border_fade(np.ones((50, 50), bool), 8, 20.0) == 1).all()

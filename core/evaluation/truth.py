@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,8 @@ from core.libs.tracker.base import N_POINTS, FaceTracker
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.matte import two_looks
 from core.libs.tracker.source import MARGIN, track_source_image
+from core.models.LiftedAvatar.border import border_fade
+from core.models.LiftedAvatar.settings import LiftedSettings
 
 BUILD = Path("build/benchmark")
 _ROOT = Path(core.__file__).parent.parent
@@ -54,6 +57,12 @@ def wide_crop(image: np.ndarray, crop: np.ndarray) -> tuple[np.ndarray, np.ndarr
     wide, size = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part]), IMAGE_SIZE + 2 * MARGIN
     inside = crop_image(np.full(image.shape[:2], 255, np.uint8), wide, size) > 127
     return crop_image(image, wide, size), inside
+
+
+def with_soft_border(source: TrackedSource) -> TrackedSource:
+    """The photo with its matte going out where it ends, as the avatar draws it: for what is compared with it."""
+    width = LiftedSettings().border * source.size / IMAGE_SIZE
+    return replace(source, matte=source.matte * border_fade(source.inside, source.margin, width))
 
 
 def lossless_first_frame(clip: Path) -> Path:
@@ -120,7 +129,8 @@ class Truth:
         self._crops = track.crops
         content = hashlib.sha256(path.read_bytes()).digest()
         code = code_of("core/libs/tracker/mediapipe_tracker.py", "core/data/video/reader.py")
-        key = digest(content, self._crops, code, code_of("core/evaluation/truth.py", "core/libs/tracker/crop.py"))
+        own = code_of("core/evaluation/truth.py", "core/libs/tracker/crop.py", "core/models/LiftedAvatar/border.py")
+        key = digest(content, self._crops, code, own, str(LiftedSettings().border))
         self.folder = BUILD / f"{path.stem}-{key}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._decode(indices, BUILD / f"{path.stem}-{digest(content, code)}.npz")
@@ -157,7 +167,10 @@ class Truth:
     def _write(self, index: int, image: np.ndarray) -> None:
         pixels, inside = wide_crop(image, self._crops[index])
         shown = slice(MARGIN, MARGIN + IMAGE_SIZE)
-        truth = on_black(pixels, two_looks(pixels, MARGIN, self._tracker.matte) * inside)[shown, shown]
+        # A picture's own border is no edge of the person: as the avatar's its matte goes out there.
+        matte = two_looks(pixels, MARGIN, self._tracker.matte) * inside
+        matte *= border_fade(inside, MARGIN, LiftedSettings().border)
+        truth = on_black(pixels, matte)[shown, shown]
         # A killed run must not leave half a picture, nor two at once get into each other's way
         beside = self._file(index).with_suffix(f".{os.getpid()}.part.png")
         cv2.imwrite(str(beside), truth[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])

@@ -24,6 +24,7 @@ from core.libs.geometry import Camera
 from core.libs.mesh import build_proxy_mesh, rasterize_mesh, triangle_normals
 from core.models.LiftedAvatar.batch import SourceCache, draw_batch
 from core.models.LiftedAvatar.binding import Binding, Role, barycentric_jacobian
+from core.models.LiftedAvatar.border import border_fade
 from core.models.LiftedAvatar.chin import ChinLayer
 from core.models.LiftedAvatar.composite import composite
 from core.models.LiftedAvatar.decontaminate import decontaminate_colors
@@ -203,6 +204,7 @@ class LiftedAvatar:
         turned_away = (pix_to_face >= 0) & edge_on[pix_to_face]
         kept &= ~(turned_away & (doubt > settings.max_doubt))
         fringe = find_fringe(mesh, pix_to_face, image, source.matte, camera, settings.blend)
+        fade = border_fade(source.inside, source.margin, settings.border * camera.scale)
         return Photo(
             camera=camera,
             margin=source.margin,
@@ -211,7 +213,7 @@ class LiftedAvatar:
             rest=self._head.evaluate(at_rest)[: topo.N_POINTS],
             jaw_joint=self._head.joints(frame)[2],
             image=image,
-            matte=source.matte,
+            matte=source.matte * fade,
             mesh=mesh,
             pix_to_face=pix_to_face,
             bary_coords=bary_coords,

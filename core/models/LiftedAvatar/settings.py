@@ -298,6 +298,7 @@ class LiftedSettings:
         followed_neck_reach: the same, where the driver's shoulders were followed.
         matte_floor: pixels fainter than this are not lifted.
         doubt_reach: pixels around background in which a pixel may be background.
+        border: pixels over which the matte goes out where the photo ends within the crop.
         max_doubt: that a pixel of the face that is seen edge-on may be background.
         z_window: head units; see `SurfaceSettings`. full_weight: see there.
         inpaint_weight: of inpainted Gaussians, against 1 of the photo's, until they take over.
@@ -309,6 +310,7 @@ class LiftedSettings:
     followed_neck_reach: float = 1.0
     matte_floor: float = 0.02
     doubt_reach: int = 5
+    border: float = 20.0
     max_doubt: float = 0.1
     z_window: float = 0.05
     full_weight: float = 0.2
