@@ -16,7 +16,7 @@ from core.libs.geometry import Camera, head_rotation, to_camera, to_pixels
 from core.libs.mesh import build_proxy_mesh, rasterize_mesh
 from core.libs.tracker.source import MARGIN
 from core.models.LiftedAvatar.binding import Role, barycentric_jacobian, update_gaussians
-from core.models.LiftedAvatar.inpaint import find_fringe
+from core.models.LiftedAvatar.inpaint import find_fringe, find_not_skin
 from core.models.LiftedAvatar.inpaint.gaussians import triangle_samples
 from core.models.LiftedAvatar.inpaint.texture import face_colors
 from core.models.LiftedAvatar.inpaint.visibility import visible_points
@@ -117,6 +117,30 @@ def test_hair_beside_the_cheek_is_no_fringe(frame, face):
     fringe = find_fringe(mesh, pix_to_face, image, np.ones((SIDE, SIDE), np.float32))
     hair = ~cv2.dilate(face.astype(np.uint8), np.ones((9, 9))).astype(bool)
     assert (fringe[hair] < 0).all()
+
+
+def test_hair_that_the_mesh_reaches_over_is_not_skin_on_the_far_side_alone(frame, face):
+    rim = face & ~cv2.erode(face.astype(np.uint8), np.ones((9, 9))).astype(bool)
+
+    def found(frame) -> tuple[np.ndarray, np.ndarray]:
+        mesh = mesh_of(frame)
+        pix_to_face, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, SIDE)
+        image = np.where(rim[..., None], [0.1, 0.08, 0.05], SKIN).astype(np.float32)
+        on_face = (pix_to_face >= 0) & (mesh.triangles < topo.N_FACE).all(1)[pix_to_face]
+        return find_not_skin(mesh, pix_to_face, image, np.ones((SIDE, SIDE), np.float32)), on_face
+
+    hair, on_face = found(frame)
+    mesh = mesh_of(frame)
+    oval = mesh.pixels[list(topo.FACE_OVAL)]
+    nose = mesh.pixels[1, 0]
+    columns = np.arange(SIDE)[None] * np.ones((SIDE, 1))
+    far = columns < nose if nose - oval[:, 0].min() < oval[:, 0].max() - nose else columns > nose
+    middle = np.abs(np.arange(SIDE)[:, None] - oval[:, 1].mean()) < 0.15 * np.ptp(oval[:, 1])
+    assert hair.sum() > 100
+    assert (hair & rim & far & middle).sum() > 0.8 * (rim & on_face & far & middle).sum()
+    assert not (hair & ~far).any()
+    assert not (hair & ~cv2.dilate(rim.astype(np.uint8), np.ones((5, 5))).astype(bool)).any()
+    assert not found(turned(frame, 0))[0].any()
 
 
 def test_unseen_skin_goes_on_with_the_light_of_what_is_seen_beside_it(frame):

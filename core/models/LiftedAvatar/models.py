@@ -35,6 +35,7 @@ from core.models.LiftedAvatar.inpaint import (
     Inpainting,
     all_photo_points,
     find_fringe,
+    find_not_skin,
     inpaint,
     photo_roles,
     silhouette_points,
@@ -200,6 +201,7 @@ class LiftedAvatar:
         kept = (source.matte > settings.matte_floor) & (pix_to_face >= 0) & source.inside
         # Where the face turns away its outline overshoots the person: what is not surely skin there is inpainted.
         doubt = 1 - cv2.erode(source.matte, np.ones((camera.odd(settings.doubt_reach),) * 2))
+        doubt[find_not_skin(mesh, pix_to_face, image, source.matte, camera, settings.overshoot)] = 1
         edge_on = edge_on_triangles(mesh, triangle_normals(mesh.points, mesh.triangles), settings.visibility)
         turned_away = (pix_to_face >= 0) & edge_on[pix_to_face]
         kept &= ~(turned_away & (doubt > settings.max_doubt))

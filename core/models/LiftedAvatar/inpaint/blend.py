@@ -11,9 +11,10 @@ from core.libs.geometry import Camera
 from core.libs.mesh import ProxyMesh, triangle_normals, view_cosine
 from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles, face_triangles, visible_points
-from core.models.LiftedAvatar.settings import BlendSettings, VisibilitySettings
+from core.models.LiftedAvatar.settings import BlendSettings, OvershootSettings, VisibilitySettings
 
-_DEFAULT, _VISIBILITY = BlendSettings(), VisibilitySettings()
+_DEFAULT, _VISIBILITY, _OVERSHOOT = BlendSettings(), VisibilitySettings(), OvershootSettings()
+_NOSE_TIP = 1  # the tracker's point
 
 
 def find_fringe(
@@ -58,6 +59,58 @@ def find_fringe(
     near = (pix_to_face >= 0) & behind[pix_to_face] & (distance <= reach) & (matte > settings.matte_floor)
     beside = cv2.dilate(thin * near.astype(np.uint8), np.ones((camera.odd(settings.beside),) * 2, np.uint8)) > 0
     return np.where(near & beside, pix_to_face[row, column], nothing)
+
+
+def find_not_skin(
+    mesh: ProxyMesh,
+    pix_to_face: np.ndarray,  # (S, S) front triangle of every pixel, -1 where there is none
+    image: np.ndarray,  # (S, S, 3) RGB in 0..1
+    matte: np.ndarray,  # (S, S)
+    camera: Camera | None = None,  # of the photo
+    settings: OvershootSettings = _OVERSHOOT,
+) -> np.ndarray:
+    """(S, S) bool: hair or veil beside the far cheek, over which the mesh of the face reaches.
+
+    It would come round with the cheek as a dark line. The converse of `find_fringe`. Only in a three-quarter view, and
+    only on its far side: elsewhere hair that hangs over the face would be taken for it.
+    """
+    camera = camera or Camera()
+    nothing = np.zeros(pix_to_face.shape, bool)
+    oval = mesh.pixels[list(topo.FACE_OVAL)]
+    low, high = oval.min(0), oval.max(0)
+    nose = (mesh.pixels[_NOSE_TIP, 0] - low[0]) / (high[0] - low[0])
+    if min(nose, 1 - nose) > settings.nose:
+        return nothing
+    side = -1 if nose < 0.5 else 1
+    normals = triangle_normals(mesh.points, mesh.triangles)
+    cosine = view_cosine(normals)
+    face = face_triangles(mesh)
+    on_face = (pix_to_face >= 0) & face[pix_to_face]
+    sideways = face & (cosine < settings.cosine) & (np.abs(normals[:, 0]) > np.abs(normals[:, 1]))
+    firm = on_face & (cosine > settings.cosine)[pix_to_face] & (matte > settings.sure_matte)
+    if not firm.any():
+        return nothing
+    _, label = cv2.distanceTransformWithLabels(
+        1 - firm.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    weight = cv2.GaussianBlur(firm.astype(np.float32), (0, 0), settings.smoothing * camera.scale)
+    skin = (
+        cv2.GaussianBlur(image * firm[..., None], (0, 0), settings.smoothing * camera.scale)
+        / np.maximum(weight, 1e-3)[..., None]
+    )
+    colors = np.zeros((label.max() + 1, 3), np.float32)
+    colors[label[firm]] = skin[firm]
+    unlike = np.abs(image - colors[label]).max(-1) > settings.difference
+    below = np.arange(len(image))[:, None] > low[1] + settings.below * (high[1] - low[1])
+    far = side * (np.arange(image.shape[1])[None] - mesh.pixels[_NOSE_TIP, 0]) > 0
+    unlike &= on_face & sideways[pix_to_face] & below & far
+    # Moles and lashes are within the face; hair and veil come from outside it.
+    outside = ~on_face & far
+    _, part = cv2.connectedComponents((unlike | outside).astype(np.uint8))
+    touching = np.zeros(part.max() + 1, bool)
+    touching[np.unique(part[outside])] = True
+    mixed = cv2.dilate((unlike & touching[part]).astype(np.uint8), np.ones((camera.odd(settings.mixed),) * 2)) > 0
+    return mixed & on_face & below & far
 
 
 def fringe_roles(mesh: ProxyMesh, columns: np.ndarray) -> np.ndarray:
