@@ -66,6 +66,14 @@ def test_a_pixel_sized_hole_takes_the_colour_around_it():
     assert image[..., 0].min() == pytest.approx(1)
 
 
+def test_a_speck_goes():
+    front = np.zeros((SIZE, SIZE), bool)
+    front[20, 20] = True
+    image, alpha, depth = scene(front, 10.0)
+    Antialiasing().run(image, alpha, depth, JUMP)
+    assert image[..., 0].max() == pytest.approx(0)
+
+
 def test_a_thin_strand_keeps_half_of_itself():
     front = np.zeros((SIZE, SIZE), bool)
     front[:, 30] = True

@@ -18,7 +18,7 @@ from core.libs.tracker.source import MARGIN
 from core.models.LiftedAvatar.binding import Role, barycentric_jacobian, update_gaussians
 from core.models.LiftedAvatar.inpaint import find_fringe, find_not_skin
 from core.models.LiftedAvatar.inpaint.gaussians import triangle_samples
-from core.models.LiftedAvatar.inpaint.texture import face_colors
+from core.models.LiftedAvatar.inpaint.texture import face_colors, nose_points
 from core.models.LiftedAvatar.inpaint.visibility import visible_points
 from core.models.LiftedAvatar.models import LiftedAvatar
 from core.models.LiftedAvatar.settings import LiftedSettings
@@ -168,6 +168,24 @@ def test_unseen_skin_goes_on_with_the_light_of_what_is_seen_beside_it(frame):
     beside = colors[np.flatnonzero(seen)[tree.argmin(1)], :3]
     assert np.abs(colors[hidden, :3] - beside).max() < 0.25
     assert not visible_points(mesh.pixels, mesh.triangles, pix_to_face)[hidden].all()
+
+
+def test_the_nose_takes_nothing_over_from_its_other_side(frame):
+    """A shade along the seen side of the nose is that side's own; a mole on the cheek is on both, for all one knows."""
+    mesh = mesh_of(frame)
+    pix_to_face, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, SIDE)
+    rest = FLAMEModel().evaluate(frame)[: topo.N_POINTS]
+    nose = nose_points(rest)
+    assert nose[list(topo.NOSE)].mean() > 0.9
+    assert not nose[list(topo.FACE_OVAL)].any()
+    assert not nose[[*topo.RIGHT_EYE, *topo.LEFT_EYE, 50, 280]].any()
+    image = np.concatenate([plain(), np.ones((SIDE, SIDE, 1))], -1).astype(np.float32)
+    for x, y in mesh.pixels[np.flatnonzero(nose)].astype(int):
+        cv2.circle(image, (int(x), int(y)), 6, (0.3, 0.2, 0.2, 1.0), -1)
+    given = mesh.points, mesh.pixels, mesh.triangles, pix_to_face, image, head_mirror()
+    _, seen, mirrored = face_colors(*given, smooth_at=nose)
+    assert not mirrored[nose].any()
+    assert np.array_equal(mirrored[~nose], seen[head_mirror()][~nose])
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ def antialias(
     right angle to where these lie; a pixel's coverage by the front is half of it and its centre's distance from the
     line. The rest is the colour of the pixel across the line, mixed by matte. Where the outline is no line, as that of
     a strand, a pixel keeps half of its own colour; a pixel behind that has the front all around it is a hole, and is
-    closed. Beyond the front, where there is nothing behind it, splats end with it.
+    closed, and one in front with nothing beside it is a speck, and goes. Beyond the front, where there is nothing
+    behind it, splats end with it.
     """
     zero, half, one, bit = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-3)
     height, width = depth.shape
@@ -155,7 +156,8 @@ def antialias(
             if empty:
                 front, share = False, one
             elif front:
-                share = min(one - share, half + half * sure)  # of the other side, in all cases
+                # Of the other side, in all cases.
+                share = one if beside <= 9 - hole else min(one - share, half + half * sure)
                 to_x, to_y = -to_x, -to_y
             else:
                 share = one if beside >= hole else min(share, half + half * sure)

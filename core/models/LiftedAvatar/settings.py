@@ -70,6 +70,7 @@ class TextureSettings:
         border: pixels that the face's border must be inside the person to keep the photo's colour.
         least_border_matte: of the person shrunk by that, from which on it is inside.
         least_surroundings: share of pixels of the surroundings around one of their points, from which on it is known.
+        nose_growth: of the nose's outline, in which nothing is taken over from its other side: its foot is shade too.
     """
 
     smoothing: float = 4.0
@@ -80,6 +81,7 @@ class TextureSettings:
     border: int = 17
     least_border_matte: float = 0.9
     least_surroundings: float = 0.1
+    nose_growth: float = 1.15
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ class EdgeSettings:
 
     Attributes:
         radius: of the disc in which an outline is taken for a straight line, pixels: stairs as long as it is wide go.
-        hole: a pixel behind is a hole, if of it and its eight neighbours so many are in front.
+        hole: a pixel behind is a hole, if of it and its eight neighbours so many are in front; one in front is a speck,
+            if so many are behind.
     """
 
     radius: float = 3.2

@@ -19,6 +19,7 @@ from core.models.LiftedAvatar.inpaint.visibility import visible_points
 from core.models.LiftedAvatar.settings import TextureSettings
 
 _DEFAULT = TextureSettings()
+_NOSE_OUTLINE = (168, 193, 417, 245, 465, 129, 358, 2, 98, 327, 64, 294)  # the tracker's points
 
 
 def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -26,6 +27,18 @@ def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     p = pixels.astype(np.float32)
     samples = cv2.remap(image, p[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     return samples.reshape(len(p), *image.shape[2:]) if image.shape[2] > 1 else samples.reshape(-1)
+
+
+def nose_points(face: np.ndarray, settings: TextureSettings = _DEFAULT) -> np.ndarray:
+    """(478,) bool: points of the nose, of a face (478, 3) in head space at rest.
+
+    What stands out on one side of it is the shade that it throws itself, and not what is on the other side.
+    """
+    outline = face[list(_NOSE_OUTLINE), :2].astype(np.float32)
+    middle = outline.mean(0)
+    hull = cv2.convexHull(middle + (outline - middle) * settings.nose_growth)
+    inside = [cv2.pointPolygonTest(hull, (float(x), float(y)), False) >= 0 for x, y, _ in face[: topo.N_FACE]]
+    return np.array(inside + [False] * (topo.N_POINTS - topo.N_FACE))
 
 
 def soft_clip(differences: np.ndarray, limit: float) -> np.ndarray:
@@ -42,12 +55,13 @@ def face_colors(
     mirror: np.ndarray,  # (478,)
     camera: Camera | None = None,  # of the photo
     settings: TextureSettings = _DEFAULT,
+    smooth_at: np.ndarray | None = None,  # (478,) bool, points that take nothing over from the other half
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the face's points look like.
 
     Returns:
         colors: (478, 4). seen: (478,) bool, points that the photo shows. mirrored: (478,) bool, those whose
-            opposite it shows.
+            opposite it shows, and that look like it.
     """
     n, camera = topo.N_POINTS, camera or Camera()
     smoothing = settings.smoothing * camera.scale
@@ -71,7 +85,7 @@ def face_colors(
     known[oval] |= visible[oval] & (person > settings.least_border_matte)
     laplacian = _laplacian(triangles[in_face], n)
     smooth = _harmonic(laplacian, known, sampled)
-    mirrored = seen[mirror]
+    mirrored = seen[mirror] if smooth_at is None else seen[mirror] & ~smooth_at
     twin = sampled[mirror, :3].mean(1, keepdims=True)
     standing_out = twin - _harmonic(laplacian, seen & mirrored, twin)
     relief = soft_clip(standing_out, settings.max_relief) * mirrored[:, None]
