@@ -123,6 +123,8 @@ def test_skin_continues_light_that_falls_off_and_leaves_folds_out():
     known = np.ones_like(unknown)
     skin = lid_skin(picture, known, unknown, place, LidSettings())
     np.testing.assert_allclose(skin[unknown], ramp[unknown], atol=1e-3)
+    smaller = lid_skin(picture, known, unknown, place, LidSettings(solved_width=20.0))
+    np.testing.assert_allclose(smaller[unknown], ramp[unknown], atol=0.02)
     picture[:, 98:102] *= np.where(unknown[:, 98:102, None], 1, 0.2)
     skin = lid_skin(picture, known, unknown, place, LidSettings())
     np.testing.assert_allclose(skin[unknown], ramp[unknown], atol=0.02)

@@ -26,7 +26,7 @@ def lid_skin(
     Boundary pixels that are darker than others beside them are folds or rims of glasses, not skin, and left out. None
     where no boundary is left. Large eyes are solved for at a smaller size: what is harmonic is smooth.
     """
-    shrink = max(1, int(place.width // settings.solved_width))
+    shrink = max(1, round(place.width / settings.solved_width))
     if shrink > 1:
         size = (part.shape[1] // shrink, part.shape[0] // shrink)
         small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)

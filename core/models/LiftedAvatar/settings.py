@@ -244,7 +244,7 @@ class LidSettings:
         boundary: width of what the skin is continued from. beside, rounds: standard deviation over which that is
             averaged, and how often, to leave out what is darker than its surroundings by the part `darker`.
             far_darker: part of the usual brightness, below which it is left out too: rims of glasses are wide.
-        solved_width: pixels of an eye, above twice which its skin is solved for at a smaller size.
+        solved_width: pixels of an eye, above half as many again as which its skin is solved for at a smaller size.
         lash_samples: from the lid, where the colour of its line is looked for.
         lashes: how thin and how thick the upper lashes' line may be.
         line_below, line_above: how far the line reaches from where the lids meet, over its thickness. It fades all the
