@@ -22,7 +22,7 @@ from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.data.video import VideoReader
 from core.libs.tracker.base import N_POINTS, FaceTracker
 from core.libs.tracker.crop import crop_image, to_crop
-from core.libs.tracker.matte import two_looks
+from core.libs.tracker.matte import two_looks, without_bars
 from core.libs.tracker.source import MARGIN, track_source_image
 from core.models.LiftedAvatar.border import border_fade
 from core.models.LiftedAvatar.settings import LiftedSettings
@@ -55,7 +55,7 @@ def wide_crop(image: np.ndarray, crop: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """A crop with the margin that the tracker gives a source: the picture, and where it lies inside the full one."""
     part = crop[2] * MARGIN / IMAGE_SIZE
     wide, size = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part]), IMAGE_SIZE + 2 * MARGIN
-    inside = crop_image(np.full(image.shape[:2], 255, np.uint8), wide, size) > 127
+    inside = crop_image(255 * without_bars(image).astype(np.uint8), wide, size) > 127
     return crop_image(image, wide, size), inside
 
 
