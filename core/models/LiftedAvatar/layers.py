@@ -98,7 +98,8 @@ class Shot:
         transform: (3, 4) head to the photo's camera. view: (3, 4) from that to the one that draws; None: the same.
         torso_motion: (4,) or None, mouth: (4,) or None; see `TrackedFrame`.
         colors: (N, 4) of the Gaussians, to be read; `own_colors` gives those that may be written to.
-        scratch: where these are. image: (H, W, 4) RGB and matte, once the Gaussians are drawn.
+        scratch: where these are. detail: how much of the photo's own detail they show, 0 to 1.
+        image: (H, W, 4) RGB and matte, once the Gaussians are drawn.
     """
 
     camera: Camera
@@ -109,6 +110,7 @@ class Shot:
     mouth: np.ndarray | None
     colors: np.ndarray
     scratch: ChangedColors = field(repr=False)
+    detail: float = 0.0
     image: np.ndarray | None = None
 
     def own_colors(self, first: int, end: int) -> np.ndarray:

@@ -31,6 +31,7 @@ from core.models.LiftedAvatar.decontaminate import decontaminate_colors
 from core.models.LiftedAvatar.detail import detail_weight, missing_detail
 from core.models.LiftedAvatar.edges import Antialiasing
 from core.models.LiftedAvatar.eyes import IrisLayer
+from core.models.LiftedAvatar.folds import FoldLayer, tint_folds
 from core.models.LiftedAvatar.inpaint import (
     Inpainting,
     all_photo_points,
@@ -52,7 +53,7 @@ from core.models.rasterizer import SurfaceSettings, warm_up
 
 # The order, of building and of drawing: those that move the face or change the Gaussians' colours, then the Gaussians,
 # then those that are painted over them.
-LAYERS_BELOW: tuple[type[Layer], ...] = (LidLayer, ChinLayer)
+LAYERS_BELOW: tuple[type[Layer], ...] = (FoldLayer, LidLayer, ChinLayer)
 LAYERS_ABOVE: tuple[type[Layer], ...] = (MouthLayer, IrisLayer)
 
 
@@ -125,6 +126,7 @@ class LiftedAvatar:
         image, alpha, depth = self._splat(points, binding, one_color, camera, camera, Scratch(one_color))
         Antialiasing(self.settings.edges).run(image, alpha, depth, self._raster.z_window)
         composite(np.zeros((1, 1, 4), np.float32), self.background, np.zeros((1, 1, 3), np.float32))
+        tint_folds(one_color.copy(), np.zeros(1, np.int32), np.zeros((1, 1), np.float32), one, 1.0, 1.0, one.repeat(3))
         warm_up_mouth()
         return time.perf_counter() - start
 
@@ -175,6 +177,7 @@ class LiftedAvatar:
             mouth=mouth,
             colors=avatar.surface.tinted(detail),
             scratch=avatar.surface.scratch.colors,
+            detail=detail,
         )
         for layer in avatar.layers:
             layer.draw(shot)

@@ -312,6 +312,40 @@ class ChinSettings:
 
 
 @dataclass(frozen=True)
+class FoldSettings:
+    """Of `folds`.
+
+    Attributes:
+        bulging_width: of a fold on its bulging side, over its width. bulge: rise of the light there, over its depth.
+        bulge_at, bulge_width: where that is, and how wide, over the fold's width.
+        reach: of a fold to either side, over its width. taper: share of its length over which an end comes in.
+        limits: of all folds' light together, over that of the photo.
+        powers: of the light in red, green and blue: what light comes out of a fold went through skin.
+        smoothed_out: share of a fold of the photo that is taken away at most, where the face is stretched.
+        cosines: to the line of sight, over which folds come in.
+        fade: standard deviation, head units, over which folds end at what is no skin.
+        skin_reach: head units over which skin's usual colour is averaged. darker: share by which a pixel is darker than
+            that, from which on and at which it is no skin.
+        least_light: change of light below which a Gaussian is left alone.
+    """
+
+    bulging_width: float = 0.6
+    bulge: float = 0.3
+    bulge_at: float = 1.5
+    bulge_width: float = 0.9
+    reach: float = 3.2
+    taper: float = 0.35
+    limits: tuple[float, float] = (0.85, 1.1)
+    powers: tuple[float, float, float] = (0.75, 1.0, 1.15)
+    smoothed_out: float = 0.0
+    cosines: tuple[float, float] = (0.35, 0.65)
+    fade: float = 0.012
+    skin_reach: float = 0.12
+    darker: tuple[float, float] = (0.2, 0.4)
+    least_light: float = 0.003
+
+
+@dataclass(frozen=True)
 class LiftedSettings:
     """Of the avatar as a whole, and of each of its parts.
 
@@ -350,4 +384,5 @@ class LiftedSettings:
     eyes: EyeSettings = field(default_factory=EyeSettings)
     lids: LidSettings = field(default_factory=LidSettings)
     chin: ChinSettings = field(default_factory=ChinSettings)
+    folds: FoldSettings = field(default_factory=FoldSettings)
     mouth: MouthSettings = field(default_factory=MouthSettings)
