@@ -171,7 +171,7 @@ class Options:
     )
     no_source_detail: bool = field(
         default=False,
-        metadata=_about("sharpen only; without the detail of the photo that the avatar has lost", group="improvements"),
+        metadata=_about("sharpen only; without the photo's own detail and moving folds", group="improvements"),
     )
     expression_gain: float = field(
         default=1.0,
