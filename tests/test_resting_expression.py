@@ -112,19 +112,31 @@ class TestOpenings:
             half = replace(driver_person, expcode=opened(driver_person, 1, part * theirs[1]).astype(np.float32))
             codes.append(opened(half, 2, part * theirs[2]))
         motion = Retargeting().run(wide, clip_of(np.array(codes), driver_person), HEAD)
-        t = np.clip((parts - OPENINGS.lid_shut[0]) / np.diff(OPENINGS.lid_shut), 0, 1)
-        expected = parts * t * t * (3 - 2 * t)
+        t = np.clip((parts - OPENINGS.lid_contact_least) / (OPENINGS.lid_closing - OPENINGS.lid_contact_least), 0, 1)
+        expected = parts**OPENINGS.lid_curve * t * t * (3 - 2 * t)  # the clip's blinks are seen shut
         np.testing.assert_allclose(gaps(wide, motion)[:, 1] / own[1], expected, atol=0.02)
         np.testing.assert_allclose(gaps(wide, motion)[:, 2] / own[2], expected, atol=0.02)
 
     def test_an_eye_wider_than_at_rest_is_wider_by_as_much(self):
         driver_person, source = person(3), person(8)
+        source = replace(source, expcode=opened(source, 1, 0.02).astype(np.float32))  # narrower than the driver's
         own, theirs = (gaps(p, clip_of(p.expcode[None], p))[0] for p in (source, driver_person))
-        codes = np.array([driver_person.expcode] * 20 + [opened(driver_person, 1, 1.3 * theirs[1])])
+        codes = np.array([driver_person.expcode] * 20 + [opened(driver_person, 1, 1.08 * theirs[1])])
         motion = Retargeting().run(source, clip_of(codes, driver_person), HEAD)
         widths = [FaceOpenings(HEAD, HEAD.openings, p).width for p in (source, driver_person)]
         more = gaps(source, motion)[-1, 1] - own[1]
-        assert more == pytest.approx(0.3 * theirs[1] * widths[0] / widths[1], abs=1e-3)
+        assert more == pytest.approx(0.08 * theirs[1] * widths[0] / widths[1], abs=2e-4)
+
+    def test_a_blink_that_is_tracked_in_one_eye_is_one_and_a_wink_is_a_wink(self):
+        driver_person, source = person(3), person(8)
+        own, theirs = (gaps(p, clip_of(p.expcode[None], p))[0] for p in (source, driver_person))
+        codes = [driver_person.expcode] * 20
+        for other in (0.45, 0.95):
+            half = replace(driver_person, expcode=opened(driver_person, 1, 0.0).astype(np.float32))
+            codes.append(opened(half, 2, other * theirs[2]))
+        part = gaps(source, Retargeting().run(source, clip_of(np.array(codes), driver_person), HEAD))[-2:, 1:] / own[1:]
+        np.testing.assert_allclose(part[0], 0, atol=0.02)
+        np.testing.assert_allclose(part[1], [0, 0.95**OPENINGS.lid_curve], atol=0.02)
 
     @pytest.mark.parametrize("apart", [0.0, 0.06])
     def test_closed_lips_are_closed_and_open_ones_as_open_whatever_the_photos_are(self, apart):

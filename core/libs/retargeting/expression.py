@@ -80,6 +80,7 @@ def with_openings(
     driver_face, source_face = (FaceOpenings(head, head.openings, person) for person in (driver[0], source))
     visible, driver_gaps = np.flatnonzero(driver.status == SEEN), _gaps(driver_face, driver)
     source_gaps = source_face.gaps(source.expcode[None], source.posecode[None, JAW])[0]
+    settings = _for_head(head, settings)
     goals = part_goals(driver_face, driver_gaps, visible, source_face, source_gaps, neutral, settings)
     own_lips = 1 - lips_apart(source_gaps[0] / source_face.width, neutral.contact)
     expcode = np.empty(motion.expcode.shape, np.float32)
@@ -110,6 +111,7 @@ def transfer_expression(
     if not len(motion) == len(driver):
         raise ValueError(f"driver and motion must be of one length, got {len(driver)} and {len(motion)}")
     openings = head.openings
+    settings = _for_head(head, settings)
     driver_face = None if openings is None else FaceOpenings(head, openings, driver[0])
     driver_gaps = None if driver_face is None else _gaps(driver_face, driver)
     visible = np.flatnonzero(driver.status == SEEN)
@@ -127,6 +129,11 @@ def transfer_expression(
             codes = opened(*faces, codes, jaw[part], optimizer.limit, settings)
         expcode[part] = codes
     return _with_codes(motion, expcode, jaw)
+
+
+def _for_head(head: FLAMEModel, settings: OpeningSettings) -> OpeningSettings:
+    """The settings, those of how lids are drawn for the avatar that draws this head."""
+    return settings if head.has_tracker_mesh else replace(settings, lid_curve=1.0)
 
 
 def _gaps(face: FaceOpenings, motion: TrackedSequence) -> np.ndarray:  # (T, rows)

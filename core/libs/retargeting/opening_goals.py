@@ -28,12 +28,14 @@ class OpeningSettings:
     `lid_*` are parts of an open eye, `lip_*` distances of the eyes' outer corners.
 
     Attributes:
-        lid_shut: plain: the part at which a driver's eye is shut, and from which on it is as open as it is tracked. A
-            tracker reports 0.2 to 0.35 for eyes that are shut.
-        lid_contact: the opening at which a tracker has lids that touch, where a clip has no blink; lid_contact_most:
-            the most that it may be, where there is one; lid_no_blink: a clip's smallest opening from which on there is
-            none.
-        lid_closing: opening below which the opening at contact is gradually subtracted.
+        lid_contact: the opening at which a tracker has lids that touch, where a clip has no blink; lid_contact_least,
+            lid_contact_most: what it may be, where there is one; lid_no_blink: a clip's smallest opening from which on
+            there is none.
+        lid_closing: opening from which on lids are not brought together beyond their curve.
+        lid_curve: exponent of the part of an eye that is open, on the open head. The built-in avatar's lids are seen
+            less closed than their mesh: at 0.6 a tracker sees 0.65 to 0.9, where both ends are as on a real face.
+        lid_together: openings at which the wider eye of two follows the narrower one, and from which on each goes its
+            own way: a blink that is tracked in one eye is one, and a wink's other eye is open.
         lid_wide, lid_widest: opening from which on it is compressed, and its limit.
         lip_wide, lip_widest: the same for lips.
         lip_closing: lips nearer than this are brought together all along their rim.
@@ -45,11 +47,13 @@ class OpeningSettings:
         limit: standard deviations that no code of the plain strategy goes beyond for an opening's sake.
     """
 
-    lid_shut: tuple[float, float] = (0.1, 0.55)
     lid_contact: float = 0.12
+    lid_contact_least: float = 0.1
     lid_contact_most: float = 0.35
     lid_no_blink: float = 0.6
-    lid_closing: float = 0.85
+    lid_closing: float = 0.7
+    lid_curve: float = 1.4
+    lid_together: tuple[float, float] = (0.5, 0.8)
     lid_wide: float = 1.15
     lid_widest: float = 1.45
     lip_wide: float = 0.55
@@ -78,23 +82,22 @@ def part_goals(
 ) -> np.ndarray:  # (T, openings)
     """The openings of the plain strategy, in head units.
 
-    An eye is open by the part of the photo's that the driver's is of its own open eye, shut where a tracker reports
-    what it reports for shut eyes; what a driver's eye opens beyond its own is added. At the driver's rest the photo's
-    eyes are the photo's.
+    An eye is open by the part of the photo's that the driver's is of its own open eye; wider than that by the same
+    part or by as much, whatever is more. At the driver's rest the photo's eyes are the photo's, and so are its lips,
+    where they touch in the photo.
     """
     goals = np.empty((len(driver_gaps), len(source_face.names)))
-    for i, name in enumerate(source_face.names):
-        gap = driver_gaps[:, i]
-        if name == "lips":
-            over, most = gap / driver_face.width, neutral.contact
-            contact = closed_lip_gap(np.percentile(over[visible], 2), most)
-            own = closed_lip_gap(source_gaps[i] / source_face.width, most)
-            goals[:, i] = source_face.width * _lips(over - contact, own, 1.0, settings)
-        else:
-            eye = max(open_lid_gap(gap[visible]), settings.least_eye * driver_face.reference[i])
-            part = np.clip(gap / eye, 0, 1)
-            wider = np.maximum(gap - eye, 0) * (source_face.width / driver_face.width)
-            goals[:, i] = source_gaps[i] * part * smoothstep(part, *settings.lid_shut) + wider
+    eyes, parts, open_eyes = _lids(driver_face, driver_gaps, visible, 1.0, settings)
+    for i, part, open_eye in zip(eyes, parts.T, open_eyes, strict=True):
+        more = np.maximum(driver_gaps[:, i] - open_eye, 0) * (source_face.width / driver_face.width)
+        wider = soft_upper_clip(1 + more / max(source_gaps[i], 1e-6), settings.lid_wide, settings.lid_widest)
+        goals[:, i] = source_gaps[i] * np.where(more > 0, np.maximum(part, wider), part)
+    if "lips" in source_face.names:
+        i, most = source_face.names.index("lips"), neutral.contact
+        over = driver_gaps[:, i] / driver_face.width
+        contact = closed_lip_gap(np.percentile(over[visible], 2), most)
+        own = closed_lip_gap(source_gaps[i] / source_face.width, most)
+        goals[:, i] = source_face.width * _lips(over - contact, own, 1.0, settings)
     return goals
 
 
@@ -110,14 +113,13 @@ def transferred_goals(
 ) -> np.ndarray:  # (T, openings)
     """The openings of the improved strategy, in head units; `gain` is that of the expression."""
     goals = np.empty((len(driver_gaps), len(source_face.names)))
-    for i, name in enumerate(source_face.names):
-        gap = driver_gaps[:, i]
-        if name == "lips":
-            over = gap / driver_face.width
-            own, contact = min(source_gaps[i] / source_face.width, 0.0), lip_contact(over[visible], neutral.contact)
-            goals[:, i] = source_face.width * _lips(over - contact, own, gain, settings)
-        else:
-            goals[:, i] = source_gaps[i] * _lids(gap, gap[visible], driver_face.reference[i], gain, settings)
+    eyes, parts, _ = _lids(driver_face, driver_gaps, visible, gain, settings)
+    goals[:, eyes] = source_gaps[eyes] * parts
+    if "lips" in source_face.names:
+        i = source_face.names.index("lips")
+        over = driver_gaps[:, i] / driver_face.width
+        own, contact = min(source_gaps[i] / source_face.width, 0.0), lip_contact(over[visible], neutral.contact)
+        goals[:, i] = source_face.width * _lips(over - contact, own, gain, settings)
     return goals
 
 
@@ -188,24 +190,43 @@ def _lips(gap: np.ndarray, closed: float, gain: float, settings: OpeningSettings
     return closed + np.where(opening < 0, pressed, soft_upper_clip(opening, s.lip_wide, s.lip_widest))
 
 
-def _lids(gap: np.ndarray, visible: np.ndarray, reference: float, gain: float, settings: OpeningSettings) -> np.ndarray:
-    """The share (T,) of its open eye by which a source's eye is to be open, from a driver's gaps.
+def _lids(
+    face: FaceOpenings, gaps: np.ndarray, visible: np.ndarray, gain: float, settings: OpeningSettings
+) -> tuple[list[int], np.ndarray, list[float]]:
+    """The rows of a driver's eyes, the parts (T, eyes) by which a source's are to be open, and the driver's open eyes.
 
-    `visible` (K,): the gaps of frames that show the face. `reference`: the mean person's open eye. Where there is only
-    one picture of a driver, its eye is taken for open, within what people's open eyes are.
+    `gaps` (T, rows) are the driver's, `visible` the frames that show its face.
     """
-    s = settings
-    if len(visible) > 1:
-        eye = max(open_lid_gap(visible), s.least_eye * reference)
-        low = np.sort(visible)[: max(2, len(visible) // 100)].mean() / eye
-    else:
-        spread = s.eye_spread
-        eye, low = float(np.clip(visible.mean(), (1 - spread) * reference, (1 + spread) * reference)), 1.0
-    blinks = np.clip((s.lid_no_blink - low) / (s.lid_no_blink - s.lid_contact_most), 0, 1)
-    shut = s.lid_contact + blinks * (np.clip(low, 0, s.lid_contact_most) - s.lid_contact)
-    part = gap / eye
-    # Open eyes keep their motion; the opening at contact is subtracted on the way to shut only.
-    closed = 1 - (part - shut * smoothstep(part, s.lid_closing, shut))
+    s, eyes = settings, [i for i, name in enumerate(face.names) if name != "lips"]
+    opens = [_open_eye(gaps[visible, i], face.reference[i], s) for i in eyes]
+    part = gaps[:, eyes] / opens
+    narrow = part.min(1, keepdims=True)
+    part = part + (1 - smoothstep(part, *s.lid_together)) * (narrow - part)
+    closed = np.empty_like(part)
+    for column, p in enumerate(part.T):
+        touch = _contact(p[visible], s)
+        shut = np.clip(p, 0, 1)
+        # Shut is shut, however a tracker reports it; an open eye keeps its motion.
+        closed[:, column] = 1 - (shut**s.lid_curve * smoothstep(shut, touch, s.lid_closing) + np.maximum(p - 1, 0))
     # Shut stays shut under any gain.
     closed *= gain if gain > 1 else gain + (1 - gain) * np.clip(closed, 0, 1) ** 2
-    return np.maximum(soft_upper_clip(1 - closed, s.lid_wide, s.lid_widest), 0)
+    return eyes, np.maximum(soft_upper_clip(1 - closed, s.lid_wide, s.lid_widest), 0), opens
+
+
+def _open_eye(gaps: np.ndarray, reference: float, settings: OpeningSettings) -> float:
+    """A driver's open eye, from the gaps (K,) of its frames; `reference`: the mean person's.
+
+    Where there is only one picture of a driver, its eye is taken for open, within what people's open eyes are.
+    """
+    s = settings
+    if len(gaps) > 1:
+        return max(open_lid_gap(gaps), s.least_eye * reference)
+    return float(np.clip(gaps.mean(), (1 - s.eye_spread) * reference, (1 + s.eye_spread) * reference))
+
+
+def _contact(part: np.ndarray, settings: OpeningSettings) -> float:
+    """The part of an open eye at which a driver's lids touch, from the parts (K,) of its frames."""
+    s = settings
+    low = np.sort(part)[: max(2, len(part) // 100)].mean() if len(part) > 1 else 1.0
+    blinks = np.clip((s.lid_no_blink - low) / (s.lid_no_blink - s.lid_contact_most), 0, 1)
+    return float(s.lid_contact + blinks * (np.clip(low, s.lid_contact_least, s.lid_contact_most) - s.lid_contact))
