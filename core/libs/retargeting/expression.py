@@ -75,9 +75,12 @@ def with_openings(
     """The motion with expression codes changed by as little as gives lids and lips the openings of `part_goals`.
 
     Args:
-        source: the photo. driver: as tracked. motion: as long, all but `expcode` is kept. head: has openings.
+        source: the photo. driver: as tracked. motion: as long, all but `expcode` is kept.
+        head: of all three; where it has no openings the motion comes back as it is.
     """
-    driver_face, source_face = (FaceOpenings(head, head.openings, person) for person in (driver[0], source))
+    if (openings := head.openings) is None:
+        return motion
+    driver_face, source_face = (FaceOpenings(head, openings, person) for person in (driver[0], source))
     visible, driver_gaps = np.flatnonzero(driver.status == SEEN), _gaps(driver_face, driver)
     source_gaps = source_face.gaps(source.expcode[None], source.posecode[None, JAW])[0]
     settings = _for_head(head, settings)

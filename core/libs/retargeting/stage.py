@@ -118,7 +118,7 @@ class Retargeting:
         motion = counted_expression(source, known, motion, reference)
         if not relative:
             return motion
-        if len(driver) > 1 and head.openings is not None and (known.status == SEEN).any():
+        if len(driver) > 1 and (known.status == SEEN).any():
             return with_openings(source, known, motion, head, self.neutral)
         return uncrossed(source, motion, head) if head.has_tracker_mesh else motion
 
