@@ -1,8 +1,9 @@
 """The numbers of the mouth's inside. Lengths in millimetres, colours linear, pixels those of a 512-pixel picture.
 
-Where nothing else is said a number is the prototype's (shared/spec), found by eye on ten photos and five drivers. Sizes
-of teeth are mean adult values as textbooks of dental anatomy give them. What the kernel shades with stands in
-`kernel`, where it is compiled in.
+Where nothing else is said a number is the prototype's (shared/spec), found by eye on ten photos and five drivers. Set
+again since, by eye on the shared faces: how back teeth are shortened, the light of the lower row, the whiteness and hue
+of teeth, how much of the upper row shows at most. Sizes of teeth are mean adult values as textbooks of dental anatomy
+give them. What the kernel shades with stands in `kernel`, where it is compiled in.
 """
 
 from __future__ import annotations
