@@ -1,4 +1,4 @@
-"""Openings of the face in the picture: their windows, antialiased masks, and colours continued into them."""
+"""Openings of the face in the picture: their windows and antialiased masks."""
 
 from __future__ import annotations
 
@@ -25,16 +25,3 @@ def contour_mask(points: np.ndarray, x0: int, y0: int, x1: int, y1: int, grow: f
     if grow:
         cv2.polylines(mask, [corners], True, 255, max(1, round(2 * grow * k)), shift=bits)
     return cv2.resize(mask, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-
-
-def extrapolate_colors(
-    colors: np.ndarray,  # (H, W, 3)
-    known: np.ndarray,  # (H, W) float32, 1 where they are to be believed and 0 elsewhere; not 0 everywhere
-    scales: tuple[tuple[float, float], ...],  # standard deviation in pixels, and what it counts for
-) -> np.ndarray:
-    """Colours (H, W, 3) everywhere: local means of the sure ones, of the wide scales where the narrow ones see none."""
-    total, weight = np.zeros_like(colors), np.zeros((*known.shape, 1), np.float32)
-    for sigma, share in scales:
-        total += share * cv2.GaussianBlur(colors * known[..., None], (0, 0), sigma)
-        weight += share * cv2.GaussianBlur(known, (0, 0), sigma)[..., None]
-    return total / np.maximum(weight, 1e-12)
