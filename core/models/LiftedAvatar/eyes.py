@@ -139,7 +139,7 @@ def draw_iris(
     places += (len(iris.texture) - 1) / 2
     # At its place in the photo the disc covers the white that is painted there; elsewhere it has nothing to cover.
     place, width = _place(centre, ring)
-    moved = smoothstep(np.linalg.norm(place - iris.place) * width / max(radius, 1e-3), *settings.moved)
+    moved = smoothstep(np.array(np.linalg.norm(place - iris.place) * width / max(radius, 1e-3)), *settings.moved)
     inner, outer = (np.array(settings.disc) + moved * (np.array(settings.moved_disc) - settings.disc)).tolist()
     coverage = 1 - smoothstep(away, inner, outer)
     colors = (1 - moved) * iris.around + moved * iris.texture
