@@ -50,7 +50,7 @@ class Components:
 
     Attributes:
         track_source, track_driver, track_folder: see `core.libs.tracker`; tracked again where the flag says so.
-        crop: a frame's crop, as the tracker sees it.
+        crop: the square of a picture (H, W, 3) that x, y and side (3,) say, as (size, size, 3).
         head: the one head model of a run. model: the avatar.
         convert: a driver's codes of another head as those of `head`, and the driver's path, for messages; None where
             that cannot be done.
@@ -61,7 +61,7 @@ class Components:
 
     track_source: Callable[[Path, bool], TrackedSource]
     track_driver: Callable[[Path, bool, Advance], TrackedSequence]
-    crop: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    crop: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
     head: Head
     model: Avatar
     convert: Callable[[TrackedSequence, Path], TrackedSequence] | None = None

@@ -144,7 +144,7 @@ class Improvements:
 
     def sharpen(self, picture: torch.Tensor, points: np.ndarray | None) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 with its detail raised, on its device; on the CPU in place."""
-        if not self._has("detail_enhance") or self._options.detail_strength == 0:
+        if points is None or not self._has("detail_enhance") or self._options.detail_strength == 0:
             return picture
         from core.libs.flame_model.topology import INNER_LIPS
         from core.models.modules.detail_enhancer import as_matte, face_mask
@@ -154,7 +154,7 @@ class Improvements:
         lips = points[inner := list(INNER_LIPS)]
         # The inside of the mouth is painted, not photographed: it has no detail to raise.
         holes = [lips] if known[inner].all() else []
-        mask = face_mask(points[known], tuple(picture.shape[-2:]), holes=holes)
+        mask = face_mask(points[known], (picture.shape[-2], picture.shape[-1]), holes=holes)
         strength = self._options.detail_strength
         if _on_host(picture):
             self._enhancer.enhance_face(picture.permute(1, 2, 0).numpy(), mask, strength)
@@ -164,7 +164,7 @@ class Improvements:
 
     def clear_eyes(self, picture: torch.Tensor, points: np.ndarray | None) -> torch.Tensor:
         """The picture with its eyes clearer; one that is not in the host's memory is copied there and back."""
-        if not self._has("gaze_correct") or not self._corrector.enhance_eyes:
+        if points is None or not self._has("gaze_correct") or not self._corrector.enhance_eyes:
             return picture
         if _on_host(picture):
             self._corrector.enhancer.enhance(picture.permute(1, 2, 0).numpy(), points.astype(np.float64))

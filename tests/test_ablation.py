@@ -189,7 +189,7 @@ def grey_components(options: Options, count: list[int]) -> Components:
     return Components(
         track_source=lambda path, force: a_source(),
         track_driver=lambda path, force, advance: a_track([f.time for f in VideoReader(path)]),
-        crop=lambda image, square: image,
+        crop=lambda image, square, size: image,
         head=PointHead(),
         model=GreyAvatar(grey, count),
         retarget=lambda source, driver, head: driver,

@@ -156,7 +156,7 @@ class TestPipeline:
             stills = [sequence([Fraction(0)], Fraction(25)) for _ in shown]
             return join(stills), shown
 
-        return fakes(track_folder=tracked, crop=lambda image, square: np.resize(image, (512, 512, 3)))
+        return fakes(track_folder=tracked, crop=lambda image, square, size: np.resize(image, (size, size, 3)))
 
     def test_a_sheet(self, tmp_path, components, capsys):
         images = {f"p{i}_{10 * i}": np.full((512, 512, 3), 20 * i, np.uint8) for i in range(8)}

@@ -17,6 +17,7 @@ from core.data.image import read_image, write_image
 from core.data.records import HELD, INTERPOLATED, SEEN, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
+from core.libs.tracker.crop import crop_image
 from core.options import Options
 from core.output.mesh_panel import MeshPanel
 from core.output.watermark import PROGRAM, Watermark
@@ -69,8 +70,8 @@ def track_driver(path: Path, force: bool, advance) -> TrackedSequence:
     return sequence(times, reader.fps)
 
 
-def crop(image: np.ndarray, square: np.ndarray) -> np.ndarray:
-    return np.full((512, 512, 3), int(image.mean()), np.uint8)
+def crop(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
+    return np.full((size, size, 3), int(image.mean()), np.uint8)
 
 
 class PyramidHead:
@@ -171,6 +172,33 @@ def test_picture_as_driver_gives_a_picture(photo, tmp_path):
         run(photo, driver, output=tmp_path / "out.mp4")
 
 
+@pytest.mark.parametrize("size", [768, 1024])
+def test_the_drivers_panel_is_cut_as_large_as_the_photo_is_shown(photo, tmp_path, size):
+    """Not at 512 pixels and made larger: every pixel of the panel is the crop's at that size."""
+    noise = np.random.default_rng(1).integers(0, 256, (1200, 1100, 3), np.uint8)
+    write_image(tmp_path / "noise.png", noise)
+    square = np.float32([60, 100, 960])
+
+    def tracked(path, force):
+        source, side = track_source(path, force), size + 2 * 64
+        image, matte = np.full((side, side, 3), 90, np.uint8), np.ones((side, side), np.float32)
+        return replace(source, image=image, matte=matte, inside=matte > 0)
+
+    class LargeAvatar(FlatAvatar):
+        def render(self, *args, **options):
+            return torch.zeros(3, size, size)
+
+    parts = fakes(
+        track_source=tracked,
+        track_driver=lambda *_: replace(sequence([Fraction(0)], Fraction(25)), crops=square[None]),
+        crop=crop_image,
+        model=LargeAvatar(),
+    )
+    shown = read_image(run(photo, tmp_path / "noise.png", parts, output=tmp_path, no_watermark=True).output)
+    assert shown.shape == (size, 3 * size, 3)
+    np.testing.assert_array_equal(shown[:, size : 2 * size], crop_image(noise, square, size))
+
+
 def test_folder_without_pictures_shows_the_mesh(photo, folder):
     image = pictures(run(photo, folder).output)[0]
     panel = image[:, 512:1024]
@@ -227,7 +255,7 @@ def test_a_run_that_ends_early_leaves_nothing_and_harms_nothing(photo, clip, err
 def test_an_error_beside_the_renderer_is_raised(photo, clip):
     threads = threading.active_count()
 
-    def broken(image, square):
+    def broken(image, square, size):
         raise RuntimeError("in the reader's thread")
 
     with pytest.raises(RuntimeError, match="reader's thread"):

@@ -12,10 +12,12 @@ import numpy as np
 from core.data.image import read_image
 from core.data.motion_file import read_motion, sound_beside
 from core.data.picture_folder import PictureFolder
-from core.data.records import TRACK_FILE, TrackedSequence
+from core.data.records import IMAGE_SIZE, TRACK_FILE, TrackedSequence
 from core.data.upstream_folder import inside, is_upstream, read_pictures, read_track
 from core.data.video import VideoReader
 from core.errors import UserError
+
+Crop = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -63,27 +65,28 @@ class DriverData:
             return sound_beside(self.path)
         return self.path if self.kind == "video" else None
 
-    def pictures(self, crop: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Iterator[np.ndarray] | None:
+    def pictures(self, crop: Crop, size: int = IMAGE_SIZE) -> Iterator[np.ndarray] | None:
         """The pictures, one for each tracked frame and decoded as they are asked for; None where there are none.
 
         Args:
-            crop: cuts what is shown out of a picture (H, W, 3), given x, y and side (3,). Pictures of
-                GAGAvatar_track are cut already.
+            crop: cuts what is shown out of a picture (H, W, 3), given x, y and side (3,) and the size of the result.
+                Pictures of GAGAvatar_track are cut already, 512 pixels wide.
+            size: pixels of a side of what is shown.
         """
         if self.frames is not None:
             assert self.shown is not None  # they come with the pictures
             assert self.track.crops is not None
             shown = zip(self.shown, self.track.crops, strict=True)
-            return (crop(self.frames.read(int(index)), square) for index, square in shown)
+            return (crop(self.frames.read(int(index)), square, size) for index, square in shown)
         if self.kind in ("folder", "motion"):
             return read_pictures(self.path, self.keys) if self.keys else None
-        return self._decode(crop)
+        return self._decode(crop, size)
 
-    def _decode(self, crop: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+    def _decode(self, crop: Crop, size: int) -> Iterator[np.ndarray]:
         if self.kind == "image":
             images = iter([read_image(self.path)])
         else:
             images = (frame.image for frame in VideoReader(self.path))
         assert self.track.crops is not None  # what was tracked from pictures has them
         for image, square in zip(images, self.track.crops, strict=False):
-            yield crop(image, square)
+            yield crop(image, square, size)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from core.libs.retargeting.neutral import MOTION_SHARE, NEUTRAL, resting_frames
 
 if TYPE_CHECKING:
     import torch
-    from sklearn.decomposition import PCA
 
     from core.libs.flame_model import FLAMEModel
 
@@ -98,7 +97,7 @@ class ExpressionOptimizer:
         sensitivity = region_shares(n_exp, head, regions) @ np.array([*SENSITIVITY.values(), 1.0])
         self.identity_share = (global_weight + local_weight * sensitivity) / (global_weight + local_weight)
         self.neutral: np.ndarray | None = None
-        self._pca: PCA | None = None
+        self._pca: Any = None  # scikit-learn's PCA, which need not be installed
         self._noise = 0.0
         self._initialized = self._warned = False
 
@@ -169,9 +168,10 @@ class ExpressionOptimizer:
             if source.ndim == 2 and source.shape[0] not in (1, len(code) if code.ndim == 2 else 1):
                 raise ValueError(f"identity_features {source.shape} do not go with expcode {code.shape}")
             source = source[0] if source.ndim == 2 and code.ndim == 1 else source
-        known = self.neutral is not None
-        driver_neutral = self.neutral if known else (1 - MOTION_SHARE) * code
-        source_neutral = source if known else (1 - MOTION_SHARE) * source
+        if self.neutral is None:
+            driver_neutral, source_neutral = (1 - MOTION_SHARE) * code, (1 - MOTION_SHARE) * source
+        else:
+            driver_neutral, source_neutral = self.neutral, source
         base = share * source_neutral + (1 - share) * driver_neutral
         return _like(soft_clip(base + self.gain * (code - driver_neutral), self.limit), expcode)
 
@@ -298,8 +298,10 @@ def _like(values: np.ndarray, example: Array) -> Array:
     if hasattr(example, "detach"):
         import torch
 
-        device = example.device  # type: ignore[attr-defined]  # a tensor, by its `detach`
-        dtype = example.dtype if example.dtype.is_floating_point else torch.get_default_dtype()
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device, dtype)
-    dtype = np.asarray(example).dtype
-    return values.astype(dtype if np.issubdtype(dtype, np.floating) else np.float64)
+        tensor: Any = example
+        dtype = tensor.dtype if tensor.dtype.is_floating_point else torch.get_default_dtype()
+        like: Any = torch.from_numpy(np.ascontiguousarray(values)).to(tensor.device, dtype)
+        return like
+    kind = np.asarray(example).dtype
+    array: Any = values.astype(kind if np.issubdtype(kind, np.floating) else np.float64)
+    return array

@@ -9,6 +9,7 @@ no colour fringes appear.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -127,9 +128,10 @@ class EyeEnhancer:
         if image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(f"expected the photo (3, H, W), got {tuple(image.shape)}")
         eyes = _eyes(_points(landmarks_2d)[0], self.settings)
-        self._photo = tuple(
+        right, left = (
             None if eye is None or eye.visibility == 0 else _photo(image, eye, self.settings) for eye in eyes
         )
+        self._photo = right, left
 
     def __call__(self, image: Tensor, landmarks_2d: Array | None = None) -> Tensor:
         """Pictures (B, 3, H, W) in 0..1 as they are but for the eyes, of the same dtype and on the same device.
@@ -202,7 +204,7 @@ class EyeEnhancer:
             for eye, photo in zip(_eyes(frame, self.settings), self._photo, strict=True):
                 if eye is None or eye.visibility == 0:
                     continue
-                x0, y0, x1, y1 = _box(eye, tuple(image.shape[2:]))
+                x0, y0, x1, y1 = _box(eye, image.shape[2:])
                 if x1 - x0 < 5 or y1 - y0 < 5:
                     continue
                 part = image[b, :, y0:y1, x0:x1].detach().float().cpu().numpy()
@@ -218,7 +220,7 @@ class EyeEnhancer:
         added, noise = np.zeros_like(luminance), np.float32(s.noise**2)
         if photo is not None:
             added = self.detail * _photo_edges(luminance, mask, eye, photo, s)
-        detail = luminance + mask * added
+        detail: np.ndarray = luminance + mask * added
         detail -= _low_pass(detail, s.contrast_sigma * eye.width)
         square = detail * detail
         gain = self.contrast if photo is None else self._contrast_gain(_rms_contrast(detail, mask), photo)
@@ -292,7 +294,7 @@ def _low_pass(luminance: np.ndarray, sigma: float) -> np.ndarray:
 
 def _photo(image: Tensor, eye: _Eye, s: EyeSettings) -> _Photo | None:
     """An eye of the photo (3, H, W); None where its box is too small."""
-    x0, y0, x1, y1 = _box(eye, tuple(image.shape[1:]), grow=1.5)
+    x0, y0, x1, y1 = _box(eye, image.shape[1:], grow=1.5)
     if x1 - x0 < 5 or y1 - y0 < 5:
         return None
     part = image[:, y0:y1, x0:x1].detach().float().cpu().numpy()
@@ -307,10 +309,11 @@ def _eyes(points: np.ndarray, s: EyeSettings) -> tuple[_Eye | None, _Eye | None]
     """The right and the left eye of points (478, 2); None where they are not known or too small."""
     rings = [points[_RING_ROWS[side]] for side in (0, 1)]
     widths = [math.hypot(*(ring[3] - ring[0]).tolist()) for ring in rings]
-    return tuple(
+    right, left = (
         _eye(points, side, rings[side], widths[side], widths[1 - side], s) if widths[side] >= s.smallest else None
         for side in (0, 1)
     )
+    return right, left
 
 
 def _eye(
@@ -343,7 +346,7 @@ def _mask_sigmas(eye: _Eye) -> tuple[float, float]:
     return 0.4 * eye.width, 0.6 * eye.opening + 0.1 * eye.width
 
 
-def _mask(eye: _Eye, shape: tuple[int, int]) -> np.ndarray:
+def _mask(eye: _Eye, shape: Sequence[int]) -> np.ndarray:
     """A Gaussian over the eye (h, w) that ends at zero, by the eye's own size."""
     along, across = _mask_sigmas(eye)
     middle, c, s = eye.ring.mean(0), np.cos(eye.tilt), np.sin(eye.tilt)
@@ -355,14 +358,14 @@ def _mask(eye: _Eye, shape: tuple[int, int]) -> np.ndarray:
     return np.maximum(values - end, 0) * (1 / (1 - end))
 
 
-def _lids(eye: _Eye, shape: tuple[int, int]) -> np.ndarray:
+def _lids(eye: _Eye, shape: Sequence[int]) -> np.ndarray:
     """1 between the lids, 0 outside (h, w), its edge softened towards the inside."""
     mask = np.zeros(shape, np.uint8)
     cv2.fillPoly(mask, [np.round(eye.ring * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
     return np.minimum(_low_pass(mask, 0.03 * eye.width), mask).astype(np.float32) * np.float32(1 / 255)
 
 
-def _box(eye: _Eye, shape: tuple[int, int], grow: float = 1.0) -> tuple[int, int, int, int]:
+def _box(eye: _Eye, shape: Sequence[int], grow: float = 1.0) -> tuple[int, int, int, int]:
     """x0, y0, x1, y1 of the pixels of a picture (H, W) that the mask reaches."""
     along, across = (2 * grow * s for s in _mask_sigmas(eye))
     c, s = math.cos(eye.tilt), math.sin(eye.tilt)

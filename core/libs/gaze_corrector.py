@@ -103,6 +103,7 @@ class GazeCorrector:
             target = _tensor(target_gaze, (3,), "target_gaze").to(code).expand(len(code), 3)
             confidence = torch.ones_like(target[:, 0])
         else:
+            assert landmarks_3d is not None
             points, with_irises = _landmarks(landmarks_3d)
             points = points.to(code)
             if with_irises:
@@ -133,6 +134,7 @@ class GazeCorrector:
             return self.correct_gaze(eyecode)
         code = _tensor(eyecode, (6,), "eyecode")
         if target_gaze is None:
+            assert landmarks_3d is not None
             points, with_irises = _landmarks(landmarks_3d)
             if not with_irises:
                 points = points.to(code)

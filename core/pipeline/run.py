@@ -274,7 +274,7 @@ class Pipeline:
     def _driver_pictures(self) -> Generator[np.ndarray, None, None]:
         """What the driver's panel shows: its own pictures, the last one again should they end early, or its mesh."""
         track, head = self.driver.track, self.components.head
-        pictures = self.driver.pictures(self.components.crop)
+        pictures = self.driver.pictures(self.components.crop, self.source.size)
         if pictures is None:
             from core.output.mesh_panel import MeshPanel  # it loads torch, which a run that is refused does without
 
@@ -298,7 +298,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _resized(picture: np.ndarray, side: int) -> np.ndarray:
-    """A driver's picture (512, 512, 3) uint8 as (side, side, 3), beside a photo of another size."""
+    """A driver's picture (S, S, 3) uint8 that came cut already as (side, side, 3), beside a photo of another size."""
     if len(picture) == side:
         return picture
     import cv2

@@ -16,7 +16,9 @@ class LiveFilter(Protocol):
     """A parameter frame by frame; `last` is the last frame that came, with its gaps filled in."""
 
     last: np.ndarray | None
-    outliers: int
+
+    @property
+    def outliers(self) -> int: ...
 
     def next(self, frame: np.ndarray) -> np.ndarray:
         """The filtered frame, of the shape of `frame`, which may have NaN in it."""
@@ -62,16 +64,16 @@ class ExponentialAverage:
         known = np.isfinite(frame)
         if self._name in TURNS or self._name == TRANSFORM:
             known = np.broadcast_to(known.all(), frame.shape)
-        mean = self._mixed(np.where(known, frame, self.last))
+        mean = self._mixed(self.last, np.where(known, frame, self.last))
         self.last = np.where(known, mean, self.last)
         return self.last
 
-    def _mixed(self, frame: np.ndarray) -> np.ndarray:
-        mean = self._alpha * frame + (1 - self._alpha) * self.last
+    def _mixed(self, last: np.ndarray, frame: np.ndarray) -> np.ndarray:
+        mean = self._alpha * frame + (1 - self._alpha) * last
         if self._name == TRANSFORM:
-            mean[:, :3] = slerp(self.last[:, :3], frame[:, :3], self._alpha)
+            mean[:, :3] = slerp(last[:, :3], frame[:, :3], self._alpha)
         elif self._name in TURNS:
-            start, goal = (Rotation.from_rotvec(v.reshape(-1, 3)).as_matrix() for v in (self.last, frame))
+            start, goal = (Rotation.from_rotvec(v.reshape(-1, 3)).as_matrix() for v in (last, frame))
             mean = Rotation.from_matrix(slerp(start, goal, self._alpha)).as_rotvec().reshape(frame.shape)
         return mean
 

@@ -133,28 +133,28 @@ class LiveKalman:
         if self._state is None:
             self._begin(z)
         else:
-            self._follow(z, valid)
+            self._follow(self._state, z, valid)
         return self._result()
 
     def _begin(self, z: np.ndarray) -> None:
         """Start from a frame as if nothing had come before; the noise is kept."""
         one = np.ones_like(z)
         variance = one if self._noise is None else self._noise.variance
-        self._state = _State(z, 0 * one, variance, 0 * one, variance * (1e3 + 10 * self._largest_ratio))
+        self._state = state = _State(z, 0 * one, variance, 0 * one, variance * (1e3 + 10 * self._largest_ratio))
         self._frames.clear()
         self._past.clear()
         self._deviations.clear()
         self._held = self._age = 0
-        self._remember(z, np.ones(z.shape, bool), self._state)
+        self._remember(z, np.ones(z.shape, bool), state, state)
 
-    def _follow(self, z: np.ndarray, valid: np.ndarray) -> None:
-        """Predict, gate, update; now and then estimate the noise again."""
+    def _follow(self, state: _State, z: np.ndarray, valid: np.ndarray) -> None:
+        """Predict from the state, gate, update; now and then estimate the noise again."""
         s = self.settings
         noise = self._noise or Noise(np.ones_like(z), np.full_like(z, self._largest_ratio))
         q = noise.ratio * noise.variance / self.strength**4
         if self._noise is not None:
             noise = replace(noise, variance=noise.variance * self._noise_factor)
-        predicted = self._state.predicted(q)
+        predicted = state.predicted(q)
         square = np.where(valid, z - predicted.x, 0) ** 2
         deviation = np.sqrt((square / (predicted.p + noise.variance)).mean())
         if self._is_outlier(deviation):
@@ -170,9 +170,9 @@ class LiveKalman:
             self._deviations.append(deviation)
         # A step far beyond what was predicted is real far more often than not: process noise that explains it.
         missing = np.maximum(square / s.gate - predicted.p - noise.variance, 0)
-        predicted = self._state.predicted(q + 3 * missing * valid)
-        self._state = predicted.updated(z, valid, noise.variance)
-        self._remember(z, valid, predicted)
+        predicted = state.predicted(q + 3 * missing * valid)
+        self._state = state = predicted.updated(z, valid, noise.variance)
+        self._remember(z, valid, predicted, state)
         self._age += 1
         interval = s.estimate_interval if self._age > s.early else s.early_interval
         if self._age >= s.first_estimate and (self._age - s.first_estimate) % interval == 0:
@@ -184,10 +184,10 @@ class LiveKalman:
         known = self.gated and self._noise is not None
         return known and deviation > self.settings.snr_threshold and deviation > self.settings.outlier_ratio * lately
 
-    def _remember(self, z: np.ndarray, valid: np.ndarray, predicted: _State) -> None:
+    def _remember(self, z: np.ndarray, valid: np.ndarray, predicted: _State, state: _State) -> None:
         """Keep a frame for the noise and its states for the pass backwards."""
         self._frames.append((z, valid))
-        self._past.append((predicted, self._state))
+        self._past.append((predicted, state))
         if len(self._frames) > self.memory:
             self._frames.popleft()
         if len(self._past) > self.lag + 1:
@@ -206,8 +206,9 @@ class LiveKalman:
         variance[moving], ratio[moving] = found.variance, found.ratio
         if self._noise is None:  # so far everything was taken as it came
             start = variance * self._noise_factor
-            self._state = _State(self._state.x, self._state.v, start, start, 2 * start)
-            self._past[-1] = (self._past[-1][0], self._state)
+            predicted, state = self._past[-1]
+            self._state = _State(state.x, state.v, start, start, 2 * start)
+            self._past[-1] = (predicted, self._state)
         self._noise = Noise(variance, ratio)
 
     def _result(self) -> np.ndarray:

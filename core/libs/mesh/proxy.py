@@ -114,8 +114,8 @@ def build_proxy_mesh(
     """
     camera = camera or Camera()
     face = to_camera(vertices[: topo.N_POINTS].astype(np.float64), transform.astype(np.float64))
-    for ring, iris in ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS)):
-        face[iris[0]] = face[list(ring)].mean(0)  # the middle of the eye, wherever it looks
+    for lids, iris in ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS)):
+        face[iris[0]] = face[list(lids)].mean(0)  # the middle of the eye, wherever it looks
     face_pixels = camera.to_pixels(face) + margin
     face_triangles = faces[(faces < topo.N_POINTS).all(1)]
 

@@ -70,9 +70,12 @@ def tracked_by(
 
     Camera and settings are named where they are not the default ones.
     """
-    if tracker is None:
-        from core.libs.tracker.mediapipe_tracker import MediaPipeTracker as tracker  # noqa: N813 only its name is read
-    common = VERSION, tracker.name, tracker.version, _digest(OPEN_HEAD if open_head is None else open_head.path)
+    by: FaceTracker | type[FaceTracker] | None = tracker
+    if by is None:
+        from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+
+        by = MediaPipeTracker  # only its name and version are read
+    common: tuple[str, ...] = VERSION, by.name, by.version, _digest(OPEN_HEAD if open_head is None else open_head.path)
     common += tuple(repr(value) for value in (camera, settings) if value not in (_CAMERA, _SETTINGS))
     return common if head is None else (*common, FLAME_VERSION, _digest(head))
 

@@ -29,13 +29,14 @@ class CutFinder:
     def see(self, image: np.ndarray) -> bool:
         """The next frame (H, W, 3) uint8; whether another shot begins with it."""
         now, s = _small(image, self._settings), self._settings
+        last = self._last
         cut = (
-            self._last is not None
-            and _difference(self._last[0], now[0]) > s.changed
-            and _histogram_distance(self._last[1], now[1]) > s.recoloured
+            last is not None
+            and _difference(last[0], now[0]) > s.changed
+            and _histogram_distance(last[1], now[1]) > s.recoloured
         )
-        if cut:
-            self._before.append(self._last[0])
+        if last is not None and cut:
+            self._before.append(last[0])
             self._starts.append(self._frames)
             self._sums.append(np.zeros_like(self._sums[0]))
             self._end_flash(now[0])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def track_driver(
             pass  # not tracked yet, or damaged: tracked again below
     with open_tracker(tracker) as tracker:
         footage = read_image(path) if kind == "image" else lambda: VideoReader(path)
-        given = {"progress": progress, "head": head, "open_head": open_head, "settings": settings}
+        given: dict[str, Any] = {"progress": progress, "head": head, "open_head": open_head, "settings": settings}
         sequence = track_footage(footage, tracker, name=str(path), **given)
     cache.keep(lambda: sequence.save(entry))
     return sequence
@@ -127,10 +128,11 @@ def track_footage(
         for part in blocks(len(points)):
             points[part] = to_crop(points[part], crops[part], fitter.camera.size)
         # Whatever head the codes are to be of: the picture corrects the points on the open one, which has all of them.
-        transform, refined = None, {}
+        transform: np.ndarray | None = None
+        refined: dict[str, Any] = {}
         sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
         sequence = replace(sequence, shots=shots)
-        if len(sequence) > 1:
+        if len(sequence) > 1 and not isinstance(footage, np.ndarray):
             transform, refined = second_look(footage, name, tracker, sequence, points, open_head, progress, settings)
             if kept is not None:
                 kept += [points[part] for part in blocks(len(points))]

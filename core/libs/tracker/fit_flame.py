@@ -112,9 +112,9 @@ class FlameFitter:
         posecode = np.concatenate([np.zeros_like(jaw), jaw], 1)
         eyes = hold_behind_lids(eyes, opening, self._eye_settings)
         codes = (_padded(person.shape, 300), _padded(expression, 100), posecode, eyes)
-        return Fit(
-            *(np.ascontiguousarray(a, np.float32) for a in (*codes, pose if transform is None else transform)), None
-        )
+        arrays = (*codes, pose if transform is None else transform)
+        shapecode, expcode, posecode, eyecode, pose = (np.ascontiguousarray(a, np.float32) for a in arrays)
+        return Fit(shapecode, expcode, posecode, eyecode, pose, None)
 
     def poses_from(
         self,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from core.libs.flame_model import OpenHead
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.cache import TrackCache, tracked_by
 from core.libs.tracker.driver import NoFaceError, track_footage
-from core.libs.tracker.fit_flame import flame_fitter
+from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.settings import TrackSettings
 
@@ -54,7 +56,7 @@ def track_folder(
             if part is None:
                 part = _tracked(folder, frames, later, None if progress is None else _behind(progress, done, folder))
                 if part is not None:
-                    cache.keep(lambda entry=entry, part=part: part.save(entry))
+                    cache.keep(partial(part.save, entry))
             if part is not None:
                 parts.append(part)
                 kept.append(frames)
@@ -83,11 +85,10 @@ def _tracked(
     folder: PictureFolder, frames: np.ndarray, later: _Later, progress: Progress | None
 ) -> TrackedSequence | None:
     """A shot of the folder; None where it shows no face."""
-    first, footage = int(frames[0]), lambda: FrameReader(folder, frames)
-    if len(frames) == 1:
-        footage = folder.read(first)
+    first = int(frames[0])
+    footage = folder.read(first) if len(frames) == 1 else lambda: FrameReader(folder, frames)
     try:
-        given = {
+        given: dict[str, Any] = {
             "name": folder.name(first),
             "progress": progress,
             "open_head": later.open_head,
@@ -111,12 +112,12 @@ class _Later:
     ) -> None:
         self._opened, self._head, self.open_head, self.settings = open_tracker(given), head, open_head, settings
         self._tracker: FaceTracker | None = None
-        self._fitter: object | None = None
+        self._fitter: FlameFitter | None = None
 
     def __enter__(self) -> _Later:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         if self._tracker is not None:
             self._opened.__exit__(*error)
 
@@ -127,7 +128,7 @@ class _Later:
         return self._tracker
 
     @property
-    def fitter(self) -> object | None:
+    def fitter(self) -> FlameFitter | None:
         if self._head is not None and self._fitter is None:
             self._fitter = flame_fitter(self._head, settings=self.settings.flame, eyes=self.settings.fit)
         return self._fitter

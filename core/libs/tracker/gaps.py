@@ -25,14 +25,15 @@ def bridge(
     Up to a cut the last face before it is held, from the cut on the next one.
     """
     status = np.where(visible, SEEN, HELD).astype(np.int8)
+    numbers = np.zeros(len(visible), int) if shots is None else shots
     for before, after in pairwise([None, *np.flatnonzero(visible).tolist(), None]):
         gap = range(0 if before is None else before + 1, len(visible) if after is None else after)
         if not gap:
             continue
-        cut = before is not None and after is not None and shots is not None and bool(np.ptp(shots[before : after + 1]))
+        cut = before is not None and after is not None and bool(np.ptp(numbers[before : after + 1]))
         if cut or before is None or after is None or times[after] - times[before] > longest:
             for i in gap:
-                next_shot = before is None or (cut and not np.ptp(shots[i : after + 1]))
+                next_shot = before is None or (cut and not np.ptp(numbers[i : after + 1]))
                 points[i] = points[after if next_shot else before]
             continue
         first, last = points[before], points[after]

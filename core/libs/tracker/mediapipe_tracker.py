@@ -121,11 +121,11 @@ class MediaPipeTracker:
     def _mesh(self, mesh, image: np.ndarray) -> Observation | None:
         height, width = image.shape[:2]
         faces = mesh.process(np.ascontiguousarray(image)).multi_face_landmarks
-        found = [
+        meshes = [
             np.array([(p.x * width - 0.5, p.y * height - 0.5, p.z * width) for p in face.landmark], np.float32)
             for face in faces or []
         ]
-        found = [Observation(points) for points in found if points.shape == (N_POINTS, 3)]
+        found = [Observation(points) for points in meshes if points.shape == (N_POINTS, 3)]
         return max(found, key=_size, default=None)
 
     def _is_face(self, image: np.ndarray, found: Observation) -> bool:
@@ -148,7 +148,7 @@ class MediaPipeTracker:
 
 def _moved(found: Observation, square: tuple[int, int, int]) -> Observation:
     """An observation in a square of a picture, in pixels of the picture."""
-    return Observation(found.points + np.float32([square[0], square[1], 0]))
+    return Observation(found.points + np.array([square[0], square[1], 0], np.float32))
 
 
 def _size(found: Observation) -> float:

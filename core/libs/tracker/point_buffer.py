@@ -19,7 +19,8 @@ class FrameBuffer:
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: type = np.float32) -> None:
-        self._frame, self._dtype = shape, np.dtype(dtype)
+        self._frame = shape
+        self._dtype: np.dtype = np.dtype(dtype)
         self._bytes = int(np.prod(shape)) * self._dtype.itemsize
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 closed by close()
         self._length = 0
@@ -45,7 +46,8 @@ class FrameBuffer:
     def __setitem__(self, index: int | slice, values: np.ndarray) -> None:
         start, stop = self._range(index)
         self._file.seek(start * self._bytes)
-        self._file.write(np.ascontiguousarray(np.broadcast_to(values, (stop - start, *self._frame)), self._dtype))
+        whole = np.broadcast_to(values, (stop - start, *self._frame))
+        self._file.write(np.ascontiguousarray(whole, self._dtype).data)
 
     def __enter__(self) -> Self:
         return self

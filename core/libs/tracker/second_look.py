@@ -44,6 +44,8 @@ def second_look(
     And what the pictures say beside, by the name of its field: how the shoulders moved, `torso_motion` (T, 4), and
     what the mouth shows, `mouth_interior` (T, 4); None each where it could not be told.
     """
+    crops = sequence.crops
+    assert crops is not None  # what is tracked from pictures has them
     fitter = HeadFitter(head, camera, settings.fit, settings.pose)
     transform = sequence.transform_matrix.astype(np.float64)
     scenes = scenes_of(sequence.shots, len(sequence))
@@ -67,8 +69,8 @@ def second_look(
             reference, picture = frame.index, frame.image
             still = settled_face(picture, tracker, settings)  # without the lag behind a moving face
             if still is not None:
-                points[reference] = to_crop(still.points, sequence.crops[reference], camera.size)
-            picture = crop_image(picture, sequence.crops[reference], camera.size)
+                points[reference] = to_crop(still.points, crops[reference], camera.size)
+            picture = crop_image(picture, crops[reference], camera.size)
             lifted = fitter.lifted(points[reference], transform[reference])
             matte = tracker.matte(picture)
             refiner = PictureRefiner(head, picture, matte, lifted, transform[reference], camera, settings.refine)
@@ -85,13 +87,13 @@ def second_look(
             if scene != last:
                 correction, last = np.eye(3), scene
             if visible[t] and scene not in looks and mouth.wants(points[t], transform[t]):
-                mouth.look(t, crop_image(frame.image, sequence.crops[t], camera.size), points[t], transform[t])
+                mouth.look(t, crop_image(frame.image, crops[t], camera.size), points[t], transform[t])
             if visible[t] and scene in looks:
                 refiner, shoulders = looks[scene]
                 tracked, before = points[t], transform[t].copy()
                 # The tracker's error changes slowly: begin where the last frame ended.
                 start = np.concatenate([before[:, :3] @ correction, before[:, 3:]], 1)
-                picture = crop_image(frame.image, sequence.crops[t], camera.size)
+                picture = crop_image(frame.image, crops[t], camera.size)
                 refined = refiner.refine(picture, tracked[:, :2], fitter.lifted(tracked, before), start)
                 correction = before[:, :3].T @ refined.transform[:, :3]
                 tracked[:, :2], transform[t] = refined.points, refined.transform

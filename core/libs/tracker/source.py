@@ -16,7 +16,7 @@ from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.cache import TrackCache, tracked_by
 from core.libs.tracker.crop import crop_around, crop_image, head_box, to_crop
 from core.libs.tracker.fit import HeadFitter
-from core.libs.tracker.fit_flame import flame_fitter
+from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
 from core.libs.tracker.matte import photo_matte, without_bars
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.settings import TrackSettings
@@ -77,6 +77,7 @@ def track_source_image(
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
     crop = crop_around(found.box, settings.crop) if crop is None else crop
     points = to_crop(found.points, crop, camera.size)
+    fitter: HeadFitter | FlameFitter
     if head is None:
         fitter = HeadFitter(open_head or OpenHead(), camera, settings.fit, settings.pose)
     else:
@@ -112,8 +113,8 @@ def _load_source(path: Path) -> TrackedSource | None:
         values = load_arrays(path)
         frame = with_present_names({k.removeprefix("frame_"): v for k, v in values.items() if k.startswith("frame_")})
         frame["head"] = str(frame["head"])
-        parts = (values[name] for name in ("image", "matte"))
-        source = TrackedSource(TrackedFrame(**frame), *parts, int(values["margin"]), values["inside"])
+        image, matte, inside = (values[name] for name in ("image", "matte", "inside"))
+        source = TrackedSource(TrackedFrame(**frame), image, matte, int(values["margin"]), inside)
         source.check()
         return source
     except (UserError, KeyError, TypeError, ValueError):

@@ -124,6 +124,7 @@ class LaplacianPyramid(nn.Module):
         super().__init__()
         self.num_levels = num_levels
         row = torch.tensor(_BINOMIAL)
+        self.kernel: Tensor
         self.register_buffer("kernel", torch.outer(row, row)[None, None], persistent=False)
 
     def build(self, image: Tensor) -> list[Tensor]:
@@ -165,6 +166,7 @@ class SobelEdgeDetector(nn.Module):
         super().__init__()
         self.scale = scale
         kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+        self.kernels: Tensor
         self.register_buffer("kernels", torch.stack([kernel, kernel.T])[:, None], persistent=False)
 
     def gradient(self, image: Tensor) -> Tensor:
