@@ -100,7 +100,7 @@ def fold_profile(
 
 def shade_folds(
     pixels: np.ndarray,  # (478, 2) the tracker's points in the photo
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     unit: float,  # pixels of a head unit
     settings: FoldSettings = _DEFAULT,
     folds: Sequence[Fold] = FOLDS,
