@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import queue
 import subprocess
 import sys
-import tarfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -133,8 +131,8 @@ def unpack(commit: str) -> Path:
     if not folder.is_dir():
         packed = subprocess.run(["git", "archive", found.stdout.strip()], cwd=_ROOT, capture_output=True, check=True)
         beside = folder.with_suffix(f".{os.getpid()}.part")
-        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-            archive.extractall(beside, filter="data")
+        beside.mkdir(parents=True)
+        subprocess.run(["tar", "-x", "-C", str(beside)], input=packed.stdout, check=True)
         beside.rename(folder)
     return folder
 

@@ -170,7 +170,7 @@ def test_single_pictures_have_nothing_over_time():
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[int, Path]:
-    """The demo's driver cut to some frames, by their number."""
+    """The demo's driver cut to some frames, by their number; the last one of twelve has the mouth open."""
     track = TrackedSequence.load(ROOT / "demos/drivers/obama")
     names = (
         "expcode",
@@ -184,8 +184,8 @@ def folders(tmp_path_factory) -> dict[int, Path]:
         "mouth_interior",
     )
     made = {}
-    for frames in (1, 12):
-        cut = {name: value[:frames] for name in names if (value := getattr(track, name)) is not None}
+    for first, frames in ((0, 1), (66, 12)):
+        cut = {name: value[first : first + frames] for name in names if (value := getattr(track, name)) is not None}
         made[frames] = tmp_path_factory.mktemp("driver")
         if frames == 1:  # as a picture is tracked
             cut["mouth_interior"] = None

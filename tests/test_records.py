@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,6 @@ from core.data.records import HELD, IMAGE_SIZE, INTERPOLATED, PARAMETERS, TRACK_
 from core.errors import UserError
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.source import _load_source, _save_source
-
-DEMO = Path(__file__).parents[1] / "demos" / "drivers" / "obama"
 
 
 @pytest.fixture
@@ -59,12 +56,6 @@ class TestSequence:
         save_arrays(file, {former.get(k, k): v for k, v in load_arrays(file).items()} | {"format": 1})
         assert {"residual", "torso"} <= load_arrays(file).keys()
         assert_same(TrackedSequence.load(tmp_path), clip)
-
-    def test_the_demo_driver_is_such_a_file(self):
-        stored = load_arrays(DEMO / TRACK_FILE)
-        track = TrackedSequence.load(DEMO)
-        np.testing.assert_array_equal(track.static_offset, stored["residual"])
-        np.testing.assert_array_equal(track.torso_motion, stored["torso"])
 
     def test_frames(self, clip):
         assert len(clip) == len(list(clip)) == 4

@@ -110,8 +110,8 @@ class Retargeting:
             return motion
         posecode = known.posecode.copy()
         posecode[:, NECK] = neck_turn(source, known, reference)
-        own_irises = relative and len(driver) > 1 and head.has_tracker_mesh
-        gain = visible_gain(source, driver[0], head) if own_irises else (1.0, 1.0)
+        known_mesh = head.has_tracker_mesh and source.head == head.kind  # codes of another head say nothing of this one
+        gain = visible_gain(source, driver[0], head) if relative and len(driver) > 1 and known_mesh else (1.0, 1.0)
         motion = replace(motion, posecode=posecode, eyecode=counted_eyes(source, known, reference, gain))
         if self.expression is not None:
             return self.expression(source, driver, motion, head)
@@ -120,7 +120,7 @@ class Retargeting:
             return motion
         if len(driver) > 1 and (known.status == SEEN).any():
             return with_openings(source, known, motion, head, self.neutral)
-        return uncrossed(source, motion, head) if head.has_tracker_mesh else motion
+        return uncrossed(source, motion, head) if known_mesh else motion
 
     def _posed(
         self,

@@ -29,7 +29,7 @@ def border_fade(
             (place - first, margin - first, first > 0),
             (end - place, end - (size - margin), end < size),
         ):
-            if ends:
-                weight *= smoothstep(distance, 0.0, width if hidden <= 0 else min(width, hidden))
+            if ends and hidden:  # a photo that ends where the crop does shows no edge
+                weight *= smoothstep(distance, 0.0, width if hidden < 0 else min(width, hidden))
         fade *= (weight[:, None] if axis == 0 else weight[None]).astype(np.float32)
     return fade
