@@ -1,4 +1,4 @@
-"""Tracking around the fit: buffer, gaps, crops, the second look, and whole files by a tracker that knows the answer."""
+"""Tracking around the fit: gaps, crops, the second look, and whole files by a tracker that knows the answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from core.libs.tracker.driver import sequence_from_points, track_driver
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.gaps import bridge
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.refine import PictureRefiner, Refined
 from core.libs.tracker.settings import CropSettings, RefineSettings, TorsoSettings, TrackSettings
 from core.libs.tracker.source import MARGIN, track_source, track_source_image
@@ -65,30 +64,6 @@ def scene(mediapipe, portrait):
     vertices = fitter.lifted(points, transform)
     refiner = PictureRefiner(head, picture, mediapipe.matte(picture), vertices, transform)
     return refiner, picture, points[:, :2].astype(np.float64), vertices, transform
-
-
-class TestSpool:
-    def test_it_is_an_array(self, random):
-        values = random.normal(size=(20, 478, 3)).astype(np.float32)
-        with PointBuffer() as buffer:
-            for frame in values[:15]:
-                buffer.append(frame)
-            for _ in range(5):
-                buffer.append(None)
-            assert len(buffer) == 20
-            assert not buffer[15:].any()
-            buffer[15:20] = values[15:]
-            buffer[3] = values[3] = values[4]
-            for index in (0, -1, 7, slice(None), slice(3, 9), slice(18, 99), slice(5, 5), np.array([1, 19, 4])):
-                np.testing.assert_array_equal(buffer[index], values[index])
-            taken = buffer[2]
-            taken[:] = 0  # a copy: writing to it changes nothing
-            np.testing.assert_array_equal(buffer[2], values[2])
-            for wrong in (20, -21):
-                with pytest.raises(IndexError):
-                    buffer[wrong]
-            with pytest.raises(ValueError, match="step"):
-                buffer[::2]
 
 
 class TestBridge:
