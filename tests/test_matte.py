@@ -51,6 +51,12 @@ def test_what_does_not_hang_on_the_face_goes_though_both_looks_have_it():
     assert _matte(_picture(seen), seen, seen)[lamp].max() < 0.02
 
 
+def test_two_looks_that_are_sure_outvote_the_whole_photo():
+    """A plait beside the head that is small in the photo."""
+    plait = np.maximum(PERSON, (np.hypot(_X - 205, _Y - 150) < 14) | ((abs(_Y - 140) < 6) & (_X > 128) & (_X < 205)))
+    assert _matte(_picture(plait), plait, PERSON)[np.hypot(_X - 205, _Y - 150) < 8].min() > 0.9
+
+
 def test_a_hole_that_only_the_crop_has_is_closed():
     hole = np.hypot(_X - 150, _Y - 90) < 14
     assert _matte(_picture(PERSON), np.where(hole, 0, PERSON), PERSON)[hole].min() > 0.98

@@ -45,12 +45,14 @@ def photo_matte(
         segment: looks at one picture.
     """
     size = len(pixels)
-    matte = two_looks(pixels, margin, segment, settings)
+    matte, agreed = _looks(pixels, margin, segment, settings)
     whole = crop_image(np.asarray(segment(image), np.float32), wide_crop, size)
     face = np.zeros((size, size), np.uint8)
     cv2.fillConvexPoly(face, cv2.convexHull(points[:N_FACE, :2].round().astype(np.int32)), 1)
     if face.any() and whole[face > 0].mean() > settings.face:
         cell = max(image.shape[:2]) / settings.grid * size / float(wide_crop[2])
+        # Two looks that are sure outvote it: what is small in the whole photo, it may overlook
+        whole = np.where(agreed > settings.sure, np.maximum(whole, agreed), whole)
         matte = _between(matte, whole, inside, settings.cells * cell)
     matte = _connected(matte * inside, face > 0, settings)
     matte = _connected(_solved(pixels, matte, inside, settings), face > 0, settings)
@@ -91,13 +93,21 @@ def _bar(rows: np.ndarray, limit: float) -> int:
 
 def two_looks(pixels: np.ndarray, margin: int, segment: Segmenter, settings: MatteSettings = MATTE) -> np.ndarray:
     """The matte (S, S) of a wide crop; what is shown of it is looked at on its own, where it is seen larger."""
-    matte = np.array(segment(pixels), np.float32)
+    return _looks(pixels, margin, segment, settings)[0]
+
+
+def _looks(pixels: np.ndarray, margin: int, segment: Segmenter, settings: MatteSettings) -> tuple[np.ndarray, ...]:
+    """The matte (S, S) of `two_looks`, and what both looks agree on: 0 where only the wide crop is looked at."""
+    wide = np.array(segment(pixels), np.float32)
     size = len(pixels) - 2 * margin
     shown = slice(margin, margin + size)
     edge = np.minimum(np.arange(size), np.arange(size)[::-1])
     share = np.clip(np.minimum.outer(edge, edge) / (settings.seam * size / IMAGE_SIZE), 0, 1)
-    matte[shown, shown] += share * (segment(np.ascontiguousarray(pixels[shown, shown])) - matte[shown, shown])
-    return matte
+    matte, agreed = wide.copy(), np.zeros_like(wide)
+    near = segment(np.ascontiguousarray(pixels[shown, shown]))
+    matte[shown, shown] += share * (near - wide[shown, shown])
+    agreed[shown, shown] = np.minimum(near, wide[shown, shown])
+    return matte, agreed
 
 
 def _between(matte: np.ndarray, whole: np.ndarray, inside: np.ndarray, reach: float) -> np.ndarray:
