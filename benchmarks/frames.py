@@ -17,13 +17,11 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import fields, replace
 from pathlib import Path
-
-import numpy as np
 
 from core.data.records import TrackedSequence
 from core.errors import UserError, command
+from core.evaluation.setting import first_frames
 from core.options import IMPROVEMENTS, Options
 from core.pipeline import Pipeline
 
@@ -54,14 +52,8 @@ def sums(options: Options) -> list[str]:
 
 
 def _first(folder: Path, frames: int) -> Path:
-    track = TrackedSequence.load(DRIVER)
-    stacked = {f.name: value for f in fields(track) if _per_frame(value := getattr(track, f.name), len(track))}
-    replace(track, **{name: value[:frames] for name, value in stacked.items()}).save(folder)
+    first_frames(TrackedSequence.load(DRIVER), frames).save(folder)
     return folder
-
-
-def _per_frame(value: object, length: int) -> bool:
-    return isinstance(value, (np.ndarray, tuple)) and len(value) == length
 
 
 def _read(path: Path) -> dict[str, list[str]]:

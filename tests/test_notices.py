@@ -172,24 +172,12 @@ def test_single_pictures_have_nothing_over_time():
 def folders(tmp_path_factory) -> dict[int, Path]:
     """The demo's driver cut to some frames, by their number; the last one of twelve has the mouth open."""
     track = TrackedSequence.load(ROOT / "demos/drivers/obama")
-    names = (
-        "expcode",
-        "posecode",
-        "eyecode",
-        "transform_matrix",
-        "bbox",
-        "status",
-        "times",
-        "torso_motion",
-        "mouth_interior",
-    )
     made = {}
     for first, frames in ((0, 1), (66, 12)):
-        cut = {name: value[first : first + frames] for name in names if (value := getattr(track, name)) is not None}
+        cut = replace(track.take(np.arange(first, first + frames)), shapecode=track.shapecode[:1], crops=None)
         made[frames] = tmp_path_factory.mktemp("driver")
-        if frames == 1:  # as a picture is tracked
-            cut["mouth_interior"] = None
-        replace(track, **cut, shapecode=track.shapecode[:1], crops=None).save(made[frames])
+        # One frame is as a picture is tracked
+        (replace(cut, mouth_interior=None) if frames == 1 else cut).save(made[frames])
     return made
 
 

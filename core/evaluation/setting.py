@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -50,11 +49,5 @@ def usual_components(options: Options) -> Components:
 
 
 def first_frames(track: TrackedSequence, n: int) -> TrackedSequence:
-    """The first n frames of a sequence: of all its fields that are as long as it is."""
-    whole = ("static_offset",)
-    cut: dict[str, Any] = {}
-    for name in (f.name for f in fields(track) if f.name not in whole):
-        value = getattr(track, name)
-        if isinstance(value, np.ndarray | tuple) and len(value) == len(track):
-            cut[name] = value[:n]
-    return replace(track, **cut) if n < len(track) else track
+    """The first n frames of a sequence."""
+    return track.take(np.arange(n)) if n < len(track) else track
