@@ -50,8 +50,9 @@ specification: $(STAMP)
 	$(PY) -m core.evaluation.ablation --pairs benchmarks/pairs_cross.yaml --model lifted --out build/ablation/cross
 	$(PY) -m core.evaluation.specification_table build/ablation/self build/ablation/cross --into IMPROVEMENTS_README.md
 
+# Two processes, each file's tests in one of them: what libraries compile and load is made once for a file
 test: $(STAMP)
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -141,6 +141,27 @@ def test_a_thread_that_hangs_does_not_keep_an_interrupted_process(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_signal_while_llvm_calls_back_is_raised_after_it(tmp_path):
+    """An exception in a callback is printed and lost, and the compiler that called crashes now and then."""
+    code = (
+        "import ctypes, os, signal, time\n"
+        "from core.runtime.interrupt import interruptible\n"
+        "def interrupted():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    for _ in range(1000): pass\n"
+        "    print('whole', flush=True)\n"
+        "compiler = {'__name__': 'llvmlite.binding.executionengine', 'interrupted': interrupted}\n"
+        "exec('def called(): interrupted()', compiler)\n"
+        "with interruptible() as interruption:\n"
+        "    interruption.allow(30)\n"
+        "    ctypes.CFUNCTYPE(None)(compiler['called'])()\n"
+        "    time.sleep(20)\n"
+        "    print('never raised')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "whole\n", "")
+
+
 # --- not alone -----------------------------------------------------------------------------------------------------
 
 

@@ -215,6 +215,6 @@ def test_a_face_tracker_sees_shut_lids_shut():
         out.append(eye_opening(settled_points(picture, tracker)).mean())
     usual = eye_opening(settled_points(source.shown()[0], tracker)).mean()
     tracker.close()
-    # The tracker reads no eye as smaller than about .28 of this one; a lid's layer brings it to that floor, which the mesh
-    # alone, whose eyes keep a rim of white where they close, comes near but does not reach.
+    # The tracker reads no eye as smaller than about .28 of this one. The lids' layer brings it to that floor; the mesh
+    # alone, whose eyes keep a rim of white where they close, comes near but does not reach it.
     assert with_lids[0] < 0.33 * usual < without[0]

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
 from core.data.part_file import discard_all
@@ -24,8 +25,9 @@ CODES: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
 class Interruption:
     """The two signals while a command runs; made by `interruptible`."""
 
-    def __init__(self, grace: float = 0.6) -> None:
+    def __init__(self, grace: float = 0.6, retry: float = 0.02) -> None:
         self.grace = grace  # seconds for the orderly way out
+        self.retry = retry  # seconds after which a signal that came at a wrong moment comes again
         self.code: int | None = None  # of the signal that came
         self._ended = threading.Event()
 
@@ -33,9 +35,16 @@ class Interruption:
         """Give the orderly way out that long."""
         self.grace = seconds
 
-    def raise_in_main(self, number: int, _: object) -> None:
-        """The handler."""
+    def raise_in_main(self, number: int, frame: FrameType | None) -> None:
+        """The handler. While LLVM calls back into Python it comes again a moment later: C++ cannot pass an exception
+        on, and crashes.
+        """
         self.code = CODES[number]
+        if _called_by_llvm(frame):
+            again = threading.Timer(self.retry, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(self.code)
@@ -71,6 +80,15 @@ def interruptible() -> Iterator[Interruption]:
         woken.close()
         watcher.join()
         wakes.close()
+
+
+def _called_by_llvm(frame: FrameType | None) -> bool:
+    """Whether a frame, or one that called it, is Python that LLVM's compiler calls: llvmlite's, with numba's in it."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("llvmlite.binding"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def leave(code: int) -> NoReturn:
