@@ -229,7 +229,7 @@ def network_stages(experiment: Experiment, rounds: int) -> tuple[dict[str, float
         "FLAME, on the host": lambda: experiment.head.evaluate(frame),
         "vertices to the device": lambda: upload(torch.from_numpy(vertices), experiment.device),
         "raster, 32 channels": lambda: network.rasterize(avatar.network, there, camera),
-        "raster, 40 channels": lambda: network.rasterize(avatar.network, there, camera, avatar.detailed),
+        "raster, 40 channels": lambda: network.rasterize(avatar.network, there, camera, avatar.channels),
         "upsampler, plain float32": plain,
         "upsampler, launched": lambda: engine(raster),
         "upsampler, as frames use it": lambda: network.upsample(raster),

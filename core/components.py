@@ -13,6 +13,7 @@ import numpy as np
 from core.data.picture_folder import PictureFolder
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.errors import UserError
+from core.libs.plate import make_plate
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options
 from core.runtime.progress import Advance
 
@@ -32,6 +33,9 @@ class Avatar(Protocol):
 
     def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> Any: ...
 
+    @property
+    def background(self) -> np.ndarray: ...  # (3,) RGB in 0..1, on which `render` draws
+
     def render(
         self,
         avatar: Any,
@@ -42,6 +46,19 @@ class Avatar(Protocol):
         view: np.ndarray | None = None,  # given only where the camera is moved
         mouth: np.ndarray | None = None,  # given only where the driver's mouth was looked into
     ) -> torch.Tensor: ...  # (3, 512, 512), the caller's own: it is written to
+
+    # The same, alone: straight RGB and matte (4, 512, 512). An avatar that has no such method is drawn by `render`
+    # whatever the background.
+    def draw_foreground(
+        self,
+        avatar: Any,
+        vertices: np.ndarray,
+        transform_matrix: np.ndarray,
+        detail: float = 0.0,
+        torso_motion: np.ndarray | None = None,
+        view: np.ndarray | None = None,
+        mouth: np.ndarray | None = None,
+    ) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,7 @@ class Components:
         head: the one head model of a run. model: the avatar.
         convert: a driver's codes of another head as those of `head`, and the driver's path, for messages; None where
             that cannot be done.
+        plate: what stands behind the person in a picture, see `core.libs.plate.make_plate`.
         open_head: the head on which the tracker's points are corrected: `head` itself where that is the open one.
         retarget: where it is given, takes the place of the whole retargeting stage, the options `motion`, `take`,
             `orbit`, `expression_opt` and `gaze_correct` included (`core.libs.retargeting.stage.Retargeting`).
@@ -68,6 +86,7 @@ class Components:
     track_folder: Callable[[PictureFolder, bool, Advance], tuple[TrackedSequence, np.ndarray]] | None = None
     retarget: Callable[[TrackedFrame, TrackedSequence, Head], TrackedSequence] | None = None
     open_head: OpenHead | None = None
+    plate: Callable[..., np.ndarray] = make_plate
 
 
 def default_components(options: Options, model_name: str = "lifted", open_head: Path | None = None) -> Components:
@@ -84,6 +103,7 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
     from core.libs.tracker.crop import crop_image
     from core.libs.tracker.driver import track_driver
     from core.libs.tracker.folder import track_folder
+    from core.libs.tracker.plates import cached_plate
     from core.libs.tracker.source import track_source
 
     cache, built_in = TrackCache(), OpenHead(path=open_head or OPEN_HEAD)
@@ -99,6 +119,7 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
         convert=convert,
         track_folder=lambda folder, force, advance: track_folder(folder, force=force, progress=advance, **tracked),
         open_head=built_in,
+        plate=lambda *picture: cached_plate(cache, *picture),
     )
 
 
@@ -109,7 +130,7 @@ def _lifted(options: Options, open_head: OpenHead) -> tuple[Avatar, Head, None, 
     from core.libs.flame_model.code_map import to_open
     from core.models.LiftedAvatar.models import LiftedAvatar
 
-    red, green, blue = options.background_rgb
+    red, green, blue = options.background_rgb or (0, 0, 0)
     avatar = LiftedAvatar(background=(red / 255, green / 255, blue / 255), head=open_head)
     flame = DEFAULT_CHECKPOINT.with_name(FLAME_FILE)
     return avatar, open_head, None, lambda track, came_from: to_open(track, flame, came_from, open_head)

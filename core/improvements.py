@@ -171,6 +171,27 @@ class Improvements:
             return picture
         return self._corrector.enhance_eye_region(picture[None], points[None])[0]
 
+    def over(self, person: torch.Tensor, backdrop: np.ndarray, points: np.ndarray | None) -> torch.Tensor:
+        """The picture (3, H, W) of a person, straight RGB and matte (4, H, W), over a backdrop (H, W, 3).
+
+        `sharpen` and `clear_eyes` change the person only: where the matte is 0, the picture is the backdrop.
+        """
+        import torch
+
+        from core.libs.compositing import improve_person, over
+
+        pixels = np.ascontiguousarray(person.permute(1, 2, 0).numpy(), np.float32)
+        out = np.empty(backdrop.shape, np.float32)
+        over(pixels, backdrop, out)
+        picture = torch.from_numpy(out).permute(2, 0, 1)
+        if points is None:
+            return picture
+        base = out.copy()
+        picture = self.clear_eyes(self.sharpen(picture, points), points)
+        out = np.ascontiguousarray(picture.permute(1, 2, 0).numpy(), np.float32)
+        improve_person(base, pixels, out)
+        return torch.from_numpy(out).permute(2, 0, 1)
+
     def finish(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
         """The picture (3, H, W) of `vertices` (V, 3) under `transform` (3, 4) after `sharpen` and `clear_eyes`."""
         points = self.points(vertices, transform, head)
@@ -178,6 +199,9 @@ class Improvements:
 
     def warm_up(self) -> None:
         """Compile the kernels that work on pictures, or load them from the cache on disk."""
+        from core.libs.compositing import warm_up
+
+        warm_up()
         if self._has("detail_enhance"):
             self._enhancer.warm_up()
         if self._has("gaze_correct"):

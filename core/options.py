@@ -221,7 +221,11 @@ class Options:
     )
     background: str = field(
         default="black",
-        metadata=_about("behind the person: a colour by name or as #rrggbb", group="output", metavar="COLOUR"),
+        metadata=_about(
+            "behind the person: a colour by name or as #rrggbb; photo: what stands behind it there; or a picture",
+            group="output",
+            metavar="WHAT",
+        ),
     )
     keep_partial: bool = field(
         default=False,
@@ -246,15 +250,19 @@ class Options:
                 low, high = option.metadata["limits"]
                 if not low <= getattr(self, option.name) <= high:
                     raise UserError(f"{option.name} must be between {low} and {high}, got {getattr(self, option.name)}")
-        _ = self.background_rgb
+        if self.background_rgb is None and self.background != "photo" and not _exists(self.background):
+            raise UserError(
+                f"background {self.background!r} is no colour, and no file of that name is there: give a colour's name "
+                "or #rrggbb, photo, or a picture or video"
+            )
 
     @property
-    def background_rgb(self) -> tuple[int, int, int]:
-        """The background as red, green, blue in 0..255."""
+    def background_rgb(self) -> tuple[int, int, int] | None:
+        """The background as red, green, blue in 0..255, where it is a colour."""
         try:
             return ImageColor.getrgb(self.background)[:3]
         except ValueError:
-            raise UserError(f"background {self.background!r} is no colour: give a name or #rrggbb") from None
+            return None
 
     @property
     def given(self) -> frozenset[str]:
@@ -285,6 +293,13 @@ class Options:
 def short(improvement: str) -> str:
     """`temporal` of `temporal_smooth`."""
     return improvement.partition("_")[0]
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def load_options(arguments: Sequence[str] | None = None) -> Options:

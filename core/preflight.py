@@ -93,8 +93,6 @@ def choose_model(options: Options) -> tuple[str, str]:
         raise UserError(f"{checkpoint} does not exist: give the network's checkpoint with -r, or leave the option out")
     both = there and any((folder / FLAME_FILE).is_file() for folder in (checkpoint.parent, DEFAULT_CHECKPOINT.parent))
     if options.model == "gagavatar" or (options.model == "auto" and (both or not usual)):
-        if options.background_rgb != (0, 0, 0):
-            raise UserError("--background: the network draws on black; leave it out, or take --model lifted")
         return "gagavatar", "as asked" if options.model == "gagavatar" else "its files are there"
     if options.device == "cuda":
         raise UserError("--device cuda: the lifted avatar runs on the CPU; leave the option out")
@@ -103,15 +101,15 @@ def choose_model(options: Options) -> tuple[str, str]:
     return "lifted", f"{FLAME_FILE} is not there" if there else f"{checkpoint} is not there"
 
 
-def find_output(options: Options, inputs: Inputs, model: str) -> Path:
-    """The file to write; UserError where that cannot be."""
+def find_output(options: Options, inputs: Inputs, model: str, background: Path | None = None) -> Path:
+    """The file to write, of a run that also reads the file of a background; UserError where that cannot be."""
     try:
-        return _find_output(options, inputs, model)
+        return _find_output(options, inputs, model, background)
     except OSError as error:  # of looking at it: a name that is too long, a link to itself
         raise UserError(f"the output cannot be written ({error.strerror}): write to another file with -o") from error
 
 
-def _find_output(options: Options, inputs: Inputs, model: str) -> Path:
+def _find_output(options: Options, inputs: Inputs, model: str, background: Path | None) -> Path:
     picture = inputs.kind == "image" or inputs.stills
     endings = PICTURE_ENDINGS if picture else VIDEO_ENDINGS
     photo, driver = inputs.photo, inputs.driver
@@ -126,7 +124,7 @@ def _find_output(options: Options, inputs: Inputs, model: str) -> Path:
         raise UserError(
             f"{target} must end in one of {', '.join(endings)}, as {driven} gives {what}, or in a slash to be a folder"
         )
-    read = [path for path in (photo, driver, inputs.sound) if path is not None]
+    read = [path for path in (photo, driver, inputs.sound, background) if path is not None]
     for written in (target, partial_of(target)) if options.keep_partial else (target,):
         if written.exists() and any(written.samefile(path) for path in read):
             raise UserError(f"{written} is an input of this run: write to another file")

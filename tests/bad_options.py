@@ -95,10 +95,8 @@ REFUSED: Refused = {
         lambda f: [*checkpoint(Path.touch)(f), "--model", "gagavatar", "--device", no_cuda()],
         "PyTorch sees no CUDA device here",
     ),
-    "options: a background for the network": (
-        options("--model", "gagavatar", "--background", "red"),
-        "the network draws on black",
-    ),
+    "options: a background that is not there": (options("--background", "room.jpg"), "no file of that name is there"),
+    "options: a folder as background": (options("--background", "/"), "is a folder"),
     # outputs
     "output: a picture for a video": (options("-o", "out.jpg"), "must end in one of .mp4"),
     "output: a video for a picture": (

@@ -92,7 +92,7 @@ def test_parsing_loads_nothing_heavy():
         ((*DRIVE, "--device", "cuda"), "runs on the CPU"),
         ((*DRIVE, "--background", "nocolour"), "no colour"),
         ((*DRIVE, "--model", "gagavatar"), "licence was not accepted"),
-        ((*DRIVE, "--model", "gagavatar", "--background", "red"), "draws on black"),
+        ((*DRIVE, "--background", TRACK), "is a folder"),
         ((*DRIVE, "--model", "gagavatar", "-r", "none.pt"), "none.pt does not exist"),
         ((*DRIVE, "--model", "lifted", "-r", "net.pt"), "reads no checkpoint"),
         ((*DRIVE, "-o", "out.png"), "must end in one of .mp4"),

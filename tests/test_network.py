@@ -347,15 +347,15 @@ def test_detail_brings_the_photo_back_at_its_own_pose(network, head, avatar, ver
     model = PublishedAvatar(network, head)
     model.warm_up()
     photo, transform = smooth_image(1071, 16, 512), chain.tensor("source_transform")
-    source = SourceAvatar(avatar, photo, vertices, transform)
+    source = SourceAvatar(avatar, photo, vertices, transform, torch.ones(IMAGE_SIZE, IMAGE_SIZE))
     threads = torch.get_num_threads()
     plain = model.render(source, vertices.numpy(), transform.numpy())
-    assert source.detailed is None, "detail is made when it is first asked for"
+    assert source.channels is None, "detail is made when it is first asked for"
     full = model.render(source, vertices.numpy(), transform.numpy(), detail=1.0)
     assert plain.shape == full.shape == (3, IMAGE_SIZE, IMAGE_SIZE)
     assert 0 <= full.min() <= full.max() <= 1
     assert psnr(full, photo) > psnr(plain, photo) + 2
-    assert torch.equal(source.detailed[:, :32], avatar.gaussians["colors"])
+    assert torch.equal(source.channels[:, :32], avatar.gaussians["colors"])
     assert torch.get_num_threads() == threads
 
 

@@ -363,8 +363,12 @@ class TrackedSource:
 
     def shown(self) -> tuple[np.ndarray, np.ndarray]:
         """The shown crop: image (size, size, 3) uint8 and matte (size, size)."""
+        return self.middle(self.image), self.middle(self.matte)
+
+    def middle(self, picture: np.ndarray) -> np.ndarray:
+        """The part (size, size, ...) of a picture (S, S, ...) that is shown."""
         part = slice(self.margin, self.margin + self.size)
-        return self.image[part, part], self.matte[part, part]
+        return picture[part, part]
 
 
 def with_present_names(values: Mapping[str, Any]) -> dict[str, Any]:

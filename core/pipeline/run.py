@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from core.background import find_background
 from core.components import Components, default_components
-from core.data.image import write_image
+from core.data.image import read_image, write_image
 from core.data.loader_track import DriverData
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
@@ -28,6 +29,7 @@ from core.notices import Run, notices
 from core.options import Options
 from core.output.contact_sheet import ContactSheet
 from core.output.watermark import Watermark, metadata
+from core.pipeline.backdrop import Backdrop, PlainBackdrop, StillBackdrop, cover
 from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
 from core.pipeline.result import RenderedFrame, Report, to_image
 from core.preflight import Inputs, choose_model, find_inputs, find_output
@@ -61,7 +63,8 @@ class Pipeline:
         self._given_components = components
         self.inputs = inputs or find_inputs(options)
         self.model_name, self.model_reason = choose_model(options)
-        self.output = find_output(options, self.inputs, self.model_name)
+        self.background = find_background(options, self.model_name)
+        self.output = find_output(options, self.inputs, self.model_name, self.background.path)
         self.improvements = Improvements(options)
         for line in notices(Run(options, self.inputs, self.model_name)):
             self.progress.say(line)
@@ -135,6 +138,8 @@ class Pipeline:
         from core.runtime.device import on_host  # it loads torch
 
         model, head, improvements, avatar = self.components.model, self.components.head, self.improvements, self.avatar
+        backdrop = self.backdrop
+        draw = model.render if backdrop is None else model.draw_foreground
         source_transform = self.source.frame.transform_matrix
         shown: deque[np.ndarray | None] = deque()
 
@@ -144,7 +149,7 @@ class Pipeline:
                 shown.append(points := improvements.points(vertices, transform, head, self.source.size))
                 told = {"view": frame.view, "mouth": frame.mouth_interior}
                 told = {name: value for name, value in told.items() if value is not None}
-                picture = model.render(
+                picture = draw(
                     avatar,
                     vertices,
                     frame.transform_matrix,
@@ -152,10 +157,30 @@ class Pipeline:
                     torso_motion=frame.torso_motion,
                     **told,
                 )
-                yield improvements.sharpen(picture, points)
+                yield picture if backdrop is not None else improvements.sharpen(picture, points)
 
-        for picture in on_host(begin()):
-            yield improvements.clear_eyes(picture, shown.popleft())
+        for index, picture in enumerate(on_host(begin())):
+            points = shown.popleft()
+            if backdrop is None:
+                yield improvements.clear_eyes(picture, points)
+            else:
+                yield improvements.over(picture, backdrop.at(index), points)
+
+    @cached_property
+    def backdrop(self) -> Backdrop | None:
+        """What the person is put over; None where the avatar draws on it already."""
+        background, model = self.background, self.components.model
+        if not hasattr(model, "draw_foreground") or background.color == tuple(model.background.tolist()):
+            return None
+        size = (self.source.size,) * 2
+        if background.color is not None:
+            return PlainBackdrop(background.color, size)
+        if background.kind == "photo":
+            with self.progress.stage("plate", "completing what is behind the person"):
+                source = self.source
+                return StillBackdrop(source.middle(self.components.plate(source.image, source.matte, source.inside)))
+        assert background.path is not None  # `find_background` has seen it
+        return StillBackdrop(cover(read_image(background.path), size))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -146,5 +146,12 @@ class _Shared:
             self._built[key] = self.model.encode(source, anchor)
         return self._built[key]
 
+    @property
+    def background(self) -> np.ndarray:
+        return self.model.background
+
+    def draw_foreground(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model.draw_foreground(*args, **kwargs)
+
     def render(self, *args: Any, **kwargs: Any) -> Any:
         return self.model.render(*args, **kwargs)

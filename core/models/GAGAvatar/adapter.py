@@ -14,7 +14,7 @@ from core.data.records import TrackedSource
 from core.errors import UserError
 from core.libs.flame_model import Head
 from core.libs.geometry import seen_from
-from core.models.GAGAvatar.detail import source_detail, with_detail
+from core.models.GAGAvatar.detail import CHANNELS, DETAIL, MATTE, source_detail, source_matte, with_detail
 from core.models.GAGAvatar.models import COLORS, GAGAvatar, NetworkAvatar
 from core.models.rasterizer import warm_up
 from core.runtime.device import torch_threads, upload
@@ -26,21 +26,26 @@ class SourceAvatar:
 
     Attributes:
         network: the Gaussians. picture: (3, 512, 512) the photo on black. vertices: (5023, 3) and transform: (3, 4) of
-        the photo. detailed: (N, 40) the Gaussians' 32 channels, 3 of detail and 5 that are empty, so that the
-        rasterizer need not pad them in every frame; None until a frame asks for detail.
+        the photo. matte: (512, 512) of the photo.
+        channels: (N, 40) the Gaussians' 32 channels, 3 of detail, their matte and 4 that are empty, so that the
+        rasterizer need not pad them in every frame; None until a frame asks for one of these.
+        has_detail: whether detail is in them.
     """
 
     network: NetworkAvatar
     picture: Tensor
     vertices: Tensor
     transform: Tensor
-    detailed: Tensor | None = None
+    matte: Tensor
+    channels: Tensor | None = None
+    has_detail: bool = False
 
 
 class PublishedAvatar:
     """The published network behind the pipeline's protocol.
 
-    It draws on black, as it was trained, and gives no matte: another background is not to be had from it.
+    It draws on black, as it was trained. What is put over something else takes the photo's matte along, which every
+    Gaussian has from its place in the photo, and which is splatted as the colours are.
 
     Args:
         network: with its weights.
@@ -48,6 +53,7 @@ class PublishedAvatar:
     """
 
     name = "gagavatar"
+    background = np.zeros(3, np.float32)
 
     def __init__(self, network: GAGAvatar, head: Head) -> None:
         self.network = network
@@ -72,11 +78,11 @@ class PublishedAvatar:
         image, matte = source.shown()
         picture = torch.from_numpy(image.astype(np.float32) / 255 * matte[..., None]).permute(2, 0, 1)
         device = self.network.device
-        picture = picture.to(device)
+        picture, person = picture.to(device), torch.from_numpy(matte.astype(np.float32)).to(device)
         transform = _tensor(source.frame.transform_matrix).to(device)
         vertices = _tensor(self._head.evaluate(source.frame)).to(device)
         with torch_threads(self._threads):
-            return SourceAvatar(self.network.encode(picture, transform), picture, vertices, transform)
+            return SourceAvatar(self.network.encode(picture, transform), picture, vertices, transform, person)
 
     def render(
         self,
@@ -88,7 +94,7 @@ class PublishedAvatar:
         view: np.ndarray | None = None,
         mouth: np.ndarray | None = None,
     ) -> Tensor:
-        """The picture (3, 512, 512) in 0..1 of FLAME's vertices (5023, 3) under a transform (3, 4).
+        """The picture (3, 512, 512) in 0..1, on black, of FLAME's vertices (5023, 3) under a transform (3, 4).
 
         It is on the network's device and, on CUDA, may still be under way: `on_host` of `core.runtime.device` fetches
         pictures while the next ones are drawn.
@@ -98,16 +104,59 @@ class PublishedAvatar:
         are for avatars with shoulders and a mouth of their own and are not read.
         """
         assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
+        if detail:
+            return self._draw(avatar, vertices, transform_matrix, detail, view)[0]
+        moved = upload(_tensor(vertices), self.network.device)
+        with torch_threads(self._threads):
+            return self.network.render(avatar.network, moved, _tensor(seen_from(transform_matrix, view)))
+
+    def draw_foreground(
+        self,
+        avatar: SourceAvatar,
+        vertices: np.ndarray,
+        transform_matrix: np.ndarray,
+        detail: float = 0.0,
+        torso_motion: np.ndarray | None = None,
+        view: np.ndarray | None = None,
+        mouth: np.ndarray | None = None,
+    ) -> Tensor:
+        """The person alone, straight RGB and matte (4, 512, 512) in 0..1; otherwise as `render`.
+
+        On black it is what `render` gives: the matte is nowhere less than the picture is bright.
+        """
+        assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
+        picture, matte = self._draw(avatar, vertices, transform_matrix, detail, view)
+        matte = torch.maximum(matte.clamp(0, 1), picture.amax(0))[None]
+        return torch.cat([picture / matte.clamp_min(1e-6), matte])
+
+    def _draw(
+        self,
+        avatar: SourceAvatar,
+        vertices: np.ndarray,
+        transform_matrix: np.ndarray,
+        detail: float,
+        view: np.ndarray | None,
+    ) -> tuple[Tensor, Tensor]:
+        """The picture (3, 512, 512) in 0..1 on black, and its matte (512, 512)."""
         moved = upload(_tensor(vertices), self.network.device)
         transform = _tensor(seen_from(transform_matrix, view))
         with torch_threads(self._threads):
-            if detail == 0:
-                return self.network.render(avatar.network, moved, transform)
-            if avatar.detailed is None:
-                avatar.detailed = source_detail(
-                    self.network, avatar.network, avatar.picture, avatar.vertices, avatar.transform
-                )
-            return with_detail(self.network, avatar.network, avatar.detailed, moved, transform, detail)
+            return with_detail(
+                self.network, avatar.network, self._channels(avatar, detail > 0), moved, transform, detail
+            )
+
+    def _channels(self, avatar: SourceAvatar, with_detail: bool) -> Tensor:
+        """`SourceAvatar.channels`, with detail where that is asked for."""
+        place = avatar.vertices, avatar.transform
+        if avatar.channels is None:
+            colors = avatar.network.gaussians["colors"]
+            avatar.channels = torch.zeros(len(colors), CHANNELS, device=colors.device)
+            avatar.channels[:, :COLORS] = colors
+            avatar.channels[:, MATTE : MATTE + 1] = source_matte(avatar.network, avatar.matte, *place)
+        if with_detail and not avatar.has_detail:
+            avatar.channels[:, DETAIL] = source_detail(self.network, avatar.network, avatar.picture, *place)
+            avatar.has_detail = True
+        return avatar.channels
 
 
 def _tensor(values: np.ndarray) -> Tensor:

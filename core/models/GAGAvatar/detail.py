@@ -18,7 +18,9 @@ from core.data.records import FOCAL, IMAGE_SIZE
 from core.models.GAGAvatar.models import COLORS, N_VERTICES, GAGAvatar, NetworkAvatar
 from core.models.rasterizer.surface_kernels import LANES
 
-_CHANNELS = COLORS + LANES  # the network's, then 3 of detail and what fills up the rasterizer's vectors
+CHANNELS = COLORS + LANES  # the network's, 3 of detail, the matte, and what fills up the rasterizer's vectors
+DETAIL = slice(COLORS, COLORS + 3)
+MATTE = COLORS + 3
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,10 @@ def source_detail(
     vertices: Tensor,  # (5023, 3) and
     transform: Tensor,  # (3, 4) of the photo
     settings: SourceDetailSettings = _DEFAULT,
-) -> Tensor:  # (N, 40)
-    """The Gaussians' 32 channels, then 3 of the photo's detail, then 5 that are empty."""
+) -> Tensor:  # (N, 3)
+    """The photo's detail at each Gaussian."""
     missing = picture - network.render(avatar, vertices, transform)
-    gaussians = avatar.gaussians
-    xyz = gaussians["xyz"].clone()
-    xyz[:N_VERTICES] = vertices
-    camera = xyz @ transform[:, :3] + transform[:, 3]
-    depth = camera[:, 2:]
-    # In units of grid_sample: -1 and 1 are the picture's edges.
-    place = (-FOCAL * camera[:, :2] / depth.clamp_min(1e-6))[None, None]
+    xyz, depth, place = _seen(avatar, vertices, transform)
 
     depths = network.rasterize(avatar, vertices, transform, torch.cat([depth, torch.ones_like(depth)], 1))
     mean_depth = depths[:, :1] / depths[:, 1:].clamp_min(1e-6)
@@ -64,8 +60,6 @@ def source_detail(
         (depth > 0) & (depth <= _sample(mean_depth, place) + settings.behind) & (place[0, 0].abs().amax(1, True) < 1)
     )
 
-    out = torch.zeros(len(xyz), _CHANNELS, device=xyz.device)
-    out[:, :COLORS] = gaussians["colors"]
     detail = torch.zeros(len(xyz), 3, device=xyz.device)
     left = missing[None]
     for _ in range(settings.passes):
@@ -74,18 +68,48 @@ def source_detail(
         if still.square().sum() >= left.square().sum():  # what is left is finer than the Gaussians can draw
             break
         detail, left = more, still
-    out[:, COLORS : COLORS + 3] = detail
-    return out
+    return detail
+
+
+@torch.inference_mode()
+def source_matte(
+    avatar: NetworkAvatar,
+    matte: Tensor,  # (512, 512) in 0..1, of the photo
+    vertices: Tensor,  # (5023, 3) and
+    transform: Tensor,  # (3, 4) of the photo
+) -> Tensor:  # (N, 1)
+    """How much of each Gaussian is the person: the photo's matte where it lies, for FLAME's vertices all of it.
+
+    The network was trained on black: how opaque it makes Gaussians of what is black anyway, nothing has told it.
+    """
+    _, _, place = _seen(avatar, vertices, transform)
+    person = _sample(matte[None, None].to(place.device, torch.float32), place)
+    person[:N_VERTICES] = 1
+    return person
+
+
+def _seen(avatar: NetworkAvatar, vertices: Tensor, transform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gaussians (N, 3) of the photo, their depths (N, 1) and places (1, 1, N, 2), where -1 and 1 are its edges."""
+    xyz = avatar.gaussians["xyz"].clone()
+    xyz[:N_VERTICES] = vertices
+    camera = xyz @ transform[:, :3] + transform[:, 3]
+    depth = camera[:, 2:]
+    return xyz, depth, (-FOCAL * camera[:, :2] / depth.clamp_min(1e-6))[None, None]
 
 
 @torch.inference_mode()
 def with_detail(
-    network: GAGAvatar, avatar: NetworkAvatar, detailed: Tensor, vertices: Tensor, transform: Tensor, strength: float
-) -> Tensor:
-    """The picture (3, 512, 512) in 0..1 of a frame with detail."""
-    raster = network.rasterize(avatar, vertices, transform, detailed)
+    network: GAGAvatar, avatar: NetworkAvatar, channels: Tensor, vertices: Tensor, transform: Tensor, strength: float
+) -> tuple[Tensor, Tensor]:
+    """The picture (3, 512, 512) in 0..1 of a frame with detail, on black, and its matte (512, 512).
+
+    `channels` (N, 40): the network's own, 3 of detail, the matte, 4 that are empty.
+    """
+    raster = network.rasterize(avatar, vertices, transform, channels)
     picture = network.upsample(raster[:, :COLORS])[0]
-    return picture.add_(raster[0, COLORS : COLORS + 3], alpha=strength).clamp_(0, 1)
+    if strength:
+        picture = picture.add_(raster[0, DETAIL], alpha=strength).clamp_(0, 1)
+    return picture, raster[0, MATTE]
 
 
 def _sample(image: Tensor, place: Tensor) -> Tensor:  # (1, C, H, W), (1, 1, N, 2) -> (N, C)

@@ -1,9 +1,30 @@
-"""The drawn person over a background."""
+"""The drawn person without holes: over a colour, or on its own to be put over something."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
+
+
+@numba.njit(inline="always")
+def _filled(image, y, x, pixel):
+    """RGB and matte of a pixel into `pixel`; in a hole one or two pixels wide, the mean of what lies on both sides.
+
+    Such holes open where a surface turns edge-on.
+    """
+    height, width = image.shape[:2]
+    for k in range(4):
+        pixel[k] = image[y, x, k]
+    if pixel[3] < 0.6:
+        for i in range(8):
+            step_x, step_y = (1, 0, 1, 1, 2, 0, 1, 2)[i], (0, 1, 1, -1, 0, 2, 2, 1)[i]
+            ax, ay, bx, by = x - step_x, y - step_y, x + step_x, y + step_y
+            if min(ax, ay, bx, by) < 0 or max(ax, bx) >= width or max(ay, by) >= height:
+                continue
+            if image[ay, ax, 3] > 0.9 and image[by, bx, 3] > 0.9:
+                for k in range(4):
+                    pixel[k] = (image[ay, ax, k] + image[by, bx, k]) * np.float32(0.5)
+                break
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
@@ -12,27 +33,29 @@ def composite(
     background: np.ndarray,  # (3,)
     out: np.ndarray,  # (H, W, 3)
 ) -> None:
-    """The person over a background, everything kept in 0..1.
-
-    Holes one or two pixels wide, as they open where a surface turns edge-on, take the mean of what lies on both sides.
-    """
+    """The person over a colour, holes filled, everything kept in 0..1."""
     zero, one = np.float32(0), np.float32(1)
     height, width = image.shape[:2]
     for y in numba.prange(height):
         pixel = np.empty(4, np.float32)
         for x in range(width):
-            for k in range(4):
-                pixel[k] = image[y, x, k]
-            if pixel[3] < 0.6:
-                for i in range(8):
-                    step_x, step_y = (1, 0, 1, 1, 2, 0, 1, 2)[i], (0, 1, 1, -1, 0, 2, 2, 1)[i]
-                    ax, ay, bx, by = x - step_x, y - step_y, x + step_x, y + step_y
-                    if min(ax, ay, bx, by) < 0 or max(ax, bx) >= width or max(ay, by) >= height:
-                        continue
-                    if image[ay, ax, 3] > 0.9 and image[by, bx, 3] > 0.9:
-                        for k in range(4):
-                            pixel[k] = (image[ay, ax, k] + image[by, bx, k]) * np.float32(0.5)
-                        break
+            _filled(image, y, x, pixel)
             matte = min(max(pixel[3], zero), one)
             for k in range(3):
                 out[y, x, k] = min(max(pixel[k], zero), one) * matte + background[k] * (one - matte)
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def cut_out(
+    image: np.ndarray,  # (H, W, 4) RGB and the matte
+    out: np.ndarray,  # (H, W, 4)
+) -> None:
+    """The person on its own: straight RGB and matte, holes filled, everything kept in 0..1."""
+    zero, one = np.float32(0), np.float32(1)
+    height, width = image.shape[:2]
+    for y in numba.prange(height):
+        pixel = np.empty(4, np.float32)
+        for x in range(width):
+            _filled(image, y, x, pixel)
+            for k in range(4):
+                out[y, x, k] = min(max(pixel[k], zero), one)

@@ -26,7 +26,7 @@ from core.models.LiftedAvatar.batch import SourceCache, draw_batch
 from core.models.LiftedAvatar.binding import Binding, Role, barycentric_jacobian
 from core.models.LiftedAvatar.border import border_fade
 from core.models.LiftedAvatar.chin import ChinLayer
-from core.models.LiftedAvatar.composite import composite
+from core.models.LiftedAvatar.composite import composite, cut_out
 from core.models.LiftedAvatar.decontaminate import decontaminate_colors
 from core.models.LiftedAvatar.detail import detail_weight, missing_detail
 from core.models.LiftedAvatar.edges import Antialiasing
@@ -125,7 +125,9 @@ class LiftedAvatar:
         points, camera = np.concatenate([pixels * 1e-3, np.full((3, 1), 9.0)], 1), Camera(16)
         image, alpha, depth = self._splat(points, binding, one_color, camera, camera, Scratch(one_color))
         Antialiasing(self.settings.edges).run(image, alpha, depth, self._raster.z_window)
-        composite(np.zeros((1, 1, 4), np.float32), self.background, np.zeros((1, 1, 3), np.float32))
+        one_pixel = np.zeros((1, 1, 4), np.float32)
+        composite(one_pixel, self.background, np.zeros((1, 1, 3), np.float32))
+        cut_out(one_pixel, one_pixel.copy())
         tint_folds(one_color.copy(), np.zeros(1, np.int32), np.zeros((1, 1), np.float32), one, 1.0, 1.0, one.repeat(3))
         warm_up_mouth()
         return time.perf_counter() - start
@@ -159,7 +161,24 @@ class LiftedAvatar:
         mouth: np.ndarray | None = None,
         camera: Camera | None = None,
     ) -> torch.Tensor:
-        """The picture (3, H, W) in 0..1 of the head's vertices (V, 3) under a transform (3, 4).
+        """The picture (3, H, W) in 0..1 over the background colour, of what `draw_foreground` is given."""
+        image = self._draw(avatar, vertices, transform_matrix, detail, torso_motion, view, mouth, camera)
+        rgb = np.empty((*image.shape[:2], 3), np.float32)
+        composite(image, self.background, rgb)
+        return torch.from_numpy(rgb).permute(2, 0, 1)
+
+    def draw_foreground(
+        self,
+        avatar: Avatar,
+        vertices: np.ndarray,
+        transform_matrix: np.ndarray,
+        detail: float = 0.0,
+        torso_motion: np.ndarray | None = None,
+        view: np.ndarray | None = None,
+        mouth: np.ndarray | None = None,
+        camera: Camera | None = None,
+    ) -> torch.Tensor:
+        """The person alone, straight RGB and matte (4, H, W) in 0..1, of vertices (V, 3) under a transform (3, 4).
 
         `torso_motion` (4,): how the shoulders moved since the avatar's anchor, see `TrackedFrame`; None: only as the
         neck takes them along. `detail`: how much of the photo's own detail is added, 0 to 1; see `source_detail_fade`.
@@ -167,9 +186,25 @@ class LiftedAvatar:
         `mouth` (4,): what the driver's mouth shows between its lips, see `TrackedFrame`; None: what is usual.
         `camera`: the size of the picture, and its focal length; None: those of the photo's shown crop.
         """
-        camera = camera or avatar.camera
+        image = self._draw(avatar, vertices, transform_matrix, detail, torso_motion, view, mouth, camera)
+        person = np.empty(image.shape, np.float32)
+        cut_out(image, person)
+        return torch.from_numpy(person).permute(2, 0, 1)
+
+    def _draw(
+        self,
+        avatar: Avatar,
+        vertices: np.ndarray,
+        transform_matrix: np.ndarray,
+        detail: float,
+        torso_motion: np.ndarray | None,
+        view: np.ndarray | None,
+        mouth: np.ndarray | None,
+        camera: Camera | None,
+    ) -> np.ndarray:
+        """RGB and matte (H, W, 4) as the layers leave them, holes included."""
         shot = Shot(
-            camera=camera,
+            camera=camera or avatar.camera,
             face=vertices[: topo.N_POINTS],
             transform=transform_matrix,
             view=view,
@@ -181,9 +216,8 @@ class LiftedAvatar:
         )
         for layer in avatar.layers:
             layer.draw(shot)
-        rgb = np.empty((camera.size, camera.size, 3), np.float32)
-        composite(shot.image, self.background, rgb)
-        return torch.from_numpy(rgb).permute(2, 0, 1)
+        assert shot.image is not None  # the surface layer has drawn
+        return shot.image
 
     def forward_expression(
         self, batch: Mapping[str, Any], enable_detail_enhance: bool = False, detail_strength: float = 1.0

@@ -1,0 +1,81 @@
+"""The person over a background: the kernels against closed forms, the plate, and what a run makes of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.libs.compositing import improve_person, over
+from core.libs.plate import make_plate
+from core.libs.poisson import fill_hole
+from core.models.LiftedAvatar.composite import composite, cut_out
+
+
+def test_over_is_porter_and_duffs():
+    random = np.random.default_rng(1)
+    person, backdrop = random.random((9, 14, 4), np.float32), random.random((9, 14, 3), np.float32)
+    person[:3, :, 3], person[6:, :, 3] = 0, 1
+    out = np.empty_like(backdrop)
+    over(person, backdrop, out)
+    matte = person[..., 3:].astype(np.float64)
+    np.testing.assert_allclose(out, person[..., :3] * matte + backdrop * (1 - matte), atol=1e-6)
+    np.testing.assert_array_equal(out[:3], backdrop[:3])
+    np.testing.assert_array_equal(out[6:], person[6:, :, :3])
+
+
+def test_a_cut_out_person_over_a_colour_is_the_composite():
+    random = np.random.default_rng(2)
+    image = random.uniform(-0.2, 1.2, (17, 23, 4)).astype(np.float32)
+    image[..., 3] = random.choice([0, 0.3, 0.59, 0.61, 0.95, 1.1], (17, 23))
+    color = np.array([0.1, 0.5, 0.9], np.float32)
+    person, expected, out = np.empty_like(image), *np.empty((2, 17, 23, 3), np.float32)
+    cut_out(image, person)
+    assert person.min() >= 0
+    assert person.max() <= 1
+    composite(image, color, expected)
+    over(person, np.broadcast_to(color, out.shape).copy(), out)
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+
+
+def test_an_improvement_changes_the_person_only():
+    random = np.random.default_rng(3)
+    base, improved = random.random((2, 6, 8, 3), np.float32)
+    person = random.random((6, 8, 4), np.float32)
+    person[:2, :, 3], person[4:, :, 3] = 0, 1
+    out = improved.copy()
+    improve_person(base, person, out)
+    np.testing.assert_array_equal(out[:2], base[:2])
+    np.testing.assert_allclose(out[4:], improved[4:], atol=1e-6)
+    np.testing.assert_allclose(out, base + person[..., 3:] * (improved - base), atol=1e-6)
+
+
+def test_a_hole_in_a_harmonic_picture_is_filled_with_it():
+    """x, y and x^2 - y^2 have no Laplacian, so that their own values are the one solution."""
+    y, x = np.mgrid[:90, :120].astype(np.float32) / 100
+    picture = np.stack([x, y, x * x - y * y], -1)
+    hole = np.hypot(x - 0.6, y - 0.45) < 0.3
+    filled = fill_hole(np.where(hole[..., None], 0, picture), hole)
+    np.testing.assert_allclose(filled, picture, atol=2e-3)
+    np.testing.assert_array_equal(filled[~hole], picture[~hole])
+
+
+def test_a_hole_takes_the_gradients_that_are_given():
+    random = np.random.default_rng(4)
+    picture = random.random((40, 56, 2), np.float32)
+    right, below = np.zeros_like(picture), np.zeros_like(picture)
+    right[:, :-1], below[:-1] = np.diff(picture, axis=1), np.diff(picture, axis=0)
+    hole = np.zeros((40, 56), bool)
+    hole[10:30, 12:56] = True
+    filled = fill_hole(np.where(hole[..., None], 0.5, picture), hole, (right, below))
+    np.testing.assert_allclose(filled, picture, atol=0.01)
+
+
+def test_a_plate_is_the_picture_beyond_the_person_and_has_nothing_of_the_person():
+    y, x = np.mgrid[:200, :240]
+    image = np.stack([40 + x // 2, 60 + y // 2, 90 + 0 * x], -1).astype(np.uint8)
+    away = np.hypot(x - 120, y - 130)
+    matte = np.clip((60 - away) / 4, 0, 1).astype(np.float32)
+    shown = image.astype(np.float32) * (1 - matte[..., None]) + matte[..., None] * np.float32([250, 10, 10])
+    plate = make_plate(np.rint(shown).astype(np.uint8), matte)
+    assert plate.dtype == np.uint8
+    np.testing.assert_array_equal(plate[away > 66], image[away > 66])
+    assert np.abs(plate.astype(int) - image).max() <= 6  # the border pulls nowhere, the picture goes on
