@@ -66,12 +66,69 @@ def crop_image(image: np.ndarray, crop: np.ndarray, size: int = IMAGE_SIZE) -> n
     return cv2.warpAffine(image, matrix, (size, size), flags=flags)
 
 
+def compared_crop(image: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+    """The crop (x, y, side) of a picture (H, W, 3) as grey levels (size, size) uint8, black beyond the picture.
+
+    For comparing frames with one another, many times as fast as `crop_image`: halved while it is larger by half, then
+    interpolated.
+    """
+    crop, inside = _within(image, crop)
+    if not inside.size:
+        return np.zeros((size, size), np.uint8)
+    small, crop = _halved_down_to(inside, crop, 1.5 * size)
+    return _warped(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), crop, size, (0, 0, size, size))
+
+
+def crop_part(image: np.ndarray, crop: np.ndarray, part: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
+    """A rectangle of the crop alone: x0, y0, x1, y1 (4,) whole pixels of it, as it would be in one `size` wide.
+
+    For reading colours, not for showing: halved while it is larger by two, then interpolated.
+    """
+    crop, inside = _within(image, crop)
+    if not inside.size:
+        return np.zeros((part[3] - part[1], part[2] - part[0], 3), np.uint8)
+    small, crop = _halved_down_to(inside, crop, 2 * size)
+    return _warped(small, crop, size, tuple(int(v) for v in part))
+
+
+def halved(image: np.ndarray) -> np.ndarray:
+    """A picture (H, W, ...) of half the size: the means of every four pixels; an odd row or column is left out."""
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    return cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+
+
 def to_crop(points: np.ndarray, crops: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
     """Points (..., N, 3) of the picture in pixels of its crop (..., 3), which is drawn `size` pixels wide."""
     factor = size / crops[..., 2]
     out = points * factor[..., None, None]
     out[..., :2] = (points[..., :2] - crops[..., None, :2] + 0.5) * factor[..., None, None] - 0.5
     return out
+
+
+def _within(image: np.ndarray, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The crop (x, y, side) in what of the picture it covers, and that, a view."""
+    x, y, side = (float(v) for v in crop)
+    height, width = image.shape[:2]
+    x0, y0 = (int(np.clip(np.floor(v) - 1, 0, most)) for v, most in ((x, width), (y, height)))
+    x1, y1 = (int(np.clip(np.ceil(v + side) + 2, 0, most)) for v, most in ((x, width), (y, height)))
+    return np.array([x - x0, y - y0, side]), image[y0:y1, x0:x1]
+
+
+def _halved_down_to(image: np.ndarray, crop: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
+    """A picture and its crop (x, y, side), halved until the crop is less than `side` wide."""
+    while crop[2] >= side and min(image.shape[:2]) >= 2:
+        image, crop = halved(image), crop / 2
+    return image, crop
+
+
+def _warped(image: np.ndarray, crop: np.ndarray, size: int, part: tuple[int, ...]) -> np.ndarray:
+    """The part (x0, y0, x1, y1) of a crop that is drawn `size` wide."""
+    x, y, side = (float(v) for v in crop)
+    factor = size / side
+    x0, y0, x1, y1 = part
+    matrix = np.array([[factor, 0, (0.5 - x) * factor - 0.5 - x0], [0, factor, (0.5 - y) * factor - 0.5 - y0]])
+    flags = cv2.INTER_LINEAR if factor < 1.2 else cv2.INTER_CUBIC
+    return cv2.warpAffine(image, matrix, (x1 - x0, y1 - y0), flags=flags)
 
 
 def _both_ways(values: np.ndarray, frames: float) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from core.data.image import kind_of, read_image
 from core.data.picture_folder import FrameReader
 from core.data.records import SEEN, TrackedSequence
-from core.data.video import VideoReader
+from core.data.video import VideoFrame, VideoReader
 from core.errors import UserError
 from core.libs.flame_model import OpenHead
 from core.libs.numeric import blocks
@@ -29,8 +30,10 @@ from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.second_look import second_look
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.still import settled_face
+from core.runtime.threads import QueueSettings, read_ahead
 
 _SETTINGS = TrackSettings()
+_QUEUES = QueueSettings(depth=2)  # decoded pictures that wait
 Progress = Callable[[int, int | None], None]
 Clip = VideoReader | FrameReader
 
@@ -183,9 +186,9 @@ def _observe(
     of the file could not be decoded and the frames' shots (T,), None where there is one.
     """
     visible, times, cuts = [], [], CutFinder(settings.cuts)
-    with footage() as reader:
-        for frame in reader:
-            if cuts.see(frame.image):
+    with footage() as reader, closing(read_ahead(_with_cuts(reader, cuts), _QUEUES)) as frames:
+        for frame, is_cut in frames:
+            if is_cut:
                 tracker.reset()
             found = tracker.follow(frame.image)
             points.append(None if found is None else found.points)
@@ -194,3 +197,9 @@ def _observe(
             if progress is not None:
                 progress(len(times), 2 * reader.frame_estimate if reader.frame_estimate else None)
         return np.array(visible), times, reader.fps, reader.lost, cuts.shots()
+
+
+def _with_cuts(reader: Clip, cuts: CutFinder) -> Generator[tuple[VideoFrame, bool], None, None]:
+    """The frames, and whether another shot begins with them."""
+    for frame in reader:
+        yield frame, cuts.see(frame.image)

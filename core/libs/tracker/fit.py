@@ -104,7 +104,8 @@ class HeadFitter:
         face is `visible`, all of them in a short clip, else some, evenly spread: memory grows by the codes alone.
         """
         sample = np.arange(len(points)) if visible is None else np.flatnonzero(visible)
-        if len(sample) > (most := self._settings.person_frames):
+        most = self._settings.unposed_frames if transform is None else self._settings.person_frames
+        if len(sample) > most:
             sample = sample[np.linspace(0, len(sample) - 1, most).round().astype(int)]
         person = self._person(points[sample], None if transform is None else transform[sample])
         # Room for all results first: small ones kept between large temporary ones would leave holes in the heap.

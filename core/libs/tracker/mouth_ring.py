@@ -117,7 +117,7 @@ def ring_on_picture(picture: np.ndarray, points: np.ndarray, settings: RingSetti
     return ring + chosen[:, None] * normal
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def smoothest_ring(cost: np.ndarray, uneven: float) -> np.ndarray:
     """(N,) the state of each point of a ring, by its costs (N, K) and by `uneven` times squared steps between
     neighbours: dynamic programming (Viterbi) twice round, so that the beginning does not show.

@@ -61,7 +61,7 @@ def carry_poses(steady: np.ndarray, turn: np.ndarray, origin: np.ndarray, scale:
     return np.concatenate([turn @ rotation, shift[..., None]], -1).astype(np.float32)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _refine(rotation, shift, person, rays, relief, weights, depth_weight, rounds, outlier):
     n = len(person)
     turned = np.empty((n, 3))
@@ -106,7 +106,7 @@ def _refine(rotation, shift, person, rays, relief, weights, depth_weight, rounds
             shift[t] += step[3:]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _turn(vector):
     """The matrix for row vectors, q @ M, of a rotation vector (Rodrigues)."""
     angle = np.sqrt((vector**2).sum())

@@ -45,7 +45,8 @@ class PictureRefiner:
 
     Args:
         head: the head model.
-        picture: (S, S, 3) uint8 RGB, the reference frame's crop. matte: (S, S).
+        picture: the reference frame's crop, (S, S, 3) uint8 RGB or its grey levels as small as the settings' size
+            (`compared_crop`). matte: (S, S).
         vertices: (V, 3) of the reference frame in head space, exact (static offset included). transform: (3, 4).
         camera: of the crop. settings: sizes, thresholds and weights.
 
@@ -108,7 +109,7 @@ class PictureRefiner:
 
     def refine(
         self,
-        picture: np.ndarray,  # (S, S, 3) uint8 RGB
+        picture: np.ndarray,  # (S, S, 3) uint8 RGB, or (size, size) grey as the reference's
         points: np.ndarray,  # (478, 2) as tracked, pixels of the crop
         vertices: np.ndarray,  # (V, 3) as tracked, head space
         transform: np.ndarray,  # (3, 4) as tracked, or better
@@ -166,6 +167,8 @@ class PictureRefiner:
 
     def _shrink(self, picture: np.ndarray) -> np.ndarray:
         small = (self._settings.size, self._settings.size)
+        if picture.shape == small:
+            return picture
         return cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), small, interpolation=cv2.INTER_AREA)
 
     def _mean(self, values: np.ndarray) -> np.ndarray:
@@ -176,12 +179,12 @@ class PictureRefiner:
         return (pixels + 0.5) * self._scale - 0.5
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _interpolate(points: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Where every pixel of the reference lies in the frame: (S, S, 2), from its triangle's corners (M, 2)."""
     side = len(corners)
     out = np.empty((side, side, 2), np.float32)
-    for y in numba.prange(side):
+    for y in range(side):
         for x in range(side):
             for k in range(2):
                 out[y, x, k] = (

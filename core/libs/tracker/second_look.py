@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import NamedTuple
 
 import numpy as np
 
 from core.data.picture_folder import FrameReader
 from core.data.records import SEEN, TrackedSequence
-from core.data.video import VideoReader
+from core.data.video import VideoFrame, VideoReader
 from core.libs.flame_model import OpenHead
 from core.libs.geometry import Camera
 from core.libs.retargeting.neutral import neutral_frame
 from core.libs.tracker.base import FaceTracker
-from core.libs.tracker.crop import crop_image, to_crop
+from core.libs.tracker.crop import compared_crop, crop_image, crop_part, face_box, to_crop
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.gaps import bridge_torso_motion, scenes_of
 from core.libs.tracker.mouth_interior import MouthReader
@@ -23,9 +25,22 @@ from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.still import settled_face
 from core.libs.tracker.torso import TorsoTracker
+from core.runtime.threads import QueueSettings, WriteBehind, read_ahead
 
 _SETTINGS, _CAMERA = TrackSettings(), Camera()
+_QUEUES = QueueSettings(depth=2)  # pictures that wait between two of the three threads
 _LOG = logging.getLogger(__name__)
+
+
+class _Seen(NamedTuple):
+    """A frame whose pose is corrected, for what is read of it beside."""
+
+    index: int
+    image: np.ndarray  # (H, W, 3), as it was filmed
+    compared: np.ndarray  # (size, size) grey
+    points: np.ndarray  # (478, 3) pixels of the crop
+    transform: np.ndarray  # (3, 4)
+    shoulders: TorsoTracker | None  # None in shots that are not compared with a frame of theirs
 
 
 def second_look(
@@ -40,6 +55,8 @@ def second_look(
     camera: Camera = _CAMERA,  # of the crop
 ) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
     """Points and transforms (T, 3, 4) corrected by the pictures themselves: see `refine`.
+
+    Decoding, correcting, and reading shoulders and mouth go on side by side, frame by frame in three threads.
 
     And what the pictures say beside, by the name of its field: how the shoulders moved, `torso_motion` (T, 4), and
     what the mouth shows, `mouth_interior` (T, 4); None each where it could not be told.
@@ -70,42 +87,68 @@ def second_look(
             still = settled_face(picture, tracker, settings)  # without the lag behind a moving face
             if still is not None:
                 points[reference] = to_crop(still.points, crops[reference], camera.size)
+            compared = compared_crop(picture, crops[reference], settings.refine.size)
             picture = crop_image(picture, crops[reference], camera.size)
             lifted = fitter.lifted(points[reference], transform[reference])
             matte = tracker.matte(picture)
-            refiner = PictureRefiner(head, picture, matte, lifted, transform[reference], camera, settings.refine)
+            refiner = PictureRefiner(head, compared, matte, lifted, transform[reference], camera, settings.refine)
             mesh = refiner.mesh
             shoulders = TorsoTracker(
-                picture, matte, mesh.pixels, mesh.torso_weights, transform[reference], camera, settings.torso
+                compared, matte, mesh.pixels, mesh.torso_weights, transform[reference], camera, settings.torso
             )
             looks[scene] = refiner, shoulders
             if len(looks) == len(references):
                 break
+
+        def read(seen: Iterator[_Seen]) -> None:
+            for frame in seen:
+                if frame.shoulders is not None:
+                    torso_motion[frame.index] = frame.shoulders.follow(frame.compared)
+                if mouth.wants(frame.points, frame.transform):
+                    part = _face_part(frame.points, camera.size)
+                    face = crop_part(frame.image, crops[frame.index], part, camera.size)
+                    mouth.look(frame.index, face, frame.points[:, :2] - part[:2], frame.transform)
+
         correction, last = np.eye(3), None
-        for frame in reader:
-            t, scene = frame.index, scene_of[frame.index]
-            if scene != last:
-                correction, last = np.eye(3), scene
-            if visible[t] and scene not in looks and mouth.wants(points[t], transform[t]):
-                mouth.look(t, crop_image(frame.image, crops[t], camera.size), points[t], transform[t])
-            if visible[t] and scene in looks:
-                refiner, shoulders = looks[scene]
-                tracked, before = points[t], transform[t].copy()
-                # The tracker's error changes slowly: begin where the last frame ended.
-                start = np.concatenate([before[:, :3] @ correction, before[:, 3:]], 1)
-                picture = crop_image(frame.image, crops[t], camera.size)
-                refined = refiner.refine(picture, tracked[:, :2], fitter.lifted(tracked, before), start)
-                correction = before[:, :3].T @ refined.transform[:, :3]
-                tracked[:, :2], transform[t] = refined.points, refined.transform
-                points[t] = tracked
-                unreliable += not refined.is_reliable
-                torso_motion[t] = shoulders.follow(picture)
-                mouth.look(t, picture, tracked, transform[t])
-            if progress is not None:
-                progress(len(sequence) + t + 1, 2 * len(sequence))
+        frames = read_ahead(_compared(reader, crops, settings.refine.size), _QUEUES)
+        with closing(frames), WriteBehind(read, _QUEUES) as reading:
+            for frame, compared in frames:
+                t, scene = frame.index, scene_of[frame.index]
+                if scene != last:
+                    correction, last = np.eye(3), scene
+                shoulders, tracked = None, points[t]
+                if visible[t] and scene in looks:
+                    refiner, shoulders = looks[scene]
+                    before = transform[t].copy()
+                    # The tracker's error changes slowly: begin where the last frame ended.
+                    start = np.concatenate([before[:, :3] @ correction, before[:, 3:]], 1)
+                    refined = refiner.refine(compared, tracked[:, :2], fitter.lifted(tracked, before), start)
+                    correction = before[:, :3].T @ refined.transform[:, :3]
+                    tracked[:, :2], transform[t] = refined.points, refined.transform
+                    points[t] = tracked
+                    unreliable += not refined.is_reliable
+                if visible[t]:
+                    reading.put(_Seen(t, frame.image, compared, tracked, transform[t].copy(), shoulders))
+                if progress is not None:
+                    progress(len(sequence) + t + 1, 2 * len(sequence))
         interior = mouth.numbers()
     if unreliable:
         _LOG.info(
             "%s: %d of %d frames keep their tracked pose: too unlike their reference", name, unreliable, len(points)
         )
     return transform, {"torso_motion": bridge_torso_motion(torso_motion), "mouth_interior": interior}
+
+
+def _compared(
+    reader: VideoReader | FrameReader, crops: np.ndarray, size: int
+) -> Generator[tuple[VideoFrame, np.ndarray], None, None]:
+    """The frames and what is compared of them."""
+    for frame in reader:
+        yield frame, compared_crop(frame.image, crops[frame.index], size)
+
+
+def _face_part(points: np.ndarray, size: int, margin: int = 8) -> np.ndarray:
+    """x0, y0, x1, y1 (4,) of the face in its crop, `margin` pixels more on every side, as far as the crop goes."""
+    box = face_box(points) + np.array([-margin, -margin, margin + 1, margin + 1])
+    corner = np.clip(box[:2], 0, size - 2)
+    return np.concatenate([corner, np.maximum(np.clip(box[2:], 0, size), corner + 2)]).astype(int)

@@ -28,6 +28,8 @@ class FitSettings:
         shut, open: lid opening, as part of a clip's open eyes, up to which an iris is not believed and from which on it
             is. Development clips.
         person_frames: frames at most from which the shape is taken; bounds memory. By eye.
+        unposed_frames: the same where the poses have to be found first, which takes several times as long a frame and
+            is a clip's first look, whose poses and shape its pictures correct.
         person_rounds: of pose and rest shape in turn; nothing changes any more after them (tests/test_fit.py).
         chunk: frames fitted together; bounds memory.
         jaw_rounds: fixed-point steps that invert the skinning of the jaw; they converge by its weights, below 1.
@@ -39,6 +41,7 @@ class FitSettings:
     shut: float = 0.35
     open: float = 0.6
     person_frames: int = 300
+    unposed_frames: int = 64
     person_rounds: int = 5
     chunk: int = 256
     jaw_rounds: int = 4

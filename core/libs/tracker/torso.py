@@ -21,7 +21,8 @@ class TorsoTracker:
     """Follows the shoulders through the frames of one driver.
 
     Args:
-        picture: (S, S, 3) uint8 RGB, the reference frame's crop. matte: (S, S) of the person in it.
+        picture: the reference frame's crop, (S, S, 3) uint8 RGB or its grey levels as small as the settings' size
+            (`compared_crop`). matte: (S, S) of the person in it.
         pixels: (M, 2) points in it. torso: (M,) in 0..1, how much each belongs to the shoulders.
         transform: (3, 4) of the head in it. camera: of the crop. settings: sizes, thresholds and the motion's prior.
     """
@@ -91,9 +92,11 @@ class TorsoTracker:
 
 
 def _shrink(picture: np.ndarray, settings: TorsoSettings) -> np.ndarray:
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (settings.size, settings.size), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return cv2.GaussianBlur(small, (0, 0), settings.blur)
+    small = picture
+    if picture.shape != (settings.size, settings.size):
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
+        small = cv2.resize(grey, (settings.size, settings.size), interpolation=cv2.INTER_AREA)
+    return cv2.GaussianBlur(small.astype(np.float32), (0, 0), settings.blur)
 
 
 def _torso_mask(pixels: np.ndarray, torso: np.ndarray, scale: float, settings: TorsoSettings) -> np.ndarray:
