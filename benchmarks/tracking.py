@@ -1,0 +1,100 @@
+"""Speed of tracking, of a whole run and of its start, here and at another commit, in turns.
+
+    python -m benchmarks.tracking [--against COMMIT] [--clip obama] [--rounds 3]
+
+Three figures: milliseconds a frame of tracking a file; frames a second from file to file, `--layout result --enhanced`,
+photo and driver tracked again; seconds from starting Python to the first rendered frame with a warm cache, `--enhanced`.
+Each round runs both sides one after the other in processes of their own, so that other work on the machine hits both
+alike; medians over the rounds are printed, and of every round's ratio. Without `--against` there is no ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import _report as report
+from benchmarks._inputs import add_data, find_clips, find_photos
+from benchmarks._looks_sides import unpack
+from core.errors import UserError, command
+
+TRACKING_MS, FILE_FPS, FIRST_SECONDS = 12, 35, 2.5
+_WORKER = Path(__file__).with_name("_start_to_file.py").resolve()
+_NAMES = {
+    "tracking": ("tracking a file, ms a frame", TRACKING_MS, False),
+    "file": ("file to file, --enhanced, frames a second", FILE_FPS, True),
+    "first": ("first rendered frame, warm cache, seconds", FIRST_SECONDS, False),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark and print its tables."""
+    args = _parser().parse_args(arguments)
+    (clip,) = find_clips(args.clip and [args.clip], args.data, ["obama"])
+    photo = args.source or find_photos(None, args.data)[0]
+    roots = {"here": Path()} | ({args.against: unpack(args.against)} if args.against else {})
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {photo.name} moved by {clip.name}\n")
+    measured: dict[str, dict[str, list[float]]] = {what: {name: [] for name in roots} for what in args.only or _NAMES}
+    for what, sides in measured.items():
+        for number in range(args.rounds + (what == "first")):
+            for name in list(roots) if number % 2 else list(roots)[::-1]:
+                value = _measured(roots[name], what, photo, clip)
+                if what != "first" or number:  # the first start fills the caches
+                    sides[name].append(value)
+    print(report.table(["", *roots, "old over new, times as fast"], [_row(*item) for item in measured.items()]))
+    rows = [
+        report.requirement(label, np.median(measured[w]["here"]), limit, above, 1)
+        for w, (label, limit, above) in _NAMES.items()
+        if w in measured
+    ]
+    print("\n" + report.requirements(rows))
+    print(f"load at the end: {os.getloadavg()[0]:.1f}; the limits are for two quiet cores")
+
+
+def _row(what: str, sides: dict[str, list[float]]) -> list[str]:
+    label, _, above = _NAMES[what]
+    medians = [f"{np.median(values):.2f}" for values in sides.values()]
+    if len(sides) < 2:
+        return [label, *medians, ""]
+    new, old = (np.array(values) for values in sides.values())
+    return [label, *medians, f"{np.median(new / old if above else old / new):.2f}"]
+
+
+def _measured(root: Path, what: str, photo: Path, clip: Path) -> float:
+    """One round of one side."""
+    start = time.perf_counter()
+    run = subprocess.run(
+        [sys.executable, "-P", str(_WORKER), what, str(photo.resolve()), str(clip.resolve())],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root.resolve())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - start
+    if run.returncode:
+        raise UserError(f"{root}: {what} could not be measured: {(run.stderr.strip().splitlines() or ['?'])[-1]}")
+    return seconds if what == "first" else float(np.median(json.loads(run.stdout.splitlines()[-1])))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tracking", description=__doc__.split("\n")[0])
+    parser.add_argument("--against", metavar="COMMIT", help="what is compared with, unpacked in build/looks/code")
+    parser.add_argument("--source", type=Path, metavar="PHOTO", help="default: the first of the data")
+    parser.add_argument("--clip", metavar="CLIP", help="a name in the data, or a file (default: obama)")
+    add_data(parser)
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of each side (default: 3)")
+    parser.add_argument("--only", nargs="+", choices=tuple(_NAMES), help="only these figures")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(command(main))
