@@ -3,7 +3,7 @@
     python -m benchmarks.tracking [--against COMMIT] [--clip obama] [--rounds 3]
 
 Three figures: milliseconds a frame of tracking a file; frames a second from file to file, `--layout result --enhanced`,
-photo and driver tracked again; seconds from starting Python to the first rendered frame with a warm cache, `--enhanced`.
+photo and driver tracked again; seconds from starting Python to the first rendered frame, warm cache, `--enhanced`.
 Each round runs both sides one after the other in processes of their own, so that other work on the machine hits both
 alike; medians over the rounds are printed, and of every round's ratio. Without `--against` there is no ratio.
 """
