@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,7 +32,8 @@ _QUEUES = QueueSettings(depth=2)  # pictures that wait between two of the three 
 _LOG = logging.getLogger(__name__)
 
 
-class _Seen(NamedTuple):
+@dataclass(frozen=True)
+class _Seen:
     """A frame whose pose is corrected, for what is read of it beside."""
 
     index: int
@@ -116,9 +117,10 @@ def second_look(
                 t, scene = frame.index, scene_of[frame.index]
                 if scene != last:
                     correction, last = np.eye(3), scene
-                shoulders, tracked = None, points[t]
+                followed: TorsoTracker | None = None
+                tracked = points[t]
                 if visible[t] and scene in looks:
-                    refiner, shoulders = looks[scene]
+                    refiner, followed = looks[scene]
                     before = transform[t].copy()
                     # The tracker's error changes slowly: begin where the last frame ended.
                     start = np.concatenate([before[:, :3] @ correction, before[:, 3:]], 1)
@@ -128,7 +130,7 @@ def second_look(
                     points[t] = tracked
                     unreliable += not refined.is_reliable
                 if visible[t]:
-                    reading.put(_Seen(t, frame.image, compared, tracked, transform[t].copy(), shoulders))
+                    reading.put(_Seen(t, frame.image, compared, tracked, transform[t].copy(), followed))
                 if progress is not None:
                     progress(len(sequence) + t + 1, 2 * len(sequence))
         interior = mouth.numbers()

@@ -1,0 +1,7 @@
+"""Take an avatar along: files that other programs open. See `core.export.__main__` for the command line."""
+
+from core.export.mesh import AnimatedMesh, animated_mesh
+from core.export.moment import moment
+from core.export.write import write_mesh, write_splats
+
+__all__ = ["AnimatedMesh", "animated_mesh", "moment", "write_mesh", "write_splats"]
