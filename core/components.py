@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -61,6 +61,24 @@ class Avatar(Protocol):
     ) -> torch.Tensor: ...
 
 
+class People(Protocol):
+    """Who there is in pictures of several people, and one of them by the number: see `core.libs.tracker.choice`."""
+
+    def photo_faces(self, photo: Path, force: bool) -> tuple[np.ndarray, int]: ...  # (N, 4) boxes; the largest
+
+    def driver_faces(self, driver: Path) -> int: ...  # seen at once, once `track_driver` has tracked it
+
+    def track_source(self, photo: Path, number: int, force: bool) -> TrackedSource: ...
+
+    def track_driver(
+        self, driver: Path, numbers: Sequence[int] | None, force: bool, advance: Advance
+    ) -> dict[int, TrackedSequence]: ...
+
+    def track_folder(
+        self, folder: PictureFolder, number: int, force: bool, advance: Advance
+    ) -> tuple[TrackedSequence, np.ndarray]: ...
+
+
 @dataclass(frozen=True)
 class Components:
     """What a pipeline is put together from. `default_components` gives the usual ones; a program may give its own.
@@ -75,6 +93,7 @@ class Components:
         open_head: the head on which the tracker's points are corrected: `head` itself where that is the open one.
         retarget: where it is given, takes the place of the whole retargeting stage, the options `motion`, `take`,
             `orbit`, `expression_opt` and `gaze_correct` included (`core.libs.retargeting.stage.Retargeting`).
+        people: finds one of several people; None where the tracker sees one face only.
     """
 
     track_source: Callable[[Path, bool], TrackedSource]
@@ -87,6 +106,7 @@ class Components:
     retarget: Callable[[TrackedFrame, TrackedSequence, Head], TrackedSequence] | None = None
     open_head: OpenHead | None = None
     plate: Callable[..., np.ndarray] = make_plate
+    people: People | None = None
 
 
 def default_components(options: Options, model_name: str = "lifted", open_head: Path | None = None) -> Components:
@@ -120,7 +140,44 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
         track_folder=lambda folder, force, advance: track_folder(folder, force=force, progress=advance, **tracked),
         open_head=built_in,
         plate=lambda *picture: cached_plate(cache, *picture),
+        people=_People(tracked),
     )
+
+
+@dataclass(frozen=True)
+class _People:
+    """See `People`; `tracked`: what all of the tracker's functions are given."""
+
+    tracked: dict[str, Any]
+
+    def photo_faces(self, photo: Path, force: bool) -> tuple[np.ndarray, int]:
+        from core.libs.tracker.choice import photo_faces
+
+        return photo_faces(photo, cache=self.tracked["cache"], force=force)
+
+    def driver_faces(self, driver: Path) -> int:
+        from core.libs.tracker.driver import faces_seen
+
+        return faces_seen(driver, **self.tracked)
+
+    def track_source(self, photo: Path, number: int, force: bool) -> TrackedSource:
+        from core.libs.tracker.source import track_source
+
+        return track_source(photo, force=force, face=number, **self.tracked)
+
+    def track_driver(
+        self, driver: Path, numbers: Sequence[int] | None, force: bool, advance: Advance
+    ) -> dict[int, TrackedSequence]:
+        from core.libs.tracker.choice import track_people
+
+        return track_people(driver, numbers, force=force, progress=advance, **self.tracked)
+
+    def track_folder(
+        self, folder: PictureFolder, number: int, force: bool, advance: Advance
+    ) -> tuple[TrackedSequence, np.ndarray]:
+        from core.libs.tracker.folder import track_folder
+
+        return track_folder(folder, force=force, progress=advance, face=number, **self.tracked)
 
 
 _Convert = Callable[[TrackedSequence, Path], TrackedSequence]

@@ -64,6 +64,7 @@ def _is_on(improvement: str) -> Condition:
     )
 
 
+_PICTURES = Condition(lambda run: run.inputs.tracked is None, "the driver was tracked before")
 _NETWORK = Condition(lambda run: run.model == "gagavatar", "the lifted avatar needs no files")
 _ANY_IMPROVEMENT = Condition(lambda run: any(map(run.options.wants, IMPROVEMENTS)), "every improvement is taken out")
 _ONE_RESULT = Condition(lambda run: not run.options.variants, "--variants shows each of the improvements")
@@ -95,6 +96,8 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "driver_path": ALWAYS,
     "resume_path": (_NETWORK,),
     "force_retrack": ALWAYS,  # the photo's track, where the driver comes tracked
+    "face": ALWAYS,
+    "driver_face": (_PICTURES,),
     "model": ALWAYS,
     "accept_flame_license": (_NETWORK,),
     "device": ALWAYS,  # one that cannot be had is refused

@@ -1,11 +1,12 @@
-"""Whether a value is what an option takes, told from the type that the option's field has."""
+"""Whether a value is what an option takes, told from the type that the option's field has; how options are read."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import reprlib
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from core.errors import UserError
 
@@ -41,6 +42,38 @@ def checked_value(name: str, value: Any, hint: Any) -> Any:
     return value
 
 
+def checked_face(name: str, value: int | str) -> int | str:
+    """Which of several faces: `largest` or a number from 1; texts of digits become numbers."""
+    number = int(value) if str(value).isdecimal() and len(str(value)) < 9 else 0
+    if number < 1 and value != "largest":
+        raise UserError(f"{name} must be largest or a number from 1 (left to right), got {reprlib.repr(value)}")
+    return number or value
+
+
 def ends_as_folder(path: Path | str) -> bool:
     """Whether this is a text that ends in a slash."""
     return isinstance(path, str) and path.endswith(tuple(filter(None, (os.sep, os.altsep))))
+
+
+def is_there(name: str) -> bool:
+    """Whether there is a file or folder of this name."""
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Lists one spelling of each option; `--some_name` is understood too."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        shown = [name for name in action.option_strings if "_" not in name]
+        values = "" if action.nargs == 0 else " " + self._format_args(action, action.dest.upper())
+        return ", ".join(shown) + values
+
+
+class Parser(argparse.ArgumentParser):
+    """What is wrong on a command line is a UserError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, NoReturn, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from PIL import ImageColor
 
 from core.data.yaml_file import read_yaml
 from core.errors import UserError
-from core.option_values import checked_value, kinds_of
+from core.option_values import HelpFormatter, Parser, checked_face, checked_value, is_there, kinds_of
 
 IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_correct")
 FLOW = ("temporal_smooth", "expression_opt", "gaze_correct", "detail_enhance")  # the same, in the order they act in
@@ -71,6 +71,23 @@ class Options:
             "found without",
             group="input",
             metavar="FILE",
+        ),
+    )
+    face: int | str = field(
+        default="largest",
+        metadata=_about(
+            "who of several people in the photo moves: the one with the largest face, or number N from the left",
+            group="input",
+            metavar="largest|N",
+        ),
+    )
+    driver_face: int | str = field(
+        default="largest",
+        metadata=_about(
+            "whose motion is taken, of several people in the driver: of the largest face, or of number N from the left "
+            "in the first picture with the most people",
+            group="input",
+            metavar="largest|N",
         ),
     )
     model: Literal["auto", "lifted", "gagavatar"] = field(
@@ -250,11 +267,13 @@ class Options:
                 low, high = option.metadata["limits"]
                 if not low <= getattr(self, option.name) <= high:
                     raise UserError(f"{option.name} must be between {low} and {high}, got {getattr(self, option.name)}")
-        if self.background_rgb is None and self.background != "photo" and not _exists(self.background):
+        if self.background_rgb is None and self.background != "photo" and not is_there(self.background):
             raise UserError(
                 f"background {self.background!r} is no colour, and no file of that name is there: give a colour's name "
                 "or #rrggbb, photo, or a picture or video"
             )
+        for name in ("face", "driver_face"):
+            object.__setattr__(self, name, checked_face(name, getattr(self, name)))
 
     @property
     def background_rgb(self) -> tuple[int, int, int] | None:
@@ -278,7 +297,7 @@ class Options:
     def label(self) -> str:
         """What is on, for names: `variants`, `enhanced` for all, `temporal_detail` for these, nothing for none.
 
-        What is taken and an orbit follow: `take-pose`, `orbit`.
+        What is taken, an orbit and who was chosen follow: `take-pose`, `orbit`, `face-2`, `driver-face-1`.
         """
         wanted = [name for name in FLOW if self.wants(name)]
         if self.variants:
@@ -287,19 +306,14 @@ class Options:
             words = ["enhanced"] if len(wanted) == len(FLOW) else [short(name) for name in wanted]
         if self.take != "all":
             words.append(f"take-{self.take}")
-        return "_".join([*words, "orbit"] if self.orbit else words)
+        words += ["orbit"] if self.orbit else []
+        chosen = {"face": self.face, "driver-face": self.driver_face}
+        return "_".join([*words, *(f"{name}-{which}" for name, which in chosen.items() if which != "largest")])
 
 
 def short(improvement: str) -> str:
     """`temporal` of `temporal_smooth`."""
     return improvement.partition("_")[0]
-
-
-def _exists(name: str) -> bool:
-    try:
-        return Path(name).exists()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 def load_options(arguments: Sequence[str] | None = None) -> Options:
@@ -313,13 +327,13 @@ def load_options(arguments: Sequence[str] | None = None) -> Options:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the command line, made from `Options`. Only what was given stands in its result."""
-    parser = _Parser(
+    parser = Parser(
         prog="inference.py",
         usage="python inference.py -i PHOTO -d DRIVER [options]",
         description="Animate one photo with any video, on a CPU.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
     )
     hints = get_type_hints(Options)
     groups: dict[str, argparse._ArgumentGroup] = {}
@@ -377,17 +391,3 @@ def _spellings(option: Any) -> list[str]:
 def _help(option: Any) -> str:
     shown = option.default is not None and option.default is not False
     return option.metadata["help"].replace("%", "%%") + (f" (default: {option.default})" if shown else "")
-
-
-class _HelpFormatter(argparse.HelpFormatter):
-    """Lists one spelling of each option; `--some_name` is understood too."""
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        shown = [name for name in action.option_strings if "_" not in name]
-        values = "" if action.nargs == 0 else " " + self._format_args(action, action.dest.upper())
-        return ", ".join(shown) + values
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")

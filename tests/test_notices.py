@@ -66,6 +66,7 @@ SILENT = [
     ("mouth", "plain", {"take": "pose"}),
     ("layout", "result", {"variants": True}),
     ("keep_partial", True, {"picture": True}),
+    ("driver_face", 2, {"tracked": True}),
 ]
 # What acts: the same, where it has a rule.
 ACTING = [
@@ -99,11 +100,17 @@ ACTING = [
     ("mouth", "plain", {"take": "expression"}),
     ("layout", "result", {}),
     ("keep_partial", True, {}),
+    ("driver_face", 2, {}),
+    ("driver_face", 2, {"picture": True}),
 ]
 
 
-def a_run(options: Options, picture: bool = False, network: bool = False) -> Run:
-    return Run(options, Inputs(PHOTO, PHOTO, "image" if picture else "video"), "gagavatar" if network else "lifted")
+def a_run(options: Options, picture: bool = False, network: bool = False, tracked: bool = False) -> Run:
+    inputs = Inputs(PHOTO, PHOTO, "image" if picture else "video")
+    if tracked:
+        folder = ROOT / "demos/drivers/obama"
+        inputs = Inputs(PHOTO, folder, "folder", DriverData.from_folder(folder))
+    return Run(options, inputs, "gagavatar" if network else "lifted")
 
 
 @pytest.mark.parametrize("name", [option.name for option in fields(Options)])
@@ -120,7 +127,7 @@ def test_no_rule_is_left_over():
 @pytest.mark.parametrize(("name", "value", "others"), SILENT)
 def test_what_does_nothing_is_named_with_a_reason(name, value, others):
     others = dict(others)
-    run = {key: others.pop(key, False) for key in ("picture", "network")}
+    run = {key: others.pop(key, False) for key in ("picture", "network", "tracked")}
     options = Options(**others, **{name: value})
     object.__setattr__(options, "_typed", frozenset({name}))
     assert name in without_effect(a_run(options, **run))
@@ -129,7 +136,7 @@ def test_what_does_nothing_is_named_with_a_reason(name, value, others):
 @pytest.mark.parametrize(("name", "value", "others"), ACTING)
 def test_what_acts_is_not_named(name, value, others):
     others = dict(others)
-    run = {key: others.pop(key, False) for key in ("picture", "network")}
+    run = {key: others.pop(key, False) for key in ("picture", "network", "tracked")}
     assert name not in without_effect(a_run(Options(**others, **{name: value}), **run))
 
 
@@ -214,7 +221,7 @@ def compute(folders):
 
 def of_one_picture(examples: list) -> list:
     """Those whose truth is in the motion and the picture of a run with the built-in avatar."""
-    elsewhere = ("resume_path", "accept_flame_license", "layout", "keep_partial")
+    elsewhere = ("resume_path", "accept_flame_license", "layout", "keep_partial", "driver_face")
     return [e for e in examples if e[0] not in elsewhere and not e[2].keys() & {"variants", "network"}]
 
 

@@ -11,8 +11,9 @@ from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
 from core.data.records import HELD, INTERPOLATED, TrackedSequence
 from core.errors import UserError
+from core.pipeline.choice import people_of, say_driver_faces
 from core.preflight import Inputs
-from core.runtime.progress import Progress
+from core.runtime.progress import Advance, Progress
 
 if TYPE_CHECKING:
     from core.libs.flame_model import Head
@@ -25,12 +26,14 @@ class DriverStage:
     Attributes:
         components: of the run: who tracks, and whose codes are wanted. model_name: the avatar's, for messages.
         progress: told what is under way. force: whether to track again what is in the cache.
+        face: whose motion it is, of several people: `largest` or a number from the left.
     """
 
     components: Components
     model_name: str
     progress: Progress
     force: bool = False
+    face: int | str = "largest"
 
     def run(self, inputs: Inputs) -> DriverData:
         """The driver of these inputs. UserError where it cannot be read, or has codes of another head."""
@@ -42,8 +45,9 @@ class DriverStage:
             driver = inputs.tracked
         else:
             with self.progress.stage("track driver", "tracking the driver") as advance:
-                track = components.track_driver(inputs.driver, self.force, advance)
-                driver = DriverData(inputs.driver, inputs.kind, track)
+                driver = DriverData(inputs.driver, inputs.kind, self._track(inputs.driver, advance))
+            if self.face == "largest":
+                say_driver_faces(components, inputs.driver, self.progress)
         driver = self._for_the_head(driver)
         if driver.track.lost:
             self.progress.say(f"{driver.track.lost} frames of the driver are damaged and left out")
@@ -55,11 +59,21 @@ class DriverStage:
             )
         return driver
 
+    def _track(self, driver: Path, advance: Advance) -> TrackedSequence:
+        if not isinstance(self.face, int):
+            return self.components.track_driver(driver, self.force, advance)
+        people = people_of(self.components, "--driver-face")
+        return people.track_driver(driver, [self.face], self.force, advance)[self.face]
+
     def _track_pictures(self, frames: PictureFolder) -> DriverData:
         """A driver from the pictures of a folder."""
         assert self.components.track_folder is not None  # else `_for_the_head` does not ask for it
         with self.progress.stage("track driver", "tracking the driver") as advance:
-            track, shown = self.components.track_folder(frames, self.force, advance)
+            if isinstance(self.face, int):
+                people = people_of(self.components, "--driver-face")
+                track, shown = people.track_folder(frames, self.face, self.force, advance)
+            else:
+                track, shown = self.components.track_folder(frames, self.force, advance)
         if len(shown) < len(frames):
             left_out = len(frames) - len(shown)
             self.progress.say(f"no face in {left_out} of {len(frames)} pictures of the driver: left out")

@@ -30,6 +30,7 @@ from core.options import Options
 from core.output.contact_sheet import ContactSheet
 from core.output.watermark import Watermark, metadata
 from core.pipeline.backdrop import Backdrop, PlainBackdrop, StillBackdrop, cover
+from core.pipeline.choice import tracked_photo
 from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
 from core.pipeline.result import RenderedFrame, Report, to_image
 from core.preflight import Inputs, choose_model, find_inputs, find_output
@@ -80,14 +81,14 @@ class Pipeline:
     @cached_property
     def source(self) -> TrackedSource:
         """The photo, tracked."""
-        components = self.components
         with self.progress.stage("track source", "tracking the photo"):
-            return components.track_source(self.inputs.photo, self.options.force_retrack)
+            return tracked_photo(self.components, self.inputs.photo, self.options, self.progress)
 
     @cached_property
     def driver(self) -> DriverData:
         """The driver, tracked, as it is."""
-        stage = DriverStage(self.components, self.model_name, self.progress, self.options.force_retrack)
+        options = self.options
+        stage = DriverStage(self.components, self.model_name, self.progress, options.force_retrack, options.driver_face)
         return stage.run(self.inputs)
 
     @cached_property

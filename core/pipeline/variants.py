@@ -53,14 +53,18 @@ class Variants(Pipeline):
         """The pipeline of each variant by its label, on the same photo, driver and models."""
         source = self.source
         components = replace(
-            self.components, track_source=lambda path, force: source, model=_Shared(self.components.model)
+            self.components,
+            track_source=lambda path, force: source,
+            model=_Shared(self.components.model),
+            people=None,
         )
+        chosen = replace(self.options, variants=False, face="largest", driver_face="largest")
         inputs = replace(self.inputs, tracked=self.driver)
         variants = {OFF: _improved()}
         variants |= {f"--{name.replace('_', '-')}": _improved(name) for name in FLOW}
         variants[ALL] = _improved(*IMPROVEMENTS)
         return {
-            label: Pipeline(replace(self.options, variants=False, **changes), components, Progress(quiet=True), inputs)
+            label: Pipeline(replace(chosen, **changes), components, Progress(quiet=True), inputs)
             for label, changes in variants.items()
         }
 

@@ -7,7 +7,7 @@ knows nothing of head models: `fit.py` turns its points into codes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -56,4 +56,17 @@ class FaceTracker(Protocol):
 
     def close(self) -> None:
         """Free the models."""
+        ...
+
+
+@runtime_checkable
+class ManyFaceTracker(FaceTracker, Protocol):
+    """A tracker that also finds all faces of a picture; one that does not is taken to see one face."""
+
+    def faces(self, image: np.ndarray) -> list[Observation]:
+        """All faces of a picture (H, W, 3) uint8 RGB on its own, from left to right."""
+        ...
+
+    def another(self) -> FaceTracker:
+        """A tracker that follows a face of its own, with this one's models; it ends when this one is closed."""
         ...

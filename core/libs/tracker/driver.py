@@ -25,10 +25,12 @@ from core.libs.tracker.cuts import CutFinder
 from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
 from core.libs.tracker.gaps import bridge, scenes_of, with_faces
+from core.libs.tracker.observed import Observed
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.second_look import second_look
 from core.libs.tracker.settings import TrackSettings
+from core.libs.tracker.several import FaceCount, NoFaceError
 from core.libs.tracker.still import settled_face
 from core.runtime.threads import QueueSettings, read_ahead
 
@@ -36,10 +38,6 @@ _SETTINGS = TrackSettings()
 _QUEUES = QueueSettings(depth=2)  # decoded pictures that wait
 Progress = Callable[[int, int | None], None]
 Clip = VideoReader | FrameReader
-
-
-class NoFaceError(UserError):
-    """There is no face in what was to be tracked."""
 
 
 def track_driver(
@@ -71,9 +69,27 @@ def track_driver(
     with open_tracker(tracker) as tracker:
         footage = read_image(path) if kind == "image" else lambda: VideoReader(path)
         given: dict[str, Any] = {"progress": progress, "head": head, "open_head": open_head, "settings": settings}
-        sequence = track_footage(footage, tracker, name=str(path), **given)
+        count = FaceCount(tracker)
+        if isinstance(footage, np.ndarray):
+            count.see(0, footage)
+        sequence = track_footage(footage, tracker, name=str(path), count=count, **given)
     cache.keep(lambda: sequence.save(entry))
+    cache.keep(lambda: count.save(entry))
     return sequence
+
+
+def faces_seen(
+    path: Path,
+    *,
+    tracker: FaceTracker | None = None,
+    cache: TrackCache | None = None,
+    head: Path | None = None,
+    open_head: OpenHead | None = None,
+    settings: TrackSettings = _SETTINGS,
+) -> int:
+    """How many faces `track_driver` saw at once in a driver that it has tracked; 1 where it did not keep that."""
+    cache = cache or TrackCache()
+    return FaceCount.load(cache.entry(path, "driver", *tracked_by(tracker, head, open_head, settings=settings)))
 
 
 def track_points(path: Path, tracker: FaceTracker) -> tuple[TrackedSequence, np.ndarray]:
@@ -93,6 +109,7 @@ def track_footage(
     head: Path | FlameFitter | None = None,
     open_head: OpenHead | None = None,
     settings: TrackSettings = _SETTINGS,
+    count: FaceCount | None = None,
 ) -> TrackedSequence:
     """The motion of the face in a picture (H, W, 3) uint8 RGB, or in the clip that a call opens; nothing is cached.
 
@@ -100,12 +117,11 @@ def track_footage(
         footage: is opened twice where it is a clip. name: of it, for messages. progress: see `track_driver`.
         kept: takes the points that were fitted. head: FLAME's file or its fitter, for codes of FLAME.
         open_head: what the pictures correct the points on; the built-in one where it is left out.
-        settings: of tracking.
+        settings: of tracking. count: sees the frames of a clip.
     Raises:
         NoFaceError: there is no face in it.
     """
     open_head = open_head or OpenHead()
-    fitter = HeadFitter(open_head, settings=settings.fit, pose=settings.pose)
     # Before the video: a wrong file is known at once
     flame = flame_fitter(head, settings=settings.flame, eyes=settings.fit) if isinstance(head, Path) else head
     tracker.reset()
@@ -113,38 +129,73 @@ def track_footage(
         if isinstance(footage, np.ndarray):
             found = settled_face(footage, tracker, settings)
             points.append(None if found is None else found.points)
-            visible, times, fps = np.array([found is not None]), [Fraction(0)], settings.image_fps
-            lost, shots = 0, None
+            seen = Observed(points, np.array([found is not None]), [Fraction(0)], settings.image_fps)
         else:
-            visible, times, fps, lost, shots = _observe(footage, tracker, points, progress, settings)
-        if not visible.any():
-            what = "picture" if isinstance(footage, np.ndarray) else "video"
-            raise NoFaceError(
-                f"{name}: no human face found in this {what}; give one in which a face is seen from the front"
-            )
-        shots = with_faces(shots, visible)
-        status = bridge(points, visible, times, shots, settings.bridged)
-        boxes = np.concatenate([face_box(points[part]) for part in blocks(len(points))])
-        crops = np.empty((len(boxes), 3), np.float32)
-        for frames in scenes_of(shots, len(boxes)):
-            crops[frames] = steady_crops(boxes[frames], settings.crop)
-        for part in blocks(len(points)):
-            points[part] = to_crop(points[part], crops[part], fitter.camera.size)
-        # Whatever head the codes are to be of: the picture corrects the points on the open one, which has all of them.
-        transform: np.ndarray | None = None
-        refined: dict[str, Any] = {}
+            seen = _observe(footage, tracker, points, progress, settings, count)
+        return track_observed(
+            seen,
+            footage,
+            tracker,
+            name=name,
+            progress=progress,
+            kept=kept,
+            flame=flame,
+            open_head=open_head,
+            settings=settings,
+        )
+
+
+def track_observed(
+    seen: Observed,
+    footage: np.ndarray | Callable[[], Clip],
+    tracker: FaceTracker,
+    *,
+    name: str,
+    progress: Progress | None = None,
+    kept: list[np.ndarray] | None = None,
+    flame: FlameFitter | None = None,
+    open_head: OpenHead | None = None,
+    settings: TrackSettings = _SETTINGS,
+    among_others: bool = False,
+) -> TrackedSequence:
+    """The motion of a person whose points are known, which are changed; the rest is as in `track_footage`.
+
+    `among_others`: whether the footage shows other faces too, which are not to be looked at.
+    """
+    open_head = open_head or OpenHead()
+    fitter = HeadFitter(open_head, settings=settings.fit, pose=settings.pose)
+    points, visible, times, fps = seen.points, seen.visible, seen.times, seen.fps
+    if not visible.any():
+        what = "picture" if isinstance(footage, np.ndarray) else "video"
+        raise NoFaceError(
+            f"{name}: no human face found in this {what}; give one in which a face is seen from the front"
+        )
+    shots = with_faces(seen.shots, visible)
+    status = bridge(points, visible, times, shots, settings.bridged)
+    boxes = np.concatenate([face_box(points[part]) for part in blocks(len(points))])
+    crops = np.empty((len(boxes), 3), np.float32)
+    for frames in scenes_of(shots, len(boxes)):
+        crops[frames] = steady_crops(boxes[frames], settings.crop)
+    for part in blocks(len(points)):
+        points[part] = to_crop(points[part], crops[part], fitter.camera.size)
+    # Whatever head the codes are to be of: the picture corrects the points on the open one, which has all of them.
+    transform: np.ndarray | None = None
+    refined: dict[str, Any] = {}
+    sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
+    sequence = replace(sequence, shots=shots)
+    if len(sequence) > 1 and not isinstance(footage, np.ndarray):
+        near = boxes if among_others else None
+        transform, refined = second_look(
+            footage, name, tracker, sequence, points, open_head, progress, settings, near=near
+        )
+        if kept is not None:
+            kept += [points[part] for part in blocks(len(points))]
         sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
-        sequence = replace(sequence, shots=shots)
-        if len(sequence) > 1 and not isinstance(footage, np.ndarray):
-            transform, refined = second_look(footage, name, tracker, sequence, points, open_head, progress, settings)
-            if kept is not None:
-                kept += [points[part] for part in blocks(len(points))]
-            sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
-        if flame is not None:
-            if transform is not None:
-                transform = flame.poses_from(points, transform, status == SEEN)
-            sequence = sequence_from_points(points, times, fps, status, crops, transform, flame)
-        return replace(sequence, shots=shots, lost=lost, **refined)
+    if flame is not None:
+        if transform is not None:
+            transform = flame.poses_from(points, transform, status == SEEN)
+        sequence = sequence_from_points(points, times, fps, status, crops, transform, flame)
+    return replace(sequence, shots=shots, lost=seen.lost, **refined)
 
 
 def sequence_from_points(
@@ -181,10 +232,9 @@ def _observe(
     points: PointBuffer,
     progress: Progress | None,
     settings: TrackSettings,
-) -> tuple[np.ndarray, list[Fraction], Fraction, int, np.ndarray | None]:
-    """Tracks a video into `points`; returns which frames have a face (T,), their times, the frame rate, how many pieces
-    of the file could not be decoded and the frames' shots (T,), None where there is one.
-    """
+    count: FaceCount | None = None,
+) -> Observed:
+    """Tracks a video into `points`; `count` sees the frames too."""
     visible, times, cuts = [], [], CutFinder(settings.cuts)
     with footage() as reader, closing(read_ahead(_with_cuts(reader, cuts), _QUEUES)) as frames:
         for frame, is_cut in frames:
@@ -193,10 +243,12 @@ def _observe(
             found = tracker.follow(frame.image)
             points.append(None if found is None else found.points)
             visible.append(found is not None)
+            if count is not None:
+                count.see(len(times), frame.image)
             times.append(frame.time)
             if progress is not None:
                 progress(len(times), 2 * reader.frame_estimate if reader.frame_estimate else None)
-        return np.array(visible), times, reader.fps, reader.lost, cuts.shots()
+        return Observed(points, np.array(visible), times, reader.fps, reader.lost, cuts.shots())
 
 
 def _with_cuts(reader: Clip, cuts: CutFinder) -> Generator[tuple[VideoFrame, bool], None, None]:

@@ -16,10 +16,12 @@ from core.errors import UserError
 from core.libs.flame_model import OpenHead
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.cache import TrackCache, tracked_by
-from core.libs.tracker.driver import NoFaceError, track_footage
+from core.libs.tracker.choice import people_of
+from core.libs.tracker.driver import track_footage
 from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.settings import TrackSettings
+from core.libs.tracker.several import NoFaceError
 
 _SETTINGS = TrackSettings()
 Progress = Callable[[int, int | None], None]
@@ -35,11 +37,13 @@ def track_folder(
     head: Path | None = None,
     open_head: OpenHead | None = None,
     settings: TrackSettings = _SETTINGS,
+    face: int | None = None,
 ) -> tuple[TrackedSequence, np.ndarray]:
     """The faces in a folder of pictures, in codes of the open head, or of FLAME where `head` is its file.
 
     Every shot is tracked for itself and kept in the cache for itself. One without a face in any of its pictures is
-    left out. `progress` is called with the pictures done and their number.
+    left out. `progress` is called with the pictures done and their number. `face`: of several people in every shot
+    the one of this number, see `track_people`, and a shot with fewer is left out; the largest face without it.
 
     Returns:
         The parameters, 25 frames per second, with their shots; and which of the pictures (T,) they are of.
@@ -47,14 +51,16 @@ def track_folder(
         UserError: no picture has a face, one cannot be read, or the pictures of a clip differ in size.
     """
     cache = cache or TrackCache()
-    depends_on = ("driver", *tracked_by(tracker, head, open_head, settings=settings))
+    which = () if face is None else (f"face {face}",)
+    depends_on = ("driver", *which, *tracked_by(tracker, head, open_head, settings=settings))
     parts, kept, done = [], [], 0
     with _Later(tracker, head, open_head, settings) as later:
         for frames in folder.shot_frames:
             entry = cache.entry_of((folder.data(int(frame)) for frame in frames), *depends_on)
             part = None if force else _known(entry, len(frames))
             if part is None:
-                part = _tracked(folder, frames, later, None if progress is None else _behind(progress, done, folder))
+                behind = None if progress is None else _behind(progress, done, folder)
+                part = _tracked(folder, frames, later, behind, face)
                 if part is not None:
                     cache.keep(partial(part.save, entry))
             if part is not None:
@@ -64,6 +70,8 @@ def track_folder(
             if progress is not None:
                 progress(done, len(folder))
     if not parts:
+        if face is not None:
+            raise UserError(f"{folder.path}: none of its {len(folder)} pictures shows a face {face} from the left")
         raise UserError(
             f"{folder.path}: no human face found in any of its {len(folder)} pictures; give some in which a face is "
             f"seen from the front"
@@ -82,9 +90,9 @@ def _known(entry: Path, frames: int) -> TrackedSequence | None:
 
 
 def _tracked(
-    folder: PictureFolder, frames: np.ndarray, later: _Later, progress: Progress | None
+    folder: PictureFolder, frames: np.ndarray, later: _Later, progress: Progress | None, face: int | None
 ) -> TrackedSequence | None:
-    """A shot of the folder; None where it shows no face."""
+    """A shot of the folder; None where it shows no face, or none of this number."""
     first = int(frames[0])
     footage = folder.read(first) if len(frames) == 1 else lambda: FrameReader(folder, frames)
     try:
@@ -94,6 +102,8 @@ def _tracked(
             "open_head": later.open_head,
             "settings": later.settings,
         }
+        if face is not None:
+            return people_of(footage, later.tracker, [face], flame=later.fitter, **given)[1][face]
         return track_footage(footage, later.tracker, head=later.fitter, **given)
     except NoFaceError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from core.libs.tracker.base import N_POINTS, Observation
 from core.libs.tracker.settings import MediaPipeSettings
+from core.libs.tracker.several import same_place
 
 _SETTINGS = MediaPipeSettings()
 
@@ -42,6 +44,7 @@ class MediaPipeTracker:
             for part in (self._still, self._near, self._far, self._segmenter):
                 part.process(blank)  # the graphs open, and write to stderr, on their first picture
         self._roi: tuple[int, int, int] | None = None
+        self._others: list[MediaPipeTracker] = []
 
     def detect(self, image: np.ndarray) -> Observation | None:
         """See `FaceTracker.detect`. Small faces are found by the full-range detector and looked at again close up."""
@@ -86,13 +89,37 @@ class MediaPipeTracker:
         fine = cv2.ximgproc.guidedFilter(image, coarse, radius, s.matte_smoothing * 255**2)
         return np.clip((fine - s.matte_low) / s.matte_span, 0.0, 1.0)
 
+    def faces(self, image: np.ndarray) -> list[Observation]:
+        """See `ManyFaceTracker.faces`. Small ones, and what the far detector alone finds, are looked at close up."""
+        with _silence_native_log():
+            meshes = sorted(self._meshes(self._still, image), key=_size, reverse=True)
+            found: list[Observation] = []
+            for face in [*meshes, *self._boxes(image)]:
+                box = face.box if isinstance(face, Observation) else face
+                if any(same_place(box, known.box) for known in found):
+                    continue
+                if not isinstance(face, Observation) or _size(face) < self._settings.close_up * max(image.shape[:2]):
+                    square = _square_around(box, self._settings.around)
+                    closer = [_moved(near, square) for near in self._meshes(self._still, _cut(image, square))]
+                    face = next((near for near in closer if same_place(box, near.box)), face)
+                if isinstance(face, Observation) and self._is_face(image, face):
+                    found.append(face)
+        return sorted(found, key=lambda face: float(face.box[0] + face.box[2]))
+
+    def another(self) -> MediaPipeTracker:
+        """See `ManyFaceTracker.another`."""
+        twin = copy.copy(self)
+        twin._roi, twin._video, twin._others = None, None, []
+        self._others.append(twin)
+        return twin
+
     def reset(self) -> None:
         """Forget the last frame: the next `follow` begins another video."""
         self._roi = None
 
     def close(self) -> None:
         """Free the models."""
-        for part in (self._still, self._near, self._far, self._segmenter, self._video):
+        for part in (self._still, self._near, self._far, self._segmenter, *(t._video for t in (self, *self._others))):
             if part is not None:
                 part.close()
 
@@ -119,14 +146,16 @@ class MediaPipeTracker:
                 self._video.process(np.zeros((64, 64, 3), np.uint8))
 
     def _mesh(self, mesh, image: np.ndarray) -> Observation | None:
+        return max(self._meshes(mesh, image), key=_size, default=None)
+
+    def _meshes(self, mesh, image: np.ndarray) -> list[Observation]:
         height, width = image.shape[:2]
         faces = mesh.process(np.ascontiguousarray(image)).multi_face_landmarks
         meshes = [
             np.array([(p.x * width - 0.5, p.y * height - 0.5, p.z * width) for p in face.landmark], np.float32)
             for face in faces or []
         ]
-        found = [Observation(points) for points in meshes if points.shape == (N_POINTS, 3)]
-        return max(found, key=_size, default=None)
+        return [Observation(points) for points in meshes if points.shape == (N_POINTS, 3)]
 
     def _is_face(self, image: np.ndarray, found: Observation) -> bool:
         for margin in self._settings.face_margins:
@@ -138,12 +167,14 @@ class MediaPipeTracker:
         return False
 
     def _find_box(self, image: np.ndarray) -> np.ndarray | None:
+        return max(self._boxes(image), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), default=None)
+
+    def _boxes(self, image: np.ndarray) -> list[np.ndarray]:
         height, width = image.shape[:2]
         faces = self._far.process(np.ascontiguousarray(image)).detections or []
         boxes = [face.location_data.relative_bounding_box for face in faces]
         boxes = [np.array([b.xmin, b.ymin, b.xmin + b.width, b.ymin + b.height]) for b in boxes]
-        boxes = [box * np.array([width, height, width, height]) for box in boxes]
-        return max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), default=None)
+        return [box * np.array([width, height, width, height]) for box in boxes]
 
 
 def _moved(found: Observation, square: tuple[int, int, int]) -> Observation:

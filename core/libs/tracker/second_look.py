@@ -54,6 +54,7 @@ def second_look(
     progress: Callable[[int, int | None], None] | None,
     settings: TrackSettings = _SETTINGS,
     camera: Camera = _CAMERA,  # of the crop
+    near: np.ndarray | None = None,  # (T, 4) the face's boxes in the pictures, where these show other faces too
 ) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
     """Points and transforms (T, 3, 4) corrected by the pictures themselves: see `refine`.
 
@@ -85,7 +86,8 @@ def second_look(
             if (scene := references.get(frame.index)) is None:
                 continue
             reference, picture = frame.index, frame.image
-            still = settled_face(picture, tracker, settings)  # without the lag behind a moving face
+            box = None if near is None else near[reference]
+            still = settled_face(picture, tracker, settings, box)  # without the lag behind a moving face
             if still is not None:
                 points[reference] = to_crop(still.points, crops[reference], camera.size)
             compared = compared_crop(picture, crops[reference], settings.refine.size)

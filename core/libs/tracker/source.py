@@ -20,6 +20,7 @@ from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
 from core.libs.tracker.matte import photo_matte, without_bars
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.settings import TrackSettings
+from core.libs.tracker.several import all_faces, check_number, own_side
 from core.libs.tracker.still import settled_face
 
 _SETTINGS, _CAMERA = TrackSettings(), Camera()
@@ -36,23 +37,26 @@ def track_source(
     open_head: OpenHead | None = None,
     camera: Camera = _CAMERA,
     settings: TrackSettings = _SETTINGS,
+    face: int | None = None,
 ) -> TrackedSource:
     """The person in a picture, in codes of the open head, or of FLAME where `head` is its file.
 
     Args:
         path: the picture. tracker: MediaPipe's where it is left out. cache: where results are kept. force: track again.
         open_head: the built-in one where it is left out. camera: of the shown crop, which is as large as that sees.
+        face: of several, by its number from 1, left to right; the largest where it is left out.
     Raises:
-        UserError: there is no face in it, or it cannot be read.
+        UserError: there is no such face in it, or it cannot be read.
     """
     image = read_image(path)
     cache = cache or TrackCache()
-    entry = cache.entry(path, "source", *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
+    which = () if face is None else (f"face {face}",)
+    entry = cache.entry(path, "source", *which, *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
         return known
     with open_tracker(tracker) as tracker:
         source = track_source_image(
-            image, tracker, str(path), head=head, open_head=open_head, camera=camera, settings=settings
+            image, tracker, str(path), head=head, open_head=open_head, camera=camera, settings=settings, face=face
         )
     cache.keep(lambda: _save_source(entry, source))
     return source
@@ -67,12 +71,17 @@ def track_source_image(
     open_head: OpenHead | None = None,
     camera: Camera = _CAMERA,
     settings: TrackSettings = _SETTINGS,
+    face: int | None = None,
 ) -> TrackedSource:
     """As `track_source`, for a picture (H, W, 3) uint8 RGB in memory; nothing is cached.
 
     `crop` (x, y, side): what to show of the picture, where it is not to be set around the face.
     """
-    found = settled_face(image, tracker, settings)
+    boxes = np.empty((0, 4))
+    if face is not None:
+        boxes = np.array([one.box for one in all_faces(image, tracker)]).reshape(-1, 4)
+        check_number(name, face, boxes, image.shape[1])
+    found = settled_face(image, tracker, settings, None if face is None else boxes[face - 1])
     if found is None:
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
     crop = crop_around(found.box, settings.crop) if crop is None else crop
@@ -90,6 +99,8 @@ def track_source_image(
     pixels = crop_image(image, wide_crop, wide)
     inside = crop_image(255 * without_bars(image).astype(np.uint8), wide_crop, wide) > 127
     matte = photo_matte(image, wide_crop, pixels, inside, points[:, :2] + margin, margin, tracker.matte, settings.matte)
+    if face is not None:
+        matte = matte * own_side(matte.shape, wide_crop, boxes, face - 1)
     frame = TrackedFrame(
         fit.shapecode,
         fit.expcode[0],

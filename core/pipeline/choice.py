@@ -1,0 +1,43 @@
+"""Which of several people in the photo and in the driver, and what is said where nobody chose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.components import Components, People
+from core.data.records import TrackedSource
+from core.errors import UserError
+from core.options import Options
+from core.runtime.progress import Progress
+
+
+def tracked_photo(components: Components, photo: Path, options: Options, progress: Progress) -> TrackedSource:
+    """The person of the photo whom the options choose; a line where the largest of several faces is taken."""
+    face, force = options.face, options.force_retrack
+    if isinstance(face, int):
+        return people_of(components, "--face").track_source(photo, face, force)
+    source = components.track_source(photo, force)
+    if components.people is not None:
+        boxes, largest = components.people.photo_faces(photo, force)
+        if len(boxes) > 1:
+            progress.say(
+                f"{len(boxes)} faces in the photo: the largest moves, number {largest + 1} from the left; --face takes "
+                f"another"
+            )
+    return source
+
+
+def say_driver_faces(components: Components, driver: Path, progress: Progress) -> None:
+    """A line where the largest of several faces of a driver was taken."""
+    count = 1 if components.people is None else components.people.driver_faces(driver)
+    if count > 1:
+        progress.say(
+            f"{count} faces in the driver: the largest is followed; --driver-face takes another, by its number"
+        )
+
+
+def people_of(components: Components, option: str) -> People:
+    """Who tells people apart; UserError where the components have none for an option."""
+    if components.people is None:
+        raise UserError(f"{option}: the tracker of this run finds one face in a picture; leave the option out")
+    return components.people
