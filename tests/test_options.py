@@ -9,6 +9,8 @@ from core.errors import UserError
 from core.options import IMPROVEMENTS, Options, build_parser, load_options
 
 OTHER_VALUES = {
+    "face": ["2"],
+    "driver_face": ["1"],
     "smooth_strength": ["0.5"],
     "smooth_filter": ["ema"],
     "smooth_alpha": ["0.3"],

@@ -19,8 +19,9 @@ from core.libs.flame_model import OpenHead
 from core.libs.geometry import head_angles
 from core.libs.tracker.base import Observation
 from core.libs.tracker.cache import TrackCache
-from core.libs.tracker.choice import photo_faces, track_people
-from core.libs.tracker.driver import faces_seen, track_driver, track_footage
+from core.libs.tracker.choice import people_of, photo_faces, track_people
+from core.libs.tracker.crop import crop_around, face_box, to_crop
+from core.libs.tracker.driver import faces_seen, sequence_from_points, track_driver, track_footage
 from core.libs.tracker.identity import Gallery, IdentitySettings, difference, face_look
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.libs.tracker.people import PeopleSettings, observe_people
@@ -141,7 +142,7 @@ class TestPeople:
                 seen = np.isfinite(found[number])
                 # A disc that is hidden in part has its middle elsewhere
                 np.testing.assert_allclose(found[number][seen], truth[seen], atol=16)
-                assert seen.mean() > 0.8
+                assert seen.mean() > 0.75
                 assert seen[[0, -1]].all()
 
     def test_one_who_leaves_and_returns_elsewhere_is_the_same(self):
@@ -162,11 +163,11 @@ class TestPeople:
 
     def test_after_a_cut_people_are_known_by_their_looks(self):
         """They have changed places; the one who looks like red goes on as red."""
-        noise = np.random.default_rng(0).integers(-60, 60, (*SIZE, 1))
-        before = draw([Drawn(RED, 80), Drawn(BLUE, 400)], 90)
-        after = draw([Drawn(BLUE, 80), Drawn(RED, 400)], 30)
-        ground = (after == 30).all(2)
-        after[ground] = np.clip(160 + noise, 0, 255).astype(np.uint8).repeat(3, 2)[ground]
+        before = draw([Drawn(RED, 80), Drawn(BLUE, 400)])
+        after = draw([Drawn(BLUE, 80), Drawn(RED, 400)])
+        noise = np.random.default_rng(0).integers(160, 256, SIZE).astype(np.uint8)[..., None].repeat(3, 2)
+        around = np.abs(np.arange(SIZE[1])[:, None] - [80, 400]).min(1) < 45  # the ground near the faces stays
+        after[:, ~around], before[:, ~around] = noise[:, ~around], 20
         red, blue = places([before] * 20 + [after] * 20)
         np.testing.assert_allclose(red, [80] * 20 + [400] * 20, atol=2)
         np.testing.assert_allclose(blue, [400] * 20 + [80] * 20, atol=2)
@@ -275,14 +276,14 @@ def mediapipe():
 
 
 @pytest.fixture(scope="module")
-def filmed() -> list[list[np.ndarray]]:
-    """The first frames of two clips, of one person each."""
-    clips = []
-    for name in ("obama", "d10"):
+def filmed() -> dict[str, list[np.ndarray]]:
+    """The first frames of clips of one person each; d12's turns the head far."""
+    clips = {}
+    for name in ("obama", "d10", "d12"):
         with VideoReader(DATA / "drivers" / f"{name}.mp4") as reader:
             frames = [frame.image for frame, _ in zip(reader, range(FRAMES), strict=False)]
         width = round(frames[0].shape[1] * HEIGHT / frames[0].shape[0]) // 2 * 2
-        clips.append([cv2.resize(image, (width, HEIGHT), interpolation=cv2.INTER_AREA) for image in frames])
+        clips[name] = [cv2.resize(image, (width, HEIGHT), interpolation=cv2.INTER_AREA) for image in frames]
     return clips
 
 
@@ -293,45 +294,67 @@ def curves(track) -> np.ndarray:
     return np.stack([mouth, head_angles(track.transform_matrix[:, :, :3])[:, 1]], 1)
 
 
-@pytest.fixture(scope="module")
-def apart(filmed, mediapipe) -> list[np.ndarray]:
-    return [curves(track_footage(lambda f=f: Film(f), mediapipe, name="one")) for f in filmed]
+def first_look(pictures: list[np.ndarray], tracker) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For everybody in a clip, where they are seen (T,), and the curves (T, 2) as the points alone give them."""
+    found = []
+    for person in observe_people(lambda: Film(pictures), tracker):
+        with person.points:
+            points = person.points[np.flatnonzero(person.visible)]
+        crops = crop_around(face_box(points))
+        whole = np.full((len(person.visible), 2), np.nan)
+        times = [Fraction(t, 25) for t in np.flatnonzero(person.visible)]
+        status = np.zeros(len(times), np.int8)
+        whole[person.visible] = curves(sequence_from_points(to_crop(points, crops), times, Fraction(25), status, crops))
+        found.append((person.visible, whole))
+    return found
 
 
-def agreement(track, truth: np.ndarray) -> np.ndarray:
-    """Correlations (2,) over the frames in which the face was seen."""
-    seen = track.status == SEEN
-    return np.array([np.corrcoef(a[seen], b[seen])[0, 1] for a, b in zip(curves(track).T, truth.T, strict=True)])
+def agreement(seen: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Correlations (2,) of curves (T, 2) over the frames in which a face was seen."""
+    return np.array([np.corrcoef(a[seen], b[seen])[0, 1] for a, b in zip(one.T, other.T, strict=True)])
 
 
-def crossing(filmed: list[list[np.ndarray]], front: int) -> list[np.ndarray]:
+def crossing(clips: list[list[np.ndarray]], front: int) -> list[np.ndarray]:
     """The two, from left to right and from right to left, one passing before the other."""
     pictures = []
     for t in range(FRAMES):
         picture = np.full((HEIGHT + 40, 1000, 3), 90, np.uint8)
         part = np.clip((t / (FRAMES - 1) - 0.25) * 2, 0, 1)
         for who in (1 - front, front):
-            image = filmed[who][t]
-            room = 1000 - image.shape[1]
-            x = round(room * (part if who == 0 else 1 - part))
+            image = clips[who][t]
+            x = round((1000 - image.shape[1]) * (part if who == 0 else 1 - part))
             picture[20 : 20 + HEIGHT, x : x + image.shape[1]] = image
         pictures.append(picture)
     return pictures
 
 
+def side_by_side(*clips: list[np.ndarray]) -> list[np.ndarray]:
+    return [np.concatenate(both, 1) for both in zip(*clips, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def alike(filmed, mediapipe) -> dict[str, np.ndarray]:
+    """The curves of each one's own clip, as its points give them."""
+    return {name: first_look(clip, mediapipe)[0][1] for name, clip in filmed.items()}
+
+
 @needs_data
 class TestRealPeople:
-    def test_a_joined_clip_moves_each_as_the_single_one(self, filmed, apart, mediapipe, tmp_path):
-        path = write(tmp_path / "two.mp4", [np.concatenate(both, 1) for both in zip(*filmed, strict=True)])
+    def test_a_joined_clip_moves_each_as_the_single_one(self, filmed, mediapipe, tmp_path):
+        names = ("obama", "d10")
+        path = write(tmp_path / "two.mp4", side_by_side(*(filmed[name] for name in names)))
         cache, done = TrackCache(tmp_path / "cache"), []
         found = track_people(path, tracker=mediapipe, cache=cache, progress=lambda *at: done.append(at))
         assert list(found) == [1, 2]
         assert [n for n, _ in done] == list(range(1, 3 * FRAMES + 1))
         assert done[-1] == (3 * FRAMES, 3 * FRAMES)
+        apart = [curves(track_footage(lambda n=n: Film(filmed[n]), mediapipe, name=n)) for n in names]
+        everywhere = np.ones(FRAMES, bool)
         for number, truth in enumerate(apart, 1):
             assert (found[number].status == SEEN).all()
-            assert (agreement(found[number], truth) > 0.95).all()
-            assert (agreement(found[number], apart[2 - number]) < 0.8).any()
+            own = curves(found[number])
+            assert (agreement(everywhere, own, truth) > 0.95).all()
+            assert (agreement(everywhere, own, apart[2 - number]) < 0.8).any()
         # From the cache, without a tracker; one of them alone is the same
         again = track_people(path, [2], tracker=Asked(), cache=cache)
         np.testing.assert_array_equal(again[2].expcode, found[2].expcode)
@@ -339,34 +362,39 @@ class TestRealPeople:
             track_people(path, [3], tracker=Asked(), cache=cache)
 
     @pytest.mark.parametrize("front", [0, 1])
-    def test_after_crossing_each_is_still_the_same(self, filmed, apart, mediapipe, front, tmp_path):
-        path = write(tmp_path / "crossing.mp4", crossing(filmed, front))
-        found = track_people(path, tracker=mediapipe, cache=TrackCache(tmp_path))
-        assert list(found) == [1, 2]
-        for number, truth in enumerate(apart, 1):
-            assert (found[number].status == SEEN).mean() > 0.65
-            assert found[number].status[-1] == SEEN
-            assert (agreement(found[number], truth) > 0.95).all()
+    def test_after_crossing_each_is_still_the_same(self, filmed, alike, mediapipe, front):
+        names = ("obama", "d12")
+        found = first_look(crossing([filmed[name] for name in names], front), mediapipe)
+        assert len(found) == 2
+        for name, (seen, own) in zip(names, found, strict=True):
+            assert seen.mean() > 0.65
+            assert seen[-1]
+            assert (agreement(seen, own, alike[name]) > 0.95).all()
 
-    def test_one_who_is_away_for_a_second_comes_back_as_the_same(self, filmed, apart, mediapipe, tmp_path):
-        gone = range(30, 55)
-        pictures = [
-            np.concatenate([a, np.full_like(b, 90) if t in gone else b], 1)
-            for t, (a, b) in enumerate(zip(*filmed, strict=True))
-        ]
-        found = track_people(
-            write(tmp_path / "away.mp4", pictures), tracker=mediapipe, cache=TrackCache(tmp_path / "cache")
-        )
-        assert (found[1].status == SEEN).all()
-        assert (found[2].status[gone] == HELD).all()
-        assert (found[2].status[60:] == SEEN).all()
-        for number, truth in enumerate(apart, 1):
-            assert (agreement(found[number], truth) > 0.95).all()
+    def test_one_who_is_away_for_a_second_comes_back_as_the_same(self, filmed, alike, mediapipe):
+        gone, names = range(30, 55), ("obama", "d10")
+        away = [np.full_like(image, 90) if t in gone else image for t, image in enumerate(filmed["d10"])]
+        (left, obama), (right, other) = first_look(side_by_side(filmed["obama"], away), mediapipe)
+        assert left.all()
+        assert not right[gone].any()
+        assert right[:30].all()
+        assert right[55 + PeopleSettings().every :].all()
+        for name, seen, own in zip(names, (left, right), (obama, other), strict=True):
+            assert (agreement(seen, own, alike[name]) > 0.95).all()
+
+    def test_who_is_away_is_held_meanwhile(self, filmed, mediapipe):
+        """From points to codes, on the frames around it."""
+        away = [np.full_like(image, 90) if 8 <= t < 28 else image for t, image in enumerate(filmed["d10"][:40])]
+        clip = side_by_side(filmed["obama"][:40], away)
+        _, found = people_of(lambda: Film(clip), mediapipe, [2], name="clip")
+        assert (found[2].status[8:28] == HELD).all()
+        assert (found[2].status[33:] == SEEN).all()
+        assert len(np.unique(found[2].expcode[8:28], axis=0)) == 1
 
     def test_counting_faces_changes_nothing_of_what_is_tracked(self, filmed, mediapipe, tmp_path):
         """Bit for bit; a clip of one person keeps no count, one of two does."""
-        one = write(tmp_path / "one.mp4", filmed[1][:20])
-        both = write(tmp_path / "both.mp4", [np.concatenate(p, 1) for p in zip(*(f[:20] for f in filmed), strict=True)])
+        one = write(tmp_path / "one.mp4", filmed["d10"][:20])
+        both = write(tmp_path / "both.mp4", side_by_side(filmed["obama"][:20], filmed["d10"][:20]))
         cache = TrackCache(tmp_path / "cache")
         given = {"tracker": mediapipe, "cache": cache}
         for path, count in ((one, 1), (both, 2)):
@@ -406,7 +434,7 @@ class TestRealPeople:
         dog = read_image(DATA / "sources" / "not_a_human_face.jpg")
         assert all_faces(dog, mediapipe) == []
         with_dog = np.concatenate([cv2.resize(dog, (400, 400)), photos[0]], 1)
-        assert len(all_faces(with_dog, mediapipe)) == 1
+        assert len(mediapipe.faces(with_dog)) == 1
 
 
 class Asked(DiscTracker):

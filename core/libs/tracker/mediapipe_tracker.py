@@ -102,7 +102,7 @@ class MediaPipeTracker:
                     square = _square_around(box, self._settings.around)
                     closer = [_moved(near, square) for near in self._meshes(self._still, _cut(image, square))]
                     face = next((near for near in closer if same_place(box, near.box)), face)
-                if isinstance(face, Observation) and self._is_face(image, face):
+                if isinstance(face, Observation) and self._is_face(image, face, self._settings.agreed):
                     found.append(face)
         return sorted(found, key=lambda face: float(face.box[0] + face.box[2]))
 
@@ -157,12 +157,15 @@ class MediaPipeTracker:
         ]
         return [Observation(points) for points in meshes if points.shape == (N_POINTS, 3)]
 
-    def _is_face(self, image: np.ndarray, found: Observation) -> bool:
+    def _is_face(self, image: np.ndarray, found: Observation, least: int = 1) -> bool:
+        """Whether so many of the detectors' looks at a mesh see a face there."""
+        agreed = 0
         for margin in self._settings.face_margins:
             part = np.ascontiguousarray(_cut(image, _square_around(found.box, margin)))
             for detector, needed in ((self._near, self._settings.near_score), (self._far, self._settings.far_score)):
                 # The detectors' threshold is applied before overlapping boxes are merged; the score counts.
-                if any(face.score[0] >= needed for face in detector.process(part).detections or []):
+                agreed += any(face.score[0] >= needed for face in detector.process(part).detections or [])
+                if agreed >= least:
                     return True
         return False
 

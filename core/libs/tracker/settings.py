@@ -220,6 +220,8 @@ class MediaPipeSettings:
         near_score, far_score: of the near and the far detector: a picture has a face where one of them says so much.
             The mesh alone also finds dogs: read off pictures, a dog's face gets 0.72 from the near one and nothing from
             the far one, the faces of paintings and cartoons 0.86 and more.
+        agreed: of the two detectors' looks with either margin, how many have to see a face where there may be several:
+            with many looks at a picture one of them errs sooner.
         detection, tracking: confidences that the mesh needs; MediaPipe's own defaults.
         around: the square in which the next frame is searched is wider than the face by this share of it.
         face_margins: the same for the squares in which the detectors look.
@@ -233,6 +235,7 @@ class MediaPipeSettings:
     max_faces: int = 4
     near_score: float = 0.8
     far_score: float = 0.4
+    agreed: int = 2
     detection: float = 0.5
     tracking: float = 0.5
     around: float = 1.1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ class SeveralSettings:
     Attributes:
         together: of the larger face's size, between the middles of two boxes of one face at most.
         around: the part of a picture in which a face is looked for alone is wider than its box by this share of it.
-        tile: of a photo's sides, of the four parts of it in which small faces are looked for once more.
+        tile: of a photo's smaller side, of the squares in which small faces are looked for once more.
         soft: face sizes over which one person's part of a photo runs out towards the next one's.
         first, growth: the frame after the first one, and from there the factor to the next, in which the faces of a
             clip are counted: few looks, however long it is.
@@ -75,13 +75,11 @@ def all_faces(image: np.ndarray, tracker: FaceTracker, settings: SeveralSettings
         found = tracker.detect(image)
         return [] if found is None else [found]
     found = tracker.faces(image)
-    height, width = image.shape[:2]
-    sides = round(settings.tile * height), round(settings.tile * width)
-    for y, x in ((0, 0), (0, width - sides[1]), (height - sides[0], 0), (height - sides[0], width - sides[1])):
-        for face in tracker.faces(np.ascontiguousarray(image[y : y + sides[0], x : x + sides[1]])):
+    for x, y, side in _tiles(image.shape[0], image.shape[1], settings):
+        for face in tracker.faces(np.ascontiguousarray(image[y : y + side, x : x + side])):
             whole = Observation(face.points + np.array([x, y, 0], np.float32))
-            cut = (whole.box < [x, y, -np.inf, -np.inf]) | (whole.box > [np.inf, np.inf, x + sides[1], y + sides[0]])
-            if not cut.any() and not any(same_place(whole.box, known.box, settings) for known in found):
+            inside = (whole.box[:2] >= [x, y]).all() and (whole.box[2:] <= [x + side, y + side]).all()
+            if inside and not any(same_place(whole.box, known.box, settings) for known in found):
                 found.append(whole)
     # What a photo shows at all is said by `detect`: here it counts too, so that one face is never none
     main = tracker.detect(image)
@@ -90,9 +88,15 @@ def all_faces(image: np.ndarray, tracker: FaceTracker, settings: SeveralSettings
     return sorted(found, key=lambda face: float(box_middle(face.box)[0]))
 
 
-def largest_of(boxes: np.ndarray) -> int:
-    """The index of the largest of the boxes (N, 4)."""
-    return int(np.argmax([box_size(box) for box in boxes]))
+def _tiles(height: int, width: int, settings: SeveralSettings) -> Iterator[tuple[int, int, int]]:
+    """x, y, side of squares that overlap and cover a picture: as large as its smaller side is, and smaller ones."""
+    least = min(height, width)
+    sides = [least] if height != width else []
+    for side in (*sides, round(settings.tile * least)):
+        rows, columns = (max(1, int(np.ceil(2 * n / side)) - 1) for n in (height, width))
+        for y in np.linspace(0, height - side, rows).astype(int):
+            for x in np.linspace(0, width - side, columns).astype(int):
+                yield int(x), int(y), side
 
 
 def check_number(path: object, number: int, boxes: Sequence[np.ndarray] | np.ndarray, width: int) -> None:
