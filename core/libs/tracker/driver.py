@@ -73,8 +73,7 @@ def track_driver(
         if isinstance(footage, np.ndarray):
             count.see(0, footage)
         sequence = track_footage(footage, tracker, name=str(path), count=count, **given)
-    cache.keep(lambda: sequence.save(entry))
-    cache.keep(lambda: count.save(entry))
+    cache.keep(lambda: (sequence.save(entry), count.save(entry)))
     return sequence
 
 
