@@ -6,18 +6,25 @@ that is off returns its input as it is.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
+from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence, TrackedSource
+from core.errors import UserError
 from core.options import IMPROVEMENTS, Options
 
 if TYPE_CHECKING:
     import torch
 
+    from core.libs.expression_optimizer import ExpressionOptimizer
+    from core.libs.flame_model import OpenHead
+    from core.libs.retargeting.live_gaze import LiveGaze
     from core.libs.retargeting.stage import Retargeting, Strategy
+    from core.libs.temporal_smoother import TemporalSmoother
 
 _SMOOTHED_UPSTREAM = ("transform_matrix", "eyecode")  # what is smoothed in a `smoothed.pkl` already
 
@@ -45,6 +52,40 @@ class Improvements:
 
             self._corrector = GazeCorrector(options.gaze_strength, not options.no_eye_enhance)
 
+    def only(self, names: Collection[str]) -> Improvements:
+        """These of its improvements, with the same tools: nothing is loaded or compiled again. UserError for others."""
+        unknown = [name for name in names if name not in self.wanted]
+        if unknown:
+            raise UserError(f"improvements {', '.join(unknown)}: give some of {', '.join(self.wanted)}")
+        some = copy.copy(self)
+        some.wanted = tuple(name for name in self.wanted if name in names)
+        return some
+
+    def smoother(self, fps: float) -> TemporalSmoother:
+        """What smooths a driver of so many frames a second, as the options have it."""
+        from core.libs.temporal_smoother import TemporalSmoother
+
+        options = self._options
+        return TemporalSmoother(
+            alpha=options.smooth_alpha,
+            window_size=options.smooth_window,
+            use_kalman=options.smooth_filter == "kalman",
+            strength=options.smooth_strength,
+            fps=fps,
+        )
+
+    def live_optimizer(self, head: OpenHead) -> ExpressionOptimizer:
+        """The optimizer of a live driver's expression."""
+        from core.libs.expression_optimizer import ExpressionOptimizer
+
+        return ExpressionOptimizer(gain=self._options.expression_gain, head=head)
+
+    def live_gaze(self, source: TrackedFrame, head: OpenHead) -> LiveGaze:
+        """What sets a live driver's eyes."""
+        from core.libs.retargeting.live_gaze import LiveGaze
+
+        return LiveGaze(source, head, self._corrector, self._options.gaze_target)
+
     def smooth(self, track: TrackedSequence) -> TrackedSequence:
         """The driver with its parameters smoothed by `TemporalSmoother`, each shot on its own.
 
@@ -52,16 +93,7 @@ class Improvements:
         """
         if not self._has("temporal_smooth") or len(track) < 2:
             return track
-        from core.libs.temporal_smoother import TemporalSmoother
-
-        options = self._options
-        smoother = TemporalSmoother(
-            alpha=options.smooth_alpha,
-            window_size=options.smooth_window,
-            use_kalman=options.smooth_filter == "kalman",
-            strength=options.smooth_strength,
-            fps=float(track.fps),
-        )
+        smoother = self.smoother(float(track.fps))
         given = track.parameters
         if track.smoothed:
             given = {name: value for name, value in given.items() if name not in _SMOOTHED_UPSTREAM}

@@ -7,6 +7,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from core.background import Background
+from core.components import Components
+from core.data.image import read_image
+from core.data.records import TrackedSource
+
 
 class Backdrop(Protocol):
     """Pictures behind the person, as large as the frames."""
@@ -48,3 +53,17 @@ def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     picture = cv2.resize(picture, scaled, interpolation=shrinks)
     left, top = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
     return np.ascontiguousarray(picture[top : top + size[1], left : left + size[0]])
+
+
+def still_backdrop(background: Background, components: Components, source: TrackedSource) -> Backdrop | None:
+    """What a person is put over that stays the same; None where the avatar draws on it already."""
+    model = components.model
+    if not hasattr(model, "draw_foreground") or background.color == tuple(model.background.tolist()):
+        return None
+    size = (source.size,) * 2
+    if background.color is not None:
+        return PlainBackdrop(background.color, size)
+    if background.kind == "photo":
+        return StillBackdrop(source.middle(components.plate(source.image, source.matte, source.inside)))
+    assert background.path is not None  # `find_background` has seen it
+    return StillBackdrop(cover(read_image(background.path), size))

@@ -7,7 +7,6 @@ first, and its pictures are decoded a second time where they are shown.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,7 +18,7 @@ import numpy as np
 
 from core.background import find_background
 from core.components import Components, default_components
-from core.data.image import read_image, write_image
+from core.data.image import write_image
 from core.data.loader_track import DriverData
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
@@ -29,8 +28,9 @@ from core.notices import Run, notices
 from core.options import Options
 from core.output.contact_sheet import ContactSheet
 from core.output.watermark import Watermark, metadata
-from core.pipeline.backdrop import Backdrop, PlainBackdrop, StillBackdrop, cover
+from core.pipeline.backdrop import Backdrop, still_backdrop
 from core.pipeline.choice import tracked_photo
+from core.pipeline.drawing import Drawing
 from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
 from core.pipeline.result import RenderedFrame, Report, to_image
 from core.preflight import Inputs, choose_model, find_inputs, find_output
@@ -134,54 +134,18 @@ class Pipeline:
         return self._draw(self.motion)
 
     def _draw(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
-        """The pictures of frames. A GPU draws the next one while the last one's eyes are seen to on the host."""
-        from core.libs.geometry import seen_from
-        from core.runtime.device import on_host  # it loads torch
-
-        model, head, improvements, avatar = self.components.model, self.components.head, self.improvements, self.avatar
-        backdrop = self.backdrop
-        draw = model.render if backdrop is None else model.draw_foreground
-        source_transform = self.source.frame.transform_matrix
-        shown: deque[np.ndarray | None] = deque()
-
-        def begin() -> Iterator[torch.Tensor]:
-            for frame in frames:
-                vertices, transform = head.evaluate(frame), seen_from(frame.transform_matrix, frame.view)
-                shown.append(points := improvements.points(vertices, transform, head, self.source.size))
-                told = {"view": frame.view, "mouth": frame.mouth_interior}
-                told = {name: value for name, value in told.items() if value is not None}
-                picture = draw(
-                    avatar,
-                    vertices,
-                    frame.transform_matrix,
-                    detail=improvements.source_detail(source_transform, transform),
-                    torso_motion=frame.torso_motion,
-                    **told,
-                )
-                yield picture if backdrop is not None else improvements.sharpen(picture, points)
-
-        for index, picture in enumerate(on_host(begin())):
-            points = shown.popleft()
-            if backdrop is None:
-                yield improvements.clear_eyes(picture, points)
-            else:
-                yield improvements.over(picture, backdrop.at(index), points)
+        """The pictures of frames."""
+        parts = self.components.model, self.components.head, self.avatar, self.source
+        return Drawing(*parts, self.improvements, self.backdrop).pictures(frames)
 
     @cached_property
     def backdrop(self) -> Backdrop | None:
         """What the person is put over; None where the avatar draws on it already."""
-        background, model = self.background, self.components.model
-        if not hasattr(model, "draw_foreground") or background.color == tuple(model.background.tolist()):
-            return None
-        size = (self.source.size,) * 2
-        if background.color is not None:
-            return PlainBackdrop(background.color, size)
-        if background.kind == "photo":
-            with self.progress.stage("plate", "completing what is behind the person"):
-                source = self.source
-                return StillBackdrop(source.middle(self.components.plate(source.image, source.matte, source.inside)))
-        assert background.path is not None  # `find_background` has seen it
-        return StillBackdrop(cover(read_image(background.path), size))
+        source = self.source
+        if self.background.kind != "photo":
+            return still_backdrop(self.background, self.components, source)
+        with self.progress.stage("plate", "completing what is behind the person"):
+            return still_backdrop(self.background, self.components, source)
 
     @property
     def size(self) -> tuple[int, int]:

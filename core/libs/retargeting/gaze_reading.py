@@ -132,7 +132,7 @@ def read_gaze(
         for part in blocks(len(landmarks))
     ]
     angles, weight = (torch.cat(values) for values in zip(*read, strict=True))
-    offset = _offset(angles, weight, settings.largest_offset)
+    offset = eye_offset(angles, weight, settings.largest_offset)
     fused = fused_eyes(angles - offset, weight)
     confidence = weight.amax(-1).numpy()
     steady = steady_fixations(fused.numpy(), confidence, float(fps)) if len(landmarks) > 1 else fused.numpy()
@@ -260,7 +260,7 @@ def _resting_eyes(head: Head, frame: TrackedFrame) -> tuple[Tensor, Tensor, Tens
     return torch.from_numpy(np.asarray(head.joints(resting), np.float64))[3:], *_eyes(points)
 
 
-def _offset(angles: Tensor, weight: Tensor, largest: float) -> Tensor:
+def eye_offset(angles: Tensor, weight: Tensor, largest: float = _S.largest_offset) -> Tensor:
     """How far each eye lies from what both together say (2, 2): half the median difference, where both are seen."""
     both = weight.amin(-1)
     if not (both > 0).any():

@@ -163,11 +163,22 @@ def resting_expression(
         gaps = np.concatenate([face.gaps(expcode[b], jaw[b]) for b in blocks(len(visible))])
         calm = calm_frames(face, gaps, s)
         expcode, jaw = expcode[calm], jaw[calm]
-    median, own = np.median(expcode, 0), source.expcode.astype(np.float64)
+    rest = likely_rest(source, np.median(expcode, 0), len(visible) / float(driver.fps), s)
+    return rest, np.median(jaw, 0).astype(np.float32)
+
+
+def likely_rest(
+    source: TrackedFrame, median: np.ndarray, seconds: float, settings: NeutralSettings = NEUTRAL
+) -> np.ndarray:  # (N,) float32
+    """The most probable resting code, from the median (N,) of calm frames and how long the face was seen.
+
+    See `resting_expression`.
+    """
+    s, own = settings, source.expcode.astype(np.float64)
     common = np.clip(median @ own / max(own @ own, 1e-9), 0, 1) * own
-    seen = len(visible) / float(driver.fps) / s.expression_seconds
+    seen = seconds / s.expression_seconds
     known = seen / (seen + s.motion_share / (1 - s.motion_share))
-    return (common + known * (median - common)).astype(np.float32), np.median(jaw, 0).astype(np.float32)
+    return (common + known * (median - common)).astype(np.float32)
 
 
 def matching_reference(

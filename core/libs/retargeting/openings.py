@@ -98,6 +98,7 @@ class FaceOpenings:
         self._all = directions[..., n:]
         self._near = np.linalg.norm(rest[:, None] - rest[vertices], axis=-1).min(1)
         self._corrections = corrections if corrections.any() else None
+        self._inverses: dict[bool, np.ndarray] = {}  # of the usual settings
         eyes = [corners[point] for point in openings.eyes], [weights[point] for point in openings.eyes]
         self.width, mean_width = (
             float(np.linalg.norm(np.subtract(*(w @ face[c] for c, w in zip(*eyes, strict=True)))))
@@ -124,7 +125,11 @@ class FaceOpenings:
         and of what moves elsewhere. Openings are met exactly, pairs of a rim within `rim_slack`, which acts as the
         measurement noise in a Kalman filter's gain.
         """
-        s = settings or PseudoInverseSettings()
+        if settings is None:
+            if rims not in self._inverses:
+                self._inverses[rims] = self.pseudo_inverse(rims, PseudoInverseSettings())
+            return self._inverses[rims]
+        s = settings
         gradient = self.gradient if rims else self.gradient[: len(self.names)]
         away = self._all * (1 - s.freedom * np.exp(-0.5 * (self._near / s.reach) ** 2))[:, None, None]
         flat = away.reshape(-1, away.shape[-1]) / (s.regularisation * np.sqrt(len(self._near)))

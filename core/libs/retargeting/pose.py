@@ -72,9 +72,15 @@ def relative_pose(
     moved = replace(driver, transform_matrix=np.concatenate([turns, places[..., None]], -1).astype(np.float32))
     if driver.torso_motion is None:
         return moved
-    torso_motion = driver.torso_motion - driver.torso_motion[reference.index]
-    torso_motion = [soft_clip_length(torso_motion[:, :2], limit), torso_motion[:, 2:] * [1, settings.torso_depth_share]]
-    return with_resting_torso(source, replace(moved, torso_motion=np.concatenate(torso_motion, 1).astype(np.float32)))
+    torso_motion = counted_torso(driver.torso_motion, driver.torso_motion[reference.index], settings)
+    return with_resting_torso(source, replace(moved, torso_motion=torso_motion))
+
+
+def counted_torso(torso_motion: np.ndarray, rest: np.ndarray, settings: PoseSettings) -> np.ndarray:  # (T, 4) float32
+    """How shoulders (T, 4) differ from a rest (4,), within the limits of what one photo shows."""
+    moved = torso_motion - rest
+    parts = [soft_clip_length(moved[:, :2], settings.shift_limit), moved[:, 2:] * [1, settings.torso_depth_share]]
+    return np.concatenate(parts, 1).astype(np.float32)
 
 
 def absolute_pose(

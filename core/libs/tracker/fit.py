@@ -38,8 +38,11 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class _Person:
-    """What the frames of a clip share: codes, and the face at rest (478, 3) as they have it and as it was seen."""
+class Person:
+    """What the frames of a clip share, for `HeadFitter.codes`.
+
+    Codes, and the face at rest (478, 3) as they have it and as it was seen.
+    """
 
     shapecode: np.ndarray  # (300,)
     expcode: np.ndarray  # (100,) of the mean face
@@ -107,44 +110,57 @@ class HeadFitter:
         most = self._settings.unposed_frames if transform is None else self._settings.person_frames
         if len(sample) > most:
             sample = sample[np.linspace(0, len(sample) - 1, most).round().astype(int)]
-        person = self._person(points[sample], None if transform is None else transform[sample])
+        person = self.person(points[sample], None if transform is None else transform[sample])
         # Room for all results first: small ones kept between large temporary ones would leave holes in the heap.
         columns = [np.empty((len(points), *shape), np.float32) for shape in ((100,), (), (6,), (2,), (3, 4))]
         for part in blocks(len(points), self._settings.chunk):
             pose = None if transform is None else transform[part]
-            for column, values in zip(columns, self._codes(points[part], pose, person), strict=True):
+            for column, values in zip(columns, self.codes(points[part], pose, person), strict=True):
                 column[part] = values
         expcode, jaw, eyes, opening, pose = columns
         posecode = np.zeros((len(points), 6), np.float32)
         posecode[:, 3] = jaw
-        # Everything from here to the codes is linear: the mean of what they leave is what they leave of the mean.
-        static_offset = np.zeros((self._n_vertices, 3))
-        known = self._template + self._shape @ person.shapecode + self._expression @ person.expcode
-        static_offset[: topo.N_FACE] = (person.mean - known)[: topo.N_FACE]
+        static_offset = self.static_offset(person)
         eyecode = hold_behind_lids(eyes, opening, self._settings)
         return Fit(*(_single(a) for a in (person.shapecode, expcode, posecode, eyecode, pose, static_offset)))
 
-    def _person(self, points: np.ndarray, transform: np.ndarray | None) -> _Person:
+    def static_offset(self, person: Person) -> np.ndarray:
+        """(V, 3) what the codes leave of a person's mean face, at rest, in head units."""
+        # Everything from points to codes is linear: the mean of what they leave is what they leave of the mean.
+        static_offset = np.zeros((self._n_vertices, 3))
+        known = self._template + self._shape @ person.shapecode + self._expression @ person.expcode
+        static_offset[: topo.N_FACE] = (person.mean - known)[: topo.N_FACE]
+        return static_offset
+
+    def poses(self, points: np.ndarray, person: Person) -> np.ndarray:
+        """Transforms (T, 3, 4) of a known person whose points (T, 478, 3) are seen, in pixels of the crop."""
+        upright, rays = self._seen(points)
+        return self._pose(upright, rays, self._onto_template(person.rest))
+
+    def person(self, points: np.ndarray, transform: np.ndarray | None = None) -> Person:
+        """What frames of points (T, 478, 3) say of the person; with their poses (T, 3, 4) where these are known."""
         rest = self._template
         for _ in range(self._settings.person_rounds):  # pose and rest shape depend on one another
             person = rest
             mean = self._at_rest(points, transform, person)[2].mean(0)
             codes = self._solve_both @ (mean - self._template).ravel()
             rest = mean - self._expression @ codes[300:]  # more than 300 codes can say of a person
-        return _Person(codes[:300], codes[300:], person, mean)
+        return Person(codes[:300], codes[300:], person, mean)
 
     def _at_rest(
         self, points: np.ndarray, transform: np.ndarray | None, person: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Poses (T, 3, 4), the points in head space and with the jaw closed (T, 478, 3), the jaw's angles (T,)."""
-        upright = points.astype(np.float64) * [1, -1, -1] - [(self.camera.size - 1) / 2, -(self.camera.size - 1) / 2, 0]
-        rays = self.camera.unproject(points[..., :2].astype(np.float64))
+        upright, rays = self._seen(points)
         pose = self._pose(upright, rays, self._onto_template(person)) if transform is None else transform
         lifted = self._lift(pose.astype(np.float64), rays, upright[..., 2], person)
         return pose, lifted, *self._unpose(lifted, person)
 
-    def _codes(self, points: np.ndarray, transform: np.ndarray | None, person: _Person) -> tuple[np.ndarray, ...]:
-        """Expression (T, 100), jaw (T,), eyes (T, 6), opening of the lids (T, 2), pose (T, 3, 4)."""
+    def codes(self, points: np.ndarray, transform: np.ndarray | None, person: Person) -> tuple[np.ndarray, ...]:
+        """Frames of a known person, each on its own, as `fit` has them but for eyes behind lids.
+
+        Expression (T, 100), jaw (T,), eyes (T, 6), opening of the lids (T, 2), pose (T, 3, 4).
+        """
         pose, lifted, rest, jaw = self._at_rest(points, transform, person.rest)
         expcode = person.expcode + (rest - person.mean).reshape(len(rest), -1) @ self._solve_expression.T
         eyes = self._eyes(lifted, pose, expcode, person)
@@ -155,6 +171,12 @@ class HeadFitter:
         rays = self.camera.unproject(points[None, :, :2].astype(np.float64))
         depth = -points[None, :, 2].astype(np.float64)
         return self._lift(transform[None].astype(np.float64), rays, depth, self._template)[0]
+
+    def _seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points (T, 478, 3) of the crop counted from its middle, upwards and towards the viewer; and their rays."""
+        middle = (self.camera.size - 1) / 2
+        upright = points.astype(np.float64) * [1, -1, -1] - [middle, -middle, 0]
+        return upright, self.camera.unproject(points[..., :2].astype(np.float64))
 
     def _onto_template(self, person: np.ndarray) -> np.ndarray:
         """A person's rest shape laid onto the template by the stable points alone.
@@ -204,7 +226,7 @@ class HeadFitter:
             rest = rest + (lifted - joint - (1 - weight) * rest - weight * turned)
         return rest + joint, jaw
 
-    def _eyes(self, lifted: np.ndarray, pose: np.ndarray, expcode: np.ndarray, person: _Person) -> np.ndarray:
+    def _eyes(self, lifted: np.ndarray, pose: np.ndarray, expcode: np.ndarray, person: Person) -> np.ndarray:
         """Left and right eye as axis-angle, (T, 6), that puts the irises where they are seen between the eye's corners.
 
         Where the codes have the corners beside where they are seen, the iris goes with them: a gaze is read off where

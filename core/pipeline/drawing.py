@@ -1,0 +1,74 @@
+"""From parameters to pictures, frame by frame: the layers of a picture in their order, for files and for live use."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.components import Avatar
+from core.data.records import TrackedFrame, TrackedSource
+from core.improvements import Improvements
+from core.pipeline.backdrop import Backdrop
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.libs.flame_model import Head
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What draws the frames of a motion.
+
+    Attributes:
+        model: renders. head: evaluates the parameters. avatar: what `model` made of the photo. source: that photo.
+        improvements: of the picture, those that are on.
+        backdrop: what the person is put over; None where the avatar draws on it already.
+    """
+
+    model: Avatar
+    head: Head
+    avatar: Any
+    source: TrackedSource
+    improvements: Improvements
+    backdrop: Backdrop | None = None
+
+    def pictures(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
+        """The pictures (3, S, S) in 0..1 of frames, in the host's memory.
+
+        A GPU draws the next one while the last one's eyes are seen to on the host.
+        """
+        from core.libs.geometry import seen_from
+        from core.runtime.device import on_host  # it loads torch
+
+        improvements, backdrop = self.improvements, self.backdrop
+        draw = self.model.render if backdrop is None else self.model.draw_foreground
+        source_transform = self.source.frame.transform_matrix
+        shown: deque[np.ndarray | None] = deque()
+
+        def begin() -> Iterator[torch.Tensor]:
+            for frame in frames:
+                vertices, transform = self.head.evaluate(frame), seen_from(frame.transform_matrix, frame.view)
+                shown.append(points := improvements.points(vertices, transform, self.head, self.source.size))
+                told = {"view": frame.view, "mouth": frame.mouth_interior}
+                told = {name: value for name, value in told.items() if value is not None}
+                picture = draw(
+                    self.avatar,
+                    vertices,
+                    frame.transform_matrix,
+                    detail=improvements.source_detail(source_transform, transform),
+                    torso_motion=frame.torso_motion,
+                    **told,
+                )
+                yield picture if backdrop is not None else improvements.sharpen(picture, points)
+
+        for index, picture in enumerate(on_host(begin())):
+            points = shown.popleft()
+            if backdrop is None:
+                yield improvements.clear_eyes(picture, points)
+            else:
+                yield improvements.over(picture, backdrop.at(index), points)
