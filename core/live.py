@@ -4,10 +4,11 @@
     for picture, seconds in camera:                       # (H, W, 3) uint8 RGB, and when it was taken
         session.step(picture, seconds).image              # (512, 512, 3) uint8 RGB
 
-`LiveSession.run` does the same in three threads, for a camera that does not wait: it leaves pictures out where they
-come faster than they are drawn, so what is shown is never older than a few pictures. `LiveDriver` is the part that
-knows no pictures of the photo: what the camera shows becomes the parameters that are drawn. All of it is causal: what
-comes later changes nothing of what was given.
+`LiveSession.run` does the same for a camera that does not wait: a thread reads it, and pictures that come faster than
+they are drawn are left out, so what is shown is never older than one picture and what it takes to draw it.
+`LiveDriver` is the part that draws nothing: what the camera shows becomes the parameters that are drawn. All of it is
+causal: what comes later changes nothing of what was given. What a mouth shows inside is not read here, as that takes a
+whole clip: the avatar's own teeth are drawn.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class LivePicture:
     Attributes:
         image: (S, S, 3) uint8 RGB, an array of its own. taken: when its camera picture was taken, seconds.
         motion: the parameters that are drawn. face: whether the camera picture showed a face that moved it.
-        seconds: what the stages took, by name: `track` and `draw`; with `run` also `wait`, before the tracker and
-            before the renderer, and `total`, from the camera picture to this one.
+        seconds: what the stages took, by name: `track` and `draw`; with `run` also `wait`, until the tracker
+            had time, and `total`, from the camera picture to this one.
         dropped: camera pictures that were left out so far.
     """
 
@@ -237,7 +238,10 @@ class LiveSession:
         show: Callable[[LivePicture], bool | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read a camera, draw and show until one of both ends; reading and tracking have threads of their own.
+        """Read a camera in a thread of its own, draw and show until one of both ends.
+
+        Tracking and drawing follow one another: each of them uses the cores that there are, and side by side they would
+        only make one another late.
 
         Args:
             camera: gives the next picture (H, W, 3) uint8 RGB when there is one, None at its end.
@@ -301,47 +305,30 @@ def run_live(
 ) -> None:
     """See `LiveSession.run`. An error in a thread is raised here."""
     taken: Newest[tuple[np.ndarray, float]] = Newest()
-    followed: Newest[tuple[LiveMotion, float]] = Newest()
     stop, errors = threading.Event(), []
 
-    def guarded(work: Callable[[], None], then: Newest) -> threading.Thread:
-        def run() -> None:
-            try:
-                work()
-            except BaseException as error:
-                errors.append(error)
-            finally:
-                then.close()
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        return thread
-
     def read() -> None:
-        while not stop.is_set() and (picture := camera()) is not None:
-            taken.put((picture, clock()))
+        try:
+            while not stop.is_set() and (picture := camera()) is not None:
+                taken.put((picture, clock()))
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            taken.close()
 
-    def track() -> None:
-        while not stop.is_set() and (item := taken.take()) is not None:
+    reader = threading.Thread(target=read, name="camera", daemon=True)
+    reader.start()
+    try:
+        while (item := taken.take()) is not None:
             picture, at = item
             waited = clock() - at
-            followed.put((follow(picture, at), waited))
-
-    threads = [guarded(read, taken), guarded(track, followed)]
-    try:
-        while (item := followed.take()) is not None:
-            motion, waited = item
-            begun = clock() - motion.taken
-            picture = draw(motion, taken.dropped + followed.dropped)
-            total = clock() - motion.taken
-            waits = {"wait": waited + max(begun - waited - motion.seconds, 0.0), "total": total}
-            if show(replace(picture, seconds=picture.seconds | waits)) is False:
+            portrait = draw(follow(picture, at), taken.dropped)
+            seconds = portrait.seconds | {"wait": waited, "total": clock() - at}
+            if show(replace(portrait, seconds=seconds)) is False:
                 break
     finally:
         stop.set()
-        taken.close()
-        for thread in threads:
-            thread.join()
+        reader.join()
     if errors:
         raise errors[0]
 

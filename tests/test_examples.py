@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,9 +20,11 @@ from core.libs.flame_model import head_mirror
 from core.libs.geometry import head_angles
 from core.libs.tracker.driver import track_driver
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+from core.live import LiveSession
 from core.options import Options
 from examples.animate import talking
 from examples.frame_by_frame import write_some
+from examples.live_camera import mirrored
 from examples.measure_a_pair import follow
 from examples.one_improvement import smooth, unrest
 from examples.own_tracker import MirrorTracker
@@ -54,7 +58,7 @@ def clip(tmp_path) -> Path:
 
 def test_examples_are_short():
     scripts = sorted((ROOT / "examples").glob("*.py"))
-    assert len(scripts) == 5
+    assert len(scripts) == 6
     page = (ROOT / "examples/README.md").read_text(encoding="utf-8")
     for script in scripts:
         text = script.read_text(encoding="utf-8")
@@ -120,3 +124,26 @@ def test_a_wrong_input_is_one_line(tmp_path):
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_camera_moves_a_photo(clip, monkeypatch):
+    """With a clip for the camera and a list for the window; keys switch an improvement off, calibrate and end it."""
+    shown, keys = [], iter("1c" + "x" * 8 + "q")
+    monkeypatch.setattr(cv2, "imshow", lambda _, image: shown.append(image))
+    monkeypatch.setattr(cv2, "waitKey", lambda _: ord(next(keys)))
+    pictures = [frame.image[..., ::-1] for frame in VideoReader(clip)] * 4
+
+    class Capture:
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            ready.wait(10)  # as slow as what is shown
+            ready.clear()
+            return (True, pictures.pop()) if pictures else (False, None)
+
+    ready = threading.Event()
+    monkeypatch.setattr(cv2, "flip", lambda image, code: (ready.set(), np.flip(image, code))[1])
+    ready.set()
+    with LiveSession(Options(PHOTO, enhanced=True, quiet=True)) as session:
+        mirrored(session, Capture())
+        assert session.improvements == ("detail_enhance", "expression_opt", "gaze_correct")
+    assert len(shown) == 11
+    assert all(image.shape == (512, 512, 3) for image in shown)

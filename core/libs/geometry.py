@@ -72,6 +72,14 @@ def fit_similarity(
     return scale.numpy(), rotation.transpose(-1, -2).numpy(), shift.numpy()
 
 
+def turned(vectors: np.ndarray, rotvecs: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) turned by axis-angles (..., 3): Rodrigues' formula, for few of them much faster than scipy."""
+    angle = np.linalg.norm(rotvecs, axis=-1, keepdims=True)
+    axis = rotvecs / np.maximum(angle, 1e-12)
+    along = axis * (axis * vectors).sum(-1, keepdims=True)
+    return along + np.cos(angle) * (vectors - along) + np.sin(angle) * np.cross(axis, vectors)
+
+
 def head_angles(rotation: np.ndarray) -> np.ndarray:
     """Roll, yaw and pitch in radians (..., 3) of head-to-camera rotations (..., 3, 3), zero seen from the front.
 

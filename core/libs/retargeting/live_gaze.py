@@ -40,7 +40,7 @@ class LiveGazeSettings:
     Attributes:
         memory: frames from which open eyes, the eyes' constant and the noise are told.
         certain: confidence of an iris from which on it moves the gaze; below, the last gaze is held.
-        enough: frames without which the eyes' constant is not told.
+        enough: frames after which the eyes' constant is told, first and again.
     """
 
     memory: int = 125
@@ -81,6 +81,7 @@ class LiveGaze:
         self._read: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=memory)
         self._filter = LiveKalman(memory=memory)
         self._last: np.ndarray | None = None
+        self._apart, self._since = torch.zeros(2, 2, dtype=torch.float64), 0
 
     def __call__(self, driver: TrackedFrame, motion: TrackedFrame) -> np.ndarray:
         """The motion's eye codes (6,), from the driver's frame and the motion that is rendered for it."""
@@ -108,8 +109,10 @@ class LiveGaze:
         angles, weight = read_eyes(points, self._driver, place, torch.from_numpy(open_eyes))
         if float(weight.amax()) >= self._settings.certain:
             self._read.append((angles, weight))
-            seen = [torch.cat(values) for values in zip(*self._read, strict=True)]
-            offset = eye_offset(*seen) if len(self._read) >= self._settings.enough else torch.zeros_like(angles[0])
-            fused = fused_eyes(angles - offset, weight)[0].numpy()
+            self._since += 1
+            if self._since >= self._settings.enough:
+                self._since = 0
+                self._apart = eye_offset(*(torch.cat(values) for values in zip(*self._read, strict=True)))
+            fused = fused_eyes(angles - self._apart, weight)[0].numpy()
             self._last = self._filter.update(fused, np.ones(2, bool))
         return self._last

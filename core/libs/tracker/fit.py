@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from core.libs.face_measures import lid_ratio, open_lid_ratio
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
-from core.libs.geometry import FLIP, Camera, fit_similarity
+from core.libs.geometry import FLIP, Camera, fit_similarity, turned
 from core.libs.numeric import blocks, ramp
 from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.pose import refine_pose
@@ -41,13 +40,16 @@ class Fit:
 class Person:
     """What the frames of a clip share, for `HeadFitter.codes`.
 
-    Codes, and the face at rest (478, 3) as they have it and as it was seen.
+    Codes, and the face at rest (478, 3) as they have it and as it was seen, the former laid onto the template;
+    the joints (5, 3).
     """
 
     shapecode: np.ndarray  # (300,)
     expcode: np.ndarray  # (100,) of the mean face
     rest: np.ndarray
     mean: np.ndarray
+    laid: np.ndarray
+    joints: np.ndarray
 
 
 class HeadFitter:
@@ -79,7 +81,7 @@ class HeadFitter:
         directions = head.directions.numpy()[:n].astype(np.float64)
         self._shape, self._expression = directions[..., : head.n_shape], directions[..., head.n_shape :]
         self._regressor = head.joint_regressor.numpy().astype(np.float64)
-        self._eye_regressor = self._regressor[3:, :n]
+        self._eye_moves = np.einsum("jv,vck->jkc", self._regressor[3:, :n], self._expression)
         self._template_all = head.template.numpy().astype(np.float64)
         self._shape_all = head.directions.numpy()[..., : head.n_shape].astype(np.float64)
         self._jaw_weight = head.weights.numpy()[:n, 2].astype(np.float64)
@@ -132,10 +134,19 @@ class HeadFitter:
         static_offset[: topo.N_FACE] = (person.mean - known)[: topo.N_FACE]
         return static_offset
 
-    def poses(self, points: np.ndarray, person: Person) -> np.ndarray:
-        """Transforms (T, 3, 4) of a known person whose points (T, 478, 3) are seen, in pixels of the crop."""
+    def poses(self, points: np.ndarray, person: Person, near: np.ndarray | None = None) -> np.ndarray:
+        """Transforms (T, 3, 4) of a known person whose points (T, 478, 3) are seen, in pixels of the crop.
+
+        `near` (T, 3, 4): where they are to be searched, which is faster; else all of it is found from the points.
+        """
         upright, rays = self._seen(points)
-        return self._pose(upright, rays, self._onto_template(person.rest))
+        if near is None:
+            return self._pose(upright, rays, person.laid)
+        shift = near[..., 3]
+        relief = upright[..., 2] * (shift[:, 2:] / self.camera.pixels_per_unit)
+        found = near[..., :3], shift, person.laid, rays, relief, self._pose_weights, self._pose_settings
+        rotation, shift = refine_pose(*found)
+        return np.concatenate([rotation, shift[..., None]], -1)
 
     def person(self, points: np.ndarray, transform: np.ndarray | None = None) -> Person:
         """What frames of points (T, 478, 3) say of the person; with their poses (T, 3, 4) where these are known."""
@@ -145,7 +156,8 @@ class HeadFitter:
             mean = self._at_rest(points, transform, person)[2].mean(0)
             codes = self._solve_both @ (mean - self._template).ravel()
             rest = mean - self._expression @ codes[300:]  # more than 300 codes can say of a person
-        return Person(codes[:300], codes[300:], person, mean)
+        joints = self._regressor @ (self._template_all + self._shape_all @ codes[:300])
+        return Person(codes[:300], codes[300:], person, mean, self._onto_template(person), joints)
 
     def _at_rest(
         self, points: np.ndarray, transform: np.ndarray | None, person: np.ndarray
@@ -234,13 +246,12 @@ class HeadFitter:
         """
         viewer = -np.einsum("tl,tkl->tk", pose[..., 3], pose[..., :3])
         neutral = self._template + self._shape @ person.shapecode
-        joints = self._regressor @ (self._template_all + self._shape_all @ person.shapecode)
         out = np.zeros((len(lifted), 6))
         for column, joint, side, iris in ((0, 3, "left", topo.LEFT_IRIS), (3, 4, "right", topo.RIGHT_IRIS)):
             corners = list(topo.EYE_CORNERS[side])
             moved = (expcode - person.expcode) @ self._expression[corners].mean(0).T
             beside = person.mean[corners].mean(0) + moved - lifted[:, corners].mean(1)
-            centre = joints[joint] + expcode @ np.einsum("v,vck->kc", self._eye_regressor[joint - 3], self._expression)
+            centre = person.joints[joint] + expcode @ self._eye_moves[joint - 3]
             at_rest = neutral[list(iris)].mean(0) - centre
             goal = on_sphere(viewer, lifted[:, list(iris)].mean(1) + beside, centre, np.linalg.norm(at_rest, axis=1))
             turn = turn_onto(at_rest, goal - centre, self._settings.turn_rounds)
@@ -288,7 +299,7 @@ def turn_onto(start: np.ndarray, goal: np.ndarray, rounds: int = _SETTINGS.turn_
     turn = angles(goal) - angles(start)
     for _ in range(rounds):
         vector = np.concatenate([turn, np.zeros((len(turn), 1))], 1)
-        turn = turn + angles(goal) - angles(Rotation.from_rotvec(vector).apply(start))
+        turn = turn + angles(goal) - angles(turned(start, vector))
     return turn
 
 

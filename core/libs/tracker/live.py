@@ -118,6 +118,7 @@ class LiveTracker:
         self._lids: deque[np.ndarray] = deque(maxlen=self._settings.lids_remembered)
         self._lips: deque[float] = deque(maxlen=self._settings.lids_remembered)
         self._eyes: np.ndarray | None = None
+        self._pose: np.ndarray | None = None  # of the last frame, as its points alone have it
 
     def track(self, image: np.ndarray, now: float) -> LiveFace | None:
         """The face in a picture (H, W, 3) uint8 RGB that was taken at `now`, seconds; None where there is none.
@@ -126,6 +127,7 @@ class LiveTracker:
         """
         found = self._tracker.follow(image)
         if found is None:
+            self._pose = None
             if self._look is not None:
                 self._look.correction = np.eye(3)
             return None
@@ -200,7 +202,8 @@ class LiveTracker:
         self, image: np.ndarray, crop: np.ndarray, points: np.ndarray, person: Person
     ) -> tuple[np.ndarray, np.ndarray]:
         """The transform (3, 4) and how the shoulders moved (4,); points (478, 3) are corrected in place."""
-        pose = self._fitter.poses(points[None], person)[0]
+        pose = self._fitter.poses(points[None], person, None if self._pose is None else self._pose[None])[0]
+        self._pose = pose
         compared = compared_crop(image, crop, self._track.refine.size)
         if self._look is None:
             if self._is_calm():
