@@ -1,7 +1,6 @@
 """A camera moves a photo, in a window: c calibrates, 1 to 4 switch the improvements, q ends.
 
-Run: `python -m examples.live_camera [PHOTO] [--camera 0]`
-To calibrate, look straight ahead with a relaxed face; without it the neutral is found over the first seconds.
+Run: `python -m examples.live_camera [PHOTO] [--camera 0]`; to calibrate, look straight ahead with a relaxed face
 """
 
 import argparse
@@ -34,8 +33,7 @@ def main() -> None:
     parser.add_argument("photo", type=Path, nargs="?", default=Path("demos/examples/1.jpg"))
     parser.add_argument("--camera", type=int, default=0)
     given = parser.parse_args()
-    with LiveSession(Options(given.photo, enhanced=True)) as session:
-        mirrored(session, cv2.VideoCapture(given.camera))
+    mirrored(LiveSession(Options(given.photo, enhanced=True)), cv2.VideoCapture(given.camera))
 
 
 if __name__ == "__main__":
