@@ -33,6 +33,7 @@ from core.libs.tracker.live import LiveTracker
 from core.options import IMPROVEMENTS, Options
 from core.output.watermark import Watermark
 from core.pipeline.backdrop import still_backdrop
+from core.pipeline.choice import tracked_photo
 from core.pipeline.drawing import Drawing
 from core.pipeline.result import to_image
 from core.runtime.progress import Progress
@@ -42,7 +43,7 @@ _SETTINGS = LiveSettings()
 _SMOOTHED = ("expcode", "posecode", "eyecode", "transform_matrix")
 # Of a file, of the network, or of what a camera has no time for.
 _NOT_LIVE = ("driver_path", "resume_path", "audio", "device", "motion", "take", "orbit", "mouth", "output", "layout")
-_NOT_LIVE += ("variants", "keep_partial", "accept_flame_license")
+_NOT_LIVE += ("variants", "keep_partial", "accept_flame_license", "driver_face")
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ class LiveSession:
             self._improvements = Improvements(all_on)
         head: Any = self._components.head
         with progress.stage("track source", "tracking the photo"):
-            self.source: TrackedSource = self._components.track_source(options.image_path, options.force_retrack)
+            self.source: TrackedSource = tracked_photo(self._components, options.image_path, options, progress)
         with progress.stage("compile", "preparing the renderer (slow only the first time)"):
             self._components.model.warm_up()
             self._improvements.warm_up()
