@@ -1,4 +1,10 @@
-"""The plate of a photo: what stood behind the person, completed where the person was."""
+"""The plate of a photo: what stood behind the person, completed where the person was.
+
+Most of it is never seen: a band beside the head is, when that turns or moves away. What the background is made of goes
+on there, patch by patch (`patch_match`), and its texture is the photo's own at full size. The colours where both meet,
+and between patches from different places, are made to agree by Poisson's equation: in a plain or blurred background,
+where every step shows, that leaves its slow gradients and its grain.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +13,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from core.libs.patch_match import complete
 from core.libs.poisson import fill_hole
 
-VERSION = "1"  # of all that changes what comes out
+VERSION = "2"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -19,10 +26,14 @@ class PlateSettings:
     Attributes:
         faint: matte from which a pixel is not sure to be background.
         beside: pixels beside it that are not either, where hair is too fine for the matte; of a 512-pixel picture.
+        size: pixels of the longer side of the picture in which patches are looked for.
+        reach: how far the photo's colours tell beside the patches', of the longer side.
     """
 
     faint: float = 0.02
     beside: float = 5.0
+    size: int = 256
+    reach: float = 0.05
 
 
 _DEFAULT = PlateSettings()
@@ -40,11 +51,48 @@ def make_plate(
     Returns:
         (H, W, 3) uint8. It is the picture where the matte is 0, a band beside the person excepted.
     """
-    height, width = matte.shape
-    reach = max(1, round(settings.beside * max(height, width) / _UNIT))
+    longer = max(matte.shape)
+    reach = max(1, round(settings.beside * longer / _UNIT))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
     hole = cv2.dilate((matte > settings.faint).astype(np.uint8), disc) > 0
     if inside is not None:
-        hole |= ~inside
-    filled = fill_hole(image.astype(np.float32), hole)
+        hole |= cv2.erode(inside.astype(np.uint8), np.ones((7, 7))) == 0  # a crop darkens at the very border
+    if hole.all():
+        return image.copy()
+    picture = image.astype(np.float32)
+    filled = _patched(picture, hole, settings)
     return np.where(hole[..., None], np.rint(filled).clip(0, 255), image).astype(np.uint8)
+
+
+def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> np.ndarray:
+    """The picture (H, W, 3) float32 with its hole filled from the rest of it."""
+    height, width = hole.shape
+    factor = min(1.0, settings.size / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    known = (~hole).astype(np.float32)
+    share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA)
+    small /= np.maximum(share, 1e-6)[..., None]
+    found = complete(small, share < 0.5, share > 1 - 1e-3)
+    if found is None:
+        return fill_hole(picture, hole)
+    colors, field = found
+    rows, columns = _taken_from(field, hole)
+    right, below = np.zeros_like(picture), np.zeros_like(picture)
+    right[:, :-1], below[:-1] = np.diff(picture, axis=1), np.diff(picture, axis=0)
+    colors = cv2.resize(colors, (width, height), interpolation=cv2.INTER_CUBIC)
+    reach = settings.reach * max(height, width)
+    return fill_hole(picture, hole, (right[rows, columns], below[rows, columns]), colors, reach)
+
+
+def _taken_from(field: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows and columns (H, W) that a picture's pixels are taken from, by the field (h, w, 2) of a smaller one."""
+    height, width = hole.shape
+    down, along = field.shape[0] / height, field.shape[1] / width
+    y, x = np.mgrid[:height, :width]
+    near_y = np.minimum((y + 0.5) * down, len(field) - 1).astype(int)
+    near_x = np.minimum((x + 0.5) * along, field.shape[1] - 1).astype(int)
+    away_y, away_x = field[near_y, near_x, 0] - near_y, field[near_y, near_x, 1] - near_x
+    rows = np.where(hole, np.rint(y + away_y / down), y).clip(0, height - 2).astype(int)
+    columns = np.where(hole, np.rint(x + away_x / along), x).clip(0, width - 2).astype(int)
+    return rows, columns

@@ -28,71 +28,95 @@ class PoissonSettings:
 _DEFAULT = PoissonSettings()
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """What is solved at a level, (H, W, C) but for the hole (H, W): see `fill_hole`. `pull`: of `toward`."""
+
+    picture: np.ndarray
+    hole: np.ndarray
+    right: np.ndarray
+    below: np.ndarray
+    toward: np.ndarray
+    pull: float
+
+
 def fill_hole(
     picture: np.ndarray,  # (H, W, C) float32
     hole: np.ndarray,  # (H, W) bool
     gradient: tuple[np.ndarray, np.ndarray] | None = None,  # (H, W, C) to the right and downwards; None: none at all
+    toward: np.ndarray | None = None,  # (H, W, C) colours that the hole is pulled to; None: to none
+    reach: float = 1.0,  # pixels over which a rim of another colour than `toward` tells
     settings: PoissonSettings = _DEFAULT,
 ) -> np.ndarray:
     """The picture with its hole filled: as smoothly as can be, or with such gradients; beyond the hole as it is.
 
     `gradient` at a pixel: what the next one to the right, or below, is more. The picture's borders pull nowhere. A
-    picture that is nothing but hole becomes the mean of what is in it.
+    picture that is nothing but hole becomes the mean of what is in it. With `toward` it is the screened equation (Bhat,
+    Curless, Cohen and Zitnick, Fourier analysis of the 2D screened Poisson equation, 2008).
     """
     picture = np.ascontiguousarray(picture, np.float32)
     if not hole.any():
         return picture.copy()
     if hole.all():
         return np.broadcast_to(picture.mean((0, 1)), picture.shape).copy()
-    right, below = (np.zeros_like(picture),) * 2 if gradient is None else gradient
-    return _solve(picture, hole, right.astype(np.float32), below.astype(np.float32), settings)
+    steps = [np.zeros_like(picture)] * 2 if gradient is None else list(gradient)
+    right, below, target = (
+        np.ascontiguousarray(part, np.float32) for part in (*steps, picture if toward is None else toward)
+    )
+    return _solve(_Problem(picture, hole, right, below, target, 0.0 if toward is None else 1 / reach**2), settings)
 
 
-def _solve(
-    picture: np.ndarray, hole: np.ndarray, right: np.ndarray, below: np.ndarray, settings: PoissonSettings
-) -> np.ndarray:
+def _solve(problem: _Problem, settings: PoissonSettings) -> np.ndarray:
+    hole = problem.hole
     height, width = hole.shape
+    start = np.broadcast_to(problem.picture[~hole].mean(0), problem.picture.shape)
     if min(height, width) >= 2 * settings.smallest:
-        size = (width + 1) // 2, (height + 1) // 2
-        known = (~hole).astype(np.float32)
-        share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
-        coarse = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA)
-        coarse = _three(coarse) / np.maximum(share, 1e-6)[..., None]
-        # A coarse pixel is twice as wide, and so is the step to the next one
-        steps = [2 * _three(cv2.resize(part, size, interpolation=cv2.INTER_AREA)) for part in (right, below)]
-        start = (
-            _solve(np.ascontiguousarray(coarse), share == 0, steps[0], steps[1], settings)
-            if (share > 0).any()
-            else coarse
-        )
-        up = _three(cv2.resize(start, (width, height), interpolation=cv2.INTER_LINEAR))
-    else:
-        up = np.broadcast_to(picture[~hole].mean(0), picture.shape)
-    out = np.where(hole[..., None], up, picture).astype(np.float32)
+        coarse = _halved(problem)
+        if not coarse.hole.all():
+            start = _resized(_solve(coarse, settings), (width, height), cv2.INTER_LINEAR)
+    out = np.where(hole[..., None], start, problem.picture).astype(np.float32)
+    relaxation, pull = np.float32(settings.relaxation), np.float32(problem.pull)
     for _ in range(settings.sweeps):
         for color in (0, 1):
-            _sweep(out, hole, right, below, color, np.float32(settings.relaxation))
+            _sweep(out, hole, problem.right, problem.below, problem.toward, color, relaxation, pull)
     return out
 
 
-def _three(values: np.ndarray) -> np.ndarray:
-    """cv2 drops the last axis of what has one channel."""
-    return values if values.ndim == 3 else values[..., None]
+def _halved(problem: _Problem) -> _Problem:
+    size = (problem.hole.shape[1] + 1) // 2, (problem.hole.shape[0] + 1) // 2
+    known = (~problem.hole).astype(np.float32)[..., None]
+    share = _resized(known, size)
+    picture = _resized(problem.picture * known, size) / np.maximum(share, 1e-6)
+    # A pixel is twice as wide now, and so is the step to the next one
+    right, below = (2 * _resized(part, size) for part in (problem.right, problem.below))
+    return _Problem(picture, share[..., 0] == 0, right, below, _resized(problem.toward, size), 4 * problem.pull)
+
+
+def _resized(values: np.ndarray, size: tuple[int, int], interpolation: int = cv2.INTER_AREA) -> np.ndarray:
+    out = cv2.resize(values, size, interpolation=interpolation)
+    return out if out.ndim == 3 else out[..., None]  # cv2 drops the last axis of what has one channel
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
 def _sweep(
-    values: np.ndarray, hole: np.ndarray, right: np.ndarray, below: np.ndarray, color: int, relaxation: float
+    values: np.ndarray,  # (H, W, C)
+    hole: np.ndarray,  # (H, W)
+    right: np.ndarray,  # (H, W, C)
+    below: np.ndarray,  # (H, W, C)
+    toward: np.ndarray,  # (H, W, C)
+    color: int,
+    relaxation: float,
+    pull: float,
 ) -> None:
-    """Every second pixel of the hole towards what its neighbours and the gradients ask for, in place."""
+    """Every second pixel of the hole towards what its neighbours, the gradients and its own goal ask for, in place."""
     height, width, channels = values.shape
     for y in numba.prange(height):
         for x in range((y + color) % 2, width, 2):
             if not hole[y, x]:
                 continue
-            count = np.float32((x > 0) + (x + 1 < width) + (y > 0) + (y + 1 < height))
+            count = pull + np.float32((x > 0) + (x + 1 < width) + (y > 0) + (y + 1 < height))
             for k in range(channels):
-                total = np.float32(0)
+                total = pull * toward[y, x, k]
                 if x > 0:
                     total += values[y, x - 1, k] + right[y, x - 1, k]
                 if x + 1 < width:

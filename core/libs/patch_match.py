@@ -1,0 +1,236 @@
+"""Holes in pictures completed from the rest of the picture, patch by patch.
+
+Wexler, Shechtman and Irani (Space-time completion of video, 2007): every patch of the hole is to look like one of the
+picture's, coarse to fine, and the hole takes the mean of the patches that lie over it. The likest patch is looked for
+as in Barnes, Shechtman, Finkelstein and Goldman (PatchMatch, 2009), with numbers from a hash in the place of random
+ones: the same picture is always completed the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numba
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """How a hole is completed. By eye, on the backgrounds of portraits.
+
+    Attributes:
+        radius: pixels of a patch on every side of its middle. smallest: pixels of the coarsest level's longer side.
+        rounds: of search and mean, at the coarsest level; one less at each finer one, to `fewest`.
+        searches: passes over the picture in a round.
+        far: squared grey levels a pixel of a patch that a source as far away as the picture is wide counts as worse.
+        spread: grey levels by which a patch may differ from its source and still count for much in the mean.
+    """
+
+    radius: int = 3
+    smallest: int = 40
+    rounds: int = 8
+    fewest: int = 2
+    searches: int = 3
+    far: float = 150.0
+    spread: float = 12.0
+
+
+_DEFAULT = PatchSettings()
+
+
+def complete(
+    picture: np.ndarray,  # (H, W, 3) float32, grey levels
+    hole: np.ndarray,  # (H, W) bool, what is to be completed
+    usable: np.ndarray,  # (H, W) bool, what may be taken for it; nothing of the hole
+    settings: PatchSettings = _DEFAULT,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The picture with its hole completed, and the pixel (H, W, 2), y and x, each of the hole was taken from.
+
+    Beyond the hole a pixel is its own. None where nothing can be taken.
+    """
+    levels = [(picture, hole, usable)]
+    while max(levels[-1][1].shape) >= 2 * settings.smallest:
+        halved = _halved(*levels[-1])
+        if not _sources(halved[1], halved[2], settings.radius).any():
+            break
+        levels.append(halved)
+    field: np.ndarray | None = None
+    filled = levels[-1][0]
+    for index in reversed(range(len(levels))):
+        picture, hole, usable = levels[index]
+        sources = _sources(hole, usable, settings.radius)
+        if not sources.any():
+            return None
+        if field is None:
+            filled = _from_rim(picture, hole)
+            field = _first_field(hole, sources)
+        else:
+            field = _doubled(field, hole, sources)
+            filled = picture.copy()
+            _vote(filled, picture, hole, field, _costs(hole), settings.radius, np.float32(1e9))
+        costs = _costs(hole)
+        rounds = max(settings.fewest, settings.rounds - 2 * (len(levels) - 1 - index))
+        penalty = np.float32(settings.far / max(hole.shape) ** 2)
+        for number in range(rounds):
+            _measure(filled, picture, field, costs, hole, settings.radius, penalty)
+            for search in range(settings.searches):
+                _search(filled, picture, field, costs, hole, sources, settings.radius, penalty, number * 8 + search)
+            _vote(filled, picture, hole, field, costs, settings.radius, np.float32(settings.spread**2))
+    assert field is not None
+    return filled, field
+
+
+def _halved(picture: np.ndarray, hole: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    height, width = hole.shape
+    size = (width + 1) // 2, (height + 1) // 2
+    known = (~hole).astype(np.float32)
+    share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA)
+    small = small / np.maximum(share, 1e-6)[..., None]
+    taken = cv2.resize(usable.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32), share < 0.5, (taken > 0.99) & (share >= 0.5)
+
+
+def _sources(hole: np.ndarray, usable: np.ndarray, radius: int) -> np.ndarray:
+    """(H, W) bool, the middles of patches of which all can be taken."""
+    kernel = np.ones((2 * radius + 1,) * 2, np.uint8)
+    free = (usable & ~hole).astype(np.uint8)
+    return cv2.erode(free, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+
+
+def _from_rim(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    from core.libs.poisson import fill_hole
+
+    return fill_hole(picture, hole)
+
+
+def _first_field(hole: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Every pixel from the source that is nearest."""
+    _, label = cv2.distanceTransformWithLabels(
+        (~sources).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    places = np.zeros((label.max() + 1, 2), np.int32)
+    rows, columns = np.nonzero(sources)
+    places[label[rows, columns]] = np.stack([rows, columns], -1)
+    own = np.stack(np.mgrid[: hole.shape[0], : hole.shape[1]], -1).astype(np.int32)
+    return np.where(hole[..., None], places[label], own).astype(np.int32)
+
+
+def _doubled(field: np.ndarray, hole: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """The field of a level of half the size."""
+    height, width = hole.shape
+    own = np.stack(np.mgrid[:height, :width], -1).astype(np.int32)
+    half = own // 2
+    coarse = field[half[..., 0], half[..., 1]]
+    out = 2 * coarse + own % 2
+    out[..., 0] = out[..., 0].clip(0, height - 1)
+    out[..., 1] = out[..., 1].clip(0, width - 1)
+    lost = ~sources[out[..., 0], out[..., 1]]
+    nearest = _first_field(hole, sources)
+    return np.where(hole[..., None], np.where(lost[..., None], nearest, out), own).astype(np.int32)
+
+
+def _costs(hole: np.ndarray) -> np.ndarray:
+    return np.zeros(hole.shape, np.float32)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _distance(filled, picture, y, x, sy, sx, radius, penalty, limit):
+    """Mean squared difference of two patches and what their distance adds; given up above `limit`."""
+    height, width = filled.shape[:2]
+    total, count = np.float32(0), np.float32(0)
+    area = np.float32((2 * radius + 1) ** 2)
+    far = penalty * np.float32((y - sy) ** 2 + (x - sx) ** 2)
+    bound = (limit - far) * area
+    for dy in range(-radius, radius + 1):
+        py = y + dy
+        if py < 0 or py >= height:
+            continue
+        for dx in range(-radius, radius + 1):
+            px = x + dx
+            if px < 0 or px >= width:
+                continue
+            for k in range(3):
+                step = filled[py, px, k] - picture[sy + dy, sx + dx, k]
+                total += step * step
+            count += np.float32(1)
+        if total > bound:
+            return np.float32(1e12)
+    return total / count + far
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def _measure(filled, picture, field, costs, hole, radius, penalty):
+    height, width = hole.shape
+    for y in numba.prange(height):
+        for x in range(width):
+            if hole[y, x]:
+                costs[y, x] = _distance(
+                    filled, picture, y, x, field[y, x, 0], field[y, x, 1], radius, penalty, np.float32(1e11)
+                )
+
+
+@numba.njit(cache=True, fastmath=True)
+def _search(filled, picture, field, costs, hole, sources, radius, penalty, number):
+    """One pass of PatchMatch, forwards or, where `number` is odd, backwards, in place."""
+    height, width = hole.shape
+    step = 1 if number % 2 == 0 else -1
+    for row in range(height):
+        y = row if step > 0 else height - 1 - row
+        for column in range(width):
+            x = column if step > 0 else width - 1 - column
+            if not hole[y, x]:
+                continue
+            best, by, bx = costs[y, x], field[y, x, 0], field[y, x, 1]
+            for i in range(2):
+                ny, nx = (y - step, x) if i == 0 else (y, x - step)
+                if ny < 0 or ny >= height or nx < 0 or nx >= width:
+                    continue
+                sy, sx = field[ny, nx, 0] + (y - ny), field[ny, nx, 1] + (x - nx)
+                if sy < 0 or sy >= height or sx < 0 or sx >= width or not sources[sy, sx]:
+                    continue
+                cost = _distance(filled, picture, y, x, sy, sx, radius, penalty, best)
+                if cost < best:
+                    best, by, bx = cost, sy, sx
+            reach = max(height, width) // 2
+            seed = np.uint32((y * width + x) * 2654435761 + number * 40503 + 12345)
+            while reach >= 1:
+                seed = np.uint32(seed * np.uint32(1664525) + np.uint32(1013904223))
+                sy = by + int((seed >> np.uint32(8)) % np.uint32(2 * reach + 1)) - reach
+                seed = np.uint32(seed * np.uint32(1664525) + np.uint32(1013904223))
+                sx = bx + int((seed >> np.uint32(8)) % np.uint32(2 * reach + 1)) - reach
+                reach //= 2
+                if sy < 0 or sy >= height or sx < 0 or sx >= width or not sources[sy, sx]:
+                    continue
+                cost = _distance(filled, picture, y, x, sy, sx, radius, penalty, best)
+                if cost < best:
+                    best, by, bx = cost, sy, sx
+            costs[y, x], field[y, x, 0], field[y, x, 1] = best, by, bx
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def _vote(filled, picture, hole, field, costs, radius, spread):
+    """Every pixel of the hole as the mean of what the patches over it say, those that fit well before others."""
+    height, width = hole.shape
+    for y in numba.prange(height):
+        for x in range(width):
+            if not hole[y, x]:
+                continue
+            total = np.float32(1e-12)
+            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+            for dy in range(-radius, radius + 1):
+                py = y + dy
+                if py < 0 or py >= height:
+                    continue
+                for dx in range(-radius, radius + 1):
+                    px = x + dx
+                    if px < 0 or px >= width or not hole[py, px]:
+                        continue
+                    sy, sx = field[py, px, 0] - dy, field[py, px, 1] - dx
+                    weight = np.exp(-min(costs[py, px] / spread, np.float32(20)))
+                    red += weight * picture[sy, sx, 0]
+                    green += weight * picture[sy, sx, 1]
+                    blue += weight * picture[sy, sx, 2]
+                    total += weight
+            filled[y, x, 0], filled[y, x, 1], filled[y, x, 2] = red / total, green / total, blue / total
