@@ -61,7 +61,9 @@ class _Pipelines:
         from core.options import load_options
         from core.pipeline import Pipeline
 
-        options = load_options(["-i", photo, "-d", driver, "--model", "lifted", "--quiet", *given])
+        options = load_options(
+            ["-i", photo, "-d", driver, "--model", "lifted", "--quiet", "--background", "black", *given]
+        )
         key = tuple(given)
         if key not in self._components:
             self._components[key] = default_components(options)

@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     for clip in clips:
         for source in sources:
             start = time.perf_counter()
-            options = load_options(["-i", str(source), "-d", str(clip), "--model", "lifted", "--quiet", *rest])
+            options = load_options(
+                ["-i", str(source), "-d", str(clip), "--model", "lifted", "--quiet", "--background", "black", *rest]
+            )
             components = components or default_components(options)
             try:
                 performance = Performance(options, components)

@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     tracker, components, results = MediaPipeTracker(), None, []
     for path in clips:
         options = ["-i", str(lossless_first_frame(path)), "-d", str(path), "--model", "lifted", "--motion", "absolute"]
-        options = load_options([*options, "--quiet"])
+        options = load_options(["--background", "black", *options, "--quiet"])
         components = components or default_components(options)
         performance = Performance(options, components, tracker)
         truth = Truth(path, performance.track, frame_indices(len(performance.track), None, args.stride), tracker)

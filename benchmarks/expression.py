@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, dict[str
     """Run the benchmark and print its tables."""
     args = _parser().parse_args(arguments)
     clips, sources = find_clips(args.clips, args.data, CLIPS), find_photos(args.sources, args.data)
-    components = default_components(load_options(["-i", str(sources[0]), "-d", str(clips[0]), "--quiet"]))
+    components = default_components(
+        load_options(["-i", str(sources[0]), "-d", str(clips[0]), "--quiet", "--background", "black"])
+    )
     results = _by_codes(sources, clips, components) if args.codes else _by_pictures(sources, clips, components, args)
     for name, value in results.pop("settings", {}).items():
         print(f"{name}: {value:.3f}")
@@ -97,7 +99,9 @@ def _by_pictures(
     for clip in clips:
         faces = track_faces((frame.image for frame in VideoReader(clip)), tracker)
         for photo in sources:
-            options = load_options(["-i", str(photo), "-d", str(clip), "--model", "lifted", "--quiet"])
+            options = load_options(
+                ["-i", str(photo), "-d", str(clip), "--model", "lifted", "--quiet", "--background", "black"]
+            )
             performance = Performance(options, components)
             index = np.array(frame_indices(len(performance.track), args.frames, args.stride))
             driver = to_crop(faces, performance.track.crops)
@@ -161,7 +165,9 @@ def _by_codes(
     results, within, rests = {}, [], []
     for clip in clips:
         for photo in sources:
-            options = load_options(["-i", str(photo), "-d", str(clip), "--model", "lifted", "--quiet"])
+            options = load_options(
+                ["-i", str(photo), "-d", str(clip), "--model", "lifted", "--quiet", "--background", "black"]
+            )
             source, driver = (
                 components.track_source(photo, False).frame,
                 components.track_driver(clip, False, lambda *_: None),

@@ -34,7 +34,7 @@ NETWORK_FRAMES = 3
 def runs(folder: Path, frames: int) -> Iterator[tuple[str, Options]]:
     """The eight runs by name, their made inputs written into `folder`."""
     clip = _first(folder / "clip", frames)
-    common = {"driver_path": clip, "layout": "result", "model": "lifted", "quiet": True}
+    common = {"driver_path": clip, "layout": "result", "model": "lifted", "quiet": True, "background": "black"}
     yield "plain", Options(PHOTO, **common)
     for name in IMPROVEMENTS:
         yield name, Options(PHOTO, **{name: True}, **common)

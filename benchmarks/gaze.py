@@ -78,7 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Pair]:
     tracker, results, rows, responses = MediaPipeTracker(), {}, [], []
     components, clock = None, _Clock()
     for clip in clips:
-        options = load_options(["-i", str(lossless_first_frame(clip)), "-d", str(clip), "--model", "lifted", "--quiet"])
+        options = load_options(
+            [
+                "-i",
+                str(lossless_first_frame(clip)),
+                "-d",
+                str(clip),
+                "--model",
+                "lifted",
+                "--quiet",
+                "--background",
+                "black",
+            ]
+        )
         components = components or default_components(options)
         track = components.track_driver(clip, False, lambda *_: None)
         driver = to_crop(track_faces((f.image for f in VideoReader(clip)), tracker), track.crops)

@@ -139,6 +139,8 @@ def _pipeline(
         "lifted",
         "--enhanced",
         "--quiet",
+        "--background",
+        "black",
     ]
     given += ["--motion", motion, *(["--mouth", mouth] if mouth else []), *rest]
     options = load_options(given)

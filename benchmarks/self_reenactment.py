@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     for path in paths:
         start = time.perf_counter()
         settings = ["-i", str(lossless_first_frame(path)), "-d", str(path), "--model", "lifted", "--motion", "absolute"]
-        options = load_options([*settings, "--quiet", *rest])
+        options = load_options([*settings, "--quiet", "--background", "black", *rest])
         components = components or default_components(options, open_head=args.head)
         performance = Performance(options, components, tracker if args.source_crop == "driver" else None)
         tracked = time.perf_counter()

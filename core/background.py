@@ -15,12 +15,14 @@ from core.options import Options
 class Background:
     """What stands behind the person.
 
-    `color`: RGB in 0..1 where it is a plain one. `path`: the file of a picture or a video.
+    `color`: RGB in 0..1 where it is a plain one. `path`: the file of a picture or a video. `asked`: it was given, and
+    not left to the avatar.
     """
 
-    kind: Literal["color", "photo", "picture", "video"]
+    kind: Literal["color", "photo", "transparent", "picture", "video"]
     color: tuple[float, float, float] | None = None
     path: Path | None = None
+    asked: bool = True
 
 
 def find_background(options: Options, model: str) -> Background:
@@ -29,14 +31,18 @@ def find_background(options: Options, model: str) -> Background:
     Raises:
         UserError: the file that is named is neither a picture nor a video.
     """
-    if options.background == "photo":
-        return Background("photo")
+    name = options.background
+    if name == "auto":
+        photo = Background("photo", asked=False)
+        return photo if model == "lifted" else Background("color", (0.0, 0.0, 0.0), asked=False)
+    if name in ("photo", "transparent"):
+        return Background("photo" if name == "photo" else "transparent")
     if options.background_rgb is not None:
         red, green, blue = (value / 255 for value in options.background_rgb)
         return Background("color", (red, green, blue))
-    path = Path(options.background)
+    path = Path(name)
     kind = kind_of(path)
     if kind not in ("image", "video"):
         what = "folder" if kind == "folder" else "file of codes"
-        raise UserError(f"--background: {path} is a {what}: give a picture or a video, a colour, or photo")
+        raise UserError(f"--background: {path} is a {what}: give a picture or a video, a colour, photo or transparent")
     return Background("picture" if kind == "image" else "video", path=path)

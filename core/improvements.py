@@ -224,6 +224,22 @@ class Improvements:
         improve_person(base, pixels, out)
         return torch.from_numpy(out).permute(2, 0, 1)
 
+    def cut_out(self, person: torch.Tensor, points: np.ndarray | None) -> torch.Tensor:
+        """A person, straight RGB and matte (4, H, W), after `sharpen` and `clear_eyes`; these see it on black.
+
+        Where the matte is 0, colours go on as they are beside it: video is scaled, and stored with coarser colours.
+        """
+        import torch
+
+        from core.libs.compositing import spread_colors
+
+        pixels = np.ascontiguousarray(person.permute(1, 2, 0).numpy(), np.float32)
+        if points is not None:
+            black = np.zeros((*pixels.shape[:2], 3), np.float32)
+            change = self.over(person, black, points).permute(1, 2, 0).numpy() - pixels[..., :3] * pixels[..., 3:]
+            pixels[..., :3] = np.clip(pixels[..., :3] + change, 0, 1)
+        return torch.from_numpy(spread_colors(pixels)).permute(2, 0, 1)
+
     def finish(self, picture: torch.Tensor, vertices: np.ndarray, transform: np.ndarray, head: Any) -> torch.Tensor:
         """The picture (3, H, W) of `vertices` (V, 3) under `transform` (3, 4) after `sharpen` and `clear_eyes`."""
         points = self.points(vertices, transform, head)

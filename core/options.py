@@ -23,6 +23,7 @@ from core.option_values import HelpFormatter, Parser, checked_face, checked_valu
 
 IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_correct")
 FLOW = ("temporal_smooth", "expression_opt", "gaze_correct", "detail_enhance")  # the same, in the order they act in
+BACKGROUNDS = ("auto", "photo", "transparent")  # what `background` may be besides a colour and a file
 DEFAULT_CHECKPOINT = Path("./assets/GAGAvatar.pt")
 FLAME_FILE = "FLAME_with_eye.pt"  # beside the checkpoint, or beside the default one
 
@@ -237,9 +238,10 @@ class Options:
         ),
     )
     background: str = field(
-        default="black",
+        default="auto",
         metadata=_about(
-            "behind the person: a colour by name or as #rrggbb; photo: what stands behind it there; or a picture",
+            "behind the person. photo: what stands behind it there; a colour by name or as #rrggbb; transparent; or a "
+            "picture or video, which runs along; auto: photo, for the network black",
             group="output",
             metavar="WHAT",
         ),
@@ -267,10 +269,10 @@ class Options:
                 low, high = option.metadata["limits"]
                 if not low <= getattr(self, option.name) <= high:
                     raise UserError(f"{option.name} must be between {low} and {high}, got {getattr(self, option.name)}")
-        if self.background_rgb is None and self.background != "photo" and not is_there(self.background):
+        if self.background not in BACKGROUNDS and self.background_rgb is None and not is_there(self.background):
             raise UserError(
                 f"background {self.background!r} is no colour, and no file of that name is there: give a colour's name "
-                "or #rrggbb, photo, or a picture or video"
+                "or #rrggbb, photo, transparent, or a picture or video"
             )
         for name in ("face", "driver_face"):
             object.__setattr__(self, name, checked_face(name, getattr(self, name)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from core.background import Background
 from core.data.audio import check_sound
 from core.data.image import kind_of
 from core.data.loader_track import DriverData
@@ -21,6 +22,7 @@ from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options
 
 RESULTS = Path("render_results")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov")
+TRANSPARENT_ENDINGS = (".mov", ".webm")  # of videos
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
 
 
@@ -101,30 +103,39 @@ def choose_model(options: Options) -> tuple[str, str]:
     return "lifted", f"{FLAME_FILE} is not there" if there else f"{checkpoint} is not there"
 
 
-def find_output(options: Options, inputs: Inputs, model: str, background: Path | None = None) -> Path:
-    """The file to write, of a run that also reads the file of a background; UserError where that cannot be."""
+def find_output(options: Options, inputs: Inputs, model: str, background: Background | None = None) -> Path:
+    """The file to write, of a run with such a background; UserError where that cannot be."""
     try:
         return _find_output(options, inputs, model, background)
     except OSError as error:  # of looking at it: a name that is too long, a link to itself
         raise UserError(f"the output cannot be written ({error.strerror}): write to another file with -o") from error
 
 
-def _find_output(options: Options, inputs: Inputs, model: str, background: Path | None) -> Path:
+def _find_output(options: Options, inputs: Inputs, model: str, background: Background | None) -> Path:
     picture = inputs.kind == "image" or inputs.stills
-    endings = PICTURE_ENDINGS if picture else VIDEO_ENDINGS
+    transparent = background is not None and background.kind == "transparent"
+    if transparent and (inputs.stills or options.variants):
+        what = "a folder of single pictures gives a sheet" if inputs.stills else "--variants gives a sheet"
+        raise UserError(f"--background transparent: {what}, which is not transparent; take a colour or photo")
+    endings: tuple[str, ...] = PICTURE_ENDINGS if picture else VIDEO_ENDINGS
+    if transparent:
+        endings = (".png",) if picture else TRANSPARENT_ENDINGS
     photo, driver = inputs.photo, inputs.driver
     given = options.output
     target = RESULTS / model if given is None else Path(given)
     if given is None or ends_as_folder(given) or target.is_dir():
         # A sheet of many pictures is a JPEG, as GAGAvatar's is: as a PNG it would take tens of megabytes.
         target = target / _name(options, inputs, ".jpg" if inputs.stills else endings[0])
+    if target.suffix.lower() not in endings and transparent:
+        raise UserError(f"{target} cannot be transparent: give it the ending {' or '.join(endings)}")
     if target.suffix.lower() not in endings:
         what = "a picture" if picture else "a video"
         driven = "a folder of single pictures" if inputs.stills else what
         raise UserError(
             f"{target} must end in one of {', '.join(endings)}, as {driven} gives {what}, or in a slash to be a folder"
         )
-    read = [path for path in (photo, driver, inputs.sound, background) if path is not None]
+    behind = None if background is None else background.path
+    read = [path for path in (photo, driver, inputs.sound, behind) if path is not None]
     for written in (target, partial_of(target)) if options.keep_partial else (target,):
         if written.exists() and any(written.samefile(path) for path in read):
             raise UserError(f"{written} is an input of this run: write to another file")

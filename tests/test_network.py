@@ -359,6 +359,23 @@ def test_detail_brings_the_photo_back_at_its_own_pose(network, head, avatar, ver
     assert torch.get_num_threads() == threads
 
 
+def test_the_person_alone_on_black_is_the_networks_picture(network, head, avatar, vertices, chain, monkeypatch):
+    monkeypatch.setattr(network, "upsample", lambda raster: raster[:, :3].sigmoid())  # in a tenth of the time
+    model, transform = PublishedAvatar(network, head), chain.tensor("source_transform")
+    photo = smooth_image(1071, 16, IMAGE_SIZE)
+    drawn = {}
+    for name, matte in (("all", torch.ones(IMAGE_SIZE, IMAGE_SIZE)), ("none", torch.zeros(IMAGE_SIZE, IMAGE_SIZE))):
+        source = SourceAvatar(avatar, photo, vertices, transform, matte)
+        plain = model.render(source, vertices.numpy(), transform.numpy())
+        drawn[name] = model.draw_foreground(source, vertices.numpy(), transform.numpy())
+        assert drawn[name].shape == (4, IMAGE_SIZE, IMAGE_SIZE)
+        torch.testing.assert_close(drawn[name][:3] * drawn[name][3], plain, atol=1e-5, rtol=0)
+    assert (drawn["all"][3] >= drawn["none"][3]).all(), "what the photo's matte leaves out is less opaque"
+    splatted = network.rasterize(avatar, vertices, transform, torch.ones(len(avatar.gaussians["xyz"]), 8))[0, 0]
+    expected = torch.maximum(splatted.clamp(0, 1), plain.amax(0))
+    torch.testing.assert_close(drawn["all"][3], expected, atol=1e-4, rtol=0)
+
+
 def test_single_pictures_of_upstream_are_drawn_each_by_its_own_codes(network, head, avatar, monkeypatch, tmp_path):
     monkeypatch.setattr(network, "upsample", lambda raster: raster[:, :3].sigmoid())  # in a tenth of the time
     monkeypatch.setattr(network, "encode", lambda image, transform: avatar)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, cast
@@ -15,8 +16,28 @@ from core.data.media import is_cover, open_media, time_base
 from core.errors import UserError
 
 COPIED_AUDIO = ("aac", "mp3", "opus")  # what browsers play inside mp4; the rest becomes AAC
-_AAC_FRAME = 1024
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+
+
+@dataclass(frozen=True)
+class SoundFormat:
+    """What sound a container takes: mp4's, and its relatives'.
+
+    Attributes:
+        copied: codecs whose packets go over as they are. codec: what all others become.
+        rates: samples per second it has; 48,000 for any other. frame: samples it encodes at a time.
+        samples: FFmpeg's name of how it takes them.
+    """
+
+    copied: tuple[str, ...] = COPIED_AUDIO
+    codec: str = "aac"
+    rates: tuple[int, ...] = _AAC_RATES
+    frame: int = 1024
+    samples: str = "fltp"
+
+
+OPUS = SoundFormat(("opus",), "libopus", (48_000,), 960, "flt")  # WebM's
+MP4 = SoundFormat()
 
 
 def check_sound(path: Path) -> None:
@@ -50,7 +71,9 @@ class AudioTrack:
                 break
 
     @staticmethod
-    def of(path: Path, output: av.container.OutputContainer, offset: Fraction) -> "AudioTrack":
+    def of(
+        path: Path, output: av.container.OutputContainer, offset: Fraction, sound: SoundFormat = MP4
+    ) -> "AudioTrack":
         """Choose copying or encoding and add the stream to `output`."""
         source = open_media(path)
         try:
@@ -62,8 +85,9 @@ class AudioTrack:
             for other in source.streams:
                 if other is not stream:
                     other.discard = Discard.all
-            copied = stream.codec_context.codec.canonical_name in COPIED_AUDIO
-            return (_Copied if copied else _Encoded)(source, output, offset, stream)
+            if stream.codec_context.codec.canonical_name in sound.copied:
+                return _Copied(source, output, offset, stream)
+            return _Encoded(source, output, offset, stream, sound)
         except BaseException:
             source.close()
             raise
@@ -120,22 +144,25 @@ class _Copied(AudioTrack):
 
 
 class _Encoded(AudioTrack):
-    """Sound is decoded and encoded as AAC."""
+    """Sound is decoded and encoded anew."""
 
     mode = "transcoded"
 
-    def __init__(self, source, output, offset, stream: av.AudioStream) -> None:
+    def __init__(self, source, output, offset, stream: av.AudioStream, sound: SoundFormat) -> None:
         super().__init__(source, output, offset)
-        self._rate = stream.rate if stream.rate in _AAC_RATES else 48_000
+        self._format = sound
+        self._rate = stream.rate if stream.rate in sound.rates else 48_000
         self._layout = "mono" if stream.layout.nb_channels == 1 else "stereo"
-        self._target = output.add_stream("aac", rate=self._rate, layout=self._layout, format="fltp", bit_rate=192_000)
+        self._target = output.add_stream(
+            sound.codec, rate=self._rate, layout=self._layout, format=sound.samples, bit_rate=192_000
+        )
         self._sound = self._samples(stream)
         self._buffer = np.zeros((1 if self._layout == "mono" else 2, 0), np.float32)
         self._written = 0  # samples
 
     def advance(self, until: Fraction, last: bool = False) -> None:
         end = round(until * self._rate)
-        size = _AAC_FRAME
+        size = self._format.frame
         while self._written < end and (last or self._written + size <= end):
             wanted = min(size, end - self._written)
             while self._buffer.shape[1] < wanted and (piece := next(self._sound, None)) is not None:
@@ -143,11 +170,15 @@ class _Encoded(AudioTrack):
             chunk, self._buffer = self._buffer[:, :wanted], self._buffer[:, wanted:]
             if chunk.shape[1] == 0:
                 break
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(chunk), format="fltp", layout=self._layout)
+            if not self._format.samples.endswith("p"):  # not planar: sample by sample
+                chunk = chunk.T.reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(chunk), format=self._format.samples, layout=self._layout
+            )
             frame.sample_rate = self._rate
             frame.time_base = Fraction(1, self._rate)
             frame.pts = self._written
-            self._written += chunk.shape[1]
+            self._written += frame.samples
             self._output.mux(self._target.encode(frame))
         if last:
             self._output.mux(self._target.encode(None))

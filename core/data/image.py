@@ -105,7 +105,7 @@ def write_image(path: Path, image: np.ndarray, metadata: Mapping[str, str] | Non
 
     Args:
         path: ends in .png, .jpg or .jpeg; an existing file is replaced.
-        image: uint8 (H, W, 3) RGB.
+        image: uint8 (H, W, 3) RGB; for a PNG also (H, W, 4), with an alpha channel.
         metadata: texts stored in the file: PNG text chunks, JPEG comment and EXIF description.
     Raises:
         UserError: the ending, the folder or the disk does not allow it.
@@ -113,7 +113,8 @@ def write_image(path: Path, image: np.ndarray, metadata: Mapping[str, str] | Non
     """
     path = check_target(path, (".png", ".jpg", ".jpeg"))
     image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+    channels = (3, 4) if path.suffix.lower() == ".png" else (3,)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in channels or 0 in image.shape:
         raise ValueError(f"image must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
     picture = Image.fromarray(np.ascontiguousarray(image))
     texts = {str(key): str(value) for key, value in (metadata or {}).items()}

@@ -39,6 +39,7 @@ class Setting:
     def options(self, photo: Path) -> Options:
         """The options of a run that changes nothing."""
         given = ["-i", str(photo), "-d", str(self.pair.driver), "--layout", "result", "--no-watermark", "--quiet"]
+        given += ["--background", "black"]  # so that the person is compared, and no background
         motion = ["--motion", "absolute"] if self.pair.same_person else []
         return load_options([*given, *motion, *self.arguments])
 

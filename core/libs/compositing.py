@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numba
 import numpy as np
 
@@ -35,6 +36,15 @@ def improve_person(
             matte = person[y, x, 3]
             for k in range(3):
                 out[y, x, k] = base[y, x, k] + matte * (out[y, x, k] - base[y, x, k])
+
+
+def spread_colors(person: np.ndarray, reach: int = 8) -> np.ndarray:
+    """A person (H, W, 4), its colours spread over so many pixels where the matte is 0."""
+    colors, matte = person[..., :3], person[..., 3]
+    size = (2 * reach + 1,) * 2
+    share = cv2.blur(matte, size)
+    spread = cv2.blur(colors * matte[..., None], size) / np.maximum(share, 1e-4)[..., None]
+    return np.dstack([np.where(matte[..., None] > 0, colors, spread), matte])
 
 
 def warm_up() -> None:

@@ -14,6 +14,8 @@ import cv2
 import numba
 import numpy as np
 
+from core.libs.poisson import fill_hole
+
 
 @dataclass(frozen=True)
 class PatchSettings:
@@ -32,7 +34,7 @@ class PatchSettings:
     rounds: int = 8
     fewest: int = 2
     searches: int = 3
-    far: float = 150.0
+    far: float = 800.0
     spread: float = 12.0
 
 
@@ -63,7 +65,7 @@ def complete(
         if not sources.any():
             return None
         if field is None:
-            filled = _from_rim(picture, hole)
+            filled = fill_hole(picture, hole)
             field = _first_field(hole, sources)
         else:
             field = _doubled(field, hole, sources)
@@ -99,12 +101,6 @@ def _sources(hole: np.ndarray, usable: np.ndarray, radius: int) -> np.ndarray:
     return cv2.erode(free, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
 
 
-def _from_rim(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    from core.libs.poisson import fill_hole
-
-    return fill_hole(picture, hole)
-
-
 def _first_field(hole: np.ndarray, sources: np.ndarray) -> np.ndarray:
     """Every pixel from the source that is nearest."""
     _, label = cv2.distanceTransformWithLabels(
@@ -113,14 +109,18 @@ def _first_field(hole: np.ndarray, sources: np.ndarray) -> np.ndarray:
     places = np.zeros((label.max() + 1, 2), np.int32)
     rows, columns = np.nonzero(sources)
     places[label[rows, columns]] = np.stack([rows, columns], -1)
-    own = np.stack(np.mgrid[: hole.shape[0], : hole.shape[1]], -1).astype(np.int32)
+    own = _own_places(hole)
     return np.where(hole[..., None], places[label], own).astype(np.int32)
+
+
+def _own_places(hole: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.indices(hole.shape, np.int32), 0, -1)
 
 
 def _doubled(field: np.ndarray, hole: np.ndarray, sources: np.ndarray) -> np.ndarray:
     """The field of a level of half the size."""
     height, width = hole.shape
-    own = np.stack(np.mgrid[:height, :width], -1).astype(np.int32)
+    own = _own_places(hole)
     half = own // 2
     coarse = field[half[..., 0], half[..., 1]]
     out = 2 * coarse + own % 2

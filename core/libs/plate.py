@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from core.libs.numeric import smoothstep
 from core.libs.patch_match import complete
 from core.libs.poisson import fill_hole
 
@@ -27,12 +28,14 @@ class PlateSettings:
         faint: matte from which a pixel is not sure to be background.
         beside: pixels beside it that are not either, where hair is too fine for the matte; of a 512-pixel picture.
         size: pixels of the longer side of the picture in which patches are looked for.
+        steps: grey levels by which patches differ from what the rim makes of it, from which and to which they count.
         reach: how far the photo's colours tell beside the patches', of the longer side.
     """
 
     faint: float = 0.02
-    beside: float = 5.0
+    beside: float = 4.0
     size: int = 256
+    steps: tuple[float, float] = (12.0, 36.0)
     reach: float = 0.05
 
 
@@ -77,6 +80,10 @@ def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> 
     if found is None:
         return fill_hole(picture, hole)
     colors, field = found
+    smooth = fill_hole(small, share < 0.5)
+    # In a slow gradient patches make steps, where the rim alone says what there is
+    away = np.abs(colors - smooth).max(2, keepdims=True)
+    colors = smooth + (colors - smooth) * smoothstep(away, *settings.steps)
     rows, columns = _taken_from(field, hole)
     right, below = np.zeros_like(picture), np.zeros_like(picture)
     right[:, :-1], below[:-1] = np.diff(picture, axis=1), np.diff(picture, axis=0)

@@ -62,7 +62,17 @@ class Watermark:
         self._fits = bottom >= shape[0] and right >= shape[1]
 
     def put(self, image: np.ndarray) -> None:
-        """Draw the mark into a picture, (H, W, 3) uint8, in its place. A picture too small for it stays as it is."""
-        if self._fits:
-            part = image[self._part]
+        """Draw the mark into a picture, (H, W, 3) or (H, W, 4) uint8, in its place, where it is opaque.
+
+        A picture too small for it stays as it is.
+        """
+        if not self._fits:
+            return
+        part = image[self._part]
+        if image.shape[2] == 3:
             part[...] = np.rint(part * self._keep + self._add).astype(np.uint8)
+            return
+        alpha = part[..., 3:] / 255 * self._keep
+        opacity = alpha + 1 - self._keep
+        colors = (part[..., :3] * alpha + self._add) / np.maximum(opacity, 1e-6)
+        part[...] = np.rint(np.dstack([colors, 255 * opacity])).astype(np.uint8)

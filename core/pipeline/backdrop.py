@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -11,6 +14,8 @@ from core.background import Background
 from core.components import Components
 from core.data.image import read_image
 from core.data.records import TrackedSource
+from core.data.video import VideoReader
+from core.errors import UserError
 
 
 class Backdrop(Protocol):
@@ -42,6 +47,60 @@ class PlainBackdrop:
         return self._picture
 
 
+class VideoBackdrop:
+    """A video that runs along, from its start at frame 0; one that ends begins again, and a line says so.
+
+    Args:
+        path: of the video. times: of the frames, seconds. size: (width, height) of the frames. say: tells a line.
+    """
+
+    def __init__(
+        self, path: Path, times: Sequence[Fraction], size: tuple[int, int], say: Callable[[str], None]
+    ) -> None:
+        self._reader = VideoReader(path)
+        self._times, self._size, self._say = times, size, say
+        self._told = False
+        duration = self._reader.duration
+        if duration is not None and len(times) and duration < times[-1]:
+            self._tell()
+        self._frames = self._endless()
+        self._next = next(self._frames)
+        self._show(*self._next)
+
+    def at(self, index: int) -> np.ndarray:
+        now = self._times[index]
+        if now < self._time:  # asked again from the start
+            self._restart()
+        while self._next[0] <= now:
+            self._show(*self._next)
+            self._next = next(self._frames)
+        return self._picture
+
+    def _restart(self) -> None:
+        self._frames = self._endless()
+        self._show(*next(self._frames))
+        self._next = next(self._frames)
+
+    def _show(self, time: Fraction, image: np.ndarray) -> None:
+        self._time = time
+        self._picture = cover(image, self._size).astype(np.float32) / 255
+
+    def _endless(self) -> Iterator[tuple[Fraction, np.ndarray]]:
+        begins = Fraction(0)
+        while True:
+            last = Fraction(0)
+            for frame in self._reader:
+                last = frame.time
+                yield begins + last, frame.image
+            begins += last + 1 / self._reader.fps
+            self._tell()
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._say(f"{self._reader.path.name} is shorter than the driver: it runs again from its start")
+        self._told = True
+
+
 def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A picture (h, w, 3) uint8 as (H, W, 3) of a size (W, H): scaled until it covers that, its middle cut out."""
     height, width = picture.shape[:2]
@@ -56,13 +115,21 @@ def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def still_backdrop(background: Background, components: Components, source: TrackedSource) -> Backdrop | None:
-    """What a person is put over that stays the same; None where the avatar draws on it already."""
-    model = components.model
-    if not hasattr(model, "draw_foreground") or background.color == tuple(model.background.tolist()):
+    """What a person is put over that stays the same; None where there is nothing, or the avatar draws on it already.
+
+    Raises:
+        UserError: the avatar draws on nothing but its own background.
+    """
+    model, size = components.model, (source.size,) * 2
+    if background.kind == "transparent":
         return None
-    size = (source.size,) * 2
     if background.color is not None:
-        return PlainBackdrop(background.color, size)
+        own = not hasattr(model, "draw_foreground") or background.color == tuple(model.background.tolist())
+        return None if own else PlainBackdrop(background.color, size)
+    if not hasattr(model, "draw_foreground"):
+        if background.asked:
+            raise UserError(f"--background: the avatar {model.name} has a background of its own; give none")
+        return None
     if background.kind == "photo":
         return StillBackdrop(source.middle(components.plate(source.image, source.matte, source.inside)))
     assert background.path is not None  # `find_background` has seen it

@@ -27,7 +27,8 @@ class Drawing:
     Attributes:
         model: renders. head: evaluates the parameters. avatar: what `model` made of the photo. source: that photo.
         improvements: of the picture, those that are on.
-        backdrop: what the person is put over; None where the avatar draws on it already.
+        backdrop: what the person is put over; None where there is nothing, or the avatar draws on it already.
+        transparent: nothing is behind the person, and pictures come with an alpha channel.
     """
 
     model: Avatar
@@ -36,9 +37,10 @@ class Drawing:
     source: TrackedSource
     improvements: Improvements
     backdrop: Backdrop | None = None
+    transparent: bool = False
 
     def pictures(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
-        """The pictures (3, S, S) in 0..1 of frames, in the host's memory.
+        """The pictures (3, S, S) in 0..1 of frames, (4, S, S) where `transparent`, in the host's memory.
 
         A GPU draws the next one while the last one's eyes are seen to on the host.
         """
@@ -46,7 +48,8 @@ class Drawing:
         from core.runtime.device import on_host  # it loads torch
 
         improvements, backdrop = self.improvements, self.backdrop
-        draw = self.model.render if backdrop is None else self.model.draw_foreground
+        alone = backdrop is not None or self.transparent
+        draw = self.model.draw_foreground if alone else self.model.render
         source_transform = self.source.frame.transform_matrix
         shown: deque[np.ndarray | None] = deque()
 
@@ -64,11 +67,13 @@ class Drawing:
                     torso_motion=frame.torso_motion,
                     **told,
                 )
-                yield picture if backdrop is not None else improvements.sharpen(picture, points)
+                yield picture if alone else improvements.sharpen(picture, points)
 
         for index, picture in enumerate(on_host(begin())):
             points = shown.popleft()
-            if backdrop is None:
-                yield improvements.clear_eyes(picture, points)
-            else:
+            if backdrop is not None:
                 yield improvements.over(picture, backdrop.at(index), points)
+            elif alone:
+                yield improvements.cut_out(picture, points)
+            else:
+                yield improvements.clear_eyes(picture, points)

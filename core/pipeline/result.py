@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RenderedFrame:
-    """One frame of the result: its number, its time in seconds and its picture (512, 512, 3) uint8."""
+    """One frame of the result: its number, its time in seconds and its picture (512, 512, 3) uint8; 4: transparent."""
 
     index: int
     time: Fraction
@@ -59,6 +59,6 @@ class Report:
 
 
 def to_image(picture: torch.Tensor) -> np.ndarray:
-    """(3, H, W) in 0..1 to (H, W, 3) uint8, in memory of its own."""
+    """(C, H, W) in 0..1 to (H, W, C) uint8, in memory of its own."""
     values = picture.clamp(0, 1).mul(255).round_().byte()
     return values.permute(1, 2, 0).contiguous().numpy()

@@ -7,7 +7,7 @@ first, and its pictures are decoded a second time where they are shown.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -28,7 +28,7 @@ from core.notices import Run, notices
 from core.options import Options
 from core.output.contact_sheet import ContactSheet
 from core.output.watermark import Watermark, metadata
-from core.pipeline.backdrop import Backdrop, still_backdrop
+from core.pipeline.backdrop import Backdrop, VideoBackdrop, still_backdrop
 from core.pipeline.choice import tracked_photo
 from core.pipeline.drawing import Drawing
 from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
@@ -65,7 +65,7 @@ class Pipeline:
         self.inputs = inputs or find_inputs(options)
         self.model_name, self.model_reason = choose_model(options)
         self.background = find_background(options, self.model_name)
-        self.output = find_output(options, self.inputs, self.model_name, self.background.path)
+        self.output = find_output(options, self.inputs, self.model_name, self.background)
         self.improvements = Improvements(options)
         for line in notices(Run(options, self.inputs, self.model_name)):
             self.progress.say(line)
@@ -126,26 +126,34 @@ class Pipeline:
             return self.components.model.encode(source, resting_transform(source.frame, self.motion))
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
-        """The picture (3, S, S) in 0..1 of one frame of the motion, in the host's memory."""
+        """The picture (3, S, S) in 0..1, (4, S, S) where `transparent`, of one frame, in the host's memory."""
         return next(self._draw([frame]))
 
     def pictures(self) -> Generator[torch.Tensor, None, None]:
-        """The pictures (3, S, S) in 0..1 of all frames of the motion, in the host's memory."""
+        """The pictures of all frames of the motion, as `draw` gives them."""
         return self._draw(self.motion)
 
     def _draw(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
         """The pictures of frames."""
         parts = self.components.model, self.components.head, self.avatar, self.source
-        return Drawing(*parts, self.improvements, self.backdrop).pictures(frames)
+        return Drawing(*parts, self.improvements, self.backdrop, self.transparent).pictures(frames)
 
     @cached_property
     def backdrop(self) -> Backdrop | None:
-        """What the person is put over; None where the avatar draws on it already."""
-        source = self.source
-        if self.background.kind != "photo":
-            return still_backdrop(self.background, self.components, source)
+        """What the person is put over; None where there is nothing, or the avatar draws on it already."""
+        source, background = self.source, self.background
+        if background.kind == "video":
+            assert background.path is not None  # `find_background` has seen it
+            return VideoBackdrop(background.path, self.motion.times, (source.size,) * 2, self.progress.say)
+        if background.kind != "photo":
+            return still_backdrop(background, self.components, source)
         with self.progress.stage("plate", "completing what is behind the person"):
-            return still_backdrop(self.background, self.components, source)
+            return still_backdrop(background, self.components, source)
+
+    @property
+    def transparent(self) -> bool:
+        """Whether pictures come with an alpha channel, (4, S, S), and nothing behind the person."""
+        return self.background.kind == "transparent"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -158,7 +166,7 @@ class Pipeline:
         """The result, picture after picture."""
         from core.runtime.device import torch_threads  # it loads torch
 
-        motion, _ = self.motion, self.avatar
+        motion, _, _ = self.motion, self.avatar, self.backdrop
         mark = None if self.options.no_watermark else Watermark(self.source.size, self.source.size)
         self.progress.seconds["render"] = 0.0
         # What torch does for a frame is small, and its idle threads wait by spinning, which takes the cores from the
@@ -233,6 +241,7 @@ class Pipeline:
                 audio_from=self.inputs.sound or self.driver.audio,
                 metadata=metadata(self.model_name),
                 keep_partial=self.options.keep_partial,
+                transparent=self.transparent,
             )
             try:
                 with writer, self._panels() as panels:
@@ -259,7 +268,7 @@ class Pipeline:
             return
         before = () if self.inputs.stills else (self.source.shown()[0],)
         with closing(self._driver_pictures()) as pictures:
-            yield lambda frame: np.concatenate([*before, next(pictures), frame.image], axis=1)
+            yield lambda frame: _side_by_side([*before, next(pictures), frame.image])
 
     def _driver_pictures(self) -> Generator[np.ndarray, None, None]:
         """What the driver's panel shows: its own pictures, the last one again should they end early, or its mesh."""
@@ -285,6 +294,14 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be made ({error.strerror}): write somewhere else with -o") from error
+
+
+def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures uint8 of equal height in a row; where one has an alpha channel, the others are opaque."""
+    if any(picture.shape[2] == 4 for picture in pictures):
+        opaque = [np.full((*picture.shape[:2], 1), 255, np.uint8) for picture in pictures]
+        pictures = [np.dstack([p, a]) if p.shape[2] == 3 else p for p, a in zip(pictures, opaque, strict=True)]
+    return np.concatenate(pictures, axis=1)
 
 
 def _resized(picture: np.ndarray, side: int) -> np.ndarray:

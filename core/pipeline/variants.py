@@ -116,6 +116,9 @@ class Variants(Pipeline):
         with self.progress.stage("encode avatar", "building the avatar"):
             for run in self.runs.values():
                 _ = run.avatar
+        backdrop = self.backdrop
+        for run in self.runs.values():
+            run.backdrop = backdrop
 
     def _sheet(self, count: int) -> ContactSheet:
         return ContactSheet(count, self.size, settings=SheetSettings(columns=1))

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from core.data.audio import AudioTrack
+from core.data.audio import MP4, OPUS, AudioTrack, SoundFormat
 from core.data.image import check_file, check_target
 from core.data.media import MAX_FPS
 from core.data.part_file import PartFile
@@ -27,18 +28,21 @@ _AVCOL_SPC_BT709 = 1
 class VideoWriter:
     """Write frames to an mp4 file (H.264, yuv420p, BT.709), whole or not at all.
 
+    Or, with an alpha channel, to a .mov (ProRes 4444) or a .webm (VP9), whose times are rounded to milliseconds.
+
     Use as a context manager: the file appears under its name when the block ends well; when it ends with an
     exception, or without a frame, nothing is left.
 
     Args:
-        path: ends in .mp4, .m4v or .mov; an existing file is replaced.
+        path: ends in .mp4, .m4v or .mov, a transparent one in .mov or .webm; an existing file is replaced.
         fps: frames per second, exact; frames written without a time are 1 / fps apart.
         size: (width, height) of the images; an odd one is made even by repeating the last column or row.
         audio_from: file whose audio goes along, cut to the length of the video. Its time 0 is the start of its video
             stream, as in `VideoReader`.
         audio_offset: seconds on that clock at which the written video starts.
-        crf: x264's constant rate factor; smaller is better and larger.
+        crf: x264's constant rate factor, and VP9's; smaller is better and larger.
         preset: x264's preset.
+        transparent: images have an alpha channel.
         metadata: texts for the container, keys of `METADATA_KEYS`.
         keep_partial: what was written when an exception ends the block is finished as a file of its own, `partial`.
 
@@ -64,8 +68,10 @@ class VideoWriter:
         preset: str = "superfast",
         metadata: Mapping[str, str] | None = None,
         keep_partial: bool = False,
+        transparent: bool = False,
     ) -> None:
-        self.path = check_target(path, (".mp4", ".m4v", ".mov"))
+        self.path = check_target(path, (".mov", ".webm") if transparent else (".mp4", ".m4v", ".mov"))
+        self._kind = _kind_of(self.path, transparent)
         self.partial = partial_of(self.path)
         self.kept: Path | None = None
         self._keep_partial = keep_partial
@@ -94,8 +100,9 @@ class VideoWriter:
         except OSError as error:
             raise UserError(f"{self.path} cannot be written ({error.strerror}): check the folder") from error
         try:
-            flags = {"movflags": "+faststart"}
-            self._container = av.open(str(self._part.path.absolute()), "w", format="mp4", container_options=flags)
+            flags = {} if self._kind.container == "webm" else {"movflags": "+faststart"}
+            target = str(self._part.path.absolute())
+            self._container = av.open(target, "w", format=self._kind.container, container_options=flags)
         except OSError as error:
             self._part.discard()
             raise UserError(f"{self.path} cannot be written ({error.strerror}): check the folder") from error
@@ -103,7 +110,7 @@ class VideoWriter:
             self._container.metadata.update({key: str(value) for key, value in (metadata or {}).items()})
             self._stream = self._add_video(crf, preset)
             if audio_from is not None:
-                self._audio = AudioTrack.of(audio_from, self._container, Fraction(audio_offset))
+                self._audio = AudioTrack.of(audio_from, self._container, Fraction(audio_offset), self._kind.sound)
         except BaseException:
             self._discard()
             raise
@@ -129,7 +136,7 @@ class VideoWriter:
         """Add a frame.
 
         Args:
-            image: uint8 (H, W, 3) RGB, of the writer's size.
+            image: uint8 (H, W, 3) RGB, (H, W, 4) where the video is transparent, of the writer's size.
             time: seconds at which it is shown, above the last one's; None: 1 / fps after the last one. The first
                 frame is always shown from 0.
         Raises:
@@ -139,8 +146,9 @@ class VideoWriter:
         width, height = self.size
         if self._done:
             raise ValueError(f"the writer of {self.path} is closed")
-        if image.shape != (height, width, 3) or image.dtype != np.uint8:
-            raise ValueError(f"image must be uint8 {(height, width, 3)}, got {image.dtype} {image.shape}")
+        shape = (height, width, self._kind.channels)
+        if image.shape != shape or image.dtype != np.uint8:
+            raise ValueError(f"image must be uint8 {shape}, got {image.dtype} {image.shape}")
         if self._last is None:
             time = Fraction(0)
         elif time is None:
@@ -188,10 +196,15 @@ class VideoWriter:
     def _add_video(self, crf: int, preset: str) -> av.VideoStream:
         # Without B frames decoding times equal presentation times: with them the muxer takes the length of a video of
         # variable rate too short. It also saves a seventh of the time, for files a third larger.
-        options = {"crf": str(crf), "preset": preset, "bf": "0"}
-        stream = self._container.add_stream("libx264", rate=self.fps, options=options)
+        options = {}  # ProRes is of one quality
+        if self._kind.codec == "libx264":
+            options = {"crf": str(crf), "preset": preset, "bf": "0"}
+        elif self._kind.codec == "libvpx-vp9":  # hidden reference frames and alpha channels exclude one another
+            options = {"crf": str(crf), "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"}
+        stream = self._container.add_stream(self._kind.codec, rate=self.fps, options=options)
+        assert isinstance(stream, av.VideoStream)  # each of the three is a video's
         stream.width, stream.height = (n + n % 2 for n in self.size)
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = self._kind.pixels
         context = stream.codec_context
         context.time_base = Fraction(1, self._timescale)
         context.gop_size = max(1, math.ceil(4 * self.fps))  # a key frame every 4 s at most, for seeking
@@ -208,10 +221,11 @@ class VideoWriter:
         height, width = image.shape[:2]
         if width % 2 or height % 2:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24")
+        stored = "rgba" if self._kind.channels == 4 else "rgb24"
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format=stored)
         return self._reformatter.reformat(
             frame,
-            format="yuv420p",
+            format=self._kind.pixels,
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
@@ -245,6 +259,25 @@ class VideoWriter:
         with suppress(Exception):
             self._container.close()
         self._part.discard()
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a video is stored. `channels`: of the images. `sound`: how its sound is."""
+
+    container: str
+    codec: str
+    pixels: str
+    channels: int = 3
+    sound: SoundFormat = MP4
+
+
+def _kind_of(path: Path, transparent: bool) -> _Kind:
+    if not transparent:
+        return _Kind("mp4", "libx264", "yuv420p")
+    if path.suffix.lower() == ".webm":
+        return _Kind("webm", "libvpx-vp9", "yuva420p", 4, OPUS)
+    return _Kind("mov", "prores_ks", "yuva444p10le", 4)
 
 
 def partial_of(path: Path) -> Path:
