@@ -26,15 +26,15 @@ class Background:
 
 
 def find_background(options: Options, model: str) -> Background:
-    """The background of a run with an avatar, `lifted` or `gagavatar`.
+    """The background of a run with an avatar of that name.
 
     Raises:
         UserError: the file that is named is neither a picture nor a video.
     """
     name = options.background
     if name == "auto":
-        photo = Background("photo", asked=False)
-        return photo if model == "lifted" else Background("color", (0.0, 0.0, 0.0), asked=False)
+        black = Background("color", (0.0, 0.0, 0.0), asked=False)
+        return black if model == "gagavatar" else Background("photo", asked=False)
     if name in ("photo", "transparent"):
         return Background("photo" if name == "photo" else "transparent")
     if options.background_rgb is not None:

@@ -64,7 +64,8 @@ class Pipeline:
         self._given_components = components
         self.inputs = inputs or find_inputs(options)
         self.model_name, self.model_reason = choose_model(options)
-        self.background = find_background(options, self.model_name)
+        avatar = self.model_name if components is None else components.model.name
+        self.background = find_background(options, avatar)
         self.output = find_output(options, self.inputs, self.model_name, self.background)
         self.improvements = Improvements(options)
         for line in notices(Run(options, self.inputs, self.model_name)):
