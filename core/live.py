@@ -179,6 +179,10 @@ class LiveSession:
         progress = progress or Progress(options.quiet)
         all_on = replace(options, enhanced=True, **dict.fromkeys(IMPROVEMENTS))
         background = find_background(options, "lifted")
+        if background.kind == "video":
+            raise UserError(
+                f"--background: {background.path} is a video, which runs along with files only: give a picture"
+            )
         with progress.stage("load", "loading the models"):
             self._components = components or default_components(options, "lifted")
             self._improvements = Improvements(all_on)
@@ -192,6 +196,7 @@ class LiveSession:
             self._improvements.set_source(self.source, head)
             self._avatar = self._components.model.encode(self.source, self.source.frame.transform_matrix)
             self._backdrop = still_backdrop(background, self._components, self.source)
+            self._transparent = background.kind == "transparent"
         self._own: Any = None
         if tracker is None:
             from core.libs.tracker.mediapipe_tracker import MediaPipeTracker  # it takes a second
@@ -210,7 +215,7 @@ class LiveSession:
     def improvements(self, names: Collection[str]) -> None:
         some = self._improvements.only(names)
         parts = self._components.model, self._components.head, self._avatar, self.source
-        self._drawing = Drawing(*parts, some, self._backdrop)
+        self._drawing = Drawing(*parts, some, self._backdrop, self._transparent)
         self.driver.improvements = some.wanted
 
     def calibrate(self) -> None:
