@@ -15,23 +15,30 @@ from core.options import Options
 from core.pipeline import Pipeline, animate
 
 
-def tracking(clip: Path, rounds: int) -> list[float]:
-    """Milliseconds a frame of tracking a file, of each round but a first one."""
+def tracking(clip: Path, rounds: int) -> list[tuple[float, float]]:
+    """Milliseconds a frame of tracking a file, by the clock and of all cores, of each round but a first one."""
     tracker, found = MediaPipeTracker(), []
     for _ in range(rounds + 1):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         frames = len(track_footage(lambda: VideoReader(clip), tracker, name=str(clip)))
-        found.append(1e3 * (time.perf_counter() - start) / frames)
+        seconds = time.perf_counter() - start, time.process_time() - used
+        found.append((1e3 * seconds[0] / frames, 1e3 * seconds[1] / frames))
     tracker.close()
     return found[1:]
 
 
-def file_to_file(photo: Path, clip: Path, rounds: int) -> list[float]:
-    """Frames a second of whole runs with everything on, photo and driver tracked again, of each but a first one."""
+def file_to_file(photo: Path, clip: Path, rounds: int) -> list[tuple[float, float]]:
+    """Frames a second of whole runs with everything on, photo and driver tracked again, and how many a second of a
+    core's work would make; of each but a first one.
+    """
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         given = {"layout": "result", "enhanced": True, "force_retrack": True, "quiet": True, "model": "lifted"}
-        runs = [animate(Options(photo, clip, output=Path(folder) / "x.mp4", **given)) for _ in range(rounds + 1)]
-    return [run.frames / run.total for run in runs[1:]]
+        for _ in range(rounds + 1):
+            used = time.process_time()
+            run = animate(Options(photo, clip, output=Path(folder) / "x.mp4", **given))
+            found.append((run.frames / run.total, run.frames / (time.process_time() - used)))
+    return found[1:]
 
 
 def main() -> None:

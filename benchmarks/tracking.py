@@ -5,7 +5,8 @@
 Three figures: milliseconds a frame of tracking a file; frames a second from file to file, `--layout result --enhanced`,
 photo and driver tracked again; seconds from starting Python to the first rendered frame, warm cache, `--enhanced`.
 Each round runs both sides one after the other in processes of their own, so that other work on the machine hits both
-alike; medians over the rounds are printed, and of every round's ratio. Without `--against` there is no ratio.
+alike; medians over the rounds are printed, and of every round's ratio: by the clock, and by what all cores had to work
+for it, which says more where the machine is busy. Without `--against` there is no ratio.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -42,16 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     photo = args.source or find_photos(None, args.data)[0]
     roots = {"here": Path()} | ({args.against: unpack(args.against)} if args.against else {})
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {photo.name} moved by {clip.name}\n")
-    measured: dict[str, dict[str, list[float]]] = {what: {name: [] for name in roots} for what in args.only or _NAMES}
+    measured: dict[str, dict[str, list[tuple[float, float]]]] = {
+        what: {name: [] for name in roots} for what in args.only or _NAMES
+    }
     for what, sides in measured.items():
         for number in range(args.rounds + (what == "first")):
             for name in list(roots) if number % 2 else list(roots)[::-1]:
                 value = _measured(roots[name], what, photo, clip)
                 if what != "first" or number:  # the first start fills the caches
                     sides[name].append(value)
-    print(report.table(["", *roots, "old over new, times as fast"], [_row(*item) for item in measured.items()]))
+    ratios = ["times as fast", "of the work"] if args.against else []
+    heads = ["", *(f"{name}{what}" for name in roots for what in ("", ", one core")), *ratios]
+    print(report.table(heads, [_row(*item) for item in measured.items()]))
     rows = [
-        report.requirement(label, np.median(measured[w]["here"]), limit, above, 1)
+        report.requirement(label, np.median([value for value, _ in measured[w]["here"]]), limit, above, 1)
         for w, (label, limit, above) in _NAMES.items()
         if w in measured
     ]
@@ -59,18 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"load at the end: {os.getloadavg()[0]:.1f}; the limits are for two quiet cores")
 
 
-def _row(what: str, sides: dict[str, list[float]]) -> list[str]:
+def _row(what: str, sides: dict[str, list[tuple[float, float]]]) -> list[str]:
     label, _, above = _NAMES[what]
-    medians = [f"{np.median(values):.2f}" for values in sides.values()]
-    if len(sides) < 2:
-        return [label, *medians, ""]
-    new, old = (np.array(values) for values in sides.values())
-    return [label, *medians, f"{np.median(new / old if above else old / new):.2f}"]
+    values = [np.array(pairs) for pairs in sides.values()]  # (rounds, 2) each
+    cells = [label, *(f"{v:.2f}" for side in values for v in np.median(side, 0))]
+    if len(values) < 2:
+        return cells
+    new, old = values if above else values[::-1]  # faster over slower
+    faster, work = np.median(new / old, 0)
+    return [*cells, f"{faster:.2f}", f"{1 / work:.2f}"]
 
 
-def _measured(root: Path, what: str, photo: Path, clip: Path) -> float:
-    """One round of one side."""
-    start = time.perf_counter()
+def _measured(root: Path, what: str, photo: Path, clip: Path) -> tuple[float, float]:
+    """One round of one side: by the clock, and by one core's work."""
+    start, used = time.perf_counter(), _worked()
     run = subprocess.run(
         [sys.executable, "-P", str(_WORKER), what, str(photo.resolve()), str(clip.resolve())],
         cwd=root,
@@ -79,10 +87,19 @@ def _measured(root: Path, what: str, photo: Path, clip: Path) -> float:
         text=True,
         check=False,
     )
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start, _worked() - used
     if run.returncode:
         raise UserError(f"{root}: {what} could not be measured: {(run.stderr.strip().splitlines() or ['?'])[-1]}")
-    return seconds if what == "first" else float(np.median(json.loads(run.stdout.splitlines()[-1])))
+    if what == "first":
+        return seconds
+    faster, work = np.median(json.loads(run.stdout.splitlines()[-1]), 0)
+    return float(faster), float(work)
+
+
+def _worked() -> float:
+    """Seconds that all cores worked for the processes that ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -222,6 +222,10 @@ class LiveSession:
         """See `LiveDriver.calibrate`."""
         self.driver.calibrate()
 
+    def forget(self) -> None:
+        """See `LiveDriver.forget`."""
+        self.driver.forget()
+
     def step(self, picture: np.ndarray, now: float) -> LivePicture:
         """The portrait for a camera picture (H, W, 3) uint8 RGB that was taken at `now`, seconds."""
         return self.draw(self.driver.step(picture, now))

@@ -289,3 +289,14 @@ def test_a_clip_as_a_camera_is_followed(head):
         by_lag = {lag: np.corrcoef(x[lag:], y[: len(y) - lag])[0, 1] for lag in range(4)}
         assert max(by_lag.values()) > 0.95, (name, by_lag)
         assert max(by_lag, key=by_lag.get) <= 2, (name, by_lag)
+
+
+def test_another_person_begins_anew(head, source):
+    driver = TestDriver().driver(head, source)
+    first = [driver.step(plain_picture(), i / 32) for i in range(20)]
+    driver.forget()
+    again = [driver.step(plain_picture(), i / 32) for i in range(20, 40)]
+    assert [m.face for m in first] == [m.face for m in again]
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_allclose(a.frame.expcode, b.frame.expcode, atol=1e-5)
+        np.testing.assert_allclose(a.frame.transform_matrix, b.frame.transform_matrix, atol=1e-5)
