@@ -42,8 +42,10 @@ T = TypeVar("T")
 _SETTINGS = LiveSettings()
 _SMOOTHED = ("expcode", "posecode", "eyecode", "transform_matrix")
 # Of a file, of the network, or of what a camera has no time for.
-_NOT_LIVE = ("driver_path", "resume_path", "audio", "device", "motion", "take", "orbit", "mouth", "output", "layout")
-_NOT_LIVE += ("variants", "keep_partial", "accept_flame_license", "driver_face")
+_NOT_LIVE = (
+    *("driver_path", "resume_path", "audio", "device", "motion", "take", "orbit", "mouth", "output", "layout"),
+    *("variants", "keep_partial", "accept_flame_license", "driver_face"),
+)
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,8 @@ class LiveDriver:
             if "temporal_smooth" not in self._on or changed is not None or now - self._last_seen > self._patience:
                 self._smoother.reset()
             if "temporal_smooth" in self._on:
-                given = {name: getattr(frame, name) for name in _SMOOTHED}
-                frame = replace(frame, **self._smoother.smooth(given))
+                smoothed: dict[str, Any] = self._smoother.smooth({name: getattr(frame, name) for name in _SMOOTHED})
+                frame = replace(frame, **smoothed)
         self._last_seen = now
         motion = self._retargeting.next(frame, now, changed)
         return LiveMotion(motion, now, True, time.perf_counter() - start)
@@ -177,7 +179,8 @@ class LiveSession:
         _check(options)
         assert options.image_path is not None
         progress = progress or Progress(options.quiet)
-        all_on = replace(options, enhanced=True, **dict.fromkeys(IMPROVEMENTS))
+        unset: dict[str, Any] = dict.fromkeys(IMPROVEMENTS)
+        all_on = replace(options, enhanced=True, **unset)
         background = find_background(options, "lifted")
         if background.kind == "video":
             raise UserError(

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -204,7 +204,7 @@ class LiveRetargeting:
         assert self._goal is not None
         if self.neutral is None:
             self.neutral = self._goal
-        settled = smoothstep(np.float64(self._seconds), 0, s.settled)
+        settled = float(smoothstep(np.array(self._seconds), 0, s.settled))
         slowness = s.early + settled * (s.late - s.early)
         self.neutral = self.neutral.towards(self._goal, 1 - float(np.exp(-passed / slowness)))
 
@@ -277,7 +277,7 @@ class _Ease:
 
     def next(self, target: TrackedFrame, now: float) -> TrackedFrame:
         self.target = target
-        part = float(smoothstep(np.float64(now - self._start), 0, self._length)) if np.isfinite(self._start) else 1.0
+        part = float(smoothstep(np.array(now - self._start), 0, self._length)) if np.isfinite(self._start) else 1.0
         self._shown = target if part >= 1 else _between(self._from, target, part)
         return self._shown
 
@@ -289,7 +289,7 @@ def _between(a: TrackedFrame, b: TrackedFrame, part: float) -> TrackedFrame:
         return ((1 - part) * x + part * y).astype(np.float32)
 
     names = ("expcode", "posecode", "eyecode", "torso_motion")
-    values = {name: mixed(getattr(a, name), getattr(b, name)) for name in names}
+    values: dict[str, Any] = {name: mixed(getattr(a, name), getattr(b, name)) for name in names}
     turns = [head_angles(frame.transform_matrix[:, :3].astype(np.float64)) for frame in (a, b)]
     shift = mixed(a.transform_matrix[:, 3], b.transform_matrix[:, 3])
     transform = np.concatenate([head_rotation(mixed(*turns)), shift[:, None]], 1).astype(np.float32)

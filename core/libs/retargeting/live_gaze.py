@@ -112,7 +112,8 @@ class LiveGaze:
             self._since += 1
             if self._since >= self._settings.enough:
                 self._since = 0
-                self._apart = eye_offset(*(torch.cat(values) for values in zip(*self._read, strict=True)))
+                read, weights = (torch.cat(values) for values in zip(*self._read, strict=True))
+                self._apart = eye_offset(read, weights)
             fused = fused_eyes(angles - self._apart, weight)[0].numpy()
             self._last = self._filter.update(fused, np.ones(2, bool))
         return self._last

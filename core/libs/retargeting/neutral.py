@@ -175,7 +175,7 @@ def likely_rest(
     See `resting_expression`.
     """
     s, own = settings, source.expcode.astype(np.float64)
-    common = np.clip(median @ own / max(own @ own, 1e-9), 0, 1) * own
+    common = np.clip(median @ own / max(float(own @ own), 1e-9), 0, 1) * own
     seen = seconds / s.expression_seconds
     known = seen / (seen + s.motion_share / (1 - s.motion_share))
     return (common + known * (median - common)).astype(np.float32)

@@ -234,7 +234,9 @@ def _observe(
     count: FaceCount | None = None,
 ) -> Observed:
     """Tracks a video into `points`; `count` sees the frames too."""
-    visible, times, cuts = [], [], CutFinder(settings.cuts)
+    visible: list[bool] = []
+    times: list[Fraction] = []
+    cuts = CutFinder(settings.cuts)
     with footage() as reader, closing(read_ahead(_with_cuts(reader, cuts), _QUEUES)) as frames:
         for frame, is_cut in frames:
             if is_cut:

@@ -190,7 +190,9 @@ class LiveTracker:
             self._crop = wanted
             return wanted
         ratio = max(ratio, 1 / ratio)
-        hurry = max(ramp(np.float64(room), s.comfortable, limits.room), ramp(ratio, 1.1, limits.largest))
+        hurry = max(
+            float(ramp(np.array(room), s.comfortable, limits.room)), float(ramp(np.array(ratio), 1.1, limits.largest))
+        )
         rate = (1 - hurry) / s.crop_slow + hurry / s.crop_fast
         middle = np.array([x + side / 2, y + side / 2, side])
         goal = np.array([wanted[0] + wanted[2] / 2, wanted[1] + wanted[2] / 2, wanted[2]])
