@@ -46,11 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{'nothing' if args.plain else 'everything'} on\n"
         )
         shown, dropped, seconds = _as_camera(session, pictures, args.fps, args.seconds)
+        used = time.process_time()
         alone = [session.step(pictures[i % len(pictures)], 1e6 + i / args.fps) for i in range(args.fps * 4)][args.fps :]
+    work = 1e3 * (time.process_time() - used) / (4 * args.fps)
     print(report.table(["as a camera, ms", "p50", "p95", "largest"], _rows(shown, ("wait", "track", "draw", "total"))))
     print("\n" + report.table(["without a camera, ms", "p50", "p95", "largest"], _rows(alone, ("track", "draw"))))
+    print(f"\nof all cores a portrait takes {work:.1f} ms of work")
     fps, total = len(shown) / seconds, np.median([p.seconds["total"] for p in shown]) * 1e3
-    print(f"\n{len(shown)} portraits in {seconds:.1f} s, {dropped} pictures left out; load {os.getloadavg()[0]:.1f}\n")
+    print(f"{len(shown)} portraits in {seconds:.1f} s, {dropped} pictures left out; load {os.getloadavg()[0]:.1f}\n")
     rows = [
         report.requirement("live: frames a second", fps, LEAST_FPS, True, 1),
         report.requirement("camera picture to portrait, ms (median)", total, MOST_MS, False, 1),
