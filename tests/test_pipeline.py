@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -384,6 +385,21 @@ def short_demo(tmp_path_factory) -> Path:
     }
     replace(track, **cut).save(folder)
     return folder
+
+
+def test_beyond_the_person_the_photo_is_the_photo(short_demo):
+    """Default options: every pixel that no frame's person reaches, and none of the photo's did, is the photo's."""
+    options = Options(ROOT / "demos/examples/1.jpg", short_demo, layout="result", no_watermark=True, quiet=True)
+    run = Pipeline(options)
+    images = [frame.image for frame in run.frames()]
+    alone = Pipeline(replace(options, background="transparent"), run.components)
+    reached = np.max([frame.image[..., 3] for frame in alone.frames()], 0) > 0
+    photo, matte = run.source.shown()
+    near = cv2.dilate((matte > 0).astype(np.uint8), np.ones((13, 13))) > 0
+    beyond = run.source.middle(run.source.inside) & ~reached & ~near
+    assert beyond.mean() > 0.2
+    for image in images:
+        np.testing.assert_array_equal(image[beyond], photo[beyond])
 
 
 def test_demo_from_end_to_end(short_demo, tmp_path):

@@ -17,7 +17,7 @@ from core.libs.numeric import smoothstep
 from core.libs.patch_match import complete
 from core.libs.poisson import fill_hole
 
-VERSION = "2"  # of all that changes what comes out
+VERSION = "4"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,18 @@ class PlateSettings:
 
     Attributes:
         faint: matte from which a pixel is not sure to be background.
+        opaque: matte from which a pixel has the person's own colour.
+        near: pixels from which that colour is taken, of a 512-pixel picture.
         beside: pixels beside it that are not either, where hair is too fine for the matte; of a 512-pixel picture.
         size: pixels of the longer side of the picture in which patches are looked for.
         steps: grey levels by which patches differ from what the rim makes of it, from which and to which they count.
         reach: how far the photo's colours tell beside the patches', of the longer side.
     """
 
-    faint: float = 0.02
-    beside: float = 4.0
+    faint: float = 0.15
+    opaque: float = 0.95
+    near: float = 24.0
+    beside: float = 3.0
     size: int = 256
     steps: tuple[float, float] = (12.0, 36.0)
     reach: float = 0.05
@@ -62,9 +66,22 @@ def make_plate(
         hole |= cv2.erode(inside.astype(np.uint8), np.ones((7, 7))) == 0  # a crop darkens at the very border
     if hole.all():
         return image.copy()
-    picture = image.astype(np.float32)
-    filled = _patched(picture, hole, settings)
-    return np.where(hole[..., None], np.rint(filled).clip(0, 255), image).astype(np.uint8)
+    picture = _without_person(image, matte, settings)
+    filled = np.where(hole[..., None], _patched(picture, hole, settings), picture)
+    return np.rint(filled).clip(0, 255).astype(np.uint8)
+
+
+def _without_person(image: np.ndarray, matte: np.ndarray, settings: PlateSettings) -> np.ndarray:
+    """The picture (H, W, 3) float32 without the little of the person that is in it where the matte is faint.
+
+    A pixel is matte x person + (1 - matte) x background; the person's colour is that of what is opaque nearby.
+    """
+    picture, opaque = image.astype(np.float32), (matte > settings.opaque).astype(np.float32)
+    size = (2 * max(1, round(settings.near * max(matte.shape) / _UNIT)) + 1,) * 2
+    share = cv2.blur(opaque, size)
+    person = cv2.blur(picture * opaque[..., None], size) / np.maximum(share, 1e-6)[..., None]
+    part = np.where(share > 0, np.clip(matte, 0, settings.opaque), 0).astype(np.float32)[..., None]
+    return np.where(part > 0, (picture - part * person) / (1 - part), picture).clip(0, 255)
 
 
 def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> np.ndarray:

@@ -1,0 +1,113 @@
+"""Is the photo's own background left alone where nothing moved, and how does the person stand before it?
+
+    python -m benchmarks.ground --out build/ground
+
+Every photo is moved by a driver with default options. A pixel is outside when no frame's person reaches it, and the
+plate is the photo there. Printed: the share of the shown photo that is outside; there, the largest difference of a
+frame to the photo in grey levels, as a PNG would have it, and the PSNR in dB after H.264 as the program writes it,
+beside that of the photo itself written so, which is as much as the coding leaves. With `--out`, for every photo a sheet
+at full size: photo, plate, the frames that are furthest to either side, and enlarged where there is most hair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks._inputs import add_data, find_photos
+from core.components import Components, default_components
+from core.data.image import write_image
+from core.data.video import VideoReader, VideoWriter
+from core.errors import command
+from core.options import Options
+from core.pipeline import Pipeline
+from core.pipeline.result import to_image
+
+DEMO = Path("demos/examples/1.jpg")
+DRIVER = Path("demos/drivers/obama")
+HAIRY = 88  # pixels of the part that is enlarged
+ROW = "{:<12} {:>8} {:>12} {:>8} {:>12}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ground", description=__doc__.split("\n")[0])
+    parser.add_argument("--sources", nargs="+", type=Path, metavar="PHOTO", help="default: the demo's and the data's")
+    parser.add_argument("--driver", type=Path, default=DRIVER, help=f"default: {DRIVER}")
+    parser.add_argument("--frames", type=int, default=24, help="of the driver, evenly spread (default: 24)")
+    parser.add_argument("--out", type=Path, help="a folder for sheets")
+    add_data(parser)
+    args = parser.parse_args(arguments)
+    photos = args.sources or list(dict.fromkeys([DEMO, *find_photos(None, args.data)]))
+    components: Components | None = None
+    print(ROW.format("photo", "outside", "difference", "H.264", "photo alone"))
+    for photo in photos:
+        options = Options(photo, args.driver, model="lifted", layout="result", no_watermark=True, quiet=True)
+        components = components or default_components(options)
+        pictures, mattes, run = drawn(options, components, args.frames)
+        outside = untouched(run, mattes)
+        shown = run.source.shown()[0].astype(int)
+        away = np.abs(np.stack(pictures).astype(int) - shown)[:, outside].max(initial=0)
+        still = [run.source.shown()[0]] * len(pictures)
+        ours, alone = (f"{coded(images, shown, outside):.1f}" for images in (pictures, still))
+        print(ROW.format(photo.stem, f"{outside.mean():.0%}", int(away), ours, alone), flush=True)
+        if args.out is not None:
+            args.out.mkdir(parents=True, exist_ok=True)
+            write_image(args.out / f"{photo.stem}.png", sheet(run, pictures, mattes))
+
+
+def drawn(options: Options, components: Components, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Pipeline]:
+    """Frames of a run (S, S, 3) uint8, their persons' mattes (S, S) uint8, and the run."""
+    run = Pipeline(options, components)
+    inputs = replace(run.inputs, tracked=run.driver)
+    alone = Pipeline(replace(options, background="transparent"), components, inputs=inputs)
+    alone.source, alone.motion, alone.avatar = run.source, run.motion, run.avatar
+    frames = [run.motion[int(i)] for i in np.unique(np.linspace(0, len(run.motion) - 1, count).round())]
+    return [to_image(run.draw(f)) for f in frames], [to_image(alone.draw(f))[..., 3] for f in frames], run
+
+
+def untouched(run: Pipeline, mattes: Sequence[np.ndarray]) -> np.ndarray:
+    """(S, S) bool, where no person is in any frame and the plate is the photo, which shows something there."""
+    assert run.backdrop is not None
+    plate = np.rint(255 * run.backdrop.at(0)).astype(np.uint8)
+    kept = (plate == run.source.shown()[0]).all(-1) & run.source.middle(run.source.inside)
+    return kept & (np.max(mattes, 0) == 0)
+
+
+def coded(pictures: Sequence[np.ndarray], photo: np.ndarray, where: np.ndarray) -> float:
+    """PSNR in dB of pictures against the photo (S, S, 3) after the video's coding, at some pixels (S, S)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "coded.mp4"
+        with VideoWriter(path, 25, (photo.shape[1], photo.shape[0])) as writer:
+            for picture in pictures:
+                writer.write(picture)
+        error = np.mean([((frame.image.astype(float) - photo)[where] ** 2).mean() for frame in VideoReader(path)])
+    return float(10 * np.log10(255**2 / max(float(error), 1e-9)))
+
+
+def sheet(run: Pipeline, pictures: Sequence[np.ndarray], mattes: Sequence[np.ndarray]) -> np.ndarray:
+    """What is to be looked at of a photo."""
+    assert run.backdrop is not None
+    photo, matte = run.source.shown()
+    plate = np.rint(255 * run.backdrop.at(0)).astype(np.uint8)
+    columns = [m[: len(m) // 2].sum(0, dtype=float) for m in mattes]  # of the head, not the shoulders
+    middle = [(column * np.arange(len(column))).sum() / max(column.sum(), 1) for column in columns]
+    row = [photo, plate, pictures[int(np.argmin(middle))], pictures[int(np.argmax(middle))]]
+    between = ((matte > 0.1) & (matte < 0.9)).astype(np.float32)
+    between[len(between) // 2 :] = 0
+    count = cv2.boxFilter(between, -1, (HAIRY, HAIRY), normalize=False)
+    half = HAIRY // 2
+    y, x = np.unravel_index(count[half:-half, half:-half].argmax(), [len(count) - 2 * half] * 2)
+    side = (len(photo), len(photo))
+    large = [cv2.resize(p[y : y + HAIRY, x : x + HAIRY], side, interpolation=cv2.INTER_NEAREST) for p in row]
+    return np.concatenate([np.concatenate(row, 1), np.concatenate(large, 1)])
+
+
+if __name__ == "__main__":
+    command(main)
