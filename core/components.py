@@ -45,9 +45,9 @@ class Avatar(Protocol):
         torso_motion: np.ndarray | None = None,
         view: np.ndarray | None = None,  # given only where the camera is moved
         mouth: np.ndarray | None = None,  # given only where the driver's mouth was looked into
-    ) -> torch.Tensor: ...  # (3, 512, 512), the caller's own: it is written to
+    ) -> torch.Tensor: ...  # (3, S, S) as large as the photo's shown crop, the caller's own: it is written to
 
-    # The same, alone: straight RGB and matte (4, 512, 512). An avatar that has no such method is drawn by `render`
+    # The same, alone: straight RGB and matte (4, S, S). An avatar that has no such method is drawn by `render`
     # whatever the background.
     def draw_foreground(
         self,
@@ -119,6 +119,7 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
         UserError: the network's files cannot be had, or its device; the file of the head cannot be read.
     """
     from core.libs.flame_model import OPEN_HEAD, OpenHead
+    from core.libs.geometry import Camera
     from core.libs.tracker.cache import TrackCache
     from core.libs.tracker.crop import crop_image
     from core.libs.tracker.driver import track_driver
@@ -130,8 +131,9 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
     # The pictures correct the tracker's points on the open head, also where FLAME's codes are wanted.
     model, head, flame, convert = (_network if model_name == "gagavatar" else _lifted)(options, built_in)
     tracked: dict[str, Any] = {"cache": cache, "head": flame, "open_head": built_in}
+    shown = {"camera": Camera(options.size), "whole": options.frame == "photo" and model_name == "lifted"}
     return Components(
-        track_source=lambda photo, force: track_source(photo, force=force, **tracked),
+        track_source=lambda photo, force: track_source(photo, force=force, **shown, **tracked),
         track_driver=lambda driver, force, advance: track_driver(driver, force=force, progress=advance, **tracked),
         crop=crop_image,
         head=head,
@@ -140,15 +142,16 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
         track_folder=lambda folder, force, advance: track_folder(folder, force=force, progress=advance, **tracked),
         open_head=built_in,
         plate=lambda *picture: cached_plate(cache, *picture),
-        people=_People(tracked),
+        people=_People(tracked, shown),
     )
 
 
 @dataclass(frozen=True)
 class _People:
-    """See `People`; `tracked`: what all of the tracker's functions are given."""
+    """See `People`; `tracked`: what all of the tracker's functions are given. `shown`: what of the photo is."""
 
     tracked: dict[str, Any]
+    shown: dict[str, Any]
 
     def photo_faces(self, photo: Path, force: bool) -> tuple[np.ndarray, int]:
         from core.libs.tracker.choice import photo_faces
@@ -163,7 +166,7 @@ class _People:
     def track_source(self, photo: Path, number: int, force: bool) -> TrackedSource:
         from core.libs.tracker.source import track_source
 
-        return track_source(photo, force=force, face=number, **self.tracked)
+        return track_source(photo, force=force, face=number, **self.shown, **self.tracked)
 
     def track_driver(
         self, driver: Path, numbers: Sequence[int] | None, force: bool, advance: Advance

@@ -44,7 +44,7 @@ _SMOOTHED = ("expcode", "posecode", "eyecode", "transform_matrix")
 # Of a file, of the network, or of what a camera has no time for.
 _NOT_LIVE = (
     *("driver_path", "resume_path", "audio", "device", "motion", "take", "orbit", "mouth", "output", "layout"),
-    *("variants", "keep_partial", "accept_flame_license", "driver_face"),
+    *("variants", "keep_partial", "accept_flame_license", "driver_face", "frame"),
 )
 
 

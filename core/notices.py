@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.options import IMPROVEMENTS, Options
+from core.data.records import TrackedSource
+from core.options import IMPROVEMENTS, SIZES, Options
 from core.preflight import Inputs
 
 
@@ -22,6 +23,11 @@ class Run:
     options: Options
     inputs: Inputs
     model: str
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole photo is the frame."""
+        return self.options.frame == "photo" and self.model == "lifted"
 
     @property
     def one_picture(self) -> bool:
@@ -85,8 +91,15 @@ _SEES_TO_EYES = Condition(
     "eyes are the photo's and --no-eye-enhance leaves their picture as it is",
 )
 _KALMAN = Condition(lambda run: run.options.smooth_filter == "kalman", "--smooth-filter ema has no window")
+_OWN_FRAME = Condition(lambda run: run.model == "lifted", "the network draws the head's crop only")
+_ON_ITS_GROUND = Condition(
+    lambda run: not run.whole or run.options.background in ("auto", "photo"),
+    "--frame photo shows the photo's own ground",
+)
 _OWN_MOUTH = Condition(lambda run: run.model == "lifted", "the network draws the mouth itself")
 _SEEN_MOUTH = Condition(lambda run: run.knows_mouth, "the driver does not say what its mouth shows")
+
+_HEAD_FRAME = Condition(lambda run: not run.whole, "--frame photo has the photo's own size, ground and camera")
 
 ALWAYS: tuple[Condition, ...] = ()
 
@@ -105,7 +118,7 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "motion": ALWAYS,
     "take": ALWAYS,
     "mouth": (_OWN_MOUTH, _FACE, _SEEN_MOUTH),
-    "orbit": ALWAYS,
+    "orbit": (_HEAD_FRAME,),
     "enhanced": (_ONE_RESULT, _ANY_IMPROVEMENT),
     "temporal_smooth": (_ONE_RESULT, _OVER_TIME, _A_CLIP),
     "detail_enhance": (_ONE_RESULT,),
@@ -124,7 +137,9 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "output": ALWAYS,
     "layout": (_ONE_ROW,),
     "variants": ALWAYS,
-    "background": ALWAYS,  # one that cannot be had is refused
+    "frame": (_OWN_FRAME,),
+    "size": (_HEAD_FRAME,),
+    "background": (_ON_ITS_GROUND,),  # one that cannot be had is refused
     "keep_partial": (_VIDEO,),
     "no_watermark": ALWAYS,
     "quiet": ALWAYS,
@@ -146,6 +161,21 @@ def without_effect(run: Run) -> dict[str, str]:
         if name in asked and reason is not None:
             reasons[name] = reason
     return reasons
+
+
+def size_notices(source: TrackedSource, size: int) -> list[str]:
+    """A line where a photo has fewer pixels than its head is drawn with in the size that was asked for, or more."""
+    if source.crop is None:
+        return []
+    side = float(source.crop[2])
+    if source.joined and source.size < side:
+        return [
+            f"the head's crop has {side:.0f} pixels in the photo and is drawn with {source.size}, enlarged: more would "
+            "take too much memory"
+        ]
+    if not source.joined and size > SIZES[0] and side < size:
+        return [f"the head's crop has {side:.0f} pixels in the photo: --size {size} has no more to show than that"]
+    return []
 
 
 def notices(run: Run) -> list[str]:

@@ -77,3 +77,25 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
+
+
+def spellings(option: Any) -> list[str]:
+    """`-x`, `--some-name` and `--some_name`."""
+    names = dict.fromkeys([f"--{option.name.replace('_', '-')}", f"--{option.name}"])
+    return [option.metadata["short"], *names] if option.metadata["short"] else list(names)
+
+
+def help_of(option: Any) -> str:
+    shown = option.default is not None and option.default is not False
+    return option.metadata["help"].replace("%", "%%") + (f" (default: {option.default})" if shown else "")
+
+
+def about(
+    text: str,
+    *,
+    group: str,
+    short: str | None = None,
+    metavar: str | None = None,
+    limits: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    return {"help": text, "group": group, "short": short, "metavar": metavar, "limits": limits}

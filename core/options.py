@@ -19,24 +19,24 @@ from PIL import ImageColor
 
 from core.data.yaml_file import read_yaml
 from core.errors import UserError
-from core.option_values import HelpFormatter, Parser, checked_face, checked_value, is_there, kinds_of
+from core.option_values import (
+    HelpFormatter,
+    Parser,
+    about,
+    checked_face,
+    checked_value,
+    help_of,
+    is_there,
+    kinds_of,
+    spellings,
+)
 
 IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_correct")
 FLOW = ("temporal_smooth", "expression_opt", "gaze_correct", "detail_enhance")  # the same, in the order they act in
 BACKGROUNDS = ("auto", "photo", "transparent")  # what `background` may be besides a colour and a file
+SIZES = (512, 768, 1024)  # of the head's crop
 DEFAULT_CHECKPOINT = Path("./assets/GAGAvatar.pt")
 FLAME_FILE = "FLAME_with_eye.pt"  # beside the checkpoint, or beside the default one
-
-
-def _about(
-    text: str,
-    *,
-    group: str,
-    short: str | None = None,
-    metavar: str | None = None,
-    limits: tuple[float, float] | None = None,
-) -> dict[str, Any]:
-    return {"help": text, "group": group, "short": short, "metavar": metavar, "limits": limits}
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Options:
 
     image_path: Path | None = field(
         default=None,
-        metadata=_about("the photo that is to move: a picture with a face", group="input", short="-i", metavar="PHOTO"),
+        metadata=about("the photo that is to move: a picture with a face", group="input", short="-i", metavar="PHOTO"),
     )
     driver_path: Path | None = field(
         default=None,
-        metadata=_about(
+        metadata=about(
             "what it moves like: a video, a picture, a folder of numbered or single pictures, a tracked folder, or a "
             "file of FLAME codes (.npz, .pt, .pkl)",
             group="input",
@@ -59,15 +59,15 @@ class Options:
     )
     resume_path: Path = field(
         default=DEFAULT_CHECKPOINT,
-        metadata=_about("checkpoint of the GAGAvatar network", group="input", short="-r", metavar="FILE"),
+        metadata=about("checkpoint of the GAGAvatar network", group="input", short="-r", metavar="FILE"),
     )
     force_retrack: bool = field(
         default=False,
-        metadata=_about("track again, even where a result is in the cache", group="input", short="-f"),
+        metadata=about("track again, even where a result is in the cache", group="input", short="-f"),
     )
     audio: Path | None = field(
         default=None,
-        metadata=_about(
+        metadata=about(
             "sound of the result, in place of the driver's own; beside a file of codes a sound file of its name is "
             "found without",
             group="input",
@@ -76,7 +76,7 @@ class Options:
     )
     face: int | str = field(
         default="largest",
-        metadata=_about(
+        metadata=about(
             "who of several people in the photo moves: the one with the largest face, or number N from the left",
             group="input",
             metavar="largest|N",
@@ -84,7 +84,7 @@ class Options:
     )
     driver_face: int | str = field(
         default="largest",
-        metadata=_about(
+        metadata=about(
             "whose motion is taken, of several people in the driver: of the largest face, or of number N from the left "
             "in the first picture with the most people",
             group="input",
@@ -93,18 +93,18 @@ class Options:
     )
     model: Literal["auto", "lifted", "gagavatar"] = field(
         default="auto",
-        metadata=_about("the avatar: the network where its files are, else the built-in one", group="avatar"),
+        metadata=about("the avatar: the network where its files are, else the built-in one", group="avatar"),
     )
     accept_flame_license: bool = field(
         default=False,
-        metadata=_about("fetch the network's files without asking: you accept the licence of FLAME", group="avatar"),
+        metadata=about("fetch the network's files without asking: you accept the licence of FLAME", group="avatar"),
     )
     device: Literal["auto", "cpu", "cuda"] = field(
-        default="auto", metadata=_about("where the avatar is computed", group="avatar")
+        default="auto", metadata=about("where the avatar is computed", group="avatar")
     )
     motion: Literal["auto", "relative", "absolute"] = field(
         default="auto",
-        metadata=_about(
+        metadata=about(
             "relative: the photo's own pose and face plus the driver's changes; absolute: the driver's values as they "
             "are; auto: what suits the avatar",
             group="avatar",
@@ -112,7 +112,7 @@ class Options:
     )
     take: Literal["all", "pose", "expression"] = field(
         default="all",
-        metadata=_about(
+        metadata=about(
             "what is taken from the driver: pose: how head and shoulders move, the face stays the photo's; expression: "
             "what the face does, jaw and eyes included, the head stays where the photo has it",
             group="avatar",
@@ -120,7 +120,7 @@ class Options:
     )
     orbit: float = field(
         default=0.0,
-        metadata=_about(
+        metadata=about(
             "the camera swings round the head, so many degrees to either side and back in 4 seconds",
             group="avatar",
             metavar="DEGREES",
@@ -129,29 +129,29 @@ class Options:
     )
     mouth: Literal["auto", "plain"] = field(
         default="auto",
-        metadata=_about(
+        metadata=about(
             "auto: open mouths show teeth and tongue as the driver's do, where its pictures were looked at; plain: "
             "as is usual for the opening",
             group="avatar",
         ),
     )
-    enhanced: bool = field(default=False, metadata=_about("all four improvements", group="improvements"))
+    enhanced: bool = field(default=False, metadata=about("all four improvements", group="improvements"))
     temporal_smooth: bool | None = field(
-        default=None, metadata=_about("smooth the driver's motion over time", group="improvements")
+        default=None, metadata=about("smooth the driver's motion over time", group="improvements")
     )
     detail_enhance: bool | None = field(
-        default=None, metadata=_about("bring back the photo's fine detail", group="improvements")
+        default=None, metadata=about("bring back the photo's fine detail", group="improvements")
     )
     expression_opt: bool | None = field(
         default=None,
-        metadata=_about("fit the driver's expression to this face (not with --motion absolute)", group="improvements"),
+        metadata=about("fit the driver's expression to this face (not with --motion absolute)", group="improvements"),
     )
     gaze_correct: bool | None = field(
-        default=None, metadata=_about("make the eyes look where the driver looks", group="improvements")
+        default=None, metadata=about("make the eyes look where the driver looks", group="improvements")
     )
     smooth_strength: float = field(
         default=1.0,
-        metadata=_about(
+        metadata=about(
             "how much is smoothed: 0 nothing, 1 as much as the driver's noise asks for",
             group="improvements",
             metavar="X",
@@ -160,13 +160,13 @@ class Options:
     )
     smooth_filter: Literal["kalman", "ema"] = field(
         default="kalman",
-        metadata=_about(
+        metadata=about(
             "kalman: forwards and backwards, no lag; ema: the plain moving average, which lags", group="improvements"
         ),
     )
     smooth_alpha: float = field(
         default=0.5,
-        metadata=_about(
+        metadata=about(
             "share of what is measured against what is expected: smaller is smoother, 1 takes it as it is; with ema, "
             "of the new value",
             group="improvements",
@@ -176,7 +176,7 @@ class Options:
     )
     smooth_window: int = field(
         default=5,
-        metadata=_about(
+        metadata=about(
             "frames that the Kalman filter averages over: 5 as far as the noise asks for, 10 twice as far",
             group="improvements",
             metavar="N",
@@ -185,21 +185,21 @@ class Options:
     )
     detail_strength: float = field(
         default=1.0,
-        metadata=_about("how much detail is brought back: 0 none", group="improvements", metavar="X", limits=(0, 4)),
+        metadata=about("how much detail is brought back: 0 none", group="improvements", metavar="X", limits=(0, 4)),
     )
     no_source_detail: bool = field(
         default=False,
-        metadata=_about("sharpen only; without the photo's own detail and moving folds", group="improvements"),
+        metadata=about("sharpen only; without the photo's own detail and moving folds", group="improvements"),
     )
     expression_gain: float = field(
         default=1.0,
-        metadata=_about(
+        metadata=about(
             "how strong expressions are: 1 as the driver's, 0 none", group="improvements", metavar="X", limits=(0, 3)
         ),
     )
     gaze_strength: float = field(
         default=0.7,
-        metadata=_about(
+        metadata=about(
             "how far the eyes are turned to where they should look: 1 all the way",
             group="improvements",
             metavar="X",
@@ -208,14 +208,14 @@ class Options:
     )
     gaze_target: Literal["driver", "camera"] = field(
         default="driver",
-        metadata=_about("look where the driver looks, or at the viewer", group="improvements"),
+        metadata=about("look where the driver looks, or at the viewer", group="improvements"),
     )
     no_eye_enhance: bool = field(
-        default=False, metadata=_about("turn the eyes only; leave their picture as it is", group="improvements")
+        default=False, metadata=about("turn the eyes only; leave their picture as it is", group="improvements")
     )
     output: Path | str | None = field(
         default=None,
-        metadata=_about(
+        metadata=about(
             "file to write, or a folder for it: one that is there, or a name that ends in a slash; default "
             "render_results/<model>/<driver>_<photo>.mp4, with _enhanced or the improvements that are on before the "
             "ending, which is .png where the driver is a picture and .jpg where it is a folder of single pictures. An "
@@ -227,11 +227,21 @@ class Options:
     )
     layout: Literal["compare", "result"] = field(
         default="compare",
-        metadata=_about("photo, driver and result side by side, or the result alone", group="output"),
+        metadata=about("photo, driver and result side by side, or the result alone", group="output"),
+    )
+    frame: Literal["head", "photo"] = field(
+        default="head",
+        metadata=about(
+            "head: the crop around the head; photo: the whole photo, in which the head moves", group="output"
+        ),
+    )
+    size: int = field(
+        default=512,
+        metadata=about("pixels of a side of the head's crop: 512, 768 or 1024", group="output", metavar="PIXELS"),
     )
     variants: bool = field(
         default=False,
-        metadata=_about(
+        metadata=about(
             "without improvements, with each alone and with all, as labelled tiles of one result: "
             "<driver>_<photo>_variants.mp4",
             group="output",
@@ -239,7 +249,7 @@ class Options:
     )
     background: str = field(
         default="auto",
-        metadata=_about(
+        metadata=about(
             "behind the person. photo: what stands behind it there; a colour by name or as #rrggbb; transparent; or a "
             "picture or video, which runs along; auto: photo, for the network black",
             group="output",
@@ -248,16 +258,16 @@ class Options:
     )
     keep_partial: bool = field(
         default=False,
-        metadata=_about(
+        metadata=about(
             "when a run ends early, keep the video that there is as <name>-partial.mp4; else nothing is left",
             group="output",
         ),
     )
     no_watermark: bool = field(
         default=False,
-        metadata=_about("leave out the visible mark; the file's metadata says what it is in any case", group="output"),
+        metadata=about("leave out the visible mark; the file's metadata says what it is in any case", group="output"),
     )
-    quiet: bool = field(default=False, metadata=_about("print nothing but errors", group="output"))
+    quiet: bool = field(default=False, metadata=about("print nothing but errors", group="output"))
 
     _typed = frozenset[str]()  # names that stood on the command line; no field, and not carried over by `replace`
 
@@ -269,6 +279,8 @@ class Options:
                 low, high = option.metadata["limits"]
                 if not low <= getattr(self, option.name) <= high:
                     raise UserError(f"{option.name} must be between {low} and {high}, got {getattr(self, option.name)}")
+        if self.size not in SIZES:
+            raise UserError(f"size must be one of {', '.join(map(str, SIZES))}, got {self.size}")
         if self.background not in BACKGROUNDS and self.background_rgb is None and not is_there(self.background):
             raise UserError(
                 f"background {self.background!r} is no colour, and no file of that name is there: give a colour's name "
@@ -299,7 +311,8 @@ class Options:
     def label(self) -> str:
         """What is on, for names: `variants`, `enhanced` for all, `temporal_detail` for these, nothing for none.
 
-        What is taken, an orbit and who was chosen follow: `take-pose`, `orbit`, `face-2`, `driver-face-1`.
+        What is taken, frame or size, an orbit and who was chosen follow: `take-pose`, `photo` or `1024`, `orbit`,
+        `face-2`, `driver-face-1`.
         """
         wanted = [name for name in FLOW if self.wants(name)]
         if self.variants:
@@ -308,6 +321,10 @@ class Options:
             words = ["enhanced"] if len(wanted) == len(FLOW) else [short(name) for name in wanted]
         if self.take != "all":
             words.append(f"take-{self.take}")
+        if self.frame == "photo":
+            words.append("photo")
+        elif self.size != SIZES[0]:
+            words.append(str(self.size))
         words += ["orbit"] if self.orbit else []
         chosen = {"face": self.face, "driver-face": self.driver_face}
         return "_".join([*words, *(f"{name}-{which}" for name, which in chosen.items() if which != "largest")])
@@ -343,7 +360,7 @@ def build_parser() -> argparse.ArgumentParser:
         group = option.metadata["group"]
         groups[group] = groups.get(group) or parser.add_argument_group(group)
         kinds, choices = kinds_of(hints[option.name])
-        settings: dict[str, Any] = {"dest": option.name, "help": _help(option)}
+        settings: dict[str, Any] = {"dest": option.name, "help": help_of(option)}
         if bool in kinds:
             switchable = NoneType in kinds  # neither on nor off unless said
             settings["action"] = argparse.BooleanOptionalAction if switchable else "store_true"
@@ -351,7 +368,7 @@ def build_parser() -> argparse.ArgumentParser:
             settings["choices"] = choices
         else:
             settings |= {"type": str if str in kinds else kinds[0], "metavar": option.metadata["metavar"]}
-        groups[group].add_argument(*_spellings(option), **settings)
+        groups[group].add_argument(*spellings(option), **settings)
     parser.add_argument(
         "--config", type=Path, default=None, metavar="FILE.yaml", help="read options from this file; flags win over it"
     )
@@ -382,14 +399,3 @@ def read_config(path: Path) -> dict[str, Any]:
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
     return values
-
-
-def _spellings(option: Any) -> list[str]:
-    """`-x`, `--some-name` and `--some_name`."""
-    names = dict.fromkeys([f"--{option.name.replace('_', '-')}", f"--{option.name}"])
-    return [option.metadata["short"], *names] if option.metadata["short"] else list(names)
-
-
-def _help(option: Any) -> str:
-    shown = option.default is not None and option.default is not False
-    return option.metadata["help"].replace("%", "%%") + (f" (default: {option.default})" if shown else "")

@@ -13,7 +13,7 @@ import torch
 from core.components import default_components
 from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
-from core.data.records import TrackedSequence
+from core.data.records import TrackedSequence, TrackedSource
 from core.notices import ACTS, ALWAYS, Run, notices, without_effect
 from core.options import IMPROVEMENTS, Options, load_options
 from core.pipeline import Pipeline
@@ -62,6 +62,10 @@ SILENT = [
     ("gaze_target", "camera", {"gaze_correct": True, "take": "pose"}),
     ("no_eye_enhance", True, {"expression_opt": True}),
     ("mouth", "plain", {"picture": True}),
+    ("size", 1024, {"frame": "photo"}),
+    ("orbit", 20.0, {"frame": "photo"}),
+    ("background", "white", {"frame": "photo"}),
+    ("frame", "photo", {"network": True}),
     ("mouth", "plain", {"network": True}),
     ("mouth", "plain", {"take": "pose"}),
     ("layout", "result", {"variants": True}),
@@ -97,6 +101,11 @@ ACTING = [
     ("detail_strength", 2.0, {"detail_enhance": True, "take": "pose"}),
     ("no_eye_enhance", True, {"enhanced": True}),
     ("mouth", "plain", {}),
+    ("size", 1024, {}),
+    ("orbit", 20.0, {}),
+    ("size", 768, {"frame": "photo", "network": True}),
+    ("frame", "photo", {}),
+    ("background", "white", {}),
     ("mouth", "plain", {"take": "expression"}),
     ("layout", "result", {}),
     ("keep_partial", True, {}),
@@ -192,12 +201,21 @@ def folders(tmp_path_factory) -> dict[int, Path]:
 def compute(folders):
     """The motion and the last picture of a run, each run made once and the avatar built once for each pose."""
     made = {motion: default_components(Options(motion=motion)) for motion in ("auto", "absolute")}
-    source, model = made["auto"].track_source(PHOTO, False), made["auto"].model
+    model = made["auto"].model
     encode = model.encode
-    avatars, results = {}, {}
+    sources, avatars, results = {}, {}, {}
+
+    def shown(options: Options) -> TrackedSource:
+        """The photo as it is tracked for a size, or for the whole of it."""
+        how = (0, True) if options.frame == "photo" else (options.size, False)
+        if how not in sources:
+            sources[how] = default_components(Options(size=options.size, frame=options.frame)).track_source(
+                PHOTO, False
+            )
+        return sources[how]
 
     def once(source, anchor):
-        key = anchor.tobytes()
+        key = anchor.tobytes(), source.size, source.joined
         if key not in avatars:
             avatars[key] = encode(source, anchor)
         return avatars[key]
@@ -205,6 +223,7 @@ def compute(folders):
     def result(options: Options) -> tuple[list[np.ndarray], torch.Tensor]:
         if options not in results:
             own = made["absolute" if options.motion == "absolute" else "auto"]  # the built-in avatar's is relative
+            source = shown(options)
             run = Pipeline(options, replace(own, track_source=lambda path, force: source, model=model))
             results[options] = list(run.motion.parameters.values()), run.draw(run.motion[len(run.motion) - 1])
         return results[options]

@@ -332,7 +332,10 @@ class TrackedSource:
             in the middle, `size` pixels wide: IMAGE_SIZE where the tracker was not asked for another.
         matte: (S, S) float32 in 0..1.
         margin: pixels.
-        inside: (S, S) bool, False where the crop reaches beyond the picture.
+        inside: (S, S) bool, False where the crop reaches beyond the picture, and far beyond it where it is joined.
+        crop: (3,) x, y and side of the shown crop in the photo, its pixels; None where that is not known.
+        joined: whether what is drawn is put into the whole photo again: the crop then goes on beyond the photo's border
+            as its mirror image, and is wide enough to hold all that moves.
     """
 
     frame: TrackedFrame
@@ -340,6 +343,8 @@ class TrackedSource:
     matte: np.ndarray
     margin: int
     inside: np.ndarray = field(repr=False)
+    crop: np.ndarray | None = None
+    joined: bool = False
 
     @property
     def size(self) -> int:

@@ -21,10 +21,23 @@ class Camera:
 
     Attributes:
         size: of a side, pixels. focal: 1 / tan of half the field of view.
+        window: x, y, width and height of the part that is drawn, in pixels of the square, which it may reach beyond;
+            None: all of the square. Pixels count from the window's corner.
     """
 
     size: int = IMAGE_SIZE
     focal: float = FOCAL
+    window: tuple[int, int, int, int] | None = None
+
+    @property
+    def corner(self) -> np.ndarray:
+        """(2,) x and y of the left upper pixel that is drawn, in those of the square."""
+        return np.array((0, 0) if self.window is None else self.window[:2])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of what is drawn."""
+        return (self.size, self.size) if self.window is None else (self.window[3], self.window[2])
 
     @property
     def pixels_per_unit(self) -> float:
@@ -38,10 +51,12 @@ class Camera:
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) of points in the camera frame (..., 3)."""
-        return ((1 - self.focal * points[..., :2] / points[..., 2:3]) * self.size - 1) / 2
+        pixels = ((1 - self.focal * points[..., :2] / points[..., 2:3]) * self.size - 1) / 2
+        return pixels if self.window is None else pixels - self.corner
 
     def unproject(self, pixels: np.ndarray) -> np.ndarray:
         """x / z and y / z in the camera frame (..., 2) under pixels (..., 2): the inverse of `to_pixels`."""
+        pixels = pixels if self.window is None else pixels + self.corner
         return (1 - (2 * pixels + 1) / self.size) / self.focal
 
     def widened(self, margin: int) -> Camera:

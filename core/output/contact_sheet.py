@@ -153,13 +153,13 @@ class CaptionedSheet:
         captions: of the tiles. tile: width and height of one. columns: tiles in a row. settings: of the captions.
 
     Attributes:
-        size: width and height of the sheet.
+        size: width and height of the sheet. tile: of a tile.
     """
 
     def __init__(self, captions: Sequence[str], tile: tuple[int, int], columns: int, settings: CaptionSettings) -> None:
         self._grid = Grid(len(captions), tile, columns, settings.height)
         self._empty = self._grid.empty(settings.ground)
-        self.size = self._grid.size
+        self.size, self.tile = self._grid.size, tile
         for number, caption in enumerate(captions):
             x, y = self._grid.corner(number)
             write_caption(self._empty, caption, x, y - settings.height, settings)

@@ -5,7 +5,7 @@ from core.pipeline import Pipeline, animate
 
 report = animate(Options("me.jpg", "clip.mp4"))          # writes a file, as the command line does
 for frame in Pipeline(Options("me.jpg", "clip.mp4")).frames():
-    frame.image                                           # or one picture after the other, (512, 512, 3) uint8
+    frame.image                                           # or one picture after the other, (H, W, 3) uint8
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.libs.flame_model import Head
+    from core.libs.geometry import Camera
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Drawing:
         improvements: of the picture, those that are on.
         backdrop: what the person is put over; None where there is nothing, or the avatar draws on it already.
         transparent: nothing is behind the person, and pictures come with an alpha channel.
+        camera: that draws; None: of the photo's shown crop.
     """
 
     model: Avatar
@@ -38,9 +40,10 @@ class Drawing:
     improvements: Improvements
     backdrop: Backdrop | None = None
     transparent: bool = False
+    camera: Camera | None = None
 
     def pictures(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
-        """The pictures (3, S, S) in 0..1 of frames, (4, S, S) where `transparent`, in the host's memory.
+        """The pictures (3, H, W) in 0..1 of frames, (4, H, W) where `transparent`, in the host's memory.
 
         A GPU draws the next one while the last one's eyes are seen to on the host.
         """
@@ -48,6 +51,7 @@ class Drawing:
         from core.runtime.device import on_host  # it loads torch
 
         improvements, backdrop = self.improvements, self.backdrop
+        camera = {} if self.camera is None else {"camera": self.camera}
         alone = backdrop is not None or self.transparent
         draw = self.model.draw_foreground if alone else self.model.render
         source_transform = self.source.frame.transform_matrix
@@ -56,7 +60,10 @@ class Drawing:
         def begin() -> Iterator[torch.Tensor]:
             for frame in frames:
                 vertices, transform = self.head.evaluate(frame), seen_from(frame.transform_matrix, frame.view)
-                shown.append(points := improvements.points(vertices, transform, self.head, self.source.size))
+                points = improvements.points(vertices, transform, self.head, self.source.size)
+                if points is not None and self.camera is not None:
+                    points = points - self.camera.corner
+                shown.append(points)
                 told = {"view": frame.view, "mouth": frame.mouth_interior}
                 told = {name: value for name, value in told.items() if value is not None}
                 picture = draw(
@@ -66,6 +73,7 @@ class Drawing:
                     detail=improvements.source_detail(source_transform, transform),
                     torso_motion=frame.torso_motion,
                     **told,
+                    **camera,
                 )
                 yield picture if alone else improvements.sharpen(picture, points)
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RenderedFrame:
-    """One frame of the result: its number, its time in seconds and its picture (512, 512, 3) uint8; 4: transparent."""
+    """One frame of the result: its number, its time in seconds and its picture (H, W, 3) uint8; 4: transparent.
+
+    H and W are those of the head's crop, `--size` pixels a side, or of the whole photo with `--frame photo`.
+    """
 
     index: int
     time: Fraction

@@ -7,7 +7,7 @@ first, and its pictures are decoded a second time where they are shown.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from core.background import find_background
+from core.background import Background, find_background
 from core.components import Components, default_components
 from core.data.image import write_image
 from core.data.loader_track import DriverData
@@ -24,9 +24,10 @@ from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
 from core.errors import UserError
 from core.improvements import Improvements
-from core.notices import Run, notices
+from core.notices import Run, notices, size_notices
 from core.options import Options
 from core.output.contact_sheet import ContactSheet
+from core.output.panels import fits, scaled, side_by_side
 from core.output.watermark import Watermark, metadata
 from core.pipeline.backdrop import Backdrop, VideoBackdrop, still_backdrop
 from core.pipeline.choice import tracked_photo
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.libs.flame_model import FLAMEModel
+    from core.pipeline.whole import Region
 
 
 class Pipeline:
@@ -65,10 +67,11 @@ class Pipeline:
         self.inputs = inputs or find_inputs(options)
         self.model_name, self.model_reason = choose_model(options)
         avatar = self.model_name if components is None else components.model.name
-        self.background = find_background(options, avatar)
+        run = Run(options, self.inputs, self.model_name)
+        self.background = Background("photo") if run.whole else find_background(options, avatar)
         self.output = find_output(options, self.inputs, self.model_name, self.background)
-        self.improvements = Improvements(options)
-        for line in notices(Run(options, self.inputs, self.model_name)):
+        self.improvements = Improvements(replace(options, orbit=0.0) if run.whole else options)
+        for line in notices(run):
             self.progress.say(line)
 
     @cached_property
@@ -127,28 +130,61 @@ class Pipeline:
             return self.components.model.encode(source, resting_transform(source.frame, self.motion))
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
-        """The picture (3, S, S) in 0..1, (4, S, S) where `transparent`, of one frame, in the host's memory."""
+        """The picture (3, H, W) in 0..1 of what is drawn of a frame, (4, H, W) where `transparent`, on the host."""
         return next(self._draw([frame]))
 
     def pictures(self) -> Generator[torch.Tensor, None, None]:
         """The pictures of all frames of the motion, as `draw` gives them."""
         return self._draw(self.motion)
 
+    def images(self) -> Generator[np.ndarray, None, None]:
+        """The pictures (H, W, 3) uint8 of all frames, without the mark: with --frame photo the whole photo."""
+        whole, region = None, self.region
+        if region is not None:
+            from core.pipeline.whole import WholePhoto
+
+            whole = WholePhoto(self.photo, self.source, region, self.avatar.share)
+        with closing(self.pictures()) as pictures:
+            for picture in pictures:
+                yield to_image(picture) if whole is None else whole.put(picture.permute(1, 2, 0).numpy())
+
+    @cached_property
+    def photo(self) -> np.ndarray:
+        """The photo (H, W, 3) uint8 as the result shows it: its shown crop, or the whole."""
+        if not self.source.joined:
+            return self.source.shown()[0]
+        from core.libs.tracker.whole import read_whole
+
+        return read_whole(self.inputs.photo)
+
+    @cached_property
+    def region(self) -> Region | None:
+        """The part of the whole photo that is drawn; None where the frame is the head's crop."""
+        source = self.source
+        if not source.joined:
+            return None
+        from core.pipeline.whole import Region
+
+        return Region.of(source, self.photo, self.avatar.share, self.motion.transform_matrix)
+
     def _draw(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
         """The pictures of frames."""
         parts = self.components.model, self.components.head, self.avatar, self.source
-        return Drawing(*parts, self.improvements, self.backdrop, self.transparent).pictures(frames)
+        camera = None if self.region is None else self.region.camera
+        return Drawing(*parts, self.improvements, self.backdrop, self.transparent, camera).pictures(frames)
 
     @cached_property
     def backdrop(self) -> Backdrop | None:
         """What the person is put over; None where there is nothing, or the avatar draws on it already."""
-        source, background = self.source, self.background
+        source, background, region = self.source, self.background, self.region
         if background.kind == "video":
             assert background.path is not None  # `find_background` has seen it
             return VideoBackdrop(background.path, self.motion.times, (source.size,) * 2, self.progress.say)
         if background.kind != "photo":
             return still_backdrop(background, self.components, source)
         with self.progress.stage("plate", "completing what is behind the person"):
+            if region is not None:
+                return region.backdrop(self.components, source)
             return still_backdrop(background, self.components, source)
 
     @property
@@ -159,24 +195,26 @@ class Pipeline:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of what is written of a frame."""
-        side_by_side = 2 if self.inputs.stills else 3  # on a sheet the photo stands before the row
-        side = self.source.size
-        return side * (side_by_side if self.options.layout == "compare" else 1), side
+        height, width = self.photo.shape[:2]
+        if self.options.layout == "compare":  # on a sheet the photo stands before the row
+            width, height = fits((1 if self.inputs.stills else 2) * width + height, height)
+        return width, height
 
     def frames(self) -> Generator[RenderedFrame, None, None]:
         """The result, picture after picture."""
         from core.runtime.device import torch_threads  # it loads torch
 
         motion, _, _ = self.motion, self.avatar, self.backdrop
-        mark = None if self.options.no_watermark else Watermark(self.source.size, self.source.size)
+        height, width = self.photo.shape[:2]
+        mark = None if self.options.no_watermark else Watermark(width, height)
         self.progress.seconds["render"] = 0.0
         # What torch does for a frame is small, and its idle threads wait by spinning, which takes the cores from the
         # renderer and the encoder.
         with torch_threads(1), self.progress.stage("video", "rendering", len(motion)) as advance:
-            drawn = self.pictures()
+            drawn = self.images()
             for index, now in enumerate(motion.times):
                 start = time.perf_counter()
-                image = to_image(next(drawn))
+                image = next(drawn)
                 if mark is not None:
                     mark.put(image)
                 self.progress.seconds["render"] += time.perf_counter() - start
@@ -188,6 +226,8 @@ class Pipeline:
         start = time.perf_counter()
         self.progress.say(f"avatar: {self.model_name} ({self.model_reason})")
         track = self.motion
+        for line in size_notices(self.source, self.options.size):
+            self.progress.say(line)
         _make_folder(self.output.parent)
         write = self._write_picture if self.inputs.kind == "image" else self._write_video
         write = self._write_sheet if self.inputs.stills else write
@@ -217,7 +257,7 @@ class Pipeline:
 
     def _sheet(self, count: int) -> ContactSheet:
         """Where the results of single pictures are laid out."""
-        return ContactSheet(count, self.size, first=None if self.options.layout == "result" else self.source.shown()[0])
+        return ContactSheet(count, self.size, first=None if self.options.layout == "result" else self.photo)
 
     def _write_picture(self, frames: Iterator[RenderedFrame]) -> float:
         with self._panels() as panels:
@@ -267,26 +307,26 @@ class Pipeline:
         if self.options.layout == "result":
             yield lambda frame: frame.image
             return
-        before = () if self.inputs.stills else (self.source.shown()[0],)
+        before = () if self.inputs.stills else (self.photo,)
         with closing(self._driver_pictures()) as pictures:
-            yield lambda frame: _side_by_side([*before, next(pictures), frame.image])
+            yield lambda frame: scaled(side_by_side([*before, next(pictures), frame.image]), self.size)
 
     def _driver_pictures(self) -> Generator[np.ndarray, None, None]:
         """What the driver's panel shows: its own pictures, the last one again should they end early, or its mesh."""
         track, head = self.driver.track, self.components.head
-        pictures = self.driver.pictures(self.components.crop, self.source.size)
+        side = len(self.photo)
+        pictures = self.driver.pictures(self.components.crop, side)
         if pictures is None:
             from core.output.mesh_panel import MeshPanel  # it loads torch, which a run that is refused does without
 
-            mesh = MeshPanel(np.asarray(head.faces), self.source.size)
+            mesh = MeshPanel(np.asarray(head.faces), side)
             for frame in track:
                 yield mesh.draw(head.evaluate(frame), frame.transform_matrix)
             return
-        side = self.source.size
         last = np.zeros((side, side, 3), np.uint8)
         with closing(read_ahead(pictures)) as ahead:
             for _ in range(len(track)):
-                last = _resized(next(ahead, last), side)
+                last = scaled(next(ahead, last), (side, side))
                 yield last
 
 
@@ -295,20 +335,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be made ({error.strerror}): write somewhere else with -o") from error
-
-
-def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures uint8 of equal height in a row; where one has an alpha channel, the others are opaque."""
-    if any(picture.shape[2] == 4 for picture in pictures):
-        opaque = [np.full((*picture.shape[:2], 1), 255, np.uint8) for picture in pictures]
-        pictures = [np.dstack([p, a]) if p.shape[2] == 3 else p for p, a in zip(pictures, opaque, strict=True)]
-    return np.concatenate(pictures, axis=1)
-
-
-def _resized(picture: np.ndarray, side: int) -> np.ndarray:
-    """A driver's picture (S, S, 3) uint8 that came cut already as (side, side, 3), beside a photo of another size."""
-    if len(picture) == side:
-        return picture
-    import cv2
-
-    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_CUBIC)

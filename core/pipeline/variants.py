@@ -24,8 +24,9 @@ from core.data.records import TrackedSequence, TrackedSource
 from core.improvements import Improvements
 from core.options import FLOW, IMPROVEMENTS, Options
 from core.output.contact_sheet import CaptionedSheet, CaptionSettings, ContactSheet, SheetSettings
+from core.output.panels import fits, fitted
 from core.output.watermark import Watermark
-from core.pipeline.result import RenderedFrame, to_image
+from core.pipeline.result import RenderedFrame
 from core.pipeline.run import Pipeline
 from core.runtime.progress import Progress
 
@@ -81,29 +82,33 @@ class Variants(Pipeline):
     @cached_property
     def _tiles(self) -> CaptionedSheet:
         captions = ("photo", "driver", *self.runs)
-        return CaptionedSheet(captions, (self.source.size, self.source.size), self.columns, CAPTIONS)
+        height, width = self.photo.shape[:2]
+        width, height = fits(self.columns * width, height)
+        return CaptionedSheet(captions, (width // self.columns, height), self.columns, CAPTIONS)
 
     def frames(self) -> Generator[RenderedFrame, None, None]:
         """All tiles of one frame of the driver after the other, labelled: photo, driver, then the variants."""
         from core.runtime.device import torch_threads  # it loads torch
 
         self._build()
-        photo, times = self.source.shown()[0], self.motion.times
-        mark = None if self.options.no_watermark else Watermark(self.source.size, self.source.size)
+        photo, times = self.photo, self.motion.times
+        height, width = photo.shape[:2]
+        mark = None if self.options.no_watermark else Watermark(width, height)
         self.progress.seconds["render"] = 0.0
         with ExitStack() as stack:
             stack.enter_context(torch_threads(1))  # see `Pipeline.frames`
             advance = stack.enter_context(self.progress.stage("video", "rendering", len(times)))
             pictures = stack.enter_context(closing(self._driver_pictures()))
-            drawn = [stack.enter_context(closing(run.pictures())) for run in self.runs.values()]
+            drawn = [stack.enter_context(closing(run.images())) for run in self.runs.values()]
             for index, now in enumerate(times):
                 start = time.perf_counter()
-                results = [to_image(next(one)) for one in drawn]
+                results = [next(one) for one in drawn]
                 if mark is not None:
                     for image in results:
                         mark.put(image)
+                tiles = [fitted(tile, self._tiles.tile) for tile in (photo, next(pictures), *results)]
                 self.progress.seconds["render"] += time.perf_counter() - start
-                yield RenderedFrame(index, now, self._tiles.put([photo, next(pictures), *results]))
+                yield RenderedFrame(index, now, self._tiles.put(tiles))
                 advance(index + 1, len(times))
 
     def _build(self) -> None:

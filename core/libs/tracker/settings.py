@@ -284,13 +284,35 @@ class MatteSettings:
 
 
 @dataclass(frozen=True)
+class WholeSettings:
+    """Of `whole`. By eye where nothing else is said.
+
+    Attributes:
+        largest: pixels of a photo's longer side, from which on it is reduced: 4K.
+        margin: around the head's crop, over its side: all that moves lies in it.
+        drawn: pixels of a side, margin included, from which on the crop is drawn smaller: bounds memory.
+        solved: pixels of a side at which the matte is solved for at most: bounds time.
+        mirrored: how far beyond the photo its mirror image is drawn, over the side of the head's crop: what moves in.
+        guided: pixels of that size, radius of the guided filter. smoothing: its regularisation, of colours in 0..1.
+    """
+
+    largest: int = 3840
+    margin: float = 0.6
+    drawn: int = 2304
+    solved: int = 1126
+    mirrored: float = 0.25
+    guided: float = 2.0
+    smoothing: float = 1e-4
+
+
+@dataclass(frozen=True)
 class TrackSettings:
     """Of `track_source`, `track_driver`, `track_folder` and what they share, each station's own among them.
 
     Attributes:
         margin: pixels of a 512-pixel crop that the photo has beyond each side of the shown crop. By eye.
         image_fps: frames a second of a picture's single frame; nothing depends on it.
-        matte: of a photo. crop, cuts: of a clip's crops and shots.
+        matte: of a photo. whole: of one that is drawn as a whole. crop, cuts: of a clip's crops and shots.
         fit, pose: of the open head's fit. flame: of FLAME's.
         refine, torso, ring, view, reading: of what a clip's pictures say: points, shoulders, the inside of the mouth.
         looked_at: shots of a clip, the longest ones, whose pictures correct their points: each takes memory.
@@ -301,6 +323,7 @@ class TrackSettings:
     margin: int = 96
     image_fps: Fraction = Fraction(25)
     matte: MatteSettings = MatteSettings()
+    whole: WholeSettings = WholeSettings()
     crop: CropSettings = CropSettings()
     cuts: CutSettings = CutSettings()
     fit: FitSettings = FitSettings()

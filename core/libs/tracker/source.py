@@ -22,6 +22,8 @@ from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import all_faces, check_number, own_side
 from core.libs.tracker.still import settled_face
+from core.libs.tracker.whole import VERSION as WHOLE_VERSION
+from core.libs.tracker.whole import fit_photo, whole_crop, whole_pixels
 
 _SETTINGS, _CAMERA = TrackSettings(), Camera()
 MARGIN = _SETTINGS.margin  # pixels of a 512-pixel crop
@@ -38,6 +40,7 @@ def track_source(
     camera: Camera = _CAMERA,
     settings: TrackSettings = _SETTINGS,
     face: int | None = None,
+    whole: bool = False,
 ) -> TrackedSource:
     """The person in a picture, in codes of the open head, or of FLAME where `head` is its file.
 
@@ -45,18 +48,29 @@ def track_source(
         path: the picture. tracker: MediaPipe's where it is left out. cache: where results are kept. force: track again.
         open_head: the built-in one where it is left out. camera: of the shown crop, which is as large as that sees.
         face: of several, by its number from 1, left to right; the largest where it is left out.
+        whole: the photo is drawn as a whole, its longer side at most 4K: the crop is as large as it is in it, see
+            `core.libs.tracker.whole`; `camera` has no say then.
     Raises:
         UserError: there is no such face in it, or it cannot be read.
     """
     image = read_image(path)
     cache = cache or TrackCache()
-    which = () if face is None else (f"face {face}",)
-    entry = cache.entry(path, "source", *which, *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
+    what = ("whole", WHOLE_VERSION) if whole else ("source",)
+    what += () if face is None else (f"face {face}",)
+    entry = cache.entry(path, *what, *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
         return known
     with open_tracker(tracker) as tracker:
         source = track_source_image(
-            image, tracker, str(path), head=head, open_head=open_head, camera=camera, settings=settings, face=face
+            image,
+            tracker,
+            str(path),
+            head=head,
+            open_head=open_head,
+            camera=camera,
+            settings=settings,
+            face=face,
+            whole=whole,
         )
     cache.keep(lambda: _save_source(entry, source))
     return source
@@ -72,11 +86,13 @@ def track_source_image(
     camera: Camera = _CAMERA,
     settings: TrackSettings = _SETTINGS,
     face: int | None = None,
+    whole: bool = False,
 ) -> TrackedSource:
     """As `track_source`, for a picture (H, W, 3) uint8 RGB in memory; nothing is cached.
 
     `crop` (x, y, side): what to show of the picture, where it is not to be set around the face.
     """
+    image = fit_photo(image, settings.whole) if whole else image
     boxes = np.empty((0, 4))
     if face is not None:
         boxes = np.array([one.box for one in all_faces(image, tracker)]).reshape(-1, 4)
@@ -85,6 +101,9 @@ def track_source_image(
     if found is None:
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
     crop = crop_around(found.box, settings.crop) if crop is None else crop
+    drawn = whole_crop(crop, settings.whole) if whole else None
+    if drawn is not None:
+        crop, camera = drawn.crop, Camera(drawn.size)
     points = to_crop(found.points, crop, camera.size)
     fitter: HeadFitter | FlameFitter
     if head is None:
@@ -92,15 +111,6 @@ def track_source_image(
     else:
         fitter = flame_fitter(head, camera, settings.flame, settings.fit)
     fit = fitter.fit(points[None])
-    margin = round(settings.margin * camera.scale)
-    wide = camera.size + 2 * margin
-    part = crop[2] * margin / camera.size
-    wide_crop = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part])
-    pixels = crop_image(image, wide_crop, wide)
-    inside = crop_image(255 * without_bars(image).astype(np.uint8), wide_crop, wide) > 127
-    matte = photo_matte(image, wide_crop, pixels, inside, points[:, :2] + margin, margin, tracker.matte, settings.matte)
-    if face is not None:
-        matte = matte * own_side(matte.shape, wide_crop, boxes, face - 1)
     frame = TrackedFrame(
         fit.shapecode,
         fit.expcode[0],
@@ -111,11 +121,26 @@ def track_source_image(
         head=fitter.kind,
         static_offset=fit.static_offset,
     )
-    return TrackedSource(frame, pixels, matte, margin, inside)
+    if drawn is not None:
+        pixels, matte, inside = whole_pixels(image, drawn, found.points, tracker, settings.whole)
+        if face is not None:
+            matte = matte * own_side(matte.shape, drawn.wide, boxes, face - 1)
+        return TrackedSource(frame, pixels, matte, drawn.margin, inside, drawn.crop.astype(np.float64), joined=True)
+    margin = round(settings.margin * camera.scale)
+    wide = camera.size + 2 * margin
+    part = crop[2] * margin / camera.size
+    wide_crop = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part])
+    pixels = crop_image(image, wide_crop, wide)
+    inside = crop_image(255 * without_bars(image).astype(np.uint8), wide_crop, wide) > 127
+    matte = photo_matte(image, wide_crop, pixels, inside, points[:, :2] + margin, margin, tracker.matte, settings.matte)
+    if face is not None:
+        matte = matte * own_side(matte.shape, wide_crop, boxes, face - 1)
+    return TrackedSource(frame, pixels, matte, margin, inside, np.asarray(crop, np.float64))
 
 
 def _save_source(path: Path, source: TrackedSource) -> None:
-    values = {name: getattr(source, name) for name in ("image", "matte", "margin", "inside")}
+    values = {name: getattr(source, name) for name in ("image", "matte", "margin", "inside", "joined")}
+    values |= {} if source.crop is None else {"crop": source.crop}
     save_arrays(path, values | {f"frame_{k}": v for k, v in vars(source.frame).items() if v is not None})
 
 
@@ -125,7 +150,15 @@ def _load_source(path: Path) -> TrackedSource | None:
         frame = with_present_names({k.removeprefix("frame_"): v for k, v in values.items() if k.startswith("frame_")})
         frame["head"] = str(frame["head"])
         image, matte, inside = (values[name] for name in ("image", "matte", "inside"))
-        source = TrackedSource(TrackedFrame(**frame), image, matte, int(values["margin"]), inside)
+        source = TrackedSource(
+            TrackedFrame(**frame),
+            image,
+            matte,
+            int(values["margin"]),
+            inside,
+            values.get("crop"),
+            bool(values.get("joined", False)),
+        )
         source.check()
         return source
     except (UserError, KeyError, TypeError, ValueError):

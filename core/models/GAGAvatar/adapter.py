@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate as resize
 
-from core.data.records import TrackedSource
+from core.data.records import IMAGE_SIZE, TrackedSource
 from core.errors import UserError
 from core.libs.flame_model import Head
 from core.libs.geometry import seen_from
@@ -26,7 +28,7 @@ class SourceAvatar:
 
     Attributes:
         network: the Gaussians. picture: (3, 512, 512) the photo on black. vertices: (5023, 3) and transform: (3, 4) of
-        the photo. matte: (512, 512) of the photo.
+        the photo. matte: (512, 512) of the photo. size: pixels of a side of what is drawn, which is enlarged to that.
         channels: (N, 40) the Gaussians' 32 channels, 3 of detail, their matte and 4 that are empty, so that the
         rasterizer need not pad them in every frame; None until a frame asks for one of these.
         has_detail: whether detail is in them.
@@ -37,6 +39,7 @@ class SourceAvatar:
     vertices: Tensor
     transform: Tensor
     matte: Tensor
+    size: int = IMAGE_SIZE
     channels: Tensor | None = None
     has_detail: bool = False
 
@@ -76,13 +79,18 @@ class PublishedAvatar:
         if came != wanted:
             raise UserError(f"the photo was tracked for the {came} head, this network needs {wanted}: track it with -f")
         image, matte = source.shown()
+        size = source.size
+        if size != IMAGE_SIZE:
+            smaller = cv2.INTER_AREA if size > IMAGE_SIZE else cv2.INTER_CUBIC
+            image, matte = (cv2.resize(part, (IMAGE_SIZE,) * 2, interpolation=smaller) for part in (image, matte))
+            matte = matte.clip(0, 1)
         picture = torch.from_numpy(image.astype(np.float32) / 255 * matte[..., None]).permute(2, 0, 1)
         device = self.network.device
         picture, person = picture.to(device), torch.from_numpy(matte.astype(np.float32)).to(device)
         transform = _tensor(source.frame.transform_matrix).to(device)
         vertices = _tensor(self._head.evaluate(source.frame)).to(device)
         with torch_threads(self._threads):
-            return SourceAvatar(self.network.encode(picture, transform), picture, vertices, transform, person)
+            return SourceAvatar(self.network.encode(picture, transform), picture, vertices, transform, person, size)
 
     def render(
         self,
@@ -94,7 +102,9 @@ class PublishedAvatar:
         view: np.ndarray | None = None,
         mouth: np.ndarray | None = None,
     ) -> Tensor:
-        """The picture (3, 512, 512) in 0..1, on black, of FLAME's vertices (5023, 3) under a transform (3, 4).
+        """The picture (3, S, S) in 0..1, on black, of FLAME's vertices (5023, 3) under a transform (3, 4).
+
+        S is that of the photo's shown crop; the network draws 512 pixels, which are enlarged.
 
         It is on the network's device and, on CUDA, may still be under way: `on_host` of `core.runtime.device` fetches
         pictures while the next ones are drawn.
@@ -105,10 +115,11 @@ class PublishedAvatar:
         """
         assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
         if detail:
-            return self._draw(avatar, vertices, transform_matrix, detail, view)[0]
+            return _sized(self._draw(avatar, vertices, transform_matrix, detail, view)[0], avatar.size)
         moved = upload(_tensor(vertices), self.network.device)
         with torch_threads(self._threads):
-            return self.network.render(avatar.network, moved, _tensor(seen_from(transform_matrix, view)))
+            picture = self.network.render(avatar.network, moved, _tensor(seen_from(transform_matrix, view)))
+        return _sized(picture, avatar.size)
 
     def draw_foreground(
         self,
@@ -120,13 +131,15 @@ class PublishedAvatar:
         view: np.ndarray | None = None,
         mouth: np.ndarray | None = None,
     ) -> Tensor:
-        """The person alone, straight RGB and matte (4, 512, 512) in 0..1; otherwise as `render`.
+        """The person alone, straight RGB and matte (4, S, S) in 0..1; otherwise as `render`.
 
         On black it is what `render` gives: the matte is nowhere less than the picture is bright.
         """
         assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
         picture, matte = self._draw(avatar, vertices, transform_matrix, detail, view)
         matte = torch.maximum(matte.clamp(0, 1), picture.amax(0))[None]
+        picture, matte = _sized(picture, avatar.size), _sized(matte, avatar.size)
+        matte = torch.maximum(matte, picture.amax(0, keepdim=True)) if avatar.size != IMAGE_SIZE else matte
         return torch.cat([picture / matte.clamp_min(1e-6), matte])
 
     def _draw(
@@ -157,6 +170,13 @@ class PublishedAvatar:
             avatar.channels[:, DETAIL] = source_detail(self.network, avatar.network, avatar.picture, *place)
             avatar.has_detail = True
         return avatar.channels
+
+
+def _sized(picture: Tensor, size: int) -> Tensor:
+    """A picture (C, 512, 512) in 0..1 with so many pixels a side."""
+    if picture.shape[-1] == size:
+        return picture
+    return resize(picture[None], (size, size), mode="bicubic", antialias=True)[0].clamp(0, 1)
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, seen_from, to_camera
 from core.libs.mesh import ProxyMesh
+from core.models.LiftedAvatar.join import Join
 from core.models.LiftedAvatar.settings import LiftedSettings
 
 
@@ -31,7 +32,7 @@ class Photo:
         kept: (S, S) bool, pixels that become Gaussians. doubt: (S, S) in 0..1, how likely a pixel is background.
         fringe: (S, S) for pixels of a silhouette fringe the triangle of the face beside it, else -1.
         openings: (2,) of the right and the left eye, see `signed_lid_ratio`.
-        settings: of the avatar; a layer takes its own part.
+        settings: of the avatar; a layer takes its own part. join: how it joins the whole photo; None: it does not.
     """
 
     camera: Camera
@@ -50,6 +51,7 @@ class Photo:
     fringe: np.ndarray
     openings: np.ndarray
     settings: LiftedSettings
+    join: Join | None = None
 
     @property
     def landmarks(self) -> np.ndarray:

@@ -87,7 +87,7 @@ def paint_lids(
         here = known & (share > 0)
         reach = np.where(place.above, settings.line_above, settings.line_below) * thick
         # A line thinner than the pixels it is made of would be jagged.
-        reach = np.maximum(reach, settings.least_line / width) * place.arch
+        reach = np.maximum(reach, settings.least_line * scale / width) * place.arch
         fades = smoothstep(place.arch, *settings.line_ends)[..., None]
         line = skin + fades * np.minimum(lashes - skin, 0)
         out.append(

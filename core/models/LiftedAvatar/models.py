@@ -42,6 +42,7 @@ from core.models.LiftedAvatar.inpaint import (
     silhouette_points,
 )
 from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles
+from core.models.LiftedAvatar.join import join_photo
 from core.models.LiftedAvatar.layers import Layer, Photo, Shot
 from core.models.LiftedAvatar.lids import LidLayer
 from core.models.LiftedAvatar.mouth import warm_up as warm_up_mouth
@@ -65,11 +66,14 @@ class Avatar:
         camera: of the photo's shown crop.
         surface: the Gaussians, which are one of the layers.
         layers: all of them in the order in which they are drawn.
+        share: (S, S) float32 in 0..1, how much of a pixel of the photo's wide crop is drawn where the person joins the
+            whole photo; None where they do not.
     """
 
     camera: Camera
     surface: SurfaceLayer
     layers: tuple[Layer, ...]
+    share: np.ndarray | None = None
 
 
 class LiftedAvatar:
@@ -148,7 +152,8 @@ class LiftedAvatar:
             built.append(layer)
         surface = self._surface(photo, photo.transform if anchor is None else anchor)
         below = len(LAYERS_BELOW)
-        return Avatar(camera=camera, surface=surface, layers=(*built[:below], surface, *built[below:]))
+        share = None if photo.join is None else photo.join.share
+        return Avatar(camera=camera, surface=surface, layers=(*built[:below], surface, *built[below:]), share=share)
 
     def render(
         self,
@@ -244,7 +249,15 @@ class LiftedAvatar:
         # Hair there stays at rest, where it is right, and goes when the cheek comes round.
         doubt[find_not_skin(mesh, pix_to_face, image, source.matte, camera, settings.overshoot)] = 1
         fringe = find_fringe(mesh, pix_to_face, image, source.matte, camera, settings.blend)
-        fade = border_fade(source.inside, source.margin, settings.border * camera.scale)
+        join = None
+        if not source.joined:
+            fade = border_fade(source.inside, source.margin, settings.border * camera.scale)
+        else:
+            fade = np.float32(1)  # the photo goes on beyond its border
+            join = join_photo(
+                mesh, pix_to_face, bary_coords, frame.transform_matrix, camera, source.margin, settings.join
+            )
+            kept &= join.share > 0  # what stands still is the photo's own
         return Photo(
             camera=camera,
             margin=source.margin,
@@ -262,6 +275,7 @@ class LiftedAvatar:
             fringe=fringe,
             openings=signed_lid_ratio(vertices),
             settings=settings,
+            join=join,
         )
 
     def _surface(self, photo: Photo, anchor: np.ndarray) -> SurfaceLayer:
@@ -279,6 +293,8 @@ class LiftedAvatar:
             anchor=anchor.astype(np.float64),
             neck_reach=settings.neck_reach,
             followed_neck_reach=settings.followed_neck_reach,
+            follows=None if photo.join is None else photo.join.follows,
+            body=None if photo.join is None else photo.join.body,
         )
         wide = photo.camera.widened(photo.margin)
 

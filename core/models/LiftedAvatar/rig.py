@@ -21,6 +21,8 @@ class Rig:
         anchor: (3, 4) the head's place when the shoulders stand as in the photo.
         neck_reach: head units that the neck moves before the shoulders follow, where theirs is a guess.
         followed_neck_reach: the same, where the driver's shoulders were followed.
+        follows: (M - 478,) how much of its move a point of the surroundings makes, 0 where it joins the rest of the
+            photo; body: (M - 478,) the same of the shoulders' move alone. None where all of it moves.
     """
 
     mesh: ProxyMesh
@@ -29,6 +31,8 @@ class Rig:
     anchor: np.ndarray
     neck_reach: float
     followed_neck_reach: float
+    follows: np.ndarray | None = None
+    body: np.ndarray | None = None
 
     def pose(self, face: np.ndarray, transform: np.ndarray, torso_motion: np.ndarray | None = None) -> np.ndarray:
         """The mesh's points (M, 3) in the camera frame.
@@ -39,8 +43,8 @@ class Rig:
         """
         transform = transform.astype(np.float64)
         face = rest_eyes(face[: topo.N_POINTS].astype(np.float64))
-        moved = (face - self.face)[list(topo.FACE_OVAL)]
-        around = self.surroundings + self.mesh.border_weights @ moved
+        border = (face - self.face)[list(topo.FACE_OVAL)]
+        around = self.surroundings + self.mesh.border_weights @ border
         head = to_camera(np.concatenate([face, around]), transform)
         still = to_camera(np.concatenate([self.surroundings, NECK[None]]), self.anchor)
         if torso_motion is not None:
@@ -51,7 +55,13 @@ class Rig:
         reach = self.neck_reach if torso_motion is None else self.followed_neck_reach
         still = still + neck * (1 - reach * np.tanh(length / reach) / max(length, 1e-9))
         share = self.mesh.torso_weights[topo.N_POINTS :, None]
-        head[topo.N_POINTS :] = head[topo.N_POINTS :] * (1 - share) + still * share
+        at_rest = self.mesh.points[topo.N_POINTS :]
+        if self.body is not None:
+            still = at_rest + self.body[:, None] * (still - at_rest)
+        moved = head[topo.N_POINTS :] * (1 - share) + still * share
+        if self.follows is not None:
+            moved = at_rest + self.follows[:, None] * (moved - at_rest)
+        head[topo.N_POINTS :] = moved
         return head
 
 

@@ -248,7 +248,7 @@ class LidSettings:
         lash_samples: from the lid, where the colour of its line is looked for.
         lashes: how thin and how thick the upper lashes' line may be.
         line_below, line_above: how far the line reaches from where the lids meet, over its thickness. It fades all the
-            way; above it lies on skin that is stretched. least_line: the least of both, pixels of the photo.
+            way; above it lies on skin that is stretched. least_line: the least of both, pixels.
             line_corners: how far it goes beyond the outer and the inner corner. line_ends: its thickness over
             that in the middle, between which its ends fade.
         skin_closing, line_closing, eye_closing: lid distances over the photo's at which a change is complete and at
@@ -346,6 +346,25 @@ class FoldSettings:
 
 
 @dataclass(frozen=True)
+class JoinSettings:
+    """Of `join`. Lengths are over the side of the shown crop where nothing else is said.
+
+    Attributes:
+        body: from the neck, where the shoulders' move begins to fade, and where it has ended.
+        border: from the wide crop's border, over which any move comes in. power: of a smoothstep, so that both end
+            slowly.
+        farthest: that a point moves in a clip. unseen: pixels of a move that nobody sees; over that of the farthest
+            move the drawn picture comes in.
+    """
+
+    body: tuple[float, float] = (0.3, 0.85)
+    border: float = 0.3
+    power: float = 2.0
+    farthest: float = 0.15
+    unseen: float = 0.1
+
+
+@dataclass(frozen=True)
 class LiftedSettings:
     """Of the avatar as a whole, and of each of its parts.
 
@@ -386,3 +405,4 @@ class LiftedSettings:
     chin: ChinSettings = field(default_factory=ChinSettings)
     folds: FoldSettings = field(default_factory=FoldSettings)
     mouth: MouthSettings = field(default_factory=MouthSettings)
+    join: JoinSettings = field(default_factory=JoinSettings)

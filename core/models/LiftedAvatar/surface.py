@@ -67,18 +67,31 @@ def splat(
         scratch.covariances,
         scratch.opacities,
     )
+    height, width = camera.shape
     image, alpha, _, depth = splat_surface(
         scratch.xyz,
         scratch.covariances,
         colors,
         scratch.opacities,
-        (camera.size, camera.size),
-        camera.focal,
+        (height, width),
+        (camera.focal * camera.size / width, camera.focal * camera.size / height),
         scratch.raster,
+        transform=_off_axis(camera),
         settings=settings,
         with_maps=True,
     )
     return image, alpha, depth
+
+
+def _off_axis(camera: Camera) -> np.ndarray | None:
+    """(3, 4) the shear that brings the middle of a camera's window onto its axis; None where it is there."""
+    if camera.window is None:
+        return None
+    height, width = camera.shape
+    ray = camera.unproject(np.array([(width - 1) / 2, (height - 1) / 2]))
+    shear = np.eye(3, 4)
+    shear[2, :2] = -ray
+    return shear
 
 
 @dataclass(frozen=True)

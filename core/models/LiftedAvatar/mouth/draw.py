@@ -229,7 +229,9 @@ def _plane(origin: np.ndarray, transform: np.ndarray, camera: Camera) -> tuple[n
     Returns what takes homogeneous pixels to its millimetres, (3, 3), and the camera in its coordinates, (3,).
     """
     R, t = transform[:, :3].astype(np.float64), transform[:, 3].astype(np.float64)
-    unit, middle = camera.pixels_per_unit, (camera.size - 1) / 2
-    to_pixels = np.array([[-unit, 0, middle], [0, -unit, middle], [0, 0, 1]])  # homogeneous, as `Camera.to_pixels`
+    unit, middle = camera.pixels_per_unit, (camera.size - 1) / 2 - camera.corner
+    to_pixels = np.array(
+        [[-unit, 0, middle[0]], [0, -unit, middle[1]], [0, 0, 1]]
+    )  # homogeneous, as `Camera.to_pixels`
     plane = np.stack([MM * R[0], MM * R[1], MM * origin @ R + t], 1)
     return np.linalg.inv(to_pixels @ plane), -t @ R.T / MM - origin

@@ -1,0 +1,154 @@
+"""The whole photo as the frame: what is drawn of the person is put over it where it belongs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numba
+import numpy as np
+
+from core.components import Components
+from core.data.records import TrackedSource
+from core.libs.geometry import Camera, to_camera
+from core.libs.tracker.whole import shown_box
+from core.pipeline.backdrop import Backdrop, StillBackdrop
+
+
+@dataclass(frozen=True)
+class ReachSettings:
+    """How far a person moves at most, by eye.
+
+    Attributes:
+        head: half the side of a box that holds a head and its hair, head units.
+        beyond: what jaw, shoulders and splats do besides the head's move, over the side of its crop.
+    """
+
+    head: float = 1.2
+    beyond: float = 0.1
+
+
+_REACH = ReachSettings()
+
+
+@numba.njit(cache=True, parallel=True)
+def put(
+    drawn: np.ndarray,  # (h, w, 3) float32 in 0..1
+    share: np.ndarray,  # (h, w) in 0..1, how much of a pixel is the drawn one
+    photo: np.ndarray,  # (h, w, 3) uint8
+    out: np.ndarray,  # (h, w, 3) uint8
+) -> None:
+    """A drawn picture faded into a photo, of which nothing changes where the share is 0."""
+    height, width = share.shape
+    for y in numba.prange(height):
+        for x in range(width):
+            part = share[y, x]
+            for k in range(3):
+                value = np.float32(photo[y, x, k])
+                if part > np.float32(0):
+                    new = min(max(drawn[y, x, k], np.float32(0)), np.float32(1)) * np.float32(255)
+                    value += part * (new - value)
+                out[y, x, k] = np.uint8(value + np.float32(0.5))
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the drawn part lies in the photo.
+
+    Attributes:
+        camera: that draws it, of the photo's crop. rows, columns: of the photo. to_drawn: (2, 3) from pixels of these
+            to those that are drawn; None where they are the same.
+    """
+
+    camera: Camera
+    rows: slice
+    columns: slice
+    to_drawn: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, source: TrackedSource, photo: np.ndarray, share: np.ndarray, transforms: np.ndarray) -> Region:
+        """Of a tracked photo that is joined, clipped to what the photo (H, W, 3) shows and to what can be moved.
+
+        `share`: (S, S) see `Avatar.share`. `transforms`: (T, 3, 4) that the head will have.
+        """
+        assert source.crop is not None  # `TrackedSource.joined` has one
+        box, (x, y, side) = shown_box(photo), source.crop
+        scale = source.size / side
+        reach = farthest_move(source, transforms)
+        moves = (source.matte > 0) & (share > 0)
+        (top, bottom), (left, right) = (_ends(moves.any(axis), reach, source.margin) for axis in (1, 0))
+        x0, x1 = _within(left, right, (box[0] - x) * scale, (box[2] - x) * scale)
+        y0, y1 = _within(top, bottom, (box[1] - y) * scale, (box[3] - y) * scale)
+        camera = Camera(source.size, window=(x0, y0, x1 - x0, y1 - y0))
+        left, right = int(np.ceil(x + x0 / scale)), int(np.floor(x + x1 / scale))
+        top, bottom = int(np.ceil(y + y0 / scale)), int(np.floor(y + y1 / scale))
+        if scale == 1:
+            return cls(camera, slice(top, bottom), slice(left, right))
+        shift = [(corner + 0.5 - at) * scale - 0.5 - low for corner, at, low in ((left, x, x0), (top, y, y0))]
+        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        return cls(camera, slice(top, bottom), slice(left, right), matrix)
+
+    def cut(self, source: TrackedSource, picture: np.ndarray) -> np.ndarray:
+        """The drawn part (h, w, ...) of a picture (S, S, ...) of the source's wide crop."""
+        assert self.camera.window is not None
+        x, y, width, height = self.camera.window
+        x, y = x + source.margin, y + source.margin
+        return np.ascontiguousarray(picture[y : y + height, x : x + width])
+
+    def backdrop(self, components: Components, source: TrackedSource) -> Backdrop:
+        """What stands behind the person in the drawn part."""
+        picture, matte = self.cut(source, source.image), self.cut(source, source.matte)
+        return StillBackdrop(components.plate(picture, matte, None))
+
+    def enlarged(self, picture: np.ndarray) -> np.ndarray:
+        """A drawn picture (h, w, ...) float32 at the photo's own scale."""
+        if self.to_drawn is None:
+            return picture
+        size = self.columns.stop - self.columns.start, self.rows.stop - self.rows.start
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(picture, self.to_drawn, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+class WholePhoto:
+    """Puts drawn pictures into a photo.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB. source: of it, joined. share: (S, S) see `Avatar.share`.
+    """
+
+    def __init__(self, photo: np.ndarray, source: TrackedSource, region: Region, share: np.ndarray) -> None:
+        self._photo, self._region = photo, region
+        self._share = np.clip(region.enlarged(region.cut(source, share)), 0, 1).astype(np.float32)
+
+    def put(self, drawn: np.ndarray) -> np.ndarray:
+        """The photo (H, W, 3) uint8 with a drawn picture (h, w, 3) float32 in 0..1 in its place."""
+        region, out = self._region, self._photo.copy()
+        drawn = np.ascontiguousarray(region.enlarged(drawn), np.float32)
+        part = region.rows, region.columns
+        put(drawn, self._share, self._photo[part], out[part])
+        return out
+
+
+def farthest_move(source: TrackedSource, transforms: np.ndarray, settings: ReachSettings = _REACH) -> float:
+    """Pixels, as they are drawn, that the person moves at most since the photo under transforms (T, 3, 4) of the head.
+
+    Told from the corners of a box around the head, hair included.
+    """
+    corners = np.stack(np.meshgrid(*[(-settings.head, settings.head)] * 3), -1).reshape(-1, 3)
+    camera = Camera(source.size)
+    rest = camera.to_pixels(to_camera(corners, source.frame.transform_matrix))
+    moved = camera.to_pixels(to_camera(corners, transforms))
+    return float(np.linalg.norm(moved - rest, axis=-1).max()) + settings.beyond * source.size
+
+
+def _ends(moves: np.ndarray, reach: float, margin: int) -> tuple[int, int]:
+    """The first of the places (S,) that may be moved to and one past the last, counted from the margin's end."""
+    places = np.flatnonzero(moves)
+    first, end = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, len(moves))
+    reach = int(np.ceil(reach))
+    return max(first - reach, 0) - margin, min(end + reach, len(moves)) - margin
+
+
+def _within(first: int, end: int, low: float, high: float) -> tuple[int, int]:
+    """The whole pixels first .. end - 1 that lie between two edges."""
+    return max(first, int(np.ceil(low - 1e-6))), min(end, int(np.floor(high + 1e-6)))
