@@ -378,8 +378,7 @@ def build_parser() -> argparse.ArgumentParser:
 def read_config(path: Path) -> dict[str, Any]:
     """The options in a yaml file, by name; paths in it count from the current folder, as on the command line.
 
-    Raises:
-        UserError: the file cannot be read, is not yaml, or holds something that is not an option.
+    UserError where the file cannot be read, is not yaml, or holds something that is not an option.
     """
     content = read_yaml(path)
     if content is None:
