@@ -17,7 +17,7 @@ from core.libs.numeric import smoothstep
 from core.libs.patch_match import complete
 from core.libs.poisson import fill_hole
 
-VERSION = "4"  # of all that changes what comes out
+VERSION = "5"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PlateSettings:
     """How a plate is made. By eye, on portraits of 512 to 1024 pixels.
 
     Attributes:
-        faint: matte from which a pixel is not sure to be background.
+        faint: matte from which a pixel is completed in part, and from which it is wholly.
         opaque: matte from which a pixel has the person's own colour.
         near: pixels from which that colour is taken, of a 512-pixel picture.
         beside: pixels beside it that are not either, where hair is too fine for the matte; of a 512-pixel picture.
@@ -34,7 +34,7 @@ class PlateSettings:
         reach: how far the photo's colours tell beside the patches', of the longer side.
     """
 
-    faint: float = 0.15
+    faint: tuple[float, float] = (0.02, 0.15)
     opaque: float = 0.95
     near: float = 24.0
     beside: float = 3.0
@@ -61,13 +61,15 @@ def make_plate(
     longer = max(matte.shape)
     reach = max(1, round(settings.beside * longer / _UNIT))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
-    hole = cv2.dilate((matte > settings.faint).astype(np.uint8), disc) > 0
-    if inside is not None:
-        hole |= cv2.erode(inside.astype(np.uint8), np.ones((7, 7))) == 0  # a crop darkens at the very border
+    near = cv2.dilate(matte.astype(np.float32), disc)
+    if inside is not None:  # a crop darkens at the photo's very border
+        near[cv2.erode(inside.astype(np.uint8), np.ones((7, 7))) == 0] = 1
+    hole = near > settings.faint[0]
     if hole.all():
         return image.copy()
     picture = _without_person(image, matte, settings)
-    filled = np.where(hole[..., None], _patched(picture, hole, settings), picture)
+    share = smoothstep(near, *settings.faint)[..., None]
+    filled = picture + share * (_patched(picture, hole, settings) - picture)
     return np.rint(filled).clip(0, 255).astype(np.uint8)
 
 
