@@ -16,6 +16,7 @@ from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
 from core.libs.retargeting.expression import transfer_expression
 from core.libs.retargeting.neutral import NEUTRAL, calm_frames
+from core.libs.retargeting.opening_goals import OPENINGS
 from core.libs.retargeting.openings import FaceOpenings
 from core.libs.retargeting.stage import Retargeting
 
@@ -90,7 +91,7 @@ class TestTransfer:
         own = own_gaps(head, moved[0])
         np.testing.assert_allclose(mine[:12, 1:] / own[1:], 1, atol=0.02)
         assert np.abs(mine[13:15, 1:] / own[1:]).max() < 0.05
-        near, curve = (0.5 - 0.1) / (0.7 - 0.1), 1.4 if head.has_tracker_mesh else 1.0
+        near, curve = (0.5 - 0.1) / (0.7 - 0.1), OPENINGS.lid_curve if head.has_tracker_mesh else 1.0
         half = 0.5**curve * near * near * (3 - 2 * near)  # on the way to shut
         np.testing.assert_allclose(mine[12, 1:] / own[1:], half, atol=0.02)
 

@@ -49,6 +49,13 @@ def test_they_agree_but_for_what_their_names_say(right, left, lips):
         assert opening_height(points, pairs) == pytest.approx(height)
 
 
+@given(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
+def test_the_height_of_lids_does_not_see_points_that_lie_beside_one_another(gap, beside):
+    points = face(gap, gap, 0.0)
+    points[[upper for upper, _ in topo.EYE_PAIRS["left"]], 0] += beside
+    np.testing.assert_allclose(signed_lid_ratio(points), gap / WIDTH, atol=1e-12)
+
+
 @given(st.floats(-0.5, 0.5), st.floats(0, 6.28))
 def test_a_contour_is_measured_across_its_corners(gap, roll):
     """Upright or, for the left eye, whose contour runs to the left, mirrored; rolled by less than a right angle."""

@@ -138,6 +138,19 @@ class TestOpenings:
         np.testing.assert_allclose(part[0], 0, atol=0.02)
         np.testing.assert_allclose(part[1], [0, 0.95**OPENINGS.lid_curve], atol=0.02)
 
+    def test_two_eyes_that_open_together_after_a_blink_are_equally_open(self):
+        # A tracker sees one of them shut less, and open sooner: what it tells apart by little is one blink.
+        driver_person, source = person(3), person(8)
+        own, theirs = (gaps(p, clip_of(p.expcode[None], p))[0] for p in (source, driver_person))
+        codes = [driver_person.expcode] * 20
+        for left, right in ((0.32, 0.17), (0.64, 0.57), (1.0, 0.93)):
+            half = replace(driver_person, expcode=opened(driver_person, 1, left * theirs[1]).astype(np.float32))
+            codes.append(opened(half, 2, right * theirs[2]))
+        part = gaps(source, Retargeting().run(source, clip_of(np.array(codes), driver_person), HEAD))[-3:, 1:] / own[1:]
+        assert np.ptp(part[:2], 1).max() < 0.02  # 0.19 in the second where each goes its own way
+        assert part[0].max() < 0.05 < 0.3 < part[1].min() < part[1].max() < 0.6
+        assert np.ptp(part[2]) > 0.05  # open eyes are as different as they are
+
     @pytest.mark.parametrize("apart", [0.0, 0.06])
     def test_closed_lips_are_closed_and_open_ones_as_open_whatever_the_photos_are(self, apart):
         driver_person, source = person(3), person(8)

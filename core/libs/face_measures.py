@@ -53,13 +53,15 @@ def lid_ratio(points: np.ndarray) -> np.ndarray:  # (..., 478, 2..3) to (..., 2)
 
 
 def signed_lid_ratio(points: np.ndarray) -> np.ndarray:  # (478, 3) to (2,)
-    """As `lid_ratio`, but right then left, and negative where the lids have gone through one another."""
+    """Mean height of three pairs of lid points over the eye's width, right then left; negative where the lids crossed.
+
+    As the openings that retargeting sets, it does not see how far an upper point lies beside its lower one: of lids
+    that are nearly shut that is most of their distance, and not the same in both eyes.
+    """
     out = []
     for side in ("right", "left"):
         corner, other = (points[i] for i in topo.EYE_CORNERS[side])
-        upper, lower = (points[list(lid)] for lid in zip(*topo.EYE_PAIRS[side], strict=True))
-        distance = np.linalg.norm(upper - lower, axis=1) * np.sign(upper[:, 1] - lower[:, 1])
-        out.append(distance.mean() / np.linalg.norm(corner - other))
+        out.append(opening_height(points, topo.EYE_PAIRS[side]) / np.linalg.norm(corner - other))
     return np.array(out)
 
 

@@ -34,8 +34,10 @@ class OpeningSettings:
         lid_closing: opening from which on lids are not brought together beyond their curve.
         lid_curve: exponent of the part of an eye that is open, on the open head. The built-in avatar's lids are seen
             less closed than their mesh: at 0.6 a tracker sees 0.65 to 0.9, where both ends are as on a real face.
-        lid_together: openings at which the wider eye of two follows the narrower one, and from which on each goes its
-            own way: a blink that is tracked in one eye is one, and a wink's other eye is open.
+        lid_together: openings, as they are shown, at which the wider eye of two follows the narrower one, and from
+            which on each goes its own way: a blink that is tracked in one eye is one, and a wink's other eye is open.
+        lid_alike: difference of two eyes up to which they are equally open in a blink, and from which on it is meant.
+            lid_blinking: their mean opening up to which it is a blink, and from which on eyes are open.
         lid_wide, lid_widest: opening from which on it is compressed, and its limit.
         lip_wide, lip_widest: the same for lips.
         lip_closing: lips nearer than this are brought together all along their rim.
@@ -53,7 +55,9 @@ class OpeningSettings:
     lid_no_blink: float = 0.6
     lid_closing: float = 0.7
     lid_curve: float = 1.4
-    lid_together: tuple[float, float] = (0.5, 0.8)
+    lid_together: tuple[float, float] = (0.4, 0.7)
+    lid_alike: tuple[float, float] = (0.15, 0.35)
+    lid_blinking: tuple[float, float] = (0.8, 0.95)
     lid_wide: float = 1.15
     lid_widest: float = 1.45
     lip_wide: float = 0.55
@@ -200,17 +204,27 @@ def _lids(
     s, eyes = settings, [i for i, name in enumerate(face.names) if name != "lips"]
     opens = [_open_eye(gaps[visible, i], face.reference[i], s) for i in eyes]
     part = gaps[:, eyes] / opens
-    narrow = part.min(1, keepdims=True)
-    part = part + (1 - smoothstep(part, *s.lid_together)) * (narrow - part)
-    closed = np.empty_like(part)
-    for column, p in enumerate(part.T):
-        touch = _contact(p[visible], s)
-        shut = np.clip(p, 0, 1)
-        # Shut is shut, however a tracker reports it; an open eye keeps its motion.
-        closed[:, column] = 1 - (shut**s.lid_curve * smoothstep(shut, touch, s.lid_closing) + np.maximum(p - 1, 0))
+    seen = np.clip(part, 0, 1)
+    # Shut is shut, however a tracker reports it; an open eye keeps its motion.
+    contacts = [_contact(p[visible], s) for p in part.T]
+    shut = np.stack([smoothstep(p, touch, s.lid_closing) for p, touch in zip(seen.T, contacts, strict=True)], 1)
+    closed = 1 - (_together(seen**s.lid_curve * shut, s) + np.maximum(part - 1, 0))
     # Shut stays shut under any gain.
     closed *= gain if gain > 1 else gain + (1 - gain) * np.clip(closed, 0, 1) ** 2
     return eyes, np.maximum(soft_upper_clip(1 - closed, s.lid_wide, s.lid_widest), 0), opens
+
+
+def _together(part: np.ndarray, settings: OpeningSettings) -> np.ndarray:
+    """The parts (T, eyes) by which eyes are open, of two that blink made one.
+
+    A difference that a tracker makes between two eyes goes to both, half of it to each; a wider one is a blink that is
+    tracked in one eye, or a wink.
+    """
+    s, narrow = settings, part.min(1, keepdims=True)
+    part = part + (1 - smoothstep(part, *s.lid_together)) * (narrow - part)
+    mean, apart = part.mean(1, keepdims=True), np.ptp(part, 1)[:, None]
+    alike = (1 - smoothstep(apart, *s.lid_alike)) * (1 - smoothstep(mean, *s.lid_blinking))
+    return part + alike * (mean - part)
 
 
 def _open_eye(gaps: np.ndarray, reference: float, settings: OpeningSettings) -> float:
