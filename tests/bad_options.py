@@ -96,6 +96,14 @@ REFUSED: Refused = {
         "PyTorch sees no CUDA device here",
     ),
     "options: a background that is not there": (options("--background", "room.jpg"), "no file of that name is there"),
+    "options: a background that is no picture": (
+        options("--background", Path(__file__)),
+        "neither a picture nor a video",
+    ),
+    "options: a transparent mp4": (
+        options("--background", "transparent", "-o", "out.mp4"),
+        "cannot be transparent: give it the ending .mov or .webm",
+    ),
     "options: a folder as background": (options("--background", "/"), "is a folder"),
     # outputs
     "output: a picture for a video": (options("-o", "out.jpg"), "must end in one of .mp4"),
