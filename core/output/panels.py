@@ -1,4 +1,4 @@
-"""Pictures beside one another, in places of a size that is not theirs."""
+"""Pictures beside one another, in places of a size that is not theirs, or at one height."""
 
 from __future__ import annotations
 
@@ -43,3 +43,28 @@ def fitted(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     top, left = (size[1] - inner.shape[0]) // 2, (size[0] - inner.shape[1]) // 2
     out[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
     return out
+
+
+def panel_widths(sizes: Sequence[tuple[int, int]], height: int) -> list[int]:
+    """The widths of pictures (width, height) that are shown at one height, each an even number of pixels.
+
+    A picture that has the height and an odd width gets one more column.
+    """
+    return [width + width % 2 if own == height else max(2, 2 * round(width * height / own / 2)) for width, own in sizes]
+
+
+def at_height(picture: np.ndarray, height: int) -> np.ndarray:
+    """A picture (H, W, C) uint8 at another height, with its proportions and an even width.
+
+    One that has the height already is left as it is, an odd width apart, of which the last column comes twice.
+    """
+    own, width = picture.shape[:2]
+    wanted = panel_widths([(width, own)], height)[0]
+    if own == height:
+        return picture if wanted == width else np.concatenate([picture, picture[:, -1:]], 1)
+    return scaled(picture, (wanted, height))
+
+
+def side_by_side(pictures: Sequence[np.ndarray], height: int) -> np.ndarray:
+    """Pictures (H, W, C) uint8 of any sizes in one row (height, sum of the widths, C); see `panel_widths`."""
+    return np.concatenate([at_height(picture, height) for picture in pictures], axis=1)
