@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
+
 import cv2
 import numpy as np
 
+from core.data.video import VideoFrame
 from core.libs.tracker.crop import halved
 from core.libs.tracker.settings import CutSettings
 
@@ -70,6 +73,12 @@ class CutFinder:
             del self._before[-2:], self._starts[-2:]
             merged = self._sums[-3] + self._sums[-2]
             self._sums[-3:] = [merged]
+
+
+def with_cuts(frames: Iterable[VideoFrame], cuts: CutFinder) -> Generator[tuple[VideoFrame, bool], None, None]:
+    """The frames of a video, and whether another shot begins with them."""
+    for frame in frames:
+        yield frame, cuts.see(frame.image)
 
 
 def _small(image: np.ndarray, settings: CutSettings) -> tuple[np.ndarray, np.ndarray]:

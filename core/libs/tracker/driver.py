@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -14,14 +14,14 @@ import numpy as np
 from core.data.image import kind_of, read_image
 from core.data.picture_folder import FrameReader
 from core.data.records import SEEN, TrackedSequence
-from core.data.video import VideoFrame, VideoReader
+from core.data.video import VideoReader
 from core.errors import UserError
 from core.libs.flame_model import OpenHead
 from core.libs.numeric import blocks
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.cache import TrackCache, tracked_by
 from core.libs.tracker.crop import face_box, head_box, steady_crops, to_crop
-from core.libs.tracker.cuts import CutFinder
+from core.libs.tracker.cuts import CutFinder, with_cuts
 from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
 from core.libs.tracker.gaps import bridge, scenes_of, with_faces
@@ -237,7 +237,7 @@ def _observe(
     visible: list[bool] = []
     times: list[Fraction] = []
     cuts = CutFinder(settings.cuts)
-    with footage() as reader, closing(read_ahead(_with_cuts(reader, cuts), _QUEUES)) as frames:
+    with footage() as reader, closing(read_ahead(with_cuts(reader, cuts), _QUEUES)) as frames:
         for frame, is_cut in frames:
             if is_cut:
                 tracker.reset()
@@ -250,9 +250,3 @@ def _observe(
             if progress is not None:
                 progress(len(times), 2 * reader.frame_estimate if reader.frame_estimate else None)
         return Observed(points, np.array(visible), times, reader.fps, reader.lost, cuts.shots())
-
-
-def _with_cuts(reader: Clip, cuts: CutFinder) -> Generator[tuple[VideoFrame, bool], None, None]:
-    """The frames, and whether another shot begins with them."""
-    for frame in reader:
-        yield frame, cuts.see(frame.image)

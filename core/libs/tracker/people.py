@@ -9,6 +9,7 @@ from where that person was last. Who was out of sight is told by looks alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -17,12 +18,13 @@ import numpy as np
 from core.data.picture_folder import FrameReader
 from core.data.video import VideoReader
 from core.libs.tracker.base import FaceTracker, ManyFaceTracker, Observation
-from core.libs.tracker.cuts import CutFinder
+from core.libs.tracker.cuts import CutFinder, with_cuts
 from core.libs.tracker.identity import FaceLook, Gallery, IdentitySettings, face_look
 from core.libs.tracker.observed import Observed
 from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import SeveralSettings, alone, box_middle, box_size, same_place
+from core.runtime.threads import QueueSettings, read_ahead
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class PeopleSettings:
 
 _SETTINGS, _TRACKING = PeopleSettings(), TrackSettings()
 _NEVER = float("inf")
+_QUEUES = QueueSettings(depth=2)  # decoded pictures that wait
 
 
 class _Person:
@@ -248,9 +251,9 @@ def observe_people(
     times: list[Fraction] = []
     tracker.reset()
     try:
-        with footage() as reader:
-            for frame in reader:
-                finder.see(frame.image, cuts.see(frame.image))
+        with footage() as reader, closing(read_ahead(with_cuts(reader, cuts), _QUEUES)) as frames:
+            for frame, is_cut in frames:
+                finder.see(frame.image, is_cut)
                 times.append(frame.time)
                 if progress is not None:
                     progress(len(times), reader.frame_estimate)
