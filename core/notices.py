@@ -27,7 +27,7 @@ class Run:
     @property
     def whole(self) -> bool:
         """Whether the whole photo is the frame."""
-        return self.options.frame == "photo" and self.model == "lifted"
+        return self.options.shows_photo and self.model == "lifted"
 
     @property
     def one_picture(self) -> bool:
@@ -71,6 +71,14 @@ def _is_on(improvement: str) -> Condition:
 
 
 _PICTURES = Condition(lambda run: run.inputs.tracked is None, "the driver was tracked before")
+_ONE_OF_ALL = Condition(
+    lambda run: run.options.driver_face != "all" or run.options.face == "all", "one person of the photo moves"
+)
+_ONE_CLIP = Condition(
+    lambda run: run.options.driver_face != "all" or run.inputs.frames is None,
+    "a folder of pictures moves as one person",
+)
+_NOT_ALL = Condition(lambda run: run.options.face != "all", "--face all shows the whole photo")
 _NETWORK = Condition(lambda run: run.model == "gagavatar", "the lifted avatar needs no files")
 _ANY_IMPROVEMENT = Condition(lambda run: any(map(run.options.wants, IMPROVEMENTS)), "every improvement is taken out")
 _ONE_RESULT = Condition(lambda run: not run.options.variants, "--variants shows each of the improvements")
@@ -110,7 +118,7 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "resume_path": (_NETWORK,),
     "force_retrack": ALWAYS,  # the photo's track, where the driver comes tracked
     "face": ALWAYS,
-    "driver_face": (_PICTURES,),
+    "driver_face": (_PICTURES, _ONE_OF_ALL, _ONE_CLIP),
     "model": ALWAYS,
     "accept_flame_license": (_NETWORK,),
     "device": ALWAYS,  # one that cannot be had is refused
@@ -137,7 +145,7 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "output": ALWAYS,
     "layout": (_ONE_ROW,),
     "variants": ALWAYS,
-    "frame": (_OWN_FRAME,),
+    "frame": (_OWN_FRAME, _NOT_ALL),
     "size": (_HEAD_FRAME,),
     "background": (_ON_ITS_GROUND,),  # one that cannot be had is refused
     "keep_partial": (_VIDEO,),

@@ -43,10 +43,10 @@ def checked_value(name: str, value: Any, hint: Any) -> Any:
 
 
 def checked_face(name: str, value: int | str) -> int | str:
-    """Which of several faces: `largest` or a number from 1; texts of digits become numbers."""
+    """Which of several faces: `largest`, `all` or a number from 1; texts of digits become numbers."""
     number = int(value) if str(value).isdecimal() and len(str(value)) < 9 else 0
-    if number < 1 and value != "largest":
-        raise UserError(f"{name} must be largest or a number from 1 (left to right), got {reprlib.repr(value)}")
+    if number < 1 and value not in ("largest", "all"):
+        raise UserError(f"{name} must be largest, all or a number from 1 (left to right), got {reprlib.repr(value)}")
     return number or value
 
 

@@ -77,18 +77,19 @@ class Options:
     face: int | str = field(
         default="largest",
         metadata=about(
-            "who of several people in the photo moves: the one with the largest face, or number N from the left",
+            "who of several people in the photo moves: the one with the largest face, number N from the left, or "
+            "all, in the whole photo",
             group="input",
-            metavar="largest|N",
+            metavar="largest|N|all",
         ),
     )
     driver_face: int | str = field(
         default="largest",
         metadata=about(
-            "whose motion is taken, of several people in the driver: of the largest face, or of number N from the left "
-            "in the first picture with the most people",
+            "whose motion is taken, of several people in the driver: of the largest face, of number N from the left in "
+            "the first picture with the most people, or with --face all of all, left to left",
             group="input",
-            metavar="largest|N",
+            metavar="largest|N|all",
         ),
     )
     model: Literal["auto", "lifted", "gagavatar"] = field(
@@ -298,6 +299,11 @@ class Options:
             return None
 
     @property
+    def shows_photo(self) -> bool:
+        """Whether the whole photo is the frame."""
+        return self.frame == "photo" or self.face == "all"
+
+    @property
     def given(self) -> frozenset[str]:
         """Names of the options that stood on the command line or differ from their defaults."""
         return self._typed | {option.name for option in fields(self) if getattr(self, option.name) != option.default}
@@ -321,7 +327,7 @@ class Options:
             words = ["enhanced"] if len(wanted) == len(FLOW) else [short(name) for name in wanted]
         if self.take != "all":
             words.append(f"take-{self.take}")
-        if self.frame == "photo":
+        if self.frame == "photo" and self.face != "all":
             words.append("photo")
         elif self.size != SIZES[0]:
             words.append(str(self.size))

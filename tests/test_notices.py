@@ -71,6 +71,9 @@ SILENT = [
     ("layout", "result", {"variants": True}),
     ("keep_partial", True, {"picture": True}),
     ("driver_face", 2, {"tracked": True}),
+    ("driver_face", "all", {}),
+    ("driver_face", "all", {"face": 2}),
+    ("frame", "photo", {"face": "all"}),
 ]
 # What acts: the same, where it has a rule.
 ACTING = [
@@ -110,6 +113,7 @@ ACTING = [
     ("layout", "result", {}),
     ("keep_partial", True, {}),
     ("driver_face", 2, {}),
+    ("driver_face", "all", {"face": "all"}),
     ("driver_face", 2, {"picture": True}),
 ]
 

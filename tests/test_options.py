@@ -152,6 +152,7 @@ def test_an_output_that_ends_in_a_slash_stays_a_folder(tmp_path):
         (["--take", "pose"], "take-pose"),
         (["--enhanced", "--orbit", "20", "--take", "expression"], "enhanced_take-expression_orbit"),
         (["--face", "2", "--driver-face", "1"], "face-2_driver-face-1"),
+        (["--face", "all", "--driver-face", "all"], "face-all_driver-face-all"),
     ],
 )
 def test_names_of_what_is_on(flags, label):
@@ -163,6 +164,7 @@ def test_a_face_is_chosen_by_a_word_or_a_number(name, tmp_path):
     flag = "--" + name.replace("_", "-")
     assert getattr(load_options([]), name) == "largest"
     assert getattr(load_options([flag, "2"]), name) == 2
+    assert getattr(load_options([flag, "all"]), name) == "all"
     assert getattr(load_options(["--config", write(tmp_path, f"{name}: 3")]), name) == 3
     assert getattr(Options(**{name: 4}), name) == 4
     for wrong in ("0", "-1", "1.5", "left", "", "²", "9" * 5000):

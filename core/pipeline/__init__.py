@@ -12,17 +12,19 @@ from __future__ import annotations
 
 from core.components import Components
 from core.options import Options
+from core.pipeline.everybody import Everybody
 from core.pipeline.result import RenderedFrame, Report, to_image
 from core.pipeline.run import Pipeline
 from core.pipeline.variants import Variants
 from core.runtime.memory import give_back_memory
 
-__all__ = ["Pipeline", "RenderedFrame", "Report", "Variants", "animate", "to_image"]
+__all__ = ["Everybody", "Pipeline", "RenderedFrame", "Report", "Variants", "animate", "to_image"]
 
 
 def animate(options: Options, components: Components | None = None) -> Report:
     """Do a whole run and write its file. Raises UserError where something given is wrong; no file is left then."""
     try:
-        return (Variants if options.variants else Pipeline)(options, components).run()
+        kind = Variants if options.variants else Everybody if options.face == "all" else Pipeline
+        return kind(options, components).run()
     finally:
         give_back_memory()

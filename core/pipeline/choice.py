@@ -16,13 +16,15 @@ def tracked_photo(components: Components, photo: Path, options: Options, progres
     face, force = options.face, options.force_retrack
     if isinstance(face, int):
         return people_of(components, "--face").track_source(photo, face, force)
+    if face == "all":
+        raise UserError("--face all: a Pipeline moves one person; take core.pipeline.animate, or Everybody")
     source = components.track_source(photo, force)
     if components.people is not None:
         boxes, largest = components.people.photo_faces(photo, force)
         if len(boxes) > 1:
             progress.say(
                 f"{len(boxes)} faces in the photo: the largest moves, number {largest + 1} from the left; --face takes "
-                f"another"
+                f"another, or all"
             )
     return source
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 
@@ -32,16 +33,31 @@ def together(photo: np.ndarray, pictures: Sequence[np.ndarray], settings: Togeth
     Args:
         photo: (H, W, 3) uint8. pictures: the same, who is farther back first.
     """
-    out = photo
-    still = photo.astype(np.int16)
+    out = photo.copy()
     for picture in pictures:
-        change = picture.astype(np.int16) - still
-        moved = change.any(2)
-        both = moved & (out != photo).any(2)
-        before, out = out, np.where(moved[..., None], picture, out)
-        if both.any():
-            part = change[both].astype(np.float32)
-            weight = np.clip(np.abs(part).max(1, keepdims=True) / settings.sure, 0, 1)
-            mixed = weight * picture[both] + (1 - weight) * (before[both] + part)
-            out[both] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+        _add(photo, picture, out, np.float32(settings.sure))
     return out
+
+
+@numba.njit(cache=True, parallel=True)
+def _add(
+    photo: np.ndarray,  # (H, W, 3) uint8
+    picture: np.ndarray,  # (H, W, 3) uint8
+    out: np.ndarray,  # (H, W, 3) uint8, changed
+    sure: np.float32,
+) -> None:
+    height, width = photo.shape[:2]
+    for y in numba.prange(height):
+        for x in range(width):
+            change, before = 0, 0
+            for k in range(3):
+                change = max(change, abs(int(picture[y, x, k]) - int(photo[y, x, k])))
+                before = max(before, abs(int(out[y, x, k]) - int(photo[y, x, k])))
+            if change == 0:
+                continue
+            weight = np.float32(1) if before == 0 else min(np.float32(change) / sure, np.float32(1))
+            for k in range(3):
+                new = np.float32(picture[y, x, k])
+                both = np.float32(out[y, x, k]) + new - np.float32(photo[y, x, k])
+                mixed = weight * new + (np.float32(1) - weight) * both
+                out[y, x, k] = np.uint8(min(max(mixed, np.float32(0)), np.float32(255)) + np.float32(0.5))

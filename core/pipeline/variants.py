@@ -21,6 +21,7 @@ import numpy as np
 
 from core.components import Avatar, Components
 from core.data.records import TrackedSequence, TrackedSource
+from core.errors import UserError
 from core.improvements import Improvements
 from core.options import FLOW, IMPROVEMENTS, Options
 from core.output.contact_sheet import CaptionedSheet, CaptionSettings, ContactSheet, SheetSettings
@@ -46,6 +47,8 @@ class Variants(Pipeline):
     def __init__(
         self, options: Options, components: Components | None = None, progress: Progress | None = None
     ) -> None:
+        if options.face == "all":
+            raise UserError("--variants shows one person: leave out --face all, or choose one with --face N")
         super().__init__(options if options.variants else replace(options, variants=True), components, progress)
         self.improvements = Improvements(replace(self.options, **_improved()))
 

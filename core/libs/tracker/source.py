@@ -94,10 +94,13 @@ def track_source_image(
     """
     image = fit_photo(image, settings.whole) if whole else image
     boxes = np.empty((0, 4))
-    if face is not None:
-        boxes = np.array([one.box for one in all_faces(image, tracker)]).reshape(-1, 4)
+    if face is None:
+        found = settled_face(image, tracker, settings)
+    else:
+        faces = all_faces(image, tracker)
+        boxes = np.array([one.box for one in faces]).reshape(-1, 4)
         check_number(name, face, boxes, image.shape[1])
-    found = settled_face(image, tracker, settings, None if face is None else boxes[face - 1])
+        found = settled_face(image, tracker, settings, boxes[face - 1]) or faces[face - 1]
     if found is None:
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
     crop = crop_around(found.box, settings.crop) if crop is None else crop

@@ -1,0 +1,186 @@
+"""A run in which all people of the photo move: each as somebody of the driver, left to left, or all as one.
+
+    animate(Options("us.jpg", "clip.mp4", face="all"))                      # all as the driver's largest face
+    animate(Options("us.jpg", "two.mp4", face="all", driver_face="all"))    # each as their own
+
+Every person is a run of their own in the whole photo; their pictures are put into one, who is farther back first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from core.components import Components
+from core.data.image import read_image
+from core.data.loader_track import DriverData
+from core.data.records import TrackedSequence, TrackedSource
+from core.data.video import VideoReader
+from core.errors import UserError
+from core.options import Options
+from core.output.panels import at_height, panel_widths, scaled, side_by_side
+from core.pipeline.choice import people_of
+from core.pipeline.driver import frames_without_face
+from core.pipeline.result import RenderedFrame
+from core.pipeline.run import Pipeline, fits
+from core.pipeline.together import together
+from core.preflight import Inputs
+from core.runtime.progress import Progress
+from core.runtime.threads import read_ahead
+
+
+class Everybody(Pipeline):
+    """A run with all people of the photo; used as a `Pipeline` is."""
+
+    def __init__(
+        self,
+        options: Options,
+        components: Components | None = None,
+        progress: Progress | None = None,
+        inputs: Inputs | None = None,
+    ) -> None:
+        super().__init__(
+            options if options.face == "all" else replace(options, face="all"), components, progress, inputs
+        )
+        if self.model_name != "lifted":
+            raise UserError("--face all: the network draws one head; choose one with --face N, or take --model lifted")
+
+    @property
+    def _each_their_own(self) -> bool:
+        """Whether the driver's people move one of the photo's each."""
+        return self.options.driver_face == "all" and self.inputs.tracked is None and self.inputs.frames is None
+
+    @cached_property
+    def faces(self) -> np.ndarray:
+        """The boxes (N, 4) of all faces of the photo, left to right."""
+        with self.progress.stage("find faces", "finding the faces of the photo"):
+            people = people_of(self.components, "--face")
+            boxes, _ = people.photo_faces(self.inputs.photo, self.options.force_retrack)
+        if not len(boxes):
+            raise UserError(f"{self.inputs.photo}: no human face found; give a photo in which faces are seen")
+        return boxes
+
+    @cached_property
+    def drivers(self) -> list[DriverData]:
+        """The driver of each person who moves, from the photo's left."""
+        if not self._each_their_own:
+            return [self._one_driver] * len(self.faces)
+        count, path = len(self.faces), self.inputs.driver
+        with self.progress.stage("track driver", "tracking the people of the driver") as advance:
+            people = people_of(self.components, "--driver-face")
+            found = people.track_driver(path, None, self.options.force_retrack, advance)
+        tracks = [found[number] for number in sorted(found)]
+        for number, track in enumerate(tracks, 1):
+            interpolated, held = frames_without_face(track)
+            if interpolated or held:
+                self.progress.say(
+                    f"person {number} of the driver is not seen in {interpolated + held} of {len(track)} frames: "
+                    f"{interpolated} interpolated, {held} held"
+                )
+        if len(tracks) < count:
+            still = f"number {count}" if len(tracks) == count - 1 else f"numbers {len(tracks) + 1} to {count}"
+            self.progress.say(
+                f"{count} people in the photo, {len(tracks)} in the driver: {still} from the photo's left stay still"
+            )
+        elif len(tracks) > count:
+            self.progress.say(
+                f"{len(tracks)} people in the driver, {count} in the photo: the first {count} from the driver's left "
+                "are followed"
+            )
+        return [DriverData(path, self.inputs.kind, track) for track in tracks[:count]]
+
+    @cached_property
+    def _one_driver(self) -> DriverData:
+        return Pipeline.driver.func(self)  # type: ignore[attr-defined]
+
+    @property
+    def driver(self) -> DriverData:  # type: ignore[override]
+        """The first one's."""
+        return self.drivers[0]
+
+    @cached_property
+    def runs(self) -> list[Pipeline]:
+        """The run of each person who moves, from the photo's left."""
+        components, quiet = self.components, Progress(quiet=True)
+        chosen = replace(self.options, driver_face="largest", frame="photo", background="photo")
+        return [
+            Pipeline(replace(chosen, face=number), components, quiet, replace(self.inputs, tracked=driver))
+            for number, driver in enumerate(self.drivers, 1)
+        ]
+
+    @property
+    def source(self) -> TrackedSource:  # type: ignore[override]
+        """The first one, tracked."""
+        return self.runs[0].source
+
+    @property
+    def motion(self) -> TrackedSequence:  # type: ignore[override]
+        """The first one's; all others are as long."""
+        return self.runs[0].motion
+
+    @property
+    def photo(self) -> np.ndarray:  # type: ignore[override]
+        """The whole photo (H, W, 3) uint8."""
+        return self.runs[0].photo
+
+    @cached_property
+    def avatar(self) -> list[Any]:
+        """Everybody, as something that can be moved."""
+        with self.progress.stage("track source", "tracking the photo"):
+            for run in self.runs:
+                _ = run.source
+        with self.progress.stage("compile", "preparing the renderer (slow only the first time)"):
+            self.components.model.warm_up()
+            self.improvements.warm_up()
+        with self.progress.stage("encode avatar", "building the avatars"):
+            return [run.avatar for run in self.runs]
+
+    def images(self) -> Generator[np.ndarray, None, None]:
+        """The whole photo (H, W, 3) uint8 with everybody moved, frame after frame, without the mark."""
+        order = np.argsort((self.faces[:, 2:] - self.faces[:, :2]).max(1)[: len(self.runs)], kind="stable")
+        with ExitStack() as stack:
+            drawn = [stack.enter_context(closing(self.runs[int(i)].images())) for i in order]
+            for pictures in zip(*drawn, strict=True):
+                yield together(self.photo, pictures)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what is written of a frame."""
+        if not self._each_their_own or self.options.layout == "result":
+            return super().size
+        height, width = self.photo.shape[:2]
+        with closing(self._driver_pictures()) as pictures:
+            driver = next(pictures)
+        return fits(sum(panel_widths([(width, height), driver.shape[1::-1], (width, height)], height)), height)
+
+    @contextmanager
+    def _panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
+        if not self._each_their_own or self.options.layout == "result":
+            with super()._panels() as panels:
+                yield panels
+            return
+        size, height = self.size, len(self.photo)
+        with closing(self._driver_pictures()) as pictures:
+            yield lambda frame: scaled(side_by_side([self.photo, next(pictures), frame.image], height), size)
+
+    def _driver_pictures(self) -> Generator[np.ndarray, None, None]:
+        """The driver's panel: its whole pictures at the photo's height, where several of its people move the photo."""
+        if not self._each_their_own:
+            yield from super()._driver_pictures()
+            return
+        height = len(self.photo)
+        if self.inputs.kind == "image":
+            yield at_height(read_image(self.inputs.driver), height)
+            return
+        last = None
+        with VideoReader(self.inputs.driver) as reader, closing(read_ahead(reader)) as ahead:
+            for _ in range(len(self.motion)):
+                frame = next(ahead, None)
+                last = last if frame is None else at_height(frame.image, height)
+                assert last is not None  # it was tracked
+                yield last
