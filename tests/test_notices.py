@@ -245,7 +245,7 @@ def compute(folders):
 def of_one_picture(examples: list) -> list:
     """Those whose truth is in the motion and the picture of a run with the built-in avatar."""
     elsewhere = ("resume_path", "accept_flame_license", "layout", "keep_partial", "driver_face")
-    return [e for e in examples if e[0] not in elsewhere and not e[2].keys() & {"variants", "network"}]
+    return [e for e in examples if e[0] not in elsewhere and not e[2].keys() & {"variants", "network", "face"}]
 
 
 @pytest.mark.parametrize(("name", "value", "others"), of_one_picture(SILENT))
