@@ -35,6 +35,7 @@ IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_cor
 FLOW = ("temporal_smooth", "expression_opt", "gaze_correct", "detail_enhance")  # the same, in the order they act in
 BACKGROUNDS = ("auto", "photo", "transparent")  # what `background` may be besides a colour and a file
 SIZES = (512, 768, 1024)  # of the head's crop
+_WHO = {"group": "input", "metavar": "largest|N|all"}
 DEFAULT_CHECKPOINT = Path("./assets/GAGAvatar.pt")
 FLAME_FILE = "FLAME_with_eye.pt"  # beside the checkpoint, or beside the default one
 
@@ -76,20 +77,14 @@ class Options:
     )
     face: int | str = field(
         default="largest",
-        metadata=about(
-            "who of several people in the photo moves: the one with the largest face, number N from the left, or "
-            "all, in the whole photo",
-            group="input",
-            metavar="largest|N|all",
-        ),
+        metadata=about("who moves, of several in the photo: the largest face, number N from the left, or all", **_WHO),
     )
     driver_face: int | str = field(
         default="largest",
         metadata=about(
-            "whose motion is taken, of several people in the driver: of the largest face, of number N from the left in "
-            "the first picture with the most people, or with --face all of all, left to left",
-            group="input",
-            metavar="largest|N|all",
+            "who moves it, of several in the driver: the largest face, number N from the left in the first picture "
+            "with the most people, or with --face all everybody, left to left",
+            **_WHO,
         ),
     )
     model: Literal["auto", "lifted", "gagavatar"] = field(
