@@ -82,8 +82,7 @@ class Options:
     driver_face: int | str = field(
         default="largest",
         metadata=about(
-            "who moves it, of several in the driver: the largest face, number N from the left in the first picture "
-            "with the most people, or with --face all everybody, left to left",
+            "who moves it, of several in the driver: the largest face, number N from the left, or all, left to left",
             **_WHO,
         ),
     )

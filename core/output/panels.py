@@ -24,8 +24,13 @@ def scaled(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures uint8 of equal height in a row; where one has an alpha channel, the others are opaque."""
+def side_by_side(pictures: Sequence[np.ndarray], height: int | None = None) -> np.ndarray:
+    """Pictures (H, W, 3 or 4) uint8 in a row; where one has an alpha channel, the others are opaque.
+
+    `height`: that all are shown with, in widths that `panel_widths` says; without it they are of one height already.
+    """
+    if height is not None:
+        pictures = [at_height(picture, height) for picture in pictures]
     if any(picture.shape[2] == 4 for picture in pictures):
         opaque = [np.full((*picture.shape[:2], 1), 255, np.uint8) for picture in pictures]
         pictures = [np.dstack([p, a]) if p.shape[2] == 3 else p for p, a in zip(pictures, opaque, strict=True)]
@@ -63,8 +68,3 @@ def at_height(picture: np.ndarray, height: int) -> np.ndarray:
     if own == height:
         return picture if wanted == width else np.concatenate([picture, picture[:, -1:]], 1)
     return scaled(picture, (wanted, height))
-
-
-def side_by_side(pictures: Sequence[np.ndarray], height: int) -> np.ndarray:
-    """Pictures (H, W, C) uint8 of any sizes in one row (height, sum of the widths, C); see `panel_widths`."""
-    return np.concatenate([at_height(picture, height) for picture in pictures], axis=1)
