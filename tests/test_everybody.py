@@ -104,7 +104,8 @@ def drawn(monkeypatch):
 
     monkeypatch.setattr(Pipeline, "images", images)
     monkeypatch.setattr(Pipeline, "photo", property(lambda run: read_image(run.inputs.photo)))
-    monkeypatch.setattr(Pipeline, "avatar", property(lambda run: None))
+    for name in ("avatar", "backdrop"):
+        monkeypatch.setattr(Pipeline, name, property(lambda run: None))
 
 
 def a_run(inputs, faces: int, people: int, **options) -> tuple[Everybody, io.StringIO]:

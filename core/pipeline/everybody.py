@@ -140,6 +140,13 @@ class Everybody(Pipeline):
         with self.progress.stage("encode avatar", "building the avatars"):
             return [run.avatar for run in self.runs]
 
+    @cached_property
+    def backdrop(self) -> None:  # type: ignore[override]
+        """Everybody has their own, which is completed here; there is none for all."""
+        with self.progress.stage("plate", "completing what is behind the people"):
+            for run in self.runs:
+                _ = run.backdrop
+
     def images(self) -> Generator[np.ndarray, None, None]:
         """The whole photo (H, W, 3) uint8 with everybody moved, frame after frame, without the mark."""
         order = np.argsort((self.faces[:, 2:] - self.faces[:, :2]).max(1)[: len(self.runs)], kind="stable")
