@@ -14,7 +14,7 @@ from core.libs.tracker.crop import crop_image
 from core.libs.tracker.matte import photo_matte, without_bars
 from core.libs.tracker.settings import WholeSettings
 
-VERSION = "3"  # of all here that changes what comes out
+VERSION = "4"  # of all here that changes what comes out
 _SETTINGS = WholeSettings()
 
 
@@ -96,13 +96,15 @@ def whole_pixels(
     side = len(pixels)
     solved = min(side, settings.solved)
     wide, margin = whole.wide, round(whole.margin * solved / side)
-    small = crop_image(image, wide, solved)
+    # Mirrored: a person who is cut by black is seen to end before it
+    small = pixels if solved == side else cv2.resize(pixels, (solved, solved), interpolation=cv2.INTER_AREA)
     inside = crop_image(255 * without_bars(image).astype(np.uint8), wide, solved) > 127
     factor = solved / wide[2]
     placed = (points[:, :2] - wide[:2] + 0.5) * factor - 0.5
     matte = photo_matte(image, wide, small, inside, placed, margin, tracker.matte)
     # Back on the photo's pixels, so that it is mirrored where they are
-    y, x = (_mirror_at(np.arange(side), start, side / wide[2], *ends) for start, ends in _axes(wide, box))
+    inset = wide[2] / solved  # the border's own pixels are mixtures
+    y, x = (_mirror_at(np.arange(side), start, side / wide[2], *ends, inset) for start, ends in _axes(wide, box))
     across, down = np.meshgrid(*((v * solved / side + 0.5 * solved / side - 0.5).astype(np.float32) for v in (x, y)))
     matte = cv2.remap(matte, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if solved < side:
@@ -135,10 +137,11 @@ def _mirror(places: np.ndarray, start: int, end: int) -> np.ndarray:
     return start + np.where(places < length, places, 2 * length - 1 - places)
 
 
-def _mirror_at(pixels: np.ndarray, start: float, scale: float, low: int, high: int) -> np.ndarray:
-    """Pixels (N,) of a crop that begins at `start` of the photo, mirrored into what of it lies in low .. high."""
+def _mirror_at(pixels: np.ndarray, start: float, scale: float, low: int, high: int, inset: float) -> np.ndarray:
+    """Pixels (N,) of a crop that begins at `start` of the photo, mirrored into low .. high less an inset of it."""
     places = (pixels + 0.5) / scale + start  # of the photo, edges at integers
     length = high - low
     places = (places - low) % (2 * length)
     places = low + np.where(places < length, places, 2 * length - places)
+    places = np.clip(places, low + min(inset, length / 2), high - min(inset, length / 2))
     return (places - start) * scale - 0.5
