@@ -12,7 +12,7 @@ PYTHON ?=
 TOOLS := build/tools
 LOCK_FROM = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--extra-index-url $(TORCH_INDEX) --index-strategy unsafe-best-match)
 
-.PHONY: setup demo figures specification test lint format clean lock audit fuzz faults
+.PHONY: setup demo page figures specification test lint format clean lock audit fuzz faults
 
 setup: $(STAMP)
 
@@ -39,6 +39,10 @@ $(STAMP): requirements.txt requirements-dev.txt
 demo: $(STAMP)
 	$(PY) inference.py -i ./demos/examples/1.jpg -d ./demos/drivers/obama --enhanced -o $(DEMO)
 	$(PY) -m demos.contact_sheet $(DEMO)
+
+# The page in the browser, for this machine alone; `python -m core.page --help` for more
+page: $(STAMP)
+	$(PY) -m core.page --open
 
 # The pictures of the README; the speed plot wants a quiet machine and ../shared/data
 figures: $(STAMP)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.libs.flame_model import Head, OpenHead
+    from core.libs.tracker.cache import TrackCache
 
 
 class Avatar(Protocol):
@@ -109,12 +110,15 @@ class Components:
     people: People | None = None
 
 
-def default_components(options: Options, model_name: str = "lifted", open_head: Path | None = None) -> Components:
+def default_components(
+    options: Options, model_name: str = "lifted", open_head: Path | None = None, cache: TrackCache | None = None
+) -> Components:
     """The usual tracker, with the head and the avatar of that name. Imports here, because they take seconds.
 
     Args:
         options: of the run. model_name: `lifted` or `gagavatar`.
         open_head: another file of `tools.build_open_head` than the one that comes with the program.
+        cache: where tracks are kept, the user's cache folder where it is left out.
     Raises:
         UserError: the network's files cannot be had, or its device; the file of the head cannot be read.
     """
@@ -127,7 +131,7 @@ def default_components(options: Options, model_name: str = "lifted", open_head: 
     from core.libs.tracker.plates import cached_plate
     from core.libs.tracker.source import track_source
 
-    cache, built_in = TrackCache(), OpenHead(path=open_head or OPEN_HEAD)
+    cache, built_in = cache or TrackCache(), OpenHead(path=open_head or OPEN_HEAD)
     # The pictures correct the tracker's points on the open head, also where FLAME's codes are wanted.
     model, head, flame, convert = (_network if model_name == "gagavatar" else _lifted)(options, built_in)
     tracked: dict[str, Any] = {"cache": cache, "head": flame, "open_head": built_in}

@@ -1,0 +1,173 @@
+"""What a job of *Animate* does: a preview, then the whole run, and one without the improvements where asked."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from core.components import Components, default_components
+from core.data.image import write_image
+from core.data.video import VideoReader
+from core.errors import UserError
+from core.options import IMPROVEMENTS, Options
+from core.page.jobs import Job, JobProgress
+from core.page.settings import PageSettings
+from core.page.store import PageCache, Store
+from core.pipeline import Pipeline, RenderedFrame, Variants
+from core.preflight import choose_model, find_inputs
+from core.runtime.memory import give_back_memory
+
+# These say nothing to the models; a new option is taken to do so until it stands here.
+_OF_A_RUN = {"image_path", "driver_path", "force_retrack", "audio", "face", "driver_face", "motion", "take", "orbit"}
+_OF_A_RUN |= {"mouth", "output", "layout", "variants", "keep_partial", "no_watermark", "quiet"}
+_IMPROVING = {f.name for f in fields(Options) if f.metadata["group"] == "improvements"}
+_SETTINGS = PageSettings()
+
+
+def jpeg(image: np.ndarray, quality: int = PageSettings.jpeg) -> bytes:
+    """A picture (H, W, 3) uint8 RGB, or (H, W, 4) of which the matte is left out, as JPEG."""
+    written, data = cv2.imencode(".jpg", image[..., 2::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert written
+    return data.tobytes()
+
+
+class Models:
+    """The models, loaded once for all tabs; for the jobs' thread. `make`: `default_components`, or a test's."""
+
+    def __init__(self, store: Store, make: Callable[..., Components] = default_components) -> None:
+        self._cache = PageCache(uploads=store.folder, made=store.folder / "made")
+        self._make = make
+        self._loaded: tuple[tuple[Any, ...], Components] | None = None
+
+    def get(self, options: Options, progress: JobProgress) -> Components:
+        """The components of a run, those of the last one where they fit."""
+        model, _ = choose_model(options)
+        of_models = [f.name for f in fields(options) if f.name not in _OF_A_RUN | _IMPROVING]
+        key = (model, *(getattr(options, name) for name in of_models))
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None
+            with progress.stage("load", "loading the models"):
+                self._loaded = key, self._make(options, model, cache=self._cache)
+        return self._loaded[1]
+
+
+class _Shown:
+    """Shows a job's page the pictures of a run while it goes on, now and then."""
+
+    shown: Callable[[RenderedFrame], None]
+
+    def frames(self) -> Generator[RenderedFrame, None, None]:
+        for frame in super().frames():  # type: ignore[misc]  # of the class it is mixed into
+            self.shown(frame)
+            yield frame
+
+
+class _Pipeline(_Shown, Pipeline):
+    pass
+
+
+class _Variants(_Shown, Variants):
+    pass
+
+
+@dataclass(frozen=True)
+class Animation:
+    """The work of a job, called with it.
+
+    Attributes:
+        options: of the run, with the paths of uploads. shown: of the result's name for a download, without its ending.
+        preview_only: the first frame, and no file. compare: a second run without improvements.
+    """
+
+    options: Options
+    models: Models
+    store: Store
+    shown: str
+    preview_only: bool = False
+    compare: bool = False
+    settings: PageSettings = _SETTINGS
+
+    def __call__(self, job: Job) -> None:
+        try:
+            self._run(job)
+        finally:
+            give_back_memory()
+
+    def _run(self, job: Job) -> None:
+        progress = JobProgress(job)
+        folder = job.tab.folder / f"run-{secrets.token_hex(6)}"
+        options = replace(self.options, output=f"{folder}/")
+        inputs = find_inputs(options)
+        components = self.models.get(options, progress)
+        if inputs.kind == "video":
+            self._preview(job, options, components)
+        elif self.preview_only:
+            first = Pipeline(replace(options, variants=False), components, progress)
+            with progress.stage("preview", "drawing the first frame"):
+                from core.pipeline import to_image  # beside torch, which is loaded by now
+
+                job.show(jpeg(to_image(first.draw(first.motion[0])[:3])))
+        if self.preview_only:
+            return
+        run = (_Variants if options.variants else _Pipeline)(options, components, progress)
+        runs = [("result", run)]
+        if self.compare and not options.variants:
+            off = replace(options, enhanced=False, output=f"{folder}-before/", **dict.fromkeys(IMPROVEMENTS))
+            tracked = replace(run.inputs, tracked=run.driver)
+            runs.append(("before", _Pipeline(off, components, progress, tracked)))
+        for what, one in runs:
+            newest = 0.0
+
+            def shown(frame: RenderedFrame) -> None:
+                nonlocal newest
+                job.check()
+                if time.monotonic() - newest > self.settings.picture_seconds:
+                    newest = time.monotonic()
+                    job.show(jpeg(frame.image))
+
+            one.shown = shown
+            report = one.run()
+            name = f"{self.shown}{'_before' if what == 'before' else ''}{report.output.suffix}"
+            kind = "image" if report.output.suffix in (".png", ".jpg", ".jpeg") else "video"
+            job.results.append((what, self.store.add(job.tab, report.output, name, kind)))
+            job.lines.append(f"{report.frames} frames in {report.total:.1f} s")
+            job.changed()
+
+    def _preview(self, job: Job, options: Options, components: Components) -> None:
+        """Show the photo as the driver's first frame alone moves it, which needs no more of the driver than that."""
+        assert options.driver_path is not None
+        first = job.tab.folder / f"first-{secrets.token_hex(6)}.png"
+        try:
+            with VideoReader(options.driver_path) as reader:
+                write_image(first, next(iter(reader)).image)
+            still = replace(
+                options,
+                driver_path=first,
+                variants=False,
+                layout="result",
+                audio=None,
+                temporal_smooth=False,
+                output=f"{first}.out/",
+            )
+            run = Pipeline(still, components, _Silent(job))
+            job.show(jpeg(next(run.frames()).image))
+        except UserError as error:
+            text = str(error).replace(str(first), "the driver's first frame")
+            if self.preview_only:
+                raise UserError(text) from None
+            job.lines.append(f"no preview: {job.tab.readable(text)}")  # the whole run looks at the other frames too
+        finally:
+            first.unlink(missing_ok=True)
+
+
+class _Silent(JobProgress):
+    """Of a preview: its lines would be said twice."""
+
+    def say(self, text: str) -> None:
+        self.job.check()

@@ -1,0 +1,279 @@
+"""The page in a real browser, Debian's Chromium, whose camera is a file: `python -m pytest -m browser`."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from core.data.video import VideoReader
+
+pytest.importorskip("fastapi", reason="the extra `page` is not installed")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
+]
+ROOT = Path(__file__).parents[1]
+PHOTO, TALK = ROOT / "demos/examples/2.jpg", ROOT / "demos/drivers/talk.mp4"
+FRAMES = 40  # of the driver that is uploaded
+BLANK = 45  # frames of the camera's file without a face, at its end
+MINUTES = 240_000  # ms, for what compiles on its first run
+
+
+def serve(cache: Path, port: int = 0) -> tuple[subprocess.Popen, str]:
+    command = [sys.executable, "-m", "core.page", "--port", str(port)]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    line = server.stdout.readline()
+    address = re.search(r"http://\S+", line)
+    assert address, line
+    return server, address.group()
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[np.ndarray]:
+    with VideoReader(TALK) as reader:
+        return [frame.image for frame in reader]
+
+
+@pytest.fixture(scope="module")
+def clip(frames, tmp_path_factory) -> Path:
+    """A short driver with sound."""
+    path = tmp_path_factory.mktemp("clip") / "short.mp4"
+    import av
+
+    from core.data.video import VideoWriter
+
+    with VideoReader(TALK) as reader:
+        fps = reader.fps
+    with VideoWriter(path, fps, (512, 512), audio_from=TALK) as writer:
+        for frame in frames[:FRAMES]:
+            writer.write(frame)
+    with av.open(str(path)) as container:
+        assert container.streams.audio
+    return path
+
+
+@pytest.fixture(scope="module")
+def camera(frames, tmp_path_factory) -> Path:
+    """What the browser takes for its camera: JPEGs one after the other, the clip and then a grey wall."""
+    path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
+    with path.open("wb") as file:
+        for frame in [*frames, *[np.full_like(frames[0], 128)] * BLANK]:
+            file.write(cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(camera) -> Iterator:
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+        arguments += ["--disable-component-update", "--use-fake-ui-for-media-stream"]
+        arguments += ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={camera}"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[str]:
+    process, address = serve(tmp_path_factory.mktemp("cache"))
+    yield address
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def page(browser, server) -> Iterator:
+    context = browser.new_context(permissions=["camera", "microphone"])
+    page = context.new_page()
+    asked, faults = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
+    page.goto(server)
+    page.get_by_text("Ready.").wait_for()
+    yield page
+    context.close()
+    assert not [url for url in asked if not url.startswith((server, "blob:", "data:"))]
+    assert not faults
+
+
+def give(page, photo: Path = PHOTO, driver: Path | None = None) -> None:
+    page.set_input_files("#photo-file", photo)
+    page.get_by_text(photo.name, exact=True).wait_for()
+    if driver is not None:
+        page.set_input_files("#driver-file", driver)
+        page.get_by_text(driver.name, exact=True).wait_for()
+
+
+def test_a_photo_and_a_clip_become_a_video_that_plays_and_downloads(page, clip, tmp_path):
+    give(page, driver=clip)
+    page.check("#compare")
+    page.click("#start")
+    page.wait_for_selector("#job-picture:visible", timeout=MINUTES)
+    page.wait_for_selector("#result:visible", timeout=MINUTES)
+    assert page.locator("#stage video").count() == 2
+    page.wait_for_function("[...document.querySelectorAll('#stage video')].every((v) => v.readyState >= 2)")
+    page.evaluate("document.querySelector('#stage video').play()")
+    page.wait_for_function("[...document.querySelectorAll('#stage video')].every((v) => v.currentTime > .2)")
+    page.evaluate("document.querySelector('#stage video').pause()")
+    page.wait_for_function(
+        "(([a, b]) => Math.abs(a.currentTime - b.currentTime) < .01)(document.querySelectorAll('#stage video'))"
+    )
+    page.locator("#wipe").fill("25")
+    assert "25%" in page.evaluate("document.querySelector('#stage .over').style.clipPath")
+    with page.expect_download() as download:
+        page.locator("#downloads a").first.click()
+    download.value.save_as(tmp_path / "result.mp4")
+    assert download.value.suggested_filename == "short_2_enhanced.mp4"
+    with VideoReader(tmp_path / "result.mp4") as reader:
+        assert len(list(reader)) == FRAMES
+    import av
+
+    with av.open(str(tmp_path / "result.mp4")) as container:
+        assert container.streams.audio
+
+
+def test_live_follows_the_camera_and_survives_a_lost_face(page):
+    """20 seconds: frames per second, the mouth of what is shown against that of the picture that was sent."""
+    sent: dict[int, bytes] = {}
+    page.on("websocket", lambda socket: socket.on("framesent", lambda data: keep(sent, data)))
+    give(page)
+    page.click("#tab-live")
+    page.click("#live-start")
+    page.wait_for_function("document.querySelector('#live-portrait').dataset.number > 3", timeout=MINUTES)
+    shown: dict[int, str] = {}
+    lost = 0
+    grab = """() => { const c = document.querySelector('#live-portrait');
+        return [Number(c.dataset.number), c.dataset.face, c.toDataURL('image/jpeg', .9)]; }"""
+    count = """() => { window.count = 0;
+        new MutationObserver(() => window.count++).observe(
+            document.querySelector('#live-portrait'), { attributes: true, attributeFilter: ['data-number'] }); }"""
+    start = time.monotonic()
+    page.evaluate(count)
+    while time.monotonic() - start < 20:
+        number, face, data = page.evaluate(grab)
+        lost += face != "true"
+        if face == "true":
+            shown[number] = data
+        page.wait_for_timeout(150)
+    fps = page.evaluate("window.count") / (time.monotonic() - start)
+    print(f"live: {fps:.1f} frames per second, {page.inner_text('#live-latency')} ms")
+    assert fps >= 10
+    assert lost > 3  # the grey wall was seen, and left again
+    assert max(shown) in sent
+    page.click("#live-calibrate")
+    page.click("#live-record")
+    page.wait_for_timeout(1500)
+    page.click("#live-record")
+    page.get_by_text("Download the recording").wait_for()
+    page.click("#live-start")
+    page.get_by_text("Stopped.").wait_for()
+    pairs = [(decode(sent[number]), decode(base64.b64decode(data.partition(",")[2]))) for number, data in shown.items()]
+    gaps = np.array([(mouth(a), mouth(b)) for a, b in pairs])
+    gaps = gaps[np.isfinite(gaps).all(1)]
+    correlation = np.corrcoef(gaps.T)[0, 1]
+    print(f"live: mouth of {len(gaps)} pictures, correlation {correlation:.2f}")
+    assert len(gaps) > 30
+    assert correlation > 0.8
+
+
+def keep(sent: dict[int, bytes], data: bytes | str) -> None:
+    if isinstance(data, bytes):
+        sent[int.from_bytes(data[:4], "big")] = data[4:]
+
+
+def decode(data: bytes) -> np.ndarray:
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def mouth(image: np.ndarray, state: dict = {}) -> float:  # noqa: B006  # the detector, made once
+    """How far the lips are apart, in heights of the face; NaN without a face."""
+    import mediapipe
+
+    if not state:
+        state["mesh"] = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True)
+    found = state["mesh"].process(np.ascontiguousarray(image)).multi_face_landmarks
+    if not found:
+        return float("nan")
+    point = found[0].landmark
+    return (point[14].y - point[13].y) / (point[152].y - point[10].y)
+
+
+def test_cancelled_in_the_middle_and_two_tabs(page, browser, server):
+    give(page)
+    page.select_option("#driver-built-in", "built-in:obama")
+    page.click("#start")
+    page.wait_for_function("document.querySelector('#job-speed').textContent.includes('frames')", timeout=MINUTES)
+    other = browser.new_page()
+    other.goto(server)
+    give(other, ROOT / "demos/examples/1.jpg")
+    other.select_option("#driver-built-in", "built-in:obama")
+    other.click("#preview")
+    other.get_by_text("Waiting: 1 before this one.").wait_for()
+    page.click("#cancel")
+    page.get_by_text("Cancelled.").wait_for()
+    other.get_by_text("Done.").wait_for(timeout=MINUTES)
+    assert other.locator("#job-picture").is_visible()
+    other.close()
+
+
+def test_wrong_files_are_told_in_one_line(page, tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    page.set_input_files("#photo-file", tmp_path / "notes.txt")
+    page.get_by_text("notes.txt is neither a picture").wait_for()
+    page.set_input_files("#photo-file", TALK)
+    page.get_by_text("talk.mp4 is a video: give a picture").wait_for()
+    wall = tmp_path / "wall.png"
+    cv2.imwrite(str(wall), np.full((200, 200, 3), 128, np.uint8))
+    give(page, wall)
+    page.select_option("#driver-built-in", "built-in:obama")
+    page.click("#start")
+    page.get_by_text("no human face found").wait_for(timeout=MINUTES)
+    assert "/tmp" not in page.inner_text("#job")
+
+
+def test_a_server_that_goes_away_is_told_and_found_again(browser, tmp_path):
+    process, address = serve(tmp_path)
+    page = browser.new_page()
+    page.goto(address)
+    page.get_by_text("Ready.").wait_for()
+    give(page)
+    process.kill()
+    process.wait()
+    page.get_by_text("The server is gone").wait_for()
+    again, _ = serve(tmp_path, int(address.rstrip("/").rpartition(":")[2]))
+    try:
+        page.get_by_text("Ready.").wait_for(timeout=MINUTES)
+        page.get_by_text("The server began anew").wait_for()
+    finally:
+        page.close()
+        again.terminate()
+        again.wait(20)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 1100), ("light", 390)])
+def test_it_fits_and_every_control_has_a_name(browser, server, scheme, width):
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page.goto(server)
+    page.get_by_text("Ready.").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    nameless = page.evaluate("""() => [...document.querySelectorAll('button, input, select')].filter((one) =>
+        !one.labels?.length && !one.getAttribute('aria-label') && !one.textContent.trim())
+        .map((one) => one.outerHTML)""")
+    assert nameless == []
+    page.focus("#tab-animate")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#panel-live").is_visible()
+    page.close()
