@@ -13,14 +13,14 @@ from core.errors import UserError, command
 from core.page.settings import PageSettings
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_PORT = 8765
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until interrupted. UserError where the extra is not installed."""
+    bounds = PageSettings()
     parser = argparse.ArgumentParser(prog="python -m core.page", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on; not loopback: with a token")
-    parser.add_argument("--port", type=int, default=_PORT, help=f"default {_PORT}; 0: any that is free")
+    parser.add_argument("--port", type=int, default=bounds.port, help=f"default {bounds.port}; 0: any that is free")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     given = parser.parse_args(arguments)
     if not all(map(importlib.util.find_spec, ("fastapi", "uvicorn", "websockets"))):
@@ -51,7 +51,6 @@ def main(arguments: list[str] | None = None) -> None:
                     webbrowser.open(address)
                 break
 
-    bounds = PageSettings()
     config = uvicorn.Config(
         make_app(access),
         host=given.host,

@@ -31,7 +31,7 @@ from core.page.store import Store, Tab
 from core.page.virtual_camera import is_available
 
 STATIC = Path(__file__).parent / "static"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parent.parent.parent
 # What a clone has beside the program; an installed package has none
 BUILT_IN = {"talk": ROOT / "demos/drivers/talk.mp4", "obama": ROOT / "demos/drivers/obama"}
 _SHOWN = {"talk": "Talking, with sound (synthetic, 5 s)", "obama": "An address (numbers only, no sound)"}

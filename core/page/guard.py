@@ -11,10 +11,10 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -82,11 +82,7 @@ class Access:
         return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
 
     def _has_token(self, headers: Headers, scope: Scope) -> bool:
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            cookie = None
-        given = "" if cookie is None else cookie.value
+        given = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         return self.given_token(scope) or hmac.compare_digest(given.encode(), (self.token or "").encode())
 
 

@@ -31,7 +31,6 @@ from core.page.virtual_camera import VirtualCamera
 _NUMBER = struct.Struct(">I")
 _ANSWER = struct.Struct(">IBH")
 _SETTINGS = PageSettings()
-_MOST_MS = (1 << 16) - 1
 
 
 class MalformedError(Exception):
@@ -128,7 +127,7 @@ class LiveWork:
             raise MalformedError(str(error)) from error
         if virtual is not None:
             virtual.show(portrait.image)
-        took = min(_MOST_MS, round(1000 * (time.monotonic() - came)))
+        took = min(0xFFFF, round(1000 * (time.monotonic() - came)))
         self.send(_ANSWER.pack(number, portrait.face, took) + jpeg(portrait.image, self.settings.jpeg))
 
 

@@ -10,6 +10,7 @@ class PageSettings:
     """What is taken, and for how long. All of them by choice: for one household's machine, not for a public service.
 
     Attributes:
+        port: that is served on, where none is named.
         upload_bytes: of one file. tab_bytes: of all files of a tab that are there at a time.
         files: of a tab. tabs: open at a time. jobs: of a tab that wait or run.
         body_bytes: of any other request. message_bytes: of one message of a WebSocket, a camera picture included.
@@ -21,6 +22,7 @@ class PageSettings:
         camera_side: pixels of a live picture's longer side, at most. jpeg: quality of pictures on their way.
     """
 
+    port: int = 8765
     upload_bytes: int = 512 << 20
     tab_bytes: int = 1 << 30
     files: int = 16

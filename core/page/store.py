@@ -22,34 +22,33 @@ from core.page.settings import PageSettings
 
 _SETTINGS = PageSettings()
 PREFIX = "gagavatar-page-"
-# First bytes, and where they stand, of what is taken; the ending is ours
-_SIGNATURES = (
-    (0, b"\xff\xd8\xff", ".jpg"),
-    (0, b"\x89PNG\r\n\x1a\n", ".png"),
-    (0, b"GIF8", ".gif"),
-    (0, b"BM", ".bmp"),
-    (0, b"II*\x00", ".tif"),
-    (0, b"MM\x00*", ".tif"),
-    (8, b"WEBP", ".webp"),
-    (8, b"AVI ", ".avi"),
-    (8, b"WAVE", ".wav"),
-    (4, b"ftypavif", ".avif"),
-    (4, b"ftypM4A", ".m4a"),
-    (4, b"ftyp", ".mp4"),
-    (0, b"\x1aE\xdf\xa3", ".webm"),
-    (0, b"fLaC", ".flac"),
-    (0, b"OggS", ".ogg"),
-    (0, b"ID3", ".mp3"),
-    (0, b"\xff\xfb", ".mp3"),
-    (0, b"\x93NUMPY", ".npy"),
-    (0, b"PK\x03\x04", ".npz"),
-)
 SOUNDS = (".wav", ".m4a", ".flac", ".ogg", ".mp3")
 
 
 def ending_of(start: bytes) -> str | None:
     """The ending that the first bytes of a file ask for; None where it is nothing that can be used."""
-    return next((ending for at, mark, ending in _SIGNATURES if start[at : at + len(mark)] == mark), None)
+    signatures = (
+        (0, b"\xff\xd8\xff", ".jpg"),
+        (0, b"\x89PNG\r\n\x1a\n", ".png"),
+        (0, b"GIF8", ".gif"),
+        (0, b"BM", ".bmp"),
+        (0, b"II*\x00", ".tif"),
+        (0, b"MM\x00*", ".tif"),
+        (8, b"WEBP", ".webp"),
+        (8, b"AVI ", ".avi"),
+        (8, b"WAVE", ".wav"),
+        (4, b"ftypavif", ".avif"),
+        (4, b"ftypM4A", ".m4a"),
+        (4, b"ftyp", ".mp4"),
+        (0, b"\x1aE\xdf\xa3", ".webm"),
+        (0, b"fLaC", ".flac"),
+        (0, b"OggS", ".ogg"),
+        (0, b"ID3", ".mp3"),
+        (0, b"\xff\xfb", ".mp3"),
+        (0, b"\x93NUMPY", ".npy"),
+        (0, b"PK\x03\x04", ".npz"),
+    )
+    return next((ending for at, mark, ending in signatures if start[at : at + len(mark)] == mark), None)
 
 
 def shown_name(name: str, length: int) -> str:
