@@ -14,7 +14,6 @@ export function build(given) {
       const group = document.createElement("details");
       const title = document.createElement("summary");
       title.textContent = TITLES[field.group] || field.group;
-      group.open = field.group === "improvements";
       const inside = document.createElement("div");
       inside.className = "fields";
       group.append(title, inside);
