@@ -29,7 +29,7 @@ from core.page.form import HIDDEN, form_fields, options_of
 from core.page.guard import Access
 from core.page.live import MalformedError, read_command, read_picture
 from core.page.settings import PageSettings
-from core.page.store import PageCache, Store, ending_of, shown_name
+from core.page.store import MADE, PageCache, Store, ending_of, shown_name
 from core.page.virtual_camera import VirtualCamera
 
 ORIGIN = {"origin": "http://localhost"}
@@ -299,6 +299,8 @@ def test_files_go_with_the_tab_and_after_an_hour():
     stored = store.keep(tab, place, "a.jpg")
     (tracks := PageCache(uploads=store.folder).entry(stored.path, "source").parent).mkdir()
     assert tracks.is_relative_to(tab.folder)  # what is tracked of it goes with it
+    made = PageCache(uploads=store.folder, made=store.folder / MADE).entry_of([b"x"], "plate")
+    made.mkdir(parents=True)
     store.leave(tab)
     assert store.open_tab(tab.name) is tab  # loaded again
     now[0] = store.settings.keep_seconds - 1
@@ -310,6 +312,7 @@ def test_files_go_with_the_tab_and_after_an_hour():
     store.sweep()
     assert not stored.path.exists()
     assert not tracks.exists()
+    assert not made.exists()
     store.leave(tab)
     now[0] += store.settings.grace_seconds + 1
     assert store.sweep() == [tab]

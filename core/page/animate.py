@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.options import IMPROVEMENTS, Options
 from core.page.jobs import Job, JobProgress
 from core.page.settings import PageSettings
-from core.page.store import PageCache, Store
+from core.page.store import MADE, PageCache, Store
 from core.pipeline import Pipeline, RenderedFrame, Variants
 from core.preflight import choose_model, find_inputs
 from core.runtime.memory import give_back_memory
@@ -41,7 +41,7 @@ class Models:
     """The models, loaded once for all tabs; for the jobs' thread. `make`: `default_components`, or a test's."""
 
     def __init__(self, store: Store, make: Callable[..., Components] = default_components) -> None:
-        self._cache = PageCache(uploads=store.folder, made=store.folder / "made")
+        self._cache = PageCache(uploads=store.folder, made=store.folder / MADE)
         self._make = make
         self._loaded: tuple[tuple[Any, ...], Components] | None = None
 

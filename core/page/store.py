@@ -22,6 +22,7 @@ from core.page.settings import PageSettings
 
 _SETTINGS = PageSettings()
 PREFIX = "gagavatar-page-"
+MADE = "made"
 SOUNDS = (".wav", ".m4a", ".flac", ".ogg", ".mp3")
 
 
@@ -182,6 +183,11 @@ class Store:
         self.tabs.pop(tab.name, None)
         tab.files.clear()
         shutil.rmtree(tab.folder, ignore_errors=True)
+        self.forget_made()
+
+    def forget_made(self) -> None:
+        """Delete what was made of pictures, of whatever tab: it is made again where it is wanted."""
+        shutil.rmtree(self.folder / MADE, ignore_errors=True)
 
     def sweep(self, busy: Iterable[Tab] = ()) -> list[Tab]:
         """Delete files that are old, but of tabs that are `busy`. Returns the tabs that nobody looks at any more."""
@@ -190,6 +196,8 @@ class Store:
             old = [name for name, stored in tab.files.items() if now - stored.since > self.settings.keep_seconds]
             for name in old:
                 self.remove(tab, name)
+            if old:
+                self.forget_made()
             if old and not tab.files:
                 shutil.rmtree(tab.folder / "tracks", ignore_errors=True)
         return [t for t in self.tabs.values() if t.left is not None and now - t.left > self.settings.grace_seconds]
