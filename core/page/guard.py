@@ -11,9 +11,8 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import URL, Headers, MutableHeaders, QueryParams
 from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,7 +47,7 @@ class Access:
     def knows(self, host: str) -> bool:
         """Whether a Host header names this machine."""
         try:
-            parts = urlsplit(f"//{host}")
+            parts = URL(f"http://{host}")
             name, _ = parts.hostname, parts.port
         except ValueError:
             return False
@@ -78,7 +77,7 @@ class Access:
 
     def given_token(self, scope: Scope) -> bool:
         """Whether the right token stands in the address."""
-        given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
+        given = QueryParams(scope.get("query_string", b"")).get("token", "")
         return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
 
     def _has_token(self, headers: Headers, scope: Scope) -> bool:
