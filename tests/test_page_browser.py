@@ -224,14 +224,14 @@ def mouth(image: np.ndarray, state: dict = {}) -> float:  # noqa: B006  # the de
 
 
 def test_cancelled_in_the_middle_and_two_tabs(page, browser, server):
-    give(page)
-    page.select_option("#driver-built-in", "built-in:obama")
-    page.click("#start")
-    until(page, "document.querySelector('#job-speed').textContent.includes('frames')", timeout=MINUTES)
     other = browser.new_page()
     other.goto(server)
-    give(other, ROOT / "demos/examples/1.jpg")
-    other.select_option("#driver-built-in", "built-in:obama")
+    other.get_by_text("Ready.").wait_for()
+    for one, photo in ((other, ROOT / "demos/examples/1.jpg"), (page, PHOTO)):
+        give(one, photo)
+        one.select_option("#driver-built-in", "built-in:obama")
+    page.click("#start")
+    until(page, "document.querySelector('#job-speed').textContent.includes('frames')", MINUTES)
     other.click("#preview")
     other.get_by_text("Waiting: 1 before this one.").wait_for()
     page.click("#cancel")
