@@ -135,7 +135,7 @@ def default_components(
     # The pictures correct the tracker's points on the open head, also where FLAME's codes are wanted.
     model, head, flame, convert = (_network if model_name == "gagavatar" else _lifted)(options, built_in)
     tracked: dict[str, Any] = {"cache": cache, "head": flame, "open_head": built_in}
-    shown = {"camera": Camera(options.size), "whole": options.shows_photo and model_name == "lifted"}
+    shown: dict[str, Any] = {"camera": Camera(options.size), "whole": options.shows_photo and model_name == "lifted"}
     return Components(
         track_source=lambda photo, force: track_source(photo, force=force, **shown, **tracked),
         track_driver=lambda driver, force, advance: track_driver(driver, force=force, progress=advance, **tracked),

@@ -35,7 +35,7 @@ IMPROVEMENTS = ("temporal_smooth", "detail_enhance", "expression_opt", "gaze_cor
 FLOW = ("temporal_smooth", "expression_opt", "gaze_correct", "detail_enhance")  # the same, in the order they act in
 BACKGROUNDS = ("auto", "photo", "transparent")  # what `background` may be besides a colour and a file
 SIZES = (512, 768, 1024)  # of the head's crop
-_WHO = {"group": "input", "metavar": "largest|N|all"}
+_WHO: dict[str, Any] = {"group": "input", "metavar": "largest|N|all"}
 DEFAULT_CHECKPOINT = Path("./assets/GAGAvatar.pt")
 FLAME_FILE = "FLAME_with_eye.pt"  # beside the checkpoint, or beside the default one
 

@@ -51,7 +51,7 @@ class Drawing:
         from core.runtime.device import on_host  # it loads torch
 
         improvements, backdrop = self.improvements, self.backdrop
-        camera = {} if self.camera is None else {"camera": self.camera}
+        camera: dict[str, Any] = {} if self.camera is None else {"camera": self.camera}
         alone = backdrop is not None or self.transparent
         draw = self.model.draw_foreground if alone else self.model.render
         source_transform = self.source.frame.transform_matrix

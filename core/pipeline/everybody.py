@@ -99,7 +99,7 @@ class Everybody(Pipeline):
         return Pipeline.driver.func(self)  # type: ignore[attr-defined]
 
     @property
-    def driver(self) -> DriverData:  # type: ignore[override]
+    def driver(self) -> DriverData:
         """The first one's."""
         return self.drivers[0]
 
@@ -114,17 +114,17 @@ class Everybody(Pipeline):
         ]
 
     @property
-    def source(self) -> TrackedSource:  # type: ignore[override]
+    def source(self) -> TrackedSource:
         """The first one, tracked."""
         return self.runs[0].source
 
     @property
-    def motion(self) -> TrackedSequence:  # type: ignore[override]
+    def motion(self) -> TrackedSequence:
         """The first one's; all others are as long."""
         return self.runs[0].motion
 
     @property
-    def photo(self) -> np.ndarray:  # type: ignore[override]
+    def photo(self) -> np.ndarray:
         """The whole photo (H, W, 3) uint8."""
         return self.runs[0].photo
 
@@ -141,7 +141,7 @@ class Everybody(Pipeline):
             return [run.avatar for run in self.runs]
 
     @cached_property
-    def backdrop(self) -> None:  # type: ignore[override]
+    def backdrop(self) -> None:
         """Everybody has their own, which is completed here; there is none for all."""
         with self.progress.stage("plate", "completing what is behind the people"):
             for run in self.runs:
@@ -162,8 +162,9 @@ class Everybody(Pipeline):
             return super().size
         height, width = self.photo.shape[:2]
         with closing(self._driver_pictures()) as pictures:
-            driver = next(pictures)
-        return fits(sum(panel_widths([(width, height), driver.shape[1::-1], (width, height)], height)), height)
+            driver_height, driver_width = next(pictures).shape[:2]
+        sizes = [(width, height), (driver_width, driver_height), (width, height)]
+        return fits(sum(panel_widths(sizes, height)), height)
 
     @contextmanager
     def _panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:

@@ -73,7 +73,12 @@ def track_driver(
         if isinstance(footage, np.ndarray):
             count.see(0, footage)
         sequence = track_footage(footage, tracker, name=str(path), count=count, **given)
-    cache.keep(lambda: (sequence.save(entry), count.save(entry)))
+
+    def save() -> None:
+        sequence.save(entry)
+        count.save(entry)
+
+    cache.keep(save)
     return sequence
 
 

@@ -94,7 +94,8 @@ class MediaPipeTracker:
         with _silence_native_log():
             meshes = sorted(self._meshes(self._still, image), key=_size, reverse=True)
             found: list[Observation] = []
-            for face in [*meshes, *self._boxes(image)]:
+            candidates: list[Observation | np.ndarray] = [*meshes, *self._boxes(image)]
+            for face in candidates:
                 box = face.box if isinstance(face, Observation) else face
                 if any(same_place(box, known.box) for known in found):
                     continue

@@ -72,8 +72,8 @@ def alone(image: np.ndarray, box: np.ndarray, around: float = _SETTINGS.around) 
 def all_faces(image: np.ndarray, tracker: FaceTracker, settings: SeveralSettings = _SETTINGS) -> list[Observation]:
     """All faces of a photo (H, W, 3) uint8 RGB, from left to right; the largest alone where the tracker sees one."""
     if not isinstance(tracker, ManyFaceTracker):
-        found = tracker.detect(image)
-        return [] if found is None else [found]
+        largest = tracker.detect(image)
+        return [] if largest is None else [largest]
     found = tracker.faces(image)
     for x, y, side in _tiles(image.shape[0], image.shape[1], settings):
         for face in tracker.faces(np.ascontiguousarray(image[y : y + side, x : x + side])):
@@ -118,7 +118,7 @@ def check_number(path: object, number: int, boxes: Sequence[np.ndarray] | np.nda
 
 
 def own_side(
-    shape: tuple[int, int], crop: np.ndarray, boxes: np.ndarray, index: int, settings: SeveralSettings = _SETTINGS
+    shape: tuple[int, ...], crop: np.ndarray, boxes: np.ndarray, index: int, settings: SeveralSettings = _SETTINGS
 ) -> np.ndarray:
     """How much of a crop is on one person's own side of the others: (H, W) float32 in 0..1, soft at its border.
 

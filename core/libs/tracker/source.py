@@ -55,8 +55,8 @@ def track_source(
     """
     image = read_image(path)
     cache = cache or TrackCache()
-    what = ("whole", WHOLE_VERSION) if whole else ("source",)
-    what += () if face is None else (f"face {face}",)
+    what = ["whole", WHOLE_VERSION] if whole else ["source"]
+    what += [] if face is None else [f"face {face}"]
     entry = cache.entry(path, *what, *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
         return known

@@ -141,7 +141,7 @@ def _mirror_at(pixels: np.ndarray, start: float, scale: float, low: int, high: i
     """Pixels (N,) of a crop that begins at `start` of the photo, mirrored into low .. high less an inset of it."""
     places = (pixels + 0.5) / scale + start  # of the photo, edges at integers
     length = high - low
-    places = (places - low) % (2 * length)
-    places = low + np.where(places < length, places, 2 * length - places)
-    places = np.clip(places, low + min(inset, length / 2), high - min(inset, length / 2))
+    over = (places - low) % (2 * length)
+    mirrored = low + np.where(over < length, over, 2 * length - over)
+    places = np.clip(mirrored, low + min(inset, length / 2), high - min(inset, length / 2))
     return (places - start) * scale - 0.5
