@@ -118,7 +118,8 @@ class Animation:
         run = (_Variants if options.variants else _Pipeline)(options, components, progress)
         runs = [("result", run)]
         if self.compare and not options.variants:
-            off = replace(options, enhanced=False, output=f"{folder}-before/", **dict.fromkeys(IMPROVEMENTS))
+            without: dict[str, Any] = dict.fromkeys(IMPROVEMENTS)
+            off = replace(options, enhanced=False, output=f"{folder}-before/", **without)
             tracked = replace(run.inputs, tracked=run.driver)
             runs.append(("before", _Pipeline(off, components, progress, tracked)))
         for what, one in runs:

@@ -17,8 +17,10 @@ HIDDEN = frozenset(
     {"image_path", "driver_path", "output", "resume_path", "accept_flame_license", "device", "quiet", "keep_partial"}
 )
 INITIAL: Mapping[str, Any] = {"enhanced": True, "layout": "result"}  # where the page starts from another value
-LIVE = ("face", "background", "smooth_strength", "smooth_alpha", "detail_strength", "no_source_detail")
-LIVE += ("expression_gain", "gaze_strength", "gaze_target", "no_eye_enhance", "no_watermark", *IMPROVEMENTS)
+LIVE = (
+    *("face", "background", "smooth_strength", "smooth_alpha", "detail_strength", "no_source_detail"),
+    *("expression_gain", "gaze_strength", "gaze_target", "no_eye_enhance", "no_watermark", *IMPROVEMENTS),
+)
 FILE = "file:"  # before the name of an upload
 
 
