@@ -4,7 +4,7 @@ import { by, ask, askJson, address, listen } from "./connection.js";
 import { chosen, forget } from "./inputs.js";
 import { values, wrong } from "./form.js";
 
-let current = "", shownPicture = 0, shownResults = -1, stopSync = () => {};
+let current = "", shownPicture = 0, shownResults = -1, stopSync = () => {}, newest = [];
 
 export function begin() {
   by("start").addEventListener("click", () => start(false));
@@ -18,8 +18,8 @@ export function begin() {
       current = "";
       fail(new Error("The server began anew, and the files are gone: choose them again."));
     }
-    const job = told?.jobs.find((one) => one.id === current);
-    if (job) show(job);
+    newest = told?.jobs || newest;
+    showCurrent();
     for (const what of told && !fresh ? ["photo", "driver"] : []) {
       if (chosen[what] && !chosen[what].startsWith("built-in:") && !told.files.includes(chosen[what])) {
         forget(what);
@@ -27,6 +27,11 @@ export function begin() {
       }
     }
   });
+}
+
+function showCurrent() {
+  const job = newest.find((one) => one.id === current);
+  if (job) show(job);
 }
 
 async function start(preview) {
@@ -44,6 +49,7 @@ async function start(preview) {
   try {
     current = (await askJson("POST", "jobs", asked)).id;
     by("job-state").textContent = "Begun.";
+    showCurrent();  // it may have been told of before the answer came
     by("job").scrollIntoView({ block: "nearest" });
   } catch (error) {
     fail(error);
