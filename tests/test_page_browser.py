@@ -68,10 +68,10 @@ def clip(frames, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def camera(frames, tmp_path_factory) -> Path:
-    """What the browser takes for its camera: JPEGs one after the other, the clip and then a grey wall."""
+    """What the browser takes for its camera: JPEGs one after the other, the clip twice and then a grey wall."""
     path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
     with path.open("wb") as file:
-        for frame in [*frames, *[np.full_like(frames[0], 128)] * BLANK]:
+        for frame in [*frames, *frames, *[np.full_like(frames[0], 128)] * BLANK]:
             file.write(cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes())
     return path
 
