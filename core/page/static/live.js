@@ -41,7 +41,7 @@ const switched = () => tell({ improvements: on() });
 const say = (text) => { if (by("live-state").textContent !== text) by("live-state").textContent = text; };
 
 function mirror() {
-  for (const id of ["live-camera", "live-portrait"]) by(id).classList.toggle("mirror", by("live-mirror").checked);
+  by("live-camera").classList.toggle("mirror", by("live-mirror").checked);
 }
 
 async function start() {
@@ -94,7 +94,9 @@ async function send(mine) {
   const canvas = mine.canvas ||= document.createElement("canvas");
   canvas.width = Math.round(video.videoWidth * scale);
   canvas.height = Math.round(video.videoHeight * scale);
-  canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+  const brush = canvas.getContext("2d");
+  if (by("live-mirror").checked) brush.setTransform(-1, 0, 0, 1, canvas.width, 0);  // not the portrait: its mark is to be read
+  brush.drawImage(video, 0, 0, canvas.width, canvas.height);
   const number = ++mine.number;
   mine.sent.set(number, performance.now());
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.85));
