@@ -53,7 +53,8 @@ def runs(folder, parts):
     def run(*flags: str) -> Pipeline:
         key = frozenset(flags)
         if key not in made:
-            made[key] = Pipeline(Options(PHOTO, folder, quiet=True, **dict.fromkeys(flags, True)), parts)
+            options = Options(PHOTO, folder, quiet=True, background="black", **dict.fromkeys(flags, True))
+            made[key] = Pipeline(options, parts)
         return made[key]
 
     return run
@@ -141,7 +142,7 @@ def test_absolute_eyes_are_steadied_and_not_turned_elsewhere(folder, parts):
 def test_a_strength_of_nothing_is_off(folder, parts, runs):
     nothing = {"smooth_strength": 0, "detail_strength": 0, "gaze_strength": 0, "no_eye_enhance": True}
     flags = dict.fromkeys((SMOOTH, DETAIL, GAZE), True)
-    run, plain = Pipeline(Options(PHOTO, folder, quiet=True, **flags, **nothing), parts), runs()
+    run, plain = Pipeline(Options(PHOTO, folder, quiet=True, background="black", **flags, **nothing), parts), runs()
     for name, values in plain.motion.parameters.items():
         if name != "shapecode":
             np.testing.assert_allclose(getattr(run.motion, name), values, atol=2e-6, err_msg=name)
