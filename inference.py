@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None, interruption: Interruption | None =
     """
     left = "nothing was written"
     try:
-        from core.options import load_options  # here, and not above: a signal is heeded from the first moment on
+        from core.command_line import load_options  # here, and not above: a signal is heeded from the first moment on
 
         options = load_options(arguments)
         if options.keep_partial:

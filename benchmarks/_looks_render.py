@@ -58,8 +58,12 @@ class _Pipelines:
 
     def make(self, photo: str, driver: str, given: list[str]) -> Any:
         from core.components import default_components
-        from core.options import load_options
         from core.pipeline import Pipeline
+
+        try:
+            from core.command_line import load_options
+        except ImportError:  # an older commit has it among the options
+            from core.options import load_options  # type: ignore[attr-defined,no-redef]
 
         options = load_options(
             ["-i", photo, "-d", driver, "--model", "lifted", "--quiet", "--background", "black", *given]

@@ -33,7 +33,7 @@ from core.errors import UserError, command
 from core.evaluation import metrics
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.options import load_options
+from core.command_line import load_options
 
 CLIPS = ("obama", "d10")
 FOUND = 0.98

@@ -34,7 +34,7 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.models.modules.detail_enhancer import DetailEnhancer, face_matte, source_detail_fade
-from core.options import load_options
+from core.command_line import load_options
 
 METHODS = {"off": (0.0, 0.0), "source's": (1.0, 0.0), "pyramid": (0.0, 1.0), "both": (1.0, 1.0)}
 SCORES = ("energy", "skin energy", "PSNR", "face PSNR", "GMSD", "face GMSD", "ms")

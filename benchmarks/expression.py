@@ -43,7 +43,7 @@ from core.libs.retargeting.openings import FaceOpenings
 from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.options import load_options
+from core.command_line import load_options
 
 CLIPS = ("obama", "d10", "d13")
 FEATURES = ("mouth", "eyes", "brows", "smile")

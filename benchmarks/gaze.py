@@ -51,7 +51,7 @@ from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.driver import sequence_from_points
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.options import load_options
+from core.command_line import load_options
 
 CLIPS = ("obama", "d0", "d10", "d13", "d19", "s18")
 OPEN = 0.15  # eye aspect ratio from which an iris is believed

@@ -46,7 +46,7 @@ from core.libs.geometry import to_camera, to_pixels
 from core.libs.retargeting.neutral import neutral_frame
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.options import load_options
+from core.command_line import load_options
 from core.pipeline import Pipeline
 
 CLIPS = ("obama", "d10", "d13", "d6", "d12")

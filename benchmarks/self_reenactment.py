@@ -31,13 +31,13 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, source_in_crop
 from benchmarks._truth import Truth, code_of, digest, on_black, settled_points, track_faces, with_soft_border
+from core.command_line import load_options
 from core.components import default_components
 from core.data.array_file import load_arrays, save_arrays
 from core.errors import UserError, command
 from core.evaluation import metrics
 from core.evaluation.warp_baseline import PiecewiseAffineWarp
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.options import load_options
 
 CLIPS = ("obama", "d0", "d10", "d13", "d19", "s18")
 BINS = (("0-3", 0, 3), ("3-6", 3, 6), ("6-12", 6, 12), ("> 12", 12, 999), ("> 6", 6, 999), ("all", 0, 999))

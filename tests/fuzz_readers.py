@@ -151,12 +151,12 @@ def make_readers(folder: Path) -> dict[str, Callable[[Path], object]]:
 
     import numpy as np
 
+    from core.command_line import read_config
     from core.data.image import kind_of, read_image
     from core.data.loader_track import DriverData
     from core.data.upstream_folder import read_pictures
     from core.data.video import VideoReader, VideoWriter
     from core.models.GAGAvatar.checkpoint import read_checkpoint
-    from core.options import read_config
 
     box = folder / f"box-{random.randrange(10**9)}"
     (box / "img_lmdb").mkdir(parents=True)

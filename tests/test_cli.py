@@ -73,7 +73,7 @@ def test_help_is_quick_and_complete(tmp_path):
 
 def test_parsing_loads_nothing_heavy():
     heavy = "{'torch', 'cv2', 'numba', 'av', 'numpy', 'mediapipe'}"
-    code = "import sys, inference; from core.options import load_options; load_options(['-i', 'a']); "
+    code = "import sys, inference; from core.command_line import load_options; load_options(['-i', 'a']); "
     code += f"print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "set()"

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from core.command_line import load_options
 from core.components import default_components
 from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
 from core.data.records import TrackedSequence, TrackedSource
 from core.notices import ACTS, ALWAYS, Run, notices, without_effect
-from core.options import IMPROVEMENTS, Options, load_options
+from core.options import IMPROVEMENTS, Options
 from core.pipeline import Pipeline
 from core.pipeline.variants import Variants
 from core.preflight import Inputs

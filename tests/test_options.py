@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from core.command_line import build_parser, load_options
 from core.errors import UserError
-from core.options import IMPROVEMENTS, Options, build_parser, load_options
+from core.options import IMPROVEMENTS, Options
 
 OTHER_VALUES = {
     "face": ["2"],

@@ -23,6 +23,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from core.command_line import build_parser, load_options
 from core.components import Avatar, Components, default_components
 from core.data.image import read_image, write_image
 from core.data.records import TrackedSource
@@ -31,7 +32,7 @@ from core.libs.gaze_corrector import EyeEnhancer
 from core.libs.tracker.__main__ import main as track
 from core.libs.tracker.cache import TrackCache
 from core.models.modules.detail_enhancer import DetailEnhancer, SobelEdgeDetector
-from core.options import IMPROVEMENTS, Options, build_parser, load_options
+from core.options import IMPROVEMENTS, Options
 from core.pipeline import Pipeline, animate
 from inference import main
 from tests.specification_rows import ids_of, rows, short_driver

@@ -8,12 +8,13 @@ import av
 import numpy as np
 import pytest
 
+from core.command_line import load_options
 from core.components import default_components
 from core.data.image import read_image
 from core.data.records import IMAGE_SIZE, TrackedSequence
 from core.data.video import VideoReader
 from core.evaluation.setting import first_frames
-from core.options import Options, load_options
+from core.options import Options
 from core.output.contact_sheet import CaptionedSheet
 from core.pipeline import Pipeline, animate
 from core.pipeline.variants import CAPTIONS, Variants

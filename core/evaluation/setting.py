@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from core.command_line import load_options
 from core.components import Components, default_components
 from core.data.records import TrackedSequence
 from core.evaluation.variants import Pair
-from core.options import Options, load_options
+from core.options import Options
 from core.preflight import choose_model
 
 
