@@ -27,6 +27,7 @@ from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.libs.tracker.source import track_source_image
 from core.models.LiftedAvatar.models import LiftedAvatar
+from core.models.request import DrawRequest
 
 CLIPS = ("obama", "d10")
 
@@ -73,7 +74,7 @@ def measure(path: Path, stride: int) -> tuple[tuple[float, float], tuple[float, 
         seen = followers[0].follow(truth)
         vertices = head.evaluate(replace(motion[t], static_offset=source.frame.static_offset))
         for way, shown in enumerate((vertices, vertices + np.pad(left(t) - usual, ((0, len(vertices) - 478), (0, 0))))):
-            image = model.render(avatar, shown.astype(np.float32), motion.transform_matrix[t])
+            image = model.render(avatar, DrawRequest(shown.astype(np.float32), motion.transform_matrix[t]))
             image = np.ascontiguousarray((image.permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8))
             found = followers[1 + way].follow(image)
             if t and seen is not None and found is not None:

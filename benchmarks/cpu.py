@@ -35,6 +35,7 @@ from core.evaluation.plots import new_figure
 from core.evaluation.truth import lossless_first_frame
 from core.evaluation.variants import OFF, Variant, standard_variants
 from core.models.rasterizer import RasterWorkspace, render_gaussian, splat_surface
+from core.models.request import DrawRequest
 from core.options import Options
 from core.pipeline import Pipeline, to_image
 from core.runtime.device import torch_threads
@@ -139,13 +140,15 @@ def lifted(options: Options, frames: int) -> list[Row]:
     done = time.perf_counter()
     head, model, motion = pipeline.components.head, pipeline.components.model, pipeline.motion
     vertices = [head.evaluate(frame) for frame in _some(motion, frames)]
-    picture = model.render(pipeline.avatar, vertices[0], motion[0].transform_matrix)
+    picture = model.render(pipeline.avatar, DrawRequest(vertices[0], motion[0].transform_matrix))
     whole = "a frame, codes to picture"
     times = in_turns(
         {
             whole: lambda i: to_image(pipeline.draw(motion[i])),
             "head evaluated": lambda i: head.evaluate(motion[i]),
-            "avatar rendered": lambda i: model.render(pipeline.avatar, vertices[i], motion[i].transform_matrix),
+            "avatar rendered": lambda i: model.render(
+                pipeline.avatar, DrawRequest(vertices[i], motion[i].transform_matrix)
+            ),
             "to 8 bits": lambda i: to_image(picture),
         },
         len(vertices),

@@ -26,6 +26,7 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import Performance, frame_indices
 from benchmarks._truth import BUILD, track_faces
+from core.command_line import load_options
 from core.components import default_components
 from core.data.records import SEEN, TrackedSequence
 from core.data.video import VideoReader
@@ -33,7 +34,6 @@ from core.errors import UserError, command
 from core.evaluation import metrics
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.command_line import load_options
 
 CLIPS = ("obama", "d10")
 FOUND = 0.98

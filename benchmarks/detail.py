@@ -27,6 +27,7 @@ from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._performance import Performance, frame_indices, lossless_first_frame, to_image
 from benchmarks._truth import Truth
 from benchmarks.self_reenactment import CLIPS
+from core.command_line import load_options
 from core.components import default_components
 from core.errors import command
 from core.evaluation import metrics
@@ -34,7 +35,7 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.models.modules.detail_enhancer import DetailEnhancer, face_matte, source_detail_fade
-from core.command_line import load_options
+from core.models.request import DrawRequest
 
 METHODS = {"off": (0.0, 0.0), "source's": (1.0, 0.0), "pyramid": (0.0, 1.0), "both": (1.0, 1.0)}
 SCORES = ("energy", "skin energy", "PSNR", "face PSNR", "GMSD", "face GMSD", "ms")
@@ -76,11 +77,9 @@ class Detailed:
         detail = self._source * source_detail_fade(photo.transform_matrix, transform) if self._source else 0.0
         picture = performance.components.model.render(
             performance.avatar,
-            vertices,
-            transform,
-            detail=detail,
-            torso_motion=frame.torso_motion,
-            mouth=frame.mouth_interior,
+            DrawRequest(
+                vertices, transform, detail=detail, torso_motion=frame.torso_motion, mouth=frame.mouth_interior
+            ),
         )
         if self._strength:
             face = to_pixels(to_camera(vertices[: topo.N_FACE].astype(np.float64), transform))

@@ -32,6 +32,7 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import Performance, frame_indices
 from benchmarks._truth import settled_points, track_faces
+from core.command_line import load_options
 from core.components import Components, default_components
 from core.data.records import IMAGE_SIZE, SEEN, TrackedSequence
 from core.data.video import VideoReader
@@ -43,7 +44,6 @@ from core.libs.retargeting.openings import FaceOpenings
 from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.command_line import load_options
 
 CLIPS = ("obama", "d10", "d13")
 FEATURES = ("mouth", "eyes", "brows", "smile")

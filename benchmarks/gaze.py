@@ -36,6 +36,7 @@ from benchmarks import _report as report
 from benchmarks._inputs import add_inputs, find_clips, find_photos
 from benchmarks._performance import frame_indices, lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import track_faces
+from core.command_line import load_options
 from core.components import Components, default_components
 from core.data.records import SEEN, TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader
@@ -51,7 +52,7 @@ from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.driver import sequence_from_points
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.command_line import load_options
+from core.models.request import DrawRequest
 
 CLIPS = ("obama", "d0", "d10", "d13", "d19", "s18")
 OPEN = 0.15  # eye aspect ratio from which an iris is believed
@@ -194,7 +195,8 @@ def _measure(
         def rendered(moved: TrackedSequence = moved, way: int = way, kept: dict[int, np.ndarray] = kept):
             for index in indices:
                 frame = replace(moved[index], static_offset=source.frame.static_offset)
-                picture = components.model.render(avatar, components.head.evaluate(frame), frame.transform_matrix)
+                request = DrawRequest(components.head.evaluate(frame), frame.transform_matrix)
+                picture = components.model.render(avatar, request)
                 if way and not args.no_enhance:
                     points = _pixels(components, frame)
                     start = time.perf_counter()

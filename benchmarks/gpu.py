@@ -37,6 +37,7 @@ from core.models.GAGAvatar.adapter import PublishedAvatar
 from core.models.GAGAvatar.models import CAMERA, GAGAvatar
 from core.models.modules.style_unet_engine import StyleUNetEngine, exact_convolutions, fast_dtype
 from core.models.rasterizer import render_gaussian
+from core.models.request import DrawRequest
 from core.options import Options
 from core.pipeline import Pipeline
 from core.runtime.device import on_host, upload
@@ -216,7 +217,7 @@ def network_stages(experiment: Experiment, rounds: int) -> tuple[dict[str, float
     frame = pipeline.motion[0]
     avatar = pipeline.avatar
     vertices, transform = experiment.head.evaluate(frame), frame.transform_matrix
-    picture = model.render(avatar, vertices, transform, detail=1.0)
+    picture = model.render(avatar, DrawRequest(vertices, transform, detail=1.0))
     there, camera = upload(torch.from_numpy(vertices), experiment.device), torch.from_numpy(transform)
     raster = network.rasterize(avatar.network, there, camera)
     engine = StyleUNetEngine(network.upsampler, experiment.dtype)

@@ -34,6 +34,7 @@ from benchmarks._inputs import add_inputs, find_clips
 from benchmarks._looks_parts import OPEN, SEEN_INTO, WIDE
 from benchmarks._performance import lossless_first_frame, source_in_crop, to_image
 from benchmarks._truth import BUILD
+from core.command_line import load_options
 from core.components import Components, default_components
 from core.data.image import write_image
 from core.data.records import SEEN, TrackedFrame
@@ -46,7 +47,6 @@ from core.libs.geometry import to_camera, to_pixels
 from core.libs.retargeting.neutral import neutral_frame
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
-from core.command_line import load_options
 from core.pipeline import Pipeline
 
 CLIPS = ("obama", "d10", "d13", "d6", "d12")

@@ -30,6 +30,7 @@ from core.errors import command
 from core.evaluation.warp_baseline import PiecewiseAffineWarp
 from core.libs.tracker.crop import to_crop
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+from core.models.request import DrawRequest
 from core.options import Options
 from core.pipeline import animate
 
@@ -91,7 +92,7 @@ def _stages(performance: Performance, clip: Path, limit: int) -> None:
         vertices = components.head.evaluate(frame)
         evaluated = time.perf_counter()
         told = {"torso_motion": frame.torso_motion, "mouth": frame.mouth_interior}
-        components.model.render(performance.avatar, vertices, frame.transform_matrix, **told)
+        components.model.render(performance.avatar, DrawRequest(vertices, frame.transform_matrix, **told))
         rendered = time.perf_counter()
         image, matte = warp(points[index])
         cv2.multiply(image, cv2.merge([matte] * 3), dtype=cv2.CV_8U)  # on black

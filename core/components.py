@@ -14,6 +14,7 @@ from core.data.picture_folder import PictureFolder
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.libs.plate import make_plate
+from core.models.request import DrawRequest
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options
 from core.runtime.progress import Advance
 
@@ -37,29 +38,12 @@ class Avatar(Protocol):
     @property
     def background(self) -> np.ndarray: ...  # (3,) RGB in 0..1, on which `render` draws
 
-    def render(
-        self,
-        avatar: Any,
-        vertices: np.ndarray,
-        transform_matrix: np.ndarray,
-        detail: float = 0.0,
-        torso_motion: np.ndarray | None = None,
-        view: np.ndarray | None = None,  # given only where the camera is moved
-        mouth: np.ndarray | None = None,  # given only where the driver's mouth was looked into
-    ) -> torch.Tensor: ...  # (3, S, S) as large as the photo's shown crop, the caller's own: it is written to
+    # (3, S, S) as large as the photo's shown crop, or as the request's camera; the caller's own: it is written to
+    def render(self, avatar: Any, request: DrawRequest) -> torch.Tensor: ...
 
     # The same, alone: straight RGB and matte (4, S, S). An avatar that has no such method is drawn by `render`
     # whatever the background.
-    def draw_foreground(
-        self,
-        avatar: Any,
-        vertices: np.ndarray,
-        transform_matrix: np.ndarray,
-        detail: float = 0.0,
-        torso_motion: np.ndarray | None = None,
-        view: np.ndarray | None = None,
-        mouth: np.ndarray | None = None,
-    ) -> torch.Tensor: ...
+    def draw_foreground(self, avatar: Any, request: DrawRequest) -> torch.Tensor: ...
 
 
 class People(Protocol):

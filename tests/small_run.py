@@ -32,8 +32,8 @@ FRAMES = 12
 class NoisyAvatar(FlatAvatar):
     """Noise, the same in every run: its pictures take some room, and some time."""
 
-    def render(self, avatar, vertices, transform_matrix, detail=0.0, torso_motion=None, **_) -> torch.Tensor:
-        super().render(avatar, vertices, transform_matrix)
+    def render(self, avatar, request) -> torch.Tensor:
+        super().render(avatar, request)
         time.sleep(0.01)
         noise = np.random.default_rng(self.rendered).random((3, 64, 64), np.float32)
         return torch.from_numpy(noise.repeat(8, 1).repeat(8, 2))

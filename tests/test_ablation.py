@@ -171,7 +171,7 @@ class GreyAvatar:
     def encode(self, source, anchor=None) -> int:
         return self.grey
 
-    def render(self, avatar, vertices, transform_matrix, **_) -> torch.Tensor:
+    def render(self, avatar, request) -> torch.Tensor:
         self.count.append(1)
         return torch.full((3, 512, 512), avatar / 255)
 

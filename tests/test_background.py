@@ -33,7 +33,7 @@ class SquareAvatar(FlatAvatar):
 
     background = np.zeros(3, np.float32)
 
-    def draw_foreground(self, *args, **told) -> torch.Tensor:
+    def draw_foreground(self, avatar, request) -> torch.Tensor:
         person = torch.zeros(4, 512, 512)
         person[:, MIDDLE, MIDDLE] = 1
         return person
@@ -102,7 +102,7 @@ def test_improvements_change_the_person_only(photo, clip, tmp_path):
     noise = np.random.default_rng(1).integers(0, 256, (512, 512, 3), np.uint8)
     write_image(tmp_path / "noise.png", noise)
     run = Pipeline(Options(photo, clip, background=str(tmp_path / "noise.png"), quiet=True, detail_enhance=True))
-    person = SquareAvatar().draw_foreground()
+    person = SquareAvatar().draw_foreground(None, None)
     run.improvements.sharpen = lambda picture, points: picture.mul_(0.5)  # of the whole picture, in place
     picture = run.improvements.over(person, noise.astype(np.float32) / 255, np.zeros((478, 2)))
     shown = (picture * 255).round().byte().permute(1, 2, 0).numpy()

@@ -26,6 +26,7 @@ from core.models import build_model
 from core.models.GAGAvatar import GAGAvatar
 from core.models.LiftedAvatar import LiftedAvatar
 from core.models.modules import DetailEnhancer
+from core.models.request import DrawRequest
 
 ROOT = Path(__file__).parents[1]
 DEMO_DRIVER, DEMO_PHOTO = ROOT / "demos/drivers/obama", ROOT / "demos/examples/1.jpg"
@@ -141,7 +142,7 @@ class TestDriverData:
         for index, batch in enumerate(DataLoader(DriverData(tracked, person), batch_size=1)):
             result = model.forward_expression(batch)
             frame = replace(clip[index], shapecode=person.frame.shapecode, static_offset=person.frame.static_offset)
-            expected = model.render(avatar, FLAMEModel().evaluate(frame), frame.transform_matrix)
+            expected = model.render(avatar, DrawRequest(FLAMEModel().evaluate(frame), frame.transform_matrix))
             assert torch.equal(result["sr_gen_image"][0], expected)
             assert torch.equal(result["gen_image"], result["sr_gen_image"])
             assert torch.equal(result["t_image"], batch["t_image"])

@@ -13,6 +13,7 @@ from core.libs.geometry import to_camera, to_pixels
 from core.models.LiftedAvatar.folds import FOLDS, Fold, FoldLayer, fold_depths, fold_profile, shade_folds, tint_folds
 from core.models.LiftedAvatar.models import LiftedAvatar
 from core.models.LiftedAvatar.settings import FoldSettings, LiftedSettings
+from core.models.request import DrawRequest
 from tests.synthetic_head import a_frame
 
 
@@ -102,7 +103,8 @@ def test_the_photos_own_expression_and_no_detail_leave_every_byte(person):
     moved = own.copy()
     moved[:478] = pressed(own[:478], FOLDS[0], 0.3)
     for vertices, detail in ((own, 1.0), (moved, 0.0)):
-        pictures = [m.render(a, vertices, transform, detail) for m, a in ((with_folds, avatar), (without, reference))]
+        request = DrawRequest(vertices, transform, detail)
+        pictures = [m.render(a, request) for m, a in ((with_folds, avatar), (without, reference))]
         assert torch.equal(*pictures)
 
 
@@ -114,9 +116,9 @@ def test_skin_that_is_pressed_together_darkens_along_the_fold_alone(person):
     own, transform = head.evaluate(person.frame), person.frame.transform_matrix
     moved = own.copy()
     moved[:478] = pressed(own[:478], FOLDS[0], 0.3)
-    full, half = (model.render(avatar, moved, transform, share).numpy().copy() for share in (1.0, 0.5))
+    full, half = (model.render(avatar, DrawRequest(moved, transform, share)).numpy().copy() for share in (1.0, 0.5))
     object.__setattr__(layer, "index", layer.index[:0])
-    off = model.render(avatar, moved, transform, 1.0).numpy().copy()
+    off = model.render(avatar, DrawRequest(moved, transform, 1.0)).numpy().copy()
     seen = off.mean(0) > 0.1
     ratio = np.where(seen, full.mean(0) / np.maximum(off.mean(0), 0.1), 1)
     x, y = np.round(to_pixels(to_camera(moved[206][None].astype(np.float64), transform), IMAGE_SIZE)[0]).astype(int)

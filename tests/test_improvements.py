@@ -20,6 +20,7 @@ from core.libs.retargeting.gaze import steady_gaze, transfer_gaze
 from core.libs.retargeting.stage import Retargeting
 from core.libs.temporal_smoother import TemporalSmoother
 from core.models.modules.detail_enhancer import DetailEnhancer, face_matte, source_detail_fade
+from core.models.request import DrawRequest
 from core.options import IMPROVEMENTS, Options
 from core.pipeline import Pipeline
 
@@ -70,7 +71,8 @@ def test_nothing_on_is_the_bare_avatar(runs, parts):
     assert torch.equal(
         run.draw(frame),
         parts.model.render(
-            run.avatar, vertices, frame.transform_matrix, 0, frame.torso_motion, mouth=frame.mouth_interior
+            run.avatar,
+            DrawRequest(vertices, frame.transform_matrix, 0, frame.torso_motion, mouth=frame.mouth_interior),
         ),
     )
     plain = Retargeting().run(run.source.frame, run.driver.track, parts.head)
@@ -98,7 +100,8 @@ def test_all_on_is_each_in_turn(runs, parts):
     frame = run.motion[7]
     fade = source_detail_fade(source.frame.transform_matrix, frame.transform_matrix)
     told = {"torso_motion": frame.torso_motion, "mouth": frame.mouth_interior}
-    drawn = parts.model.render(run.avatar, head.evaluate(frame), frame.transform_matrix, fade, **told)[None]
+    request = DrawRequest(head.evaluate(frame), frame.transform_matrix, fade, **told)
+    drawn = parts.model.render(run.avatar, request)[None]
     sharp = DetailEnhancer()(drawn, 1.0, face_matte(points(frame), (512, 512), [points(frame)[list(INNER_LIPS)]]))
     clear = corrector.enhance_eye_region(sharp, points(frame)[None])
     assert torch.equal(run.draw(frame), clear[0])
@@ -169,7 +172,7 @@ def test_a_frame_is_the_same_whatever_was_drawn_before(runs, parts):
             shut[upper] = shut[lower]
 
     def drawn(shape: np.ndarray, detail: float) -> torch.Tensor:
-        return parts.model.render(avatar, shape, frame.transform_matrix, detail, frame.torso_motion)
+        return parts.model.render(avatar, DrawRequest(shape, frame.transform_matrix, detail, frame.torso_motion))
 
     cases = [(vertices, 0.0), (vertices, 0.7), (shut, 0.0), (shut, 0.7), (shut, 0.2)]
     first = [drawn(*case) for case in cases]

@@ -24,6 +24,7 @@ from core.models.LiftedAvatar.lids import (
     replaced_share,
 )
 from core.models.LiftedAvatar.settings import LidSettings
+from core.models.request import DrawRequest
 
 SIDE, WIDTH = 200, 60.0
 SKIN, LASH, WHITE, IRIS = (np.array(c) for c in ((0.8, 0.6, 0.5), (0.2, 0.1, 0.1), (0.95, 0.95, 0.95), (0.1, 0.2, 0.4)))
@@ -211,7 +212,7 @@ def test_a_face_tracker_sees_shut_lids_shut():
     for ring in (topo.RIGHT_EYE, topo.LEFT_EYE):
         shut[list(ring[1:8])] = shut[list(ring[:8:-1])]
     for out, one in ((with_lids, avatar), (without, no_lids)):
-        picture = to_image(model.render(one, shut, frame.transform_matrix))
+        picture = to_image(model.render(one, DrawRequest(shut, frame.transform_matrix)))
         out.append(eye_opening(settled_points(picture, tracker)).mean())
     usual = eye_opening(settled_points(source.shown()[0], tracker)).mean()
     tracker.close()

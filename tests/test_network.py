@@ -28,6 +28,7 @@ from core.models.modules.gs_generators import ConvGSGenerator, LinearGSGenerator
 from core.models.modules.resize import resize_smooth
 from core.models.modules.style_unet import StyleUNet
 from core.models.modules.style_unet_engine import PrecisionSettings, StyleUNetEngine, faithful_engine
+from core.models.request import DrawRequest
 from core.options import Options
 from core.pipeline import animate, to_image
 from tests.golden_numbers import Golden, normals, psnr, raster_like, smooth_image, watch
@@ -349,9 +350,9 @@ def test_detail_brings_the_photo_back_at_its_own_pose(network, head, avatar, ver
     photo, transform = smooth_image(1071, 16, 512), chain.tensor("source_transform")
     source = SourceAvatar(avatar, photo, vertices, transform, torch.ones(IMAGE_SIZE, IMAGE_SIZE))
     threads = torch.get_num_threads()
-    plain = model.render(source, vertices.numpy(), transform.numpy())
+    plain = model.render(source, DrawRequest(vertices.numpy(), transform.numpy()))
     assert source.channels is None, "detail is made when it is first asked for"
-    full = model.render(source, vertices.numpy(), transform.numpy(), detail=1.0)
+    full = model.render(source, DrawRequest(vertices.numpy(), transform.numpy(), detail=1.0))
     assert plain.shape == full.shape == (3, IMAGE_SIZE, IMAGE_SIZE)
     assert 0 <= full.min() <= full.max() <= 1
     assert psnr(full, photo) > psnr(plain, photo) + 2
@@ -366,8 +367,8 @@ def test_the_person_alone_on_black_is_the_networks_picture(network, head, avatar
     drawn = {}
     for name, matte in (("all", torch.ones(IMAGE_SIZE, IMAGE_SIZE)), ("none", torch.zeros(IMAGE_SIZE, IMAGE_SIZE))):
         source = SourceAvatar(avatar, photo, vertices, transform, matte)
-        plain = model.render(source, vertices.numpy(), transform.numpy())
-        drawn[name] = model.draw_foreground(source, vertices.numpy(), transform.numpy())
+        plain = model.render(source, DrawRequest(vertices.numpy(), transform.numpy()))
+        drawn[name] = model.draw_foreground(source, DrawRequest(vertices.numpy(), transform.numpy()))
         assert drawn[name].shape == (4, IMAGE_SIZE, IMAGE_SIZE)
         torch.testing.assert_close(drawn[name][:3] * drawn[name][3], plain, atol=1e-5, rtol=0)
     assert (drawn["all"][3] >= drawn["none"][3]).all(), "what the photo's matte leaves out is less opaque"
@@ -395,5 +396,5 @@ def test_single_pictures_of_upstream_are_drawn_each_by_its_own_codes(network, he
     for column, key in enumerate(("001_7", "002_14")):
         frame = replace(driver[key], shapecode=source.frame.shapecode)
         encoded = model.encode(source)
-        picture = model.render(encoded, head.evaluate(frame), frame.transform_matrix)
+        picture = model.render(encoded, DrawRequest(head.evaluate(frame), frame.transform_matrix))
         np.testing.assert_array_equal(sheet[:, 512 * column : 512 * column + 512], to_image(picture))

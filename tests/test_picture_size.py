@@ -33,6 +33,7 @@ from core.models.LiftedAvatar.settings import (
     LiftedSettings,
 )
 from core.models.LiftedAvatar.surface import Scratch
+from core.models.request import DrawRequest
 
 SIDE = IMAGE_SIZE + 2 * MARGIN
 BACKGROUND = (0.1, 0.4, 0.2)
@@ -78,7 +79,7 @@ def picture(model: LiftedAvatar, avatar: Avatar, person: TrackedSource, yaw: flo
     vertices[list(topo.INNER_LIPS[11:])] -= [0, 0.08, 0]
     for ring in (topo.RIGHT_EYE, topo.LEFT_EYE):
         vertices[list(ring[1:8])] = (vertices[list(ring[1:8])] + vertices[list(ring[:8:-1])]) / 2
-    return model.render(avatar, vertices, now.transform_matrix, **options).permute(1, 2, 0).numpy()
+    return model.render(avatar, DrawRequest(vertices, now.transform_matrix, **options)).permute(1, 2, 0).numpy()
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:

@@ -19,6 +19,7 @@ from core.data.records import HELD, INTERPOLATED, SEEN, TrackedFrame, TrackedSeq
 from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
 from core.libs.tracker.crop import crop_image
+from core.models.request import DrawRequest
 from core.options import Options
 from core.output.mesh_panel import MeshPanel
 from core.output.watermark import PROGRAM, Watermark
@@ -99,13 +100,11 @@ class FlatAvatar:
     def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> float:
         return 0.5
 
-    def render(
-        self, avatar: float, vertices, transform_matrix, detail: float = 0.0, torso_motion=None, **_
-    ) -> torch.Tensor:
+    def render(self, avatar: float, request: DrawRequest) -> torch.Tensor:
         if self.rendered == self.fail_at:
             raise self.error
         self.rendered += 1
-        return torch.full((3, 512, 512), avatar + float(transform_matrix[0, 2]))
+        return torch.full((3, 512, 512), avatar + float(request.transform[0, 2]))
 
 
 def fakes(**changes) -> Components:
@@ -186,7 +185,7 @@ def test_the_drivers_panel_is_cut_as_large_as_the_photo_is_shown(photo, tmp_path
         return replace(source, image=image, matte=matte, inside=matte > 0)
 
     class LargeAvatar(FlatAvatar):
-        def render(self, *args, **options):
+        def render(self, avatar, request):
             return torch.zeros(3, size, size)
 
     parts = fakes(

@@ -14,6 +14,7 @@ from core.libs.geometry import head_rotation, to_camera, to_pixels
 from core.libs.tracker.base import N_POINTS
 from core.models.LiftedAvatar.models import LiftedAvatar
 from core.models.modules.detail_enhancer import source_detail_fade
+from core.models.request import DrawRequest
 from tests.synthetic_head import a_frame
 
 
@@ -50,9 +51,11 @@ def test_detail_zero_is_as_if_there_were_none_and_one_is_nearer_to_the_photo(per
     avatar = model.encode(person)
     vertices, transform = FLAMEModel().evaluate(person.frame), person.frame.transform_matrix
     colors = avatar.surface.colors.copy()
-    off, full, half, again = (model.render(avatar, vertices, transform, d).clone() for d in (0.0, 1.0, 0.5, 0.0))
+    off, full, half, again = (
+        model.render(avatar, DrawRequest(vertices, transform, d)).clone() for d in (0.0, 1.0, 0.5, 0.0)
+    )
     assert torch.equal(off, again)
-    assert torch.equal(off, model.render(avatar, vertices, transform))
+    assert torch.equal(off, model.render(avatar, DrawRequest(vertices, transform)))
     assert np.array_equal(avatar.surface.colors, colors)
     assert (half - (off + full) / 2).abs().max() < 1e-4  # drawing is linear in the detail
 
@@ -74,7 +77,7 @@ def test_detail_is_bounded_keeps_the_matte_and_stays_away_from_its_border(person
     assert not avatar.surface.detail[:, 3].any()
     model, frame = LiftedAvatar(), person.frame
     vertices = FLAMEModel().evaluate(frame)
-    off, full = (model.render(avatar, vertices, frame.transform_matrix, d) for d in (0.0, 1.0))
+    off, full = (model.render(avatar, DrawRequest(vertices, frame.transform_matrix, d)) for d in (0.0, 1.0))
     # Within a few pixels of where the photo's matte ends, which is the circle's border here.
     y, x = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE]
     middle = (IMAGE_SIZE + 2 * MARGIN) / 2 - MARGIN

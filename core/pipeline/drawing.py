@@ -12,6 +12,7 @@ import numpy as np
 from core.components import Avatar
 from core.data.records import TrackedFrame, TrackedSource
 from core.improvements import Improvements
+from core.models.request import DrawRequest
 from core.pipeline.backdrop import Backdrop
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ class Drawing:
         from core.runtime.device import on_host  # it loads torch
 
         improvements, backdrop = self.improvements, self.backdrop
-        camera: dict[str, Any] = {} if self.camera is None else {"camera": self.camera}
         alone = backdrop is not None or self.transparent
         draw = self.model.draw_foreground if alone else self.model.render
         source_transform = self.source.frame.transform_matrix
@@ -64,17 +64,16 @@ class Drawing:
                 if points is not None and self.camera is not None:
                     points = points - self.camera.corner
                 shown.append(points)
-                told = {"view": frame.view, "mouth": frame.mouth_interior}
-                told = {name: value for name, value in told.items() if value is not None}
-                picture = draw(
-                    self.avatar,
+                request = DrawRequest(
                     vertices,
                     frame.transform_matrix,
                     detail=improvements.source_detail(source_transform, transform),
                     torso_motion=frame.torso_motion,
-                    **told,
-                    **camera,
+                    view=frame.view,
+                    mouth=frame.mouth_interior,
+                    camera=self.camera,
                 )
+                picture = draw(self.avatar, request)
                 yield picture if alone else improvements.sharpen(picture, points)
 
         for index, picture in enumerate(on_host(begin())):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from core.components import Avatar, Components
 from core.data.records import TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.improvements import Improvements
+from core.models.request import DrawRequest
 from core.options import FLOW, IMPROVEMENTS, Options
 from core.output.contact_sheet import CaptionedSheet, CaptionSettings, ContactSheet, SheetSettings
 from core.output.panels import fits, fitted
@@ -30,6 +31,9 @@ from core.output.watermark import Watermark
 from core.pipeline.result import RenderedFrame
 from core.pipeline.run import Pipeline
 from core.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    import torch
 
 OFF, ALL = "off", "--enhanced"
 # Of the captions above the tiles, by eye: they are read in a video of 2048 pixels.
@@ -165,8 +169,8 @@ class _Shared:
     def background(self) -> np.ndarray:
         return self.model.background
 
-    def draw_foreground(self, *args: Any, **kwargs: Any) -> Any:
-        return self.model.draw_foreground(*args, **kwargs)
+    def draw_foreground(self, avatar: Any, request: DrawRequest) -> torch.Tensor:
+        return self.model.draw_foreground(avatar, request)
 
-    def render(self, *args: Any, **kwargs: Any) -> Any:
-        return self.model.render(*args, **kwargs)
+    def render(self, avatar: Any, request: DrawRequest) -> torch.Tensor:
+        return self.model.render(avatar, request)

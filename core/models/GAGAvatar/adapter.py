@@ -19,6 +19,7 @@ from core.libs.geometry import seen_from
 from core.models.GAGAvatar.detail import CHANNELS, DETAIL, MATTE, source_detail, source_matte, with_detail
 from core.models.GAGAvatar.models import COLORS, GAGAvatar, NetworkAvatar
 from core.models.rasterizer import warm_up
+from core.models.request import DrawRequest
 from core.runtime.device import torch_threads, upload
 
 
@@ -92,71 +93,51 @@ class PublishedAvatar:
         with torch_threads(self._threads):
             return SourceAvatar(self.network.encode(picture, transform), picture, vertices, transform, person, size)
 
-    def render(
-        self,
-        avatar: SourceAvatar,
-        vertices: np.ndarray,
-        transform_matrix: np.ndarray,
-        detail: float = 0.0,
-        torso_motion: np.ndarray | None = None,
-        view: np.ndarray | None = None,
-        mouth: np.ndarray | None = None,
-    ) -> Tensor:
-        """The picture (3, S, S) in 0..1, on black, of FLAME's vertices (5023, 3) under a transform (3, 4).
+    def render(self, avatar: SourceAvatar, request: DrawRequest) -> Tensor:
+        """The picture (3, S, S) in 0..1, on black, of FLAME's vertices (5023, 3).
 
         S is that of the photo's shown crop; the network draws 512 pixels, which are enlarged.
 
         It is on the network's device and, on CUDA, may still be under way: `on_host` of `core.runtime.device` fetches
         pictures while the next ones are drawn.
 
-        `view` (3, 4): from the transform's camera to the one that draws; None: the same one.
-        `detail` (0..1): how much of what the photo shows and the network does not is added. `torso_motion` and `mouth`
-        are for avatars with shoulders and a mouth of their own and are not read.
+        `detail` is what the photo shows and the network does not. `torso_motion` and `mouth` are for avatars with
+        shoulders and a mouth of their own and are not read.
         """
-        assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
-        if detail:
-            return _sized(self._draw(avatar, vertices, transform_matrix, detail, view)[0], avatar.size)
-        moved = upload(_tensor(vertices), self.network.device)
+        if request.detail:
+            return _sized(self._draw(avatar, request)[0], avatar.size)
+        moved, transform = self._place(request)
         with torch_threads(self._threads):
-            picture = self.network.render(avatar.network, moved, _tensor(seen_from(transform_matrix, view)))
+            picture = self.network.render(avatar.network, moved, transform)
         return _sized(picture, avatar.size)
 
-    def draw_foreground(
-        self,
-        avatar: SourceAvatar,
-        vertices: np.ndarray,
-        transform_matrix: np.ndarray,
-        detail: float = 0.0,
-        torso_motion: np.ndarray | None = None,
-        view: np.ndarray | None = None,
-        mouth: np.ndarray | None = None,
-    ) -> Tensor:
+    def draw_foreground(self, avatar: SourceAvatar, request: DrawRequest) -> Tensor:
         """The person alone, straight RGB and matte (4, S, S) in 0..1; otherwise as `render`.
 
         On black it is what `render` gives: the matte is nowhere less than the picture is bright.
         """
-        assert 0 <= detail <= 1, f"detail must be in 0..1, got {detail}"
-        picture, matte = self._draw(avatar, vertices, transform_matrix, detail, view)
+        picture, matte = self._draw(avatar, request)
         matte = torch.maximum(matte.clamp(0, 1), picture.amax(0))[None]
         picture, matte = _sized(picture, avatar.size), _sized(matte, avatar.size)
         matte = torch.maximum(matte, picture.amax(0, keepdim=True)) if avatar.size != IMAGE_SIZE else matte
         return torch.cat([picture / matte.clamp_min(1e-6), matte])
 
-    def _draw(
-        self,
-        avatar: SourceAvatar,
-        vertices: np.ndarray,
-        transform_matrix: np.ndarray,
-        detail: float,
-        view: np.ndarray | None,
-    ) -> tuple[Tensor, Tensor]:
+    def _draw(self, avatar: SourceAvatar, request: DrawRequest) -> tuple[Tensor, Tensor]:
         """The picture (3, 512, 512) in 0..1 on black, and its matte (512, 512)."""
-        moved = upload(_tensor(vertices), self.network.device)
-        transform = _tensor(seen_from(transform_matrix, view))
+        detail = request.detail
+        moved, transform = self._place(request)
         with torch_threads(self._threads):
             return with_detail(
                 self.network, avatar.network, self._channels(avatar, detail > 0), moved, transform, detail
             )
+
+    def _place(self, request: DrawRequest) -> tuple[Tensor, Tensor]:
+        """The vertices (5023, 3) on the device, and their transform (3, 4) to the camera that draws."""
+        assert 0 <= request.detail <= 1, f"detail must be in 0..1, got {request.detail}"
+        assert request.camera is None, "the network draws the photo's shown crop alone"
+        return upload(_tensor(request.vertices), self.network.device), _tensor(
+            seen_from(request.transform, request.view)
+        )
 
     def _channels(self, avatar: SourceAvatar, with_detail: bool) -> Tensor:
         """`SourceAvatar.channels`, with detail where that is asked for."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from core.models.batches import frames_of, unpacked_source
+from core.models.request import DrawRequest
 
 if TYPE_CHECKING:
     from core.models.LiftedAvatar.models import Avatar, LiftedAvatar
@@ -53,7 +54,7 @@ def draw_batch(
     points, transforms = frames_of(batch, model.vertices)
     avatar = model.sources.avatar(model, batch)
     frames = zip(points.cpu().numpy(), transforms.cpu().numpy(), strict=True)
-    drawn = torch.stack([model.render(avatar, vertices, transform) for vertices, transform in frames])
+    drawn = torch.stack([model.render(avatar, DrawRequest(vertices, transform)) for vertices, transform in frames])
     pictures = drawn
     if enable_detail_enhance:
         from core.models.modules.detail_enhancer import DetailEnhancer

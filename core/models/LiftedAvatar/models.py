@@ -51,6 +51,7 @@ from core.models.LiftedAvatar.rig import Rig, rest_eyes
 from core.models.LiftedAvatar.settings import LiftedSettings
 from core.models.LiftedAvatar.surface import Scratch, SurfaceLayer, splat
 from core.models.rasterizer import SurfaceSettings, warm_up
+from core.models.request import DrawRequest
 
 # The order, of building and of drawing: those that move the face or change the Gaussians' colours, then the Gaussians,
 # then those that are painted over them.
@@ -155,69 +156,32 @@ class LiftedAvatar:
         share = None if photo.join is None else photo.join.share
         return Avatar(camera=camera, surface=surface, layers=(*built[:below], surface, *built[below:]), share=share)
 
-    def render(
-        self,
-        avatar: Avatar,
-        vertices: np.ndarray,
-        transform_matrix: np.ndarray,
-        detail: float = 0.0,
-        torso_motion: np.ndarray | None = None,
-        view: np.ndarray | None = None,
-        mouth: np.ndarray | None = None,
-        camera: Camera | None = None,
-    ) -> torch.Tensor:
-        """The picture (3, H, W) in 0..1 over the background colour, of what `draw_foreground` is given."""
-        image = self._draw(avatar, vertices, transform_matrix, detail, torso_motion, view, mouth, camera)
+    def render(self, avatar: Avatar, request: DrawRequest) -> torch.Tensor:
+        """The picture (3, H, W) in 0..1 over the background colour."""
+        image = self._draw(avatar, request)
         rgb = np.empty((*image.shape[:2], 3), np.float32)
         composite(image, self.background, rgb)
         return torch.from_numpy(rgb).permute(2, 0, 1)
 
-    def draw_foreground(
-        self,
-        avatar: Avatar,
-        vertices: np.ndarray,
-        transform_matrix: np.ndarray,
-        detail: float = 0.0,
-        torso_motion: np.ndarray | None = None,
-        view: np.ndarray | None = None,
-        mouth: np.ndarray | None = None,
-        camera: Camera | None = None,
-    ) -> torch.Tensor:
-        """The person alone, straight RGB and matte (4, H, W) in 0..1, of vertices (V, 3) under a transform (3, 4).
-
-        `torso_motion` (4,): how the shoulders moved since the avatar's anchor, see `TrackedFrame`; None: only as the
-        neck takes them along. `detail`: how much of the photo's own detail is added, 0 to 1; see `source_detail_fade`.
-        `view` (3, 4): from the camera of transform and anchor to the one that draws; None: the same one.
-        `mouth` (4,): what the driver's mouth shows between its lips, see `TrackedFrame`; None: what is usual.
-        `camera`: the size of the picture, and its focal length; None: those of the photo's shown crop.
-        """
-        image = self._draw(avatar, vertices, transform_matrix, detail, torso_motion, view, mouth, camera)
+    def draw_foreground(self, avatar: Avatar, request: DrawRequest) -> torch.Tensor:
+        """The person alone, straight RGB and matte (4, H, W) in 0..1."""
+        image = self._draw(avatar, request)
         person = np.empty(image.shape, np.float32)
         cut_out(image, person)
         return torch.from_numpy(person).permute(2, 0, 1)
 
-    def _draw(
-        self,
-        avatar: Avatar,
-        vertices: np.ndarray,
-        transform_matrix: np.ndarray,
-        detail: float,
-        torso_motion: np.ndarray | None,
-        view: np.ndarray | None,
-        mouth: np.ndarray | None,
-        camera: Camera | None,
-    ) -> np.ndarray:
+    def _draw(self, avatar: Avatar, request: DrawRequest) -> np.ndarray:
         """RGB and matte (H, W, 4) as the layers leave them, holes included."""
         shot = Shot(
-            camera=camera or avatar.camera,
-            face=vertices[: topo.N_POINTS],
-            transform=transform_matrix,
-            view=view,
-            torso_motion=torso_motion,
-            mouth=mouth,
-            colors=avatar.surface.tinted(detail),
+            camera=request.camera or avatar.camera,
+            face=request.vertices[: topo.N_POINTS],
+            transform=request.transform,
+            view=request.view,
+            torso_motion=request.torso_motion,
+            mouth=request.mouth,
+            colors=avatar.surface.tinted(request.detail),
             scratch=avatar.surface.scratch.colors,
-            detail=detail,
+            detail=request.detail,
         )
         for layer in avatar.layers:
             layer.draw(shot)
