@@ -8,6 +8,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import core.runtime.memory as memory
+
+if hasattr(memory, "collect_rarely"):  # as `inference.py` does where it is there
+    memory.collect_rarely()
+
 from core.data.video import VideoReader
 from core.libs.tracker.driver import track_footage
 from core.libs.tracker.mediapipe_tracker import MediaPipeTracker

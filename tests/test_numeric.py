@@ -1,10 +1,12 @@
-"""Blocks of frames: every frame in one of them, in order."""
+"""Blocks of frames: every frame in one of them, in order. A spline against scipy's."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scipy.interpolate import CubicSpline
 
-from core.libs.numeric import blocks
+from core.libs.numeric import blocks, cubic_spline
 
 
 @pytest.mark.parametrize("length", [1, 255, 256, 257, 1000])
@@ -16,3 +18,13 @@ def test_blocks_cover_everything_once(length):
 
 def test_of_no_frames_there_is_one_empty_block():
     assert list(blocks(0, 256)) == [slice(0, 0)]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 9])
+def test_a_cubic_spline_is_scipy_s(count):
+    knots = np.cumsum(np.random.default_rng(count).uniform(0.1, 1, count))
+    values = np.random.default_rng(0).normal(size=(count, 2))
+    at, twin = np.linspace(knots[0], knots[-1], 57), CubicSpline(knots, values)
+    curve, slope = cubic_spline(knots, values, at)
+    assert curve == pytest.approx(twin(at), abs=1e-11)
+    assert slope == pytest.approx(twin(at, 1), abs=1e-11)

@@ -25,7 +25,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
 from core.data.records import PARAMETERS, TrackedFrame, TrackedSequence
@@ -185,6 +184,8 @@ def _correspondence(
     flame: FLAMEModel, head: OpenHead, settings: CodeMapSettings
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Similarity from FLAME to the open head, and vertices of FLAME's and shares (468, 4) that make each point."""
+    from scipy.interpolate import RBFInterpolator  # a fifth of a second, which the usual run does without
+
     assert flame.embedding is not None  # `fit` has looked
     marks = flame.embedding.place(flame.template.numpy().astype(np.float64))[:68]
     goals = head.template.numpy()[list(LANDMARKS_68)].astype(np.float64)

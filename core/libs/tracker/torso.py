@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.interpolate import griddata
 
 from core.libs.geometry import NECK, Camera, to_camera
 from core.libs.tracker.settings import TorsoSettings
@@ -101,5 +100,7 @@ def _shrink(picture: np.ndarray, settings: TorsoSettings) -> np.ndarray:
 
 def _torso_mask(pixels: np.ndarray, torso: np.ndarray, scale: float, settings: TorsoSettings) -> np.ndarray:
     """(S, S) bool: where the torso's weight, interpolated between the points, is above `torso_share`."""
+    from scipy.interpolate import griddata  # a fifth of a second, which a run whose driver is in the cache does without
+
     axis = (np.arange(settings.size) + 0.5) / scale - 0.5
     return griddata(pixels, torso, tuple(np.meshgrid(axis, axis)), fill_value=0.0) > settings.torso_share

@@ -15,12 +15,11 @@ from typing import Self
 import cv2
 import numba
 import numpy as np
-from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree
 
 from core.libs.flame_model import topology as topo
 from core.libs.mesh import triangle_normals, view_cosine
-from core.libs.numeric import smoothstep
+from core.libs.numeric import cubic_spline, smoothstep
 from core.models.LiftedAvatar.layers import Photo, Shot
 from core.models.LiftedAvatar.settings import FoldSettings
 
@@ -112,8 +111,8 @@ def shade_folds(
         along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
         if along[-1] < 3 or (np.diff(along) < 1e-3).any():
             continue
-        spline, places = CubicSpline(along / along[-1], points), np.linspace(0, 1, _STEPS)
-        curve, tangent = spline(places), spline(places, 1)
+        places = np.linspace(0, 1, _STEPS)
+        curve, tangent = cubic_spline(along / along[-1], points, places)
         normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1) / np.linalg.norm(tangent, axis=1, keepdims=True)
         normal *= np.sign(((pixels[fold.bulging] - curve[_STEPS // 2]) * normal[_STEPS // 2]).sum()) or 1
         width = fold.width * unit
