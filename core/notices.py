@@ -83,6 +83,8 @@ _NETWORK = Condition(lambda run: run.model == "gagavatar", "the lifted avatar ne
 _ANY_IMPROVEMENT = Condition(lambda run: any(map(run.options.wants, IMPROVEMENTS)), "every improvement is taken out")
 _ONE_RESULT = Condition(lambda run: not run.options.variants, "--variants shows each of the improvements")
 _ONE_ROW = Condition(lambda run: not run.options.variants, "--variants has a layout of its own")
+_ONE_RUN = Condition(lambda run: not run.options.variants, "--variants is several runs; it tells of one")
+_ONE_PERSON = Condition(lambda run: run.options.face != "all", "it tells of one person, and --face all moves several")
 _OVER_TIME = Condition(lambda run: not run.one_picture, "the driver is a single picture")
 _A_CLIP = Condition(lambda run: not run.single_pictures, "the driver's pictures are single ones")
 _RELATIVE = Condition(lambda run: run.options.motion != "absolute", "--motion absolute takes expressions as they are")
@@ -145,6 +147,7 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "output": ALWAYS,
     "layout": (_ONE_ROW,),
     "variants": ALWAYS,
+    "report": (_ONE_RUN, _ONE_PERSON),
     "frame": (_OWN_FRAME, _NOT_ALL),
     "size": (_HEAD_FRAME,),
     "background": (_ON_ITS_GROUND,),  # one that cannot be had is refused

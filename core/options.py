@@ -235,6 +235,15 @@ class Options:
             metavar="WHAT",
         ),
     )
+    report: Path | None = field(
+        default=None,
+        metadata=about(
+            "write how good the run is into a page of its own, FILE.html: the photo, the motion over time, what each "
+            "improvement changed",
+            group="output",
+            metavar="FILE",
+        ),
+    )
     keep_partial: bool = field(
         default=False,
         metadata=about(

@@ -24,6 +24,7 @@ RESULTS = Path("render_results")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov")
 TRANSPARENT_ENDINGS = (".mov", ".webm")  # of videos
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
+PAGE_ENDINGS = (".html", ".htm")
 
 
 @dataclass(frozen=True)
@@ -139,12 +140,34 @@ def _find_output(options: Options, inputs: Inputs, model: str, background: Backg
     for written in (target, partial_of(target)) if options.keep_partial else (target,):
         if written.exists() and any(written.samefile(path) for path in read):
             raise UserError(f"{written} is an input of this run: write to another file")
+    _check_folder(target)
+    return target
+
+
+def _check_folder(target: Path) -> None:
+    """UserError where a file's folder neither is there nor can be made."""
     folder = target.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"{target} cannot be written: {folder} is no folder that can be written to")
-    return target
+
+
+def check_report(options: Options) -> None:
+    """UserError where the page that `--report` asks for cannot be written, or would be written over an input."""
+    page = options.report
+    if page is None:
+        return
+    if page.suffix.lower() not in PAGE_ENDINGS:
+        raise UserError(f"--report {page}: a page is written; give it a name that ends in {' or '.join(PAGE_ENDINGS)}")
+    try:
+        if page.is_dir():
+            raise UserError(f"--report {page} is a folder: give the name of a file in it")
+        if page.exists() and any(page.samefile(path) for path in (options.image_path, options.driver_path) if path):
+            raise UserError(f"--report {page} is an input of this run: write to another file")
+        _check_folder(page)
+    except OSError as error:
+        raise UserError(f"--report {page} cannot be written ({error.strerror}): name another file") from error
 
 
 def _name(options: Options, inputs: Inputs, ending: str) -> str:

@@ -70,6 +70,8 @@ SILENT = [
     ("mouth", "plain", {"network": True}),
     ("mouth", "plain", {"take": "pose"}),
     ("layout", "result", {"variants": True}),
+    ("report", "run.html", {"variants": True}),
+    ("report", "run.html", {"face": "all"}),
     ("keep_partial", True, {"picture": True}),
     ("driver_face", 2, {"tracked": True}),
     ("driver_face", "all", {}),
@@ -112,6 +114,7 @@ ACTING = [
     ("background", "white", {}),
     ("mouth", "plain", {"take": "expression"}),
     ("layout", "result", {}),
+    ("report", "run.html", {}),
     ("keep_partial", True, {}),
     ("driver_face", 2, {}),
     ("driver_face", "all", {"face": "all"}),
@@ -245,7 +248,7 @@ def compute(folders):
 
 def of_one_picture(examples: list) -> list:
     """Those whose truth is in the motion and the picture of a run with the built-in avatar."""
-    elsewhere = ("resume_path", "accept_flame_license", "layout", "keep_partial", "driver_face")
+    elsewhere = ("resume_path", "accept_flame_license", "layout", "keep_partial", "driver_face", "report")
     return [e for e in examples if e[0] not in elsewhere and not e[2].keys() & {"variants", "network", "face"}]
 
 

@@ -57,10 +57,10 @@ def test_command_line_wins_over_yaml_over_defaults(tmp_path):
 
 
 def test_yaml_can_hold_every_option(tmp_path):
-    values = {"image_path": "a", "driver_path": "b", "output": "c", "audio": "d"}
+    values = {"image_path": "a", "driver_path": "b", "output": "c", "audio": "d", "report": "e"}
     lines = [f"{f.name}: {values.get(f.name, f.default)}" for f in fields(Options) if f.name not in IMPROVEMENTS]
     options = load_options(["--config", write(tmp_path, "\n".join(lines))])
-    assert options == Options("a", "b", output="c", audio="d")
+    assert options == Options("a", "b", output="c", audio="d", report="e")
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("configs/*.yaml")), ids=lambda path: path.name)

@@ -80,6 +80,7 @@ class PyramidHead:
     """Five points."""
 
     kind = "open"
+    openings = None
     faces = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 1]])
 
     def evaluate(self, frame: TrackedFrame) -> np.ndarray:
@@ -316,7 +317,8 @@ def test_missing_faces_are_counted_and_said(photo, clip):
     assert "avatar: lifted" in said.getvalue()
     assert "\r" not in said.getvalue()  # not a terminal
     assert str(report).startswith(str(report.output))
-    assert "\n" not in str(report)
+    assert str(report).splitlines()[1:] == [f"worth knowing: {report.advice[0]}"]
+    assert "not seen in 2 of 3 frames (1 bridged, 1 held)" in report.advice[0]
 
 
 def test_codes_of_another_head_are_refused(photo, folder):

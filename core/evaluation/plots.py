@@ -11,6 +11,7 @@ import numpy as np
 from core.evaluation.statistics import METRICS, Columns, Metric, gain
 from core.evaluation.tables import Group, Row
 from core.evaluation.variants import ALL, OFF
+from core.output.figure import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,20 +23,6 @@ SHOWN = (  # metrics with a panel of their own in the bar chart
 )
 _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c", "#ccb974")
 _TRUTH, _OFF, _ON = "#222222", "#c44e52", "#4c72b0"
-
-
-def new_figure(columns: int, rows: int, width: float = 4.0, height: float = 2.8) -> tuple[Figure, np.ndarray]:
-    """A figure and its axes (rows, columns), drawn into memory: no display is touched."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((width * columns, height * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.ravel():
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=8)
-    return figure, axes
 
 
 def plot_gains(path: Path, group: Group, rows: Sequence[Row]) -> Figure | None:

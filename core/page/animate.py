@@ -25,7 +25,7 @@ from core.runtime.memory import give_back_memory
 
 # These say nothing to the models; a new option is taken to do so until it stands here.
 _OF_A_RUN = {"image_path", "driver_path", "force_retrack", "audio", "face", "driver_face", "motion", "take", "orbit"}
-_OF_A_RUN |= {"mouth", "output", "layout", "variants", "keep_partial", "no_watermark", "quiet"}
+_OF_A_RUN |= {"mouth", "output", "layout", "variants", "report", "keep_partial", "no_watermark", "quiet"}
 _IMPROVING = {f.name for f in fields(Options) if f.metadata["group"] == "improvements"}
 _SETTINGS = PageSettings()
 

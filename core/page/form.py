@@ -14,7 +14,17 @@ from core.options import BACKGROUNDS, IMPROVEMENTS, Options
 
 # What the page chooses itself, what names files of the machine, and what is the machine's owner's to decide
 HIDDEN = frozenset(
-    {"image_path", "driver_path", "output", "resume_path", "accept_flame_license", "device", "quiet", "keep_partial"}
+    {
+        "image_path",
+        "driver_path",
+        "output",
+        "resume_path",
+        "accept_flame_license",
+        "device",
+        "quiet",
+        "keep_partial",
+        "report",
+    }
 )
 INITIAL: Mapping[str, Any] = {"enhanced": True, "layout": "result"}  # where the page starts from another value
 LIVE = (

@@ -161,7 +161,7 @@ class Everybody(Pipeline):
         if not self._each_their_own or self.options.layout == "result":
             return super().size
         height, width = self.photo.shape[:2]
-        with closing(self._driver_pictures()) as pictures:
+        with closing(self.driver_pictures()) as pictures:
             driver_height, driver_width = next(pictures).shape[:2]
         sizes = [(width, height), (driver_width, driver_height), (width, height)]
         return fits(sum(panel_widths(sizes, height)), height)
@@ -173,13 +173,13 @@ class Everybody(Pipeline):
                 yield panels
             return
         size, height = self.size, len(self.photo)
-        with closing(self._driver_pictures()) as pictures:
+        with closing(self.driver_pictures()) as pictures:
             yield lambda frame: scaled(side_by_side([self.photo, next(pictures), frame.image], height), size)
 
-    def _driver_pictures(self) -> Generator[np.ndarray, None, None]:
+    def driver_pictures(self) -> Generator[np.ndarray, None, None]:
         """The driver's panel: its whole pictures at the photo's height, where several of its people move the photo."""
         if not self._each_their_own:
-            yield from super()._driver_pictures()
+            yield from super().driver_pictures()
             return
         height = len(self.photo)
         if self.inputs.kind == "image":

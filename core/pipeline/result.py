@@ -35,6 +35,8 @@ class Report:
         stills: whether the frames are single pictures on one sheet.
         seconds: by stage. `render` and `write` go on side by side; `video` is what both took together.
         total: seconds in all.
+        advice: lines about photo, driver and motion that a user should know, the worst first.
+        page: the page about the run (`--report`), or None.
     """
 
     output: Path
@@ -46,6 +48,8 @@ class Report:
     seconds: dict[str, float]
     total: float
     stills: bool = False
+    advice: tuple[str, ...] = ()
+    page: Path | None = None
 
     def __str__(self) -> str:
         beside = ("render", "write")
@@ -55,10 +59,12 @@ class Report:
         what = "1 frame" if self.frames == 1 else f"{self.frames} frames, {float(self.fps):.5g} fps"
         if self.stills:
             what = f"{self.frames} picture{'s' * (self.frames != 1)}"
-        return (
+        line = (
             f"{self.output}: {what}, made at {speed:.1f} fps; seconds: {self.total:.1f} in all, {', '.join(stages)} "
             f"({shares} side by side)"
         )
+        page = "" if self.page is None else f"\nreport: {self.page}"
+        return f"{line}{page}\nworth knowing: {self.advice[0]}" if self.advice else line + page
 
 
 def to_image(picture: torch.Tensor) -> np.ndarray:

@@ -34,7 +34,7 @@ from core.pipeline.choice import tracked_photo
 from core.pipeline.drawing import Drawing
 from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
 from core.pipeline.result import RenderedFrame, Report, to_image
-from core.preflight import Inputs, choose_model, find_inputs, find_output
+from core.preflight import Inputs, check_report, choose_model, find_inputs, find_output
 from core.runtime.progress import Progress
 from core.runtime.threads import WriteBehind, read_ahead
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from core.libs.flame_model import FLAMEModel
     from core.pipeline.whole import Region
+    from core.quality.photo import PhotoQuality
 
 
 class Pipeline:
@@ -70,6 +71,7 @@ class Pipeline:
         run = Run(options, self.inputs, self.model_name)
         self.background = Background("photo") if run.whole else find_background(options, avatar)
         self.output = find_output(options, self.inputs, self.model_name, self.background)
+        check_report(options)
         self.improvements = Improvements(replace(options, orbit=0.0) if run.whole else options)
         for line in notices(run):
             self.progress.say(line)
@@ -244,7 +246,24 @@ class Pipeline:
             seconds=dict(self.progress.seconds),
             total=time.perf_counter() - start,
             stills=self.inputs.stills,
+            advice=self.advice,
         )
+
+    @cached_property
+    def photo_quality(self) -> PhotoQuality:
+        """How good the photo is for an avatar."""
+        from core.quality.photo import measure_photo
+
+        return measure_photo(self.source, self.components.head)
+
+    @cached_property
+    def advice(self) -> tuple[str, ...]:
+        """What to know of the run before looking at its result, the worst first."""
+        from core.quality.advice import advice
+        from core.quality.series import turns
+
+        yaw, smooths = turns(self.motion.transform_matrix)[:, 0], "temporal_smooth" in self.improvements.wanted
+        return advice(self.photo_quality, self.driver.track, yaw, smooths)
 
     def _write_sheet(self, frames: Iterator[RenderedFrame]) -> float:
         sheet = self._sheet(len(self.motion))
@@ -308,10 +327,10 @@ class Pipeline:
             yield lambda frame: frame.image
             return
         before = () if self.inputs.stills else (self.photo,)
-        with closing(self._driver_pictures()) as pictures:
+        with closing(self.driver_pictures()) as pictures:
             yield lambda frame: scaled(side_by_side([*before, next(pictures), frame.image]), self.size)
 
-    def _driver_pictures(self) -> Generator[np.ndarray, None, None]:
+    def driver_pictures(self) -> Generator[np.ndarray, None, None]:
         """What the driver's panel shows: its own pictures, the last one again should they end early, or its mesh."""
         track, head = self.driver.track, self.components.head
         side = len(self.photo)

@@ -13,27 +13,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.components import Avatar, Components
-from core.data.records import TrackedSequence, TrackedSource
+from core.components import Components
+from core.data.records import TrackedSequence
 from core.errors import UserError
 from core.improvements import Improvements
-from core.models.request import DrawRequest
 from core.options import FLOW, IMPROVEMENTS, Options
 from core.output.contact_sheet import CaptionedSheet, CaptionSettings, ContactSheet, SheetSettings
 from core.output.panels import fits, fitted
 from core.output.watermark import Watermark
+from core.pipeline.beside import improved, runs_beside
 from core.pipeline.result import RenderedFrame
 from core.pipeline.run import Pipeline
 from core.runtime.progress import Progress
-
-if TYPE_CHECKING:
-    import torch
 
 OFF, ALL = "off", "--enhanced"
 # Of the captions above the tiles, by eye: they are read in a video of 2048 pixels.
@@ -54,27 +50,14 @@ class Variants(Pipeline):
         if options.face == "all":
             raise UserError("--variants shows one person: leave out --face all, or choose one with --face N")
         super().__init__(options if options.variants else replace(options, variants=True), components, progress)
-        self.improvements = Improvements(replace(self.options, **_improved()))
+        self.improvements = Improvements(replace(self.options, **improved()))
 
     @cached_property
     def runs(self) -> dict[str, Pipeline]:
         """The pipeline of each variant by its label, on the same photo, driver and models."""
-        source = self.source
-        components = replace(
-            self.components,
-            track_source=lambda path, force: source,
-            model=_Shared(self.components.model),
-            people=None,
-        )
-        chosen = replace(self.options, variants=False, face="largest", driver_face="largest")
-        inputs = replace(self.inputs, tracked=self.driver)
-        variants = {OFF: _improved()}
-        variants |= {f"--{name.replace('_', '-')}": _improved(name) for name in FLOW}
-        variants[ALL] = _improved(*IMPROVEMENTS)
-        return {
-            label: Pipeline(replace(chosen, **changes), components, Progress(quiet=True), inputs)
-            for label, changes in variants.items()
-        }
+        variants: dict[str, tuple[str, ...]] = {OFF: ()}
+        variants |= {f"--{name.replace('_', '-')}": (name,) for name in FLOW}
+        return runs_beside(self, {**variants, ALL: IMPROVEMENTS})
 
     @property
     def motion(self) -> TrackedSequence:
@@ -105,7 +88,7 @@ class Variants(Pipeline):
         with ExitStack() as stack:
             stack.enter_context(torch_threads(1))  # see `Pipeline.frames`
             advance = stack.enter_context(self.progress.stage("video", "rendering", len(times)))
-            pictures = stack.enter_context(closing(self._driver_pictures()))
+            pictures = stack.enter_context(closing(self.driver_pictures()))
             drawn = [stack.enter_context(closing(run.images())) for run in self.runs.values()]
             for index, now in enumerate(times):
                 start = time.perf_counter()
@@ -138,39 +121,3 @@ class Variants(Pipeline):
     @contextmanager
     def _panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
         yield lambda frame: frame.image
-
-
-def _improved(*names: str) -> dict[str, Any]:
-    """Values of `Options` by which these improvements are on and no others."""
-    return {"enhanced": False, **{name: name in names for name in IMPROVEMENTS}}
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """An avatar's model that builds a photo's avatar once for each anchor; for one photo."""
-
-    model: Avatar
-    _built: dict[bytes | None, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    def warm_up(self) -> float:
-        return self.model.warm_up()
-
-    def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> Any:
-        key = None if anchor is None else anchor.tobytes()
-        if key not in self._built:
-            self._built[key] = self.model.encode(source, anchor)
-        return self._built[key]
-
-    @property
-    def background(self) -> np.ndarray:
-        return self.model.background
-
-    def draw_foreground(self, avatar: Any, request: DrawRequest) -> torch.Tensor:
-        return self.model.draw_foreground(avatar, request)
-
-    def render(self, avatar: Any, request: DrawRequest) -> torch.Tensor:
-        return self.model.render(avatar, request)
