@@ -14,6 +14,7 @@ from core.data.image import read_image
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.models.LiftedAvatar.eye_places import EyePlaces
+from core.models.LiftedAvatar.eye_settings import LidSettings
 from core.models.LiftedAvatar.lid_skin import lid_skin
 from core.models.LiftedAvatar.lids import (
     LidLayer,
@@ -23,7 +24,6 @@ from core.models.LiftedAvatar.lids import (
     paint_lids,
     replaced_share,
 )
-from core.models.LiftedAvatar.settings import LidSettings
 from core.models.request import DrawRequest
 
 SIDE, WIDTH = 200, 60.0

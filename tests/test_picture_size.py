@@ -22,16 +22,11 @@ from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.refit import tracked_points
 from core.libs.tracker.source import MARGIN
 from core.models.LiftedAvatar.binding import Role
+from core.models.LiftedAvatar.eye_settings import EyeSettings, LidSettings
+from core.models.LiftedAvatar.inpaint_settings import InpaintSettings
 from core.models.LiftedAvatar.models import Avatar, LiftedAvatar
 from core.models.LiftedAvatar.mouth.settings import MouthSettings, OutlineSettings
-from core.models.LiftedAvatar.settings import (
-    ChinSettings,
-    DetailSettings,
-    EyeSettings,
-    InpaintSettings,
-    LidSettings,
-    LiftedSettings,
-)
+from core.models.LiftedAvatar.settings import ChinSettings, DetailSettings, LiftedSettings
 from core.models.LiftedAvatar.surface import Scratch
 from core.models.request import DrawRequest
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from core.libs.face_measures import across_corners
-from core.models.LiftedAvatar.settings import LidSettings
+from core.models.LiftedAvatar.eye_settings import LidSettings
 
 _DEFAULT = LidSettings()
 

@@ -16,9 +16,9 @@ from core.libs.face_measures import across_corners, contour_ratio, signed_lid_ra
 from core.libs.flame_model import topology as topo
 from core.libs.numeric import smoothstep
 from core.models.LiftedAvatar.contour import contour_mask, window
+from core.models.LiftedAvatar.eye_settings import EyeSettings
 from core.models.LiftedAvatar.layers import Photo, Shot
 from core.models.LiftedAvatar.limbus import Limbus, common_size
-from core.models.LiftedAvatar.settings import EyeSettings
 
 _EYES = ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS))
 _DEFAULT = EyeSettings()

@@ -11,7 +11,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from core.models.LiftedAvatar.eye_places import EyePlaces
-from core.models.LiftedAvatar.settings import LidSettings
+from core.models.LiftedAvatar.eye_settings import LidSettings
 
 
 def lid_skin(

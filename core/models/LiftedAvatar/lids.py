@@ -21,10 +21,10 @@ from core.libs.flame_model import topology as topo
 from core.libs.numeric import smoothstep
 from core.models.LiftedAvatar.contour import window
 from core.models.LiftedAvatar.eye_places import EyePlaces
+from core.models.LiftedAvatar.eye_settings import EyeSettings, LidSettings
 from core.models.LiftedAvatar.eyes import close_nearly_shut
 from core.models.LiftedAvatar.layers import Photo, Shot
 from core.models.LiftedAvatar.lid_skin import lid_skin
-from core.models.LiftedAvatar.settings import EyeSettings, LidSettings
 
 _EYES_AND_BROWS = ((topo.RIGHT_EYE, topo.RIGHT_BROW), (topo.LEFT_EYE, topo.LEFT_BROW))
 _DEFAULT, _EYES = LidSettings(), EyeSettings()

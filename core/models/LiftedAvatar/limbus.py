@@ -8,7 +8,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from core.models.LiftedAvatar.settings import EyeSettings
+from core.models.LiftedAvatar.eye_settings import EyeSettings
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from core.libs.geometry import Camera
 from core.libs.mesh import ProxyMesh, triangle_normals, view_cosine
 from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles, face_triangles, visible_points
-from core.models.LiftedAvatar.settings import BlendSettings, OvershootSettings, VisibilitySettings
+from core.models.LiftedAvatar.inpaint_settings import BlendSettings, OvershootSettings, VisibilitySettings
 
 _DEFAULT, _VISIBILITY, _OVERSHOOT = BlendSettings(), VisibilitySettings(), OvershootSettings()
 _NOSE_TIP = 1  # the tracker's point

@@ -16,7 +16,7 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
 from core.libs.mesh import triangle_normals, view_cosine
 from core.models.LiftedAvatar.inpaint.visibility import visible_points
-from core.models.LiftedAvatar.settings import TextureSettings
+from core.models.LiftedAvatar.inpaint_settings import TextureSettings
 
 _DEFAULT = TextureSettings()
 _NOSE_OUTLINE = (168, 193, 417, 245, 465, 129, 358, 2, 98, 327, 64, 294)  # the tracker's points

@@ -6,7 +6,7 @@ import numpy as np
 
 from core.libs.flame_model import topology as topo
 from core.libs.mesh import ProxyMesh, view_cosine
-from core.models.LiftedAvatar.settings import VisibilitySettings
+from core.models.LiftedAvatar.inpaint_settings import VisibilitySettings
 
 _DEFAULT = VisibilitySettings()
 
