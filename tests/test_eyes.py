@@ -92,3 +92,37 @@ def test_an_iris_stays_inside_the_corners(photo):
     found = np.flatnonzero(blue(image)[100, 40:140]) + 40
     assert 100 < found.mean() < 140  # its middle is well inside the corner at 140
     assert len(found) > 0.4 * DRAWN
+
+
+def closed_to(part: float) -> np.ndarray:
+    """The points with both upper lids lowered until the eyes are so far open, and irises that stay where they are."""
+    pixels = points_of()
+    for ring in CENTRES:
+        upper, lower = list(ring[1:8]), list(ring[:8:-1])
+        pixels[upper] = pixels[lower] + part * (pixels[upper] - pixels[lower])
+    return pixels
+
+
+@pytest.mark.parametrize("part", [0.5, 0.4, 0.32])
+def test_a_closing_lid_cuts_the_iris_off_and_does_not_fade_it(photo, part):
+    """An eye of 48 pixels' height: below its lashes, as long as pixels are left, the iris is as blue as when open."""
+    plain = np.tile(SKIN.astype(np.float32), (200, 340, 1))
+    for iris in extract_irises(photo, points_of())[1]:
+        draw_iris(plain, iris, closed_to(part))
+    edge = 124 - 48 * part  # of the upper lid, in the eye's middle
+    column = plain[:, 100]  # beside the pupil
+    iris = np.abs(column - IRIS).max(-1) < 0.1
+    rows = np.flatnonzero(iris)
+    assert rows.size > 2
+    assert rows.min() >= edge
+    assert rows.min() <= edge + 0.035 * WIDTH + 2  # the lashes hang no further
+    assert (np.diff(rows) == 1).all()
+
+
+def test_lids_that_touch_show_no_iris(photo):
+    plain = np.tile(SKIN.astype(np.float32), (200, 340, 1))
+    before = plain.copy()
+    for iris in extract_irises(photo, points_of())[1]:
+        for part in (0.0, -0.1):
+            draw_iris(plain, iris, closed_to(part))
+    np.testing.assert_array_equal(plain, before)

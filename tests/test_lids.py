@@ -20,6 +20,7 @@ from core.models.LiftedAvatar.lids import (
     LidLayer,
     close_lids,
     closing,
+    corner_spots,
     lash_reach,
     paint_lids,
     replaced_share,
@@ -219,3 +220,16 @@ def test_a_face_tracker_sees_shut_lids_shut():
     # The tracker reads no eye as smaller than about .28 of this one. The lids' layer brings it to that floor; the mesh
     # alone, whose eyes keep a rim of white where they close, comes near but does not reach it.
     assert with_lids[0] < 0.33 * usual < without[0]
+
+
+def test_a_spot_at_the_corner_goes_and_a_fold_stays():
+    """What of the eye lies beyond the tracker's corner ends there; a fold goes on."""
+    picture, place = lidded(0.0)
+    picture[:] = SKIN
+    corner = np.round(place.contour[8]).astype(int)
+    cv2.circle(picture, (int(corner[0]) + 6, int(corner[1])), 2, LASH.tolist(), -1)
+    start = np.round(place.contour[0]).astype(int)
+    cv2.line(picture, (int(start[0]) - 4, int(start[1])), (int(start[0]) - 40, int(start[1])), LASH.tolist(), 2)
+    spots = corner_spots(picture, place, LidSettings())
+    assert spots[corner[1], corner[0] + 6] > 0.9
+    assert spots[:, : start[0]].max() == 0

@@ -24,7 +24,9 @@ class EyeSettings:
         least_width: of an eye, pixels. least_radius: of an iris, pixels.
         least_visible: share of the disc that the photo must show.
         growth: pixels that an iris is drawn beyond the lids' contour: the Gaussians spread the white so far.
-        touching: lid distances at which no iris shows, and from which all of it shows that lies between them.
+        touching: pixels between the lids at which no iris shows, and from which on all of it that lies between them.
+        closing: lid distances over the photo's, between which the eye's surroundings turn into those of a closed one;
+            as `LidSettings.skin_closing`. lashes: how far they hang over a closing eye's iris.
         shut_below: lid distance under which an eye is being shut. of_reference: the same over the photo's; the smaller
             one holds. shut: share of it at which it is shut. meet: where the lids meet, 0 at the lower one, 1 at the
             upper one.
@@ -53,7 +55,9 @@ class EyeSettings:
     least_radius: float = 2.0
     least_visible: float = 0.25
     growth: float = 0.75
-    touching: tuple[float, float] = (0.03, 0.1)
+    touching: tuple[float, float] = (0.2, 1.0)
+    closing: tuple[float, float] = (0.35, 0.75)
+    lashes: float = 0.035
     shut_below: float = 0.18
     of_reference: float = 0.65
     shut: float = 0.35
@@ -90,7 +94,9 @@ class LidSettings:
             measured. upright: energy of the picture's slope along the lid over that across it, from which on what is
             thin is a lash and no fold. lash_depth: by how much darker it is than what is beside it, a part of that.
             least_lash: the shortest. longest_lash, lower_lash: how far they reach above and below.
-            below_brow: part of the distance to the brow, that they do not pass.
+            spot: of an eye's own corner beside the tracker's, how wide it is. spot_reach: from the tracker's, within
+            which it ends.
+        below_brow: part of the distance to the brow, that they do not pass.
         boundary: width of what the skin is continued from. beside, rounds: standard deviation over which that is
             averaged, and how often, to leave out what is darker than its surroundings by the part `darker`.
             far_darker: part of the usual brightness, below which it is left out too: rims of glasses are wide.
@@ -125,6 +131,8 @@ class LidSettings:
     least_lash: float = 0.06
     longest_lash: float = 0.5
     lower_lash: float = 0.3
+    spot: float = 0.14
+    spot_reach: float = 0.22
     below_brow: float = 0.7
     boundary: float = 0.05
     beside: float = 0.1
@@ -141,4 +149,4 @@ class LidSettings:
     line_ends: tuple[float, float] = (0.15, 0.45)
     skin_closing: tuple[float, float] = (0.35, 0.75)
     line_closing: tuple[float, float] = (0.35, 0.75)
-    eye_closing: tuple[float, float] = (0.12, 0.42)
+    eye_closing: tuple[float, float] = (0.06, 0.32)

@@ -122,7 +122,7 @@ def draw_iris(
 ) -> None:
     """Paint an iris where a picture's points have it, between the lids."""
     ring = pixels[list(iris.ring)]
-    contour = _lowered(ring, iris.drop, iris.opening)
+    contour = _lidded(ring, iris, settings)
     x0, y0, x1, y1 = box = window(contour, image.shape[:2], 2)
     if x1 <= x0 or y1 <= y0:
         return
@@ -144,9 +144,9 @@ def draw_iris(
     coverage = 1 - smoothstep(away, inner, outer)
     colors = (1 - moved) * iris.around + moved * iris.texture
     disc = cv2.remap(colors, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    # What it is grown by would show it through lids that touch.
-    open_lids = smoothstep(np.array(contour_ratio(ring)), *settings.touching)
-    alpha = (coverage * contour_mask(contour, *box, grow=settings.growth * scale) * open_lids)[..., None]
+    # It is cut by the lids' edges and does not fade, but for what it is grown by, which lids that touch would show.
+    left = smoothstep(np.array(contour_ratio(contour) * width / scale), *settings.touching)
+    alpha = (coverage * contour_mask(contour, *box, grow=settings.growth * scale) * left)[..., None]
     part = image[y0:y1, x0:x1, :3]
     part += alpha * (disc - part)
 
@@ -259,6 +259,21 @@ def _lowered(ring: np.ndarray, drop: np.ndarray, opening: float) -> np.ndarray:
     down, width = across_corners(ring)
     share = np.clip(contour_ratio(ring) / max(opening, 1e-6), 0, 1)
     return ring + (drop * width * share)[:, None] * down
+
+
+def _lidded(ring: np.ndarray, iris: Iris, settings: EyeSettings) -> np.ndarray:
+    """What the lids of a contour (16, 2) leave to be seen of an iris, itself a contour (16, 2).
+
+    Of a closing eye: the upper lashes hang over it, no lower than the lower lid, and what lies below the tracker's
+    lower lid is skin, as `lids` has it.
+    """
+    down, width = across_corners(ring)
+    opened = smoothstep(np.array(contour_ratio(ring) / max(iris.opening, 1e-6)), *settings.closing)
+    out = ring + (opened * iris.drop * width)[:, None] * down
+    gaps = (out[:8:-1] - out[1:8]) @ down
+    hang = np.minimum(settings.lashes * width * (1 - opened), np.maximum(gaps, 0))
+    out[1:8] += hang[:, None] * down
+    return out
 
 
 def _lower_lid(image: np.ndarray, ring: np.ndarray, settings: EyeSettings) -> np.ndarray:

@@ -187,7 +187,7 @@ def replaced_share(
     moves = smoothstep(place.travel, *settings.travel)
     share = (1 - smoothstep(place.beyond - reach * moves, *settings.soft)) * np.minimum(2 * moves, 1)
     thin = _single_lashes(part, share, moves, place, to_brow, settings)
-    return np.maximum(share, thin)
+    return np.maximum.reduce([share, thin, corner_spots(part, place, settings)])
 
 
 def lash_reach(part: np.ndarray, place: EyePlaces, settings: LidSettings) -> np.ndarray:
@@ -211,6 +211,27 @@ def lash_reach(part: np.ndarray, place: EyePlaces, settings: LidSettings) -> np.
         padded = np.pad(ends[lid], 1, mode="edge")
         ends[lid] = np.median([padded[:-2], padded[1:-1], padded[2:]], 0)
     return np.clip(ends, least, longest)
+
+
+def corner_spots(part: np.ndarray, place: EyePlaces, settings: LidSettings) -> np.ndarray:
+    """The eye's own corners (h, w) in 0..1, where they lie beside the tracker's: dark spots that end near it.
+
+    What a closing (Serra, 1982) fills and what does not go on beyond `spot_reach`, as a fold would.
+    """
+    bright, width = part.mean(2), place.width
+    size = max(3, round(settings.spot * width)) | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    filled = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, disc, borderType=cv2.BORDER_REPLICATE)
+    dark = (filled - bright > settings.lash_depth * filled) & (place.beyond > 0)
+    y, x = np.mgrid[: part.shape[0], : part.shape[1]]
+    spots = np.zeros(dark.shape, np.float32)
+    for corner in place.contour[[0, 8]]:
+        away = np.hypot(x - corner[0], y - corner[1]) / width
+        here = (dark & (away < settings.spot_reach)).astype(np.uint8)
+        _, labels = cv2.connectedComponents(here, connectivity=8)
+        goes_on = np.unique(labels[away > settings.spot_reach - 1.5 / width])
+        spots[(labels > 0) & ~np.isin(labels, goes_on)] = 1
+    return cv2.GaussianBlur(cv2.dilate(spots, np.ones((3, 3), np.uint8)), (0, 0), 0.7)
 
 
 def _single_lashes(
