@@ -39,6 +39,7 @@ from benchmarks.self_reenactment import CLIPS
 from core.data.records import IMAGE_SIZE
 from core.errors import UserError, command
 from core.evaluation import metrics
+from core.evaluation.conditions import Condition
 from core.evaluation.measure import Experiment
 from core.evaluation.setting import Setting
 from core.evaluation.timing import peak_memory, reset_peak_memory
@@ -104,7 +105,13 @@ def _clip(
 ) -> dict[str, np.ndarray]:
     """(len(SCORES),) the means over the frames of a clip for each variant, and the truth's own under `truth`."""
     tracker = MediaPipeTracker()
-    setting = Setting(Pair(clip.stem, clip), noise, args.stride, args.frames, ("--model", "lifted"))
+    setting = Setting(
+        Pair(clip.stem, clip),
+        None if noise is None else Condition("tracking-noise", noise),
+        args.stride,
+        args.frames,
+        ("--model", "lifted"),
+    )
     experiment = Experiment(setting, tracker)
     indices = [int(i) for i in experiment.truth.indices if i > 0 and i % args.stride == 0]
     if not indices:

@@ -21,6 +21,7 @@ from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
 from core.evaluation import ablation, metrics, runner, sheets
+from core.evaluation.conditions import Condition
 from core.evaluation.measure import Experiment
 from core.evaluation.setting import Setting
 from core.evaluation.track_truth import TrackTruth
@@ -279,7 +280,7 @@ def test_a_tracked_folder_needs_a_photo_and_no_pictures(photo, clip, tmp_path):
     a_track([i / FPS for i in range(FRAMES)]).save(tracked)
     with pytest.raises(UserError, match="name a photo with -i"):
         make_pair(None, tracked)
-    rows = ablate([make_pair(photo, tracked)], tmp_path / "out", [], noise=0)
+    rows = ablate([make_pair(photo, tracked)], tmp_path / "out", [], conditions=[Condition("tracking-noise")])
     assert {row.group for row in rows} == {"cross-identity", "cross-identity, tracking noise 0"}
     values = {row.metric.key: row.result for row in rows if row.group == "cross-identity" and row.clip == "all"}
     assert "psnr" not in values  # there is no true picture
@@ -361,14 +362,16 @@ def test_keys_follow_options_and_inputs(clip, photo, tmp_path):
     assert keys(pair) == keys(pair)
     before = keys(pair)
     assert keys(pair, arguments=("--background", "red")) != before
-    assert keys(pair, noise=1) != keys(pair, noise=2)
+    assert keys(pair, condition=Condition("tracking-noise", 1)) != keys(pair, condition=Condition("tracking-noise", 2))
     write_image(photo, np.full((64, 64, 3), 91, np.uint8))
     assert keys(pair) != before
 
 
 def test_runs_are_shared_out_by_setting(clip, tmp_path):
     setting = Setting(make_pair(None, clip))
-    runs = runner.plan([setting, replace(setting, noise=0)], standard_variants(), tmp_path)
+    runs = runner.plan(
+        [setting, replace(setting, condition=Condition("tracking-noise"))], standard_variants(), tmp_path
+    )
     assert [len(job.runs) for job in runner.split_into_jobs(runs, 2)] == [10, 10]
     alone = runner.split_into_jobs(runs[:10], 2)
     assert sorted(run.variant.name for share in alone for run in share.runs) == sorted(

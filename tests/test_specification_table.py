@@ -17,6 +17,8 @@ ROWS = (
     "self-reenactment,all,lpips,,down,all,off,all,nan,nan,nan,nan,nan,nan,not measured,0",
     "self-reenactment,all,speed,,up,all,off,all,1,0.8,-0.2,-0.25,-0.15,-0.2,worse,6",
     '"self-reenactment, tracking noise 0",all,psnr,dB,up,all,off,all,20,21,1.0,0.5,1.5,0.05,better,6',
+    '"self-reenactment, tracking noise 0",all,psnr,dB,up,true all,off,true all,20,23,3.0,2.5,3.5,0.15,better,6',
+    '"self-reenactment, tracking noise 0",d0,psnr,dB,up,true all,off,true all,20,29,9.0,2.5,3.5,0.45,better,1',
 )
 
 
@@ -40,8 +42,10 @@ def test_gains_and_verdicts(folder):
     text = specification_table(folder / "table.csv")
     assert row(text, "PSNR")[1:] == [
         *("+1.50 dB", "+2.00 dB [+1.00 dB, +3.00 dB]", "reached"),
-        *("+1.00 dB [+0.50 dB, +1.50 dB]", "not reached"),
+        *("+1.00 dB [+0.50 dB, +1.50 dB]", "not reached", "+3.00 dB"),
     ]
+    assert row(text, "")[2:] == ["self-reenactment", "", "self-reenactment, with tracking noise", "", "at most"]
+    assert row(text, "SSIM")[-1] == "-"  # the oracle's is not there
     assert row(text, "SSIM")[1:4] == ["+3.5 %", "+1.0 % [-0.5 %, +2.5 %]", "not reached"]
     assert row(text, "LPIPS, lower")[2:4] == ["not available", "cannot be measured here"]
     assert row(text, "frames per second")[1:4] == ["-26.2 %", "-20.0 % [-25.0 %, -15.0 %]", "reached"]

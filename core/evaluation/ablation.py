@@ -1,14 +1,16 @@
 """What each improvement gains, measured on one's own photo and clip.
 
-    python -m core.evaluation.ablation -d DRIVER [-i SOURCE] [--out DIR] [--tracking-noise [SEED]] [--stride N]
+    python -m core.evaluation.ablation -d DRIVER [-i SOURCE] [--out DIR] [--tracking-noise] [--poor-driver] [--stride N]
     python -m core.evaluation.ablation --pairs FILE.yaml ...
 
 Runs the avatar with all improvements off, with each alone, with each left out and with all, and compares. Without a
 photo, or with `-i first-frame`, the driver's own first frame is moved and the clip itself is the truth: self-
 reenactment. With a photo it is cross-identity: there is no true picture, and what is compared is what the faces do; the
 driver may then be a tracked folder as well, such as demos/drivers/obama.
-`--tracking-noise` adds the same again with a track that was made noisy, see `core.evaluation.tracking_noise`. Options
-of a run (`--model`, ...) may be added and are given to every variant.
+`--tracking-noise`, `--poor-driver` and `--poor-photo` add the same again under a condition
+(`core.evaluation.conditions`), beside oracles: what `off` gains where one group of the driver's parameters, or the
+photo, is that of the clean clip, which is the most that an improvement of it can gain. Options of a run (`--model`,
+...) may be added and are given to every variant.
 
 Into the folder come table.md, table.csv, metrics.json, gains_*.png, time_*.png, sheet_*.png and off_all_*.mp4. A run
 that is finished stays in runs/ and is not made again unless code, options or inputs change.
@@ -25,11 +27,22 @@ from typing import NoReturn
 
 from core.errors import UserError
 from core.evaluation import plots, sheets, tables
+from core.evaluation.conditions import KINDS, Condition
 from core.evaluation.runner import Opened, Run, open_experiment, plan, run_all
 from core.evaluation.setting import Setting
 from core.evaluation.statistics import BootstrapSettings
 from core.evaluation.tables import Group, Row
-from core.evaluation.variants import ALL, FIRST_FRAME, OFF, Pair, Variant, make_pair, read_pairs, standard_variants
+from core.evaluation.variants import (
+    ALL,
+    FIRST_FRAME,
+    OFF,
+    Pair,
+    Variant,
+    make_pair,
+    read_pairs,
+    standard_variants,
+    variants_under,
+)
 
 OUT = Path("render_results/ablation")
 
@@ -37,7 +50,7 @@ OUT = Path("render_results/ablation")
 def ablate(
     pairs: Sequence[Pair],
     out: Path = OUT,
-    noise: int | None = None,
+    conditions: Sequence[Condition] = (),
     variants: Sequence[Variant] | None = None,
     *,
     stride: int = 4,
@@ -51,7 +64,7 @@ def ablate(
     """Run an ablation and write everything into a folder.
 
     Args:
-        pairs: what is rendered. out: the folder. noise: seed of the tracking noise that is tried beside none, or None.
+        pairs: what is rendered. out: the folder. conditions: under which all is measured again.
         variants: the standard ones by default; any others with `off` among them do as well.
         stride, frames: see `Setting`. arguments: options of the command line for every variant.
         workers: processes side by side. seed: of the bootstrap. quiet: without a progress bar.
@@ -64,10 +77,10 @@ def ablate(
         raise UserError(f"nothing to compare with: keep {OFF!r} among the variants")
     settings = [
         Setting(pair, condition, stride, frames, tuple(arguments))
-        for condition in ([None] if noise is None else [None, noise])
+        for condition in (None, *conditions)
         for pair in pairs
     ]
-    runs = plan(settings, variants, out)
+    runs = [run for setting in settings for run in plan([setting], variants_under(setting.condition, variants), out)]
     _make_folder(out)
     run_all(runs, workers, quiet, opener)
     return show(runs, out, seed)
@@ -98,12 +111,12 @@ def show(runs: Sequence[Run], out: Path, seed: int = 0) -> list[Row]:
 
 
 def _groups(runs: Sequence[Run]) -> list[Group]:
-    """Settings of one kind: self-reenactment or cross-identity, without noise or with."""
+    """Settings of one kind: self-reenactment or cross-identity, as they are or under a condition."""
     kinds: dict[str, list[Run]] = {}
     for run in runs:
         kind = "self-reenactment" if run.setting.pair.same_person else "cross-identity"
-        noise = "" if run.setting.noise is None else f", tracking noise {run.setting.noise}"
-        kinds.setdefault(kind + noise, []).append(run)
+        condition = run.setting.condition
+        kinds.setdefault(kind if condition is None else f"{kind}, {condition.title}", []).append(run)
     groups = []
     for title, members in kinds.items():
         results = {name: _columns(of_setting) for name, of_setting in _by_setting(members).items()}
@@ -159,14 +172,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--pairs", type=Path, metavar="FILE.yaml", help="several pairs: a list of driver, source, name")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"where to write (default: {OUT})")
-    parser.add_argument(
-        "--tracking-noise",
-        type=int,
-        nargs="?",
-        const=0,
-        metavar="SEED",
-        help="also with noise on the driver's track (default seed: 0)",
-    )
+    for kind, what in (
+        ("tracking-noise", "with noise on the driver's track"),
+        ("poor-driver", "with the clip as a poor camera gives it, tracked afresh"),
+        ("poor-photo", "with a photo of a third of its size, blurred and strongly compressed"),
+    ):
+        parser.add_argument(
+            f"--{kind}", type=int, nargs="?", const=0, metavar="SEED", help=f"also {what} (default seed: 0)"
+        )
     parser.add_argument(
         "--stride",
         type=_positive,
@@ -206,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ablate(
             pairs,
             args.out,
-            args.tracking_noise,
+            [Condition(kind, seed) for kind in KINDS if (seed := getattr(args, kind.replace("-", "_"))) is not None],
             variants,
             stride=args.stride,
             frames=args.frames,

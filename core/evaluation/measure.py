@@ -17,6 +17,7 @@ from core.data.loader_track import DriverData
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.evaluation import metrics
+from core.evaluation.conditions import Condition, PoorPhotoSettings, poor_driver, poor_photo, track_in_crops
 from core.evaluation.setting import Setting, first_frames, usual_components
 from core.evaluation.timing import FrameTimer, Video, peak_memory, reset_peak_memory
 from core.evaluation.track_truth import TrackTruth
@@ -83,14 +84,10 @@ class Experiment:
         self._length = min(len(track), setting.frames or len(track))
         if self._length < 3:
             raise UserError(f"{pair.driver}: the ablation needs at least three frames, there are {self._length}")
-        self.clean = first_frames(track, self._length)
-        if pair.same_person:
-            assert track.crops is not None  # the driver is a video then
-            flame = components.head.path if isinstance(components.head, FlameHead) else None
-            self.source = crop_source(self.photo, track.crops[0], tracker, flame)
-        else:
-            self.source = components.track_source(self.photo, False)
-        self.track = self.clean if setting.noise is None else self._noisy(setting.noise)
+        self.clean, self._full_crops = first_frames(track, self._length), track.crops
+        self._crop_source = crop_source
+        self.clean_source = self._source(self.photo)
+        self.source, self.track = self._under(setting.condition)
         self.truth: Truth | TrackTruth
         if recorded is None:
             self.truth = Truth(pair.driver, track, range(self._length), tracker)
@@ -104,15 +101,48 @@ class Experiment:
         even = np.linspace(0, len(seen) - 1, settings.shown + 1)[1:].round().astype(int)
         self.shown = sorted({int(seen[k]) for k in even})
 
+    def _under(self, condition: Condition | None) -> tuple[TrackedSource, TrackedSequence]:
+        """Photo and track under a condition."""
+        if condition is None:
+            return self.clean_source, self.clean
+        if condition.kind == "tracking-noise":
+            return self.clean_source, self._noisy(condition.seed)
+        if condition.kind == "poor-photo":
+            return self._source(poor_photo(self.photo), PoorPhotoSettings().scale), self.clean
+        if self._inputs.tracked is not None:
+            raise UserError(f"{self.setting.pair.driver}: --poor-driver needs a video as driver, to make it worse")
+        return self.clean_source, self._poorly_tracked(condition.seed)
+
+    def _source(self, photo: Path, scale: float = 1.0) -> TrackedSource:
+        """A photo, tracked: in self-reenactment in the crop of the driver's first frame, which is `scale` as large."""
+        if not self.setting.pair.same_person:
+            return self._components.track_source(photo, False)
+        assert self.clean.crops is not None  # the driver is a video then
+        head = self._components.head
+        flame = head.path if isinstance(head, FlameHead) else None
+        return self._crop_source(photo, self.clean.crops[0] * np.float32(scale), self._tracker, flame)
+
+    def _poorly_tracked(self, seed: int) -> TrackedSequence:
+        """The driver as a poor camera gives it, tracked afresh, in the crops of the clean one."""
+        clip, scale = poor_driver(self.setting.pair.driver, seed)
+        assert self._full_crops is not None  # the driver is a video
+        track = track_in_crops(clip, self._full_crops * np.float32(scale), self._tracker, self._open_head)
+        convert = self._components.convert
+        if track.head != self._components.head.kind and convert is not None:
+            track = convert(track, clip)
+        return replace(first_frames(track, self._length), crops=self.clean.crops)
+
     def pipeline(self, variant: Variant) -> Pipeline:
         """The pipeline of a variant, on the shared track and photo."""
         options = variant.applied(self._options)
         same_components = set(variant.changes) <= set(IMPROVEMENTS)  # loading the network takes long
+        source = self.clean_source if variant.true_photo else self.source
         components = replace(
             self._components if same_components else self._make_components(options),
-            track_source=lambda path, force: self.source,
+            track_source=lambda path, force: source,
         )
-        tracked = DriverData(self._inputs.driver, self._inputs.kind, self.track)
+        known = {name: getattr(self.clean, name) for name in variant.true_parameters}
+        tracked = DriverData(self._inputs.driver, self._inputs.kind, replace(self.track, **known))
         return Pipeline(options, components, inputs=replace(self._inputs, tracked=tracked))
 
     def _track(self, components: Components, recorded: TrackedSequence | None) -> TrackedSequence:

@@ -10,6 +10,7 @@ import numpy as np
 from core.command_line import load_options
 from core.components import Components, default_components
 from core.data.records import TrackedSequence
+from core.evaluation.conditions import Condition
 from core.evaluation.variants import Pair
 from core.options import Options
 from core.preflight import choose_model
@@ -20,22 +21,22 @@ class Setting:
     """A pair under one condition, and how thoroughly it is measured.
 
     Attributes:
-        pair: what is rendered. noise: seed of the tracking noise, or None for the driver's track as it is.
+        pair: what is rendered. condition: under which; None: driver and photo as they are.
         stride: what compares pictures looks at every stride-th frame; what is measured on points at every frame.
         frames: only the first so many of the driver; None for all.
         arguments: options of the command line that every variant gets, such as `--model lifted`.
     """
 
     pair: Pair
-    noise: int | None = None
+    condition: Condition | None = None
     stride: int = 4
     frames: int | None = None
     arguments: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """Of the pair, and of the noise where there is some."""
-        return self.pair.name + ("" if self.noise is None else f"-noise{self.noise}")
+        """Of the pair, and of the condition where there is one."""
+        return self.pair.name + ("" if self.condition is None else f"-{self.condition.name}")
 
     def options(self, photo: Path) -> Options:
         """The options of a run that changes nothing."""

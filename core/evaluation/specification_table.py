@@ -2,7 +2,8 @@
 
     python -m core.evaluation.specification_table FOLDER [FOLDER ...] [--into IMPROVEMENTS_README.md]
 
-Reads the table.csv of one or more ablations: all four improvements against none, the mean over clips. `--into` puts the
+Reads the table.csv of one or more ablations: all four improvements against none, the mean over clips. Where an ablation
+has an oracle, what that gains stands beside as `at most`. `--into` puts the
 table between the marks `<!-- specification table -->` and `<!-- end of specification table -->` of a document.
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from core.errors import UserError
 from core.evaluation.report import table
+from core.evaluation.variants import ALL, ORACLES
 
 BEGIN, END = "<!-- specification table -->", "<!-- end of specification table -->"
 
@@ -54,14 +56,21 @@ SPECIFIED = (
 
 def specification_table(*paths: Path) -> str:
     """The table as Markdown, from the table.csv of ablations. UserError where one is none."""
-    rows = [row for path in paths for row in _read(path)]
+    rows = [row for path in paths for row in _read(path) if row["clip"] == "all"]
     groups = list(dict.fromkeys(row["group"] for row in rows))
-    found = {(row["group"], row["metric"]): row for row in rows if row["clip"] == "all" and row["comparison"] == "all"}
-    header = ["", "specified", *(part for group in groups for part in (_title(group), ""))]
+    found = {(row["group"], row["comparison"], row["metric"]): row for row in rows}
+    oracles = {row["group"]: row["comparison"] for row in rows if row["comparison"] in ORACLES}
+    header = ["", "specified"]
+    for group in groups:
+        header += [_title(group), "", *(["at most"] if group in oracles else [])]
     lines = []
     for specified in SPECIFIED:
-        cells = [_measured(specified, found.get((group, specified.metric))) for group in groups]
-        lines.append([specified.label, specified.shown(specified.gain), *(part for cell in cells for part in cell)])
+        cells = [specified.label, specified.shown(specified.gain)]
+        for group in groups:
+            cells += _measured(specified, found.get((group, ALL, specified.metric)))
+            if group in oracles:
+                cells.append(_at_most(specified, found.get((group, oracles[group], specified.metric))))
+        lines.append(cells)
     return table(header, lines)
 
 
@@ -87,18 +96,33 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def _title(group: str) -> str:
-    return group.replace("tracking noise 0", "with tracking noise")
+    return group.replace("tracking noise 0", "with tracking noise").removesuffix(" 0")
 
 
 def _measured(specified: SpecifiedGain, row: dict[str, str] | None) -> tuple[str, str]:
     """A gain with its interval, and whether it reaches what was specified."""
+    numbers = _gains(specified, row)
+    if numbers is None:
+        return "not available", "cannot be measured here"
+    gain, low, high = numbers
+    text = f"{specified.shown(gain)} [{specified.shown(low)}, {specified.shown(high)}]"
+    return text, "reached" if gain >= specified.gain else "not reached"
+
+
+def _at_most(specified: SpecifiedGain, row: dict[str, str] | None) -> str:
+    """What an oracle gains: a true track or photo in place of the poor one, without improvements."""
+    numbers = _gains(specified, row)
+    return "-" if numbers is None or specified.metric == "speed" else specified.shown(numbers[0])
+
+
+def _gains(specified: SpecifiedGain, row: dict[str, str] | None) -> tuple[float, float, float] | None:
+    """Gain and interval in the unit of what was specified; None where they were not measured."""
     numbers = [np.nan] * 4 if row is None else [float(row[name]) for name in ("gain", "low", "high", "base_value")]
     if not np.isfinite(numbers).all():
-        return "not available", "cannot be measured here"
+        return None
     gain, low, high, base = numbers
     scale = 100 / abs(base) if specified.percent else 1.0
-    text = f"{specified.shown(scale * gain)} [{specified.shown(scale * low)}, {specified.shown(scale * high)}]"
-    return text, "reached" if scale * gain >= specified.gain else "not reached"
+    return scale * gain, scale * low, scale * high
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,11 +13,13 @@ from core.data.image import kind_of
 from core.data.loader_track import DriverData
 from core.data.upstream_folder import is_upstream
 from core.errors import UserError
+from core.evaluation.conditions import Condition
 from core.libs.flame_model import HEAD_TYPES, FlameHead
 from core.options import IMPROVEMENTS, Options, short
 
 FIRST_FRAME = "first-frame"  # instead of a photo: the driver's own first frame
 OFF, ALL = "off", "all"
+ORACLES = TRUE_TRACK, TRUE_PHOTO = "true all", "true photo"  # variants, see `variants_under`
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,18 @@ class Pair:
 
 @dataclass(frozen=True)
 class Variant:
-    """Options that are changed, under a name. `changes`: values of `Options` by name."""
+    """Options that are changed, under a name.
+
+    Attributes:
+        changes: values of `Options` by name.
+        true_parameters: what of the driver's track is taken from the clean clip, fields of `TrackedSequence`: an
+            oracle, which says how much there is to be had at most. true_photo: the same for the photo.
+    """
 
     name: str
     changes: dict[str, Any] = field(default_factory=dict)
+    true_parameters: tuple[str, ...] = ()
+    true_photo: bool = False
 
     def applied(self, options: Options) -> Options:
         """The options of this variant: all improvements off but for what it changes."""
@@ -59,6 +69,28 @@ def standard_variants() -> tuple[Variant, ...]:
         Variant(f"without {short(flag)}", {other: other != flag for other in IMPROVEMENTS}) for flag in IMPROVEMENTS
     ]
     return Variant(OFF), *alone, *without, Variant(ALL, dict.fromkeys(IMPROVEMENTS, True))
+
+
+_TRUE = {
+    "pose": ("transform_matrix", "torso_motion"),
+    "expression": ("shapecode", "static_offset", "expcode", "posecode", "mouth_interior"),
+    "gaze": ("eyecode",),
+}
+
+
+def variants_under(condition: Condition | None, variants: Sequence[Variant]) -> tuple[Variant, ...]:
+    """The variants that a condition is measured with: where there is a clean clip or photo, oracles beside them.
+
+    Under a condition each improvement is tried alone and all together; without, also with each left out.
+    """
+    if condition is None:
+        return tuple(variants)
+    kept = [variant for variant in variants if not variant.name.startswith("without ")]
+    if condition.kind == "poor-photo":
+        return *kept, Variant(TRUE_PHOTO, true_photo=True)
+    oracles = [Variant(f"true {name}", true_parameters=fields) for name, fields in _TRUE.items()]
+    everything = tuple(name for fields in _TRUE.values() for name in fields)
+    return *kept, *oracles, Variant(TRUE_TRACK, true_parameters=everything)
 
 
 def comparisons(names: Sequence[str]) -> list[tuple[str, str, str]]:

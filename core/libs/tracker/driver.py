@@ -114,6 +114,7 @@ def track_footage(
     open_head: OpenHead | None = None,
     settings: TrackSettings = _SETTINGS,
     count: FaceCount | None = None,
+    crops: np.ndarray | None = None,
 ) -> TrackedSequence:
     """The motion of the face in a picture (H, W, 3) uint8 RGB, or in the clip that a call opens; nothing is cached.
 
@@ -121,7 +122,8 @@ def track_footage(
         footage: is opened twice where it is a clip. name: of it, for messages. progress: see `track_driver`.
         kept: takes the points that were fitted. head: FLAME's file or its fitter, for codes of FLAME.
         open_head: what the pictures correct the points on; the built-in one where it is left out.
-        settings: of tracking. count: sees the frames of a clip.
+        settings: of tracking. count: sees the frames of a clip. crops: (T, 3) that are to be shown, in place of those
+            around the face that is found.
     Raises:
         NoFaceError: there is no face in it.
     """
@@ -146,6 +148,7 @@ def track_footage(
             flame=flame,
             open_head=open_head,
             settings=settings,
+            crops=crops,
         )
 
 
@@ -161,6 +164,7 @@ def track_observed(
     open_head: OpenHead | None = None,
     settings: TrackSettings = _SETTINGS,
     among_others: bool = False,
+    crops: np.ndarray | None = None,
 ) -> TrackedSequence:
     """The motion of a person whose points are known, which are changed; the rest is as in `track_footage`.
 
@@ -177,9 +181,10 @@ def track_observed(
     shots = with_faces(seen.shots, visible)
     status = bridge(points, visible, times, shots, settings.bridged)
     boxes = np.concatenate([face_box(points[part]) for part in blocks(len(points))])
-    crops = np.empty((len(boxes), 3), np.float32)
-    for frames in scenes_of(shots, len(boxes)):
-        crops[frames] = steady_crops(boxes[frames], settings.crop)
+    if crops is None:
+        crops = np.empty((len(boxes), 3), np.float32)
+        for frames in scenes_of(shots, len(boxes)):
+            crops[frames] = steady_crops(boxes[frames], settings.crop)
     for part in blocks(len(points)):
         points[part] = to_crop(points[part], crops[part], fitter.camera.size)
     # Whatever head the codes are to be of: the picture corrects the points on the open one, which has all of them.
