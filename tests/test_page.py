@@ -5,18 +5,17 @@ from __future__ import annotations
 import io
 import json
 import stat
-import struct
 import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 pytest.importorskip("fastapi", reason="the extra `page` is not installed")
+from page_client import SMALL, SOON, Browser, Tab, picture, served
 from small_run import FRAMES, parts
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
@@ -27,19 +26,7 @@ from core.options import Options
 from core.page.app import make_app
 from core.page.form import HIDDEN, form_fields, options_of
 from core.page.guard import Access
-from core.page.live import MalformedError, read_command, read_picture
-from core.page.settings import PageSettings
 from core.page.store import MADE, PageCache, Store, ending_of, shown_name
-from core.page.virtual_camera import VirtualCamera
-
-ORIGIN = {"origin": "http://localhost"}
-SOON = 20.0  # seconds that anything here takes at most
-
-
-def picture(side: int = 64, kind: str = "JPEG") -> bytes:
-    written = io.BytesIO()
-    Image.fromarray(np.full((side, side, 3), 90, np.uint8)).save(written, kind)
-    return written.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -51,92 +38,10 @@ def clip(tmp_path_factory) -> bytes:
     return path.read_bytes()
 
 
-class FakeSession:
-    """A live session whose portraits are as bright as the camera's pictures."""
-
-    def __init__(self, options, components, progress) -> None:
-        self.source = SimpleNamespace(size=64)
-        self.improvements, self.calibrated = (), 0
-
-    def __enter__(self) -> FakeSession:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def calibrate(self) -> None:
-        self.calibrated += 1
-
-    def step(self, image: np.ndarray, now: float) -> SimpleNamespace:
-        level = 255 if self.improvements else int(image.mean())
-        return SimpleNamespace(image=np.full((64, 64, 3), level, np.uint8), face=True)
-
-
-class FakeDevice:
-    """In place of `pyvirtualcam.Camera`."""
-
-    def __init__(self, width: int, height: int, fps: float) -> None:
-        self.size, self.shown, self.closed = (width, height), [], False
-
-    def send(self, image: np.ndarray) -> None:
-        self.shown.append(image)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class Browser(TestClient):
-    """A client whose WebSockets go to the machine's own name too; starlette's go to `testserver`."""
-
-    def websocket_connect(self, url: str, *args, **kwargs):
-        return super().websocket_connect(f"ws://localhost{url}", *args, **kwargs)
-
-
-def closed_with(socket) -> int:
-    """The code with which a WebSocket is closed."""
-    end = time.monotonic() + SOON
-    while time.monotonic() < end:
-        told = socket.receive()
-        if told["type"] == "websocket.close":
-            return told["code"]
-    raise AssertionError("it is still open")
-
-
-SMALL = PageSettings(upload_bytes=1 << 20, tab_bytes=1 << 20, files=3, jobs=2, update_seconds=0.01)
-
-
 @pytest.fixture
-def client(tmp_path, monkeypatch) -> Iterator[TestClient]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    app = make_app(settings=SMALL, make_components=lambda options, model, cache: parts(), session=FakeSession)
-    with Browser(app, base_url="http://localhost", headers=ORIGIN) as client:
-        client.desk = app.app.state.desk
+def client(tmp_path, monkeypatch) -> Iterator[Browser]:
+    with served(tmp_path, monkeypatch) as client:
         yield client
-
-
-class Tab:
-    """A tab's connection, as its page has it."""
-
-    def __init__(self, client: TestClient, socket) -> None:
-        self.client, self.socket = client, socket
-        self.told = socket.receive_json()
-        self.at = f"/api/tabs/{self.told['tab']}"
-
-    def upload(self, content: bytes, name: str = "x"):
-        return self.client.post(f"{self.at}/files", params={"name": name}, content=content)
-
-    def begin(self, photo: str, driver: str, **more):
-        options = {"background": "black", "layout": "result"}
-        return self.client.post(f"{self.at}/jobs", json={"photo": photo, "driver": driver, "options": options} | more)
-
-    def until(self, job: str, *states: str) -> dict:
-        """What is told of a job when it is in one of these states."""
-        end = time.monotonic() + SOON
-        while time.monotonic() < end:
-            found = [one for one in self.told["jobs"] if one["id"] == job]
-            if found and found[0]["state"] in states:
-                return found[0]
-            self.told = self.socket.receive_json()
-        raise AssertionError(f"{job} is not {states}: {self.told}")
 
 
 @pytest.fixture
@@ -407,83 +312,3 @@ def test_a_bug_in_a_job_ends_that_job_alone(client, tab, clip):
 def test_malformed_requests_are_refused(client, tab, asked):
     assert client.post(f"{tab.at}/jobs", json=asked).status_code == 422
     assert client.post(f"{tab.at}/jobs", content=b"\xff").status_code == 422
-
-
-# Live
-
-
-def message(number: int = 1, level: int = 90) -> bytes:
-    written = io.BytesIO()
-    Image.fromarray(np.full((64, 64, 3), level, np.uint8)).save(written, "JPEG")
-    return struct.pack(">I", number) + written.getvalue()
-
-
-def begin_live(client: TestClient, tab: Tab, **more):
-    photo = tab.upload(picture()).json()["id"]
-    socket = client.websocket_connect(f"{tab.at}/live")
-    entered = socket.__enter__()
-    entered.send_text(json.dumps({"photo": photo, "options": {"background": "black"}} | more))
-    return socket, entered
-
-
-def test_live_pictures_come_back_with_their_number(client, tab):
-    around, socket = begin_live(client, tab)
-    assert socket.receive_json() == {"ready": True}
-    for number in (1, 7):
-        socket.send_bytes(message(number))
-        answer = socket.receive_bytes()
-        assert struct.unpack(">IBH", answer[:7])[:2] == (number, 1)
-        assert abs(np.asarray(Image.open(io.BytesIO(answer[7:]))).mean() - 90) < 2
-    socket.send_text(json.dumps({"improvements": ["gaze_correct"], "calibrate": True}))
-    time.sleep(0.1)
-    socket.send_bytes(message(8))
-    assert np.asarray(Image.open(io.BytesIO(socket.receive_bytes()[7:]))).mean() > 250
-    around.__exit__(None, None, None)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [b"", b"\0\0\0\1", b"\0\0\0\1no picture", message()[:60], '{"x": 1}', "[", "1", '{"calibrate": 5}', "[" * 9999],
-)
-def test_a_malformed_message_ends_that_connection_alone(client, tab, bad):
-    around, socket = begin_live(client, tab)
-    socket.receive_json()
-    socket.send({"type": "websocket.receive", "bytes" if isinstance(bad, bytes) else "text": bad})
-    assert closed_with(socket) == 1007
-    around.__exit__(None, None, None)
-    assert client.get("/api/form").status_code == 200
-    around, socket = begin_live(client, tab)
-    assert socket.receive_json() == {"ready": True}
-    around.__exit__(None, None, None)
-
-
-def test_large_camera_pictures_are_refused_before_they_are_unpacked():
-    written = io.BytesIO()
-    Image.fromarray(np.zeros((2000, 8), np.uint8)).save(written, "JPEG")
-    with pytest.raises(MalformedError, match="at most"):
-        read_picture(b"\0\0\0\1" + written.getvalue())
-    with pytest.raises(MalformedError):
-        read_picture(bytes(PageSettings.message_bytes + 1))
-    with pytest.raises(MalformedError):
-        read_command({"improvements": ["nothing"]})
-
-
-def test_a_virtual_camera_shows_the_portraits():
-    made = []
-
-    def make(**given) -> FakeDevice:
-        made.append(FakeDevice(**given))
-        return made[-1]
-
-    camera = VirtualCamera((64, 48), make=make)
-    camera.show(np.zeros((48, 64, 4), np.uint8))
-    camera.close()
-    assert made[0].size == (64, 48)
-    assert made[0].shown[0].shape == (48, 64, 3)
-    assert made[0].closed
-
-    def none(**_: object) -> None:
-        raise RuntimeError("no\ndevice")
-
-    with pytest.raises(UserError, match="no device"):
-        VirtualCamera((64, 48), make=none)

@@ -25,7 +25,6 @@ from core.output.mesh_panel import MeshPanel
 from core.output.watermark import PROGRAM, Watermark
 from core.pipeline import Pipeline, animate
 from core.runtime.progress import Progress
-from core.runtime.threads import QueueSettings, WriteBehind, read_ahead
 
 ROOT = Path(__file__).parents[1]
 FPS = Fraction(30000, 1001)
@@ -333,40 +332,6 @@ def test_mesh_is_hidden_from_behind():
     front, back = panel.draw(vertices, camera()), panel.draw(vertices, camera(np.pi))
     assert front.std() > 5
     assert back.std() == 0
-
-
-def test_read_ahead_is_bounded_and_closes_its_source():
-    made, closed = [], threading.Event()
-
-    def source():
-        try:
-            for i in range(100):
-                made.append(i)
-                yield i
-        finally:
-            closed.set()
-
-    ahead = read_ahead(source(), QueueSettings(depth=2))
-    assert [next(ahead) for _ in range(3)] == [0, 1, 2]
-    ahead.close()
-    assert len(made) <= 7
-    assert closed.is_set()
-    assert list(read_ahead(iter(range(50)), QueueSettings(depth=3))) == list(range(50))
-
-
-def test_write_behind_raises_what_the_writer_raised():
-    def consume(items):
-        for item in items:
-            if item == 2:
-                raise OSError("disk full")
-
-    def feed():
-        with WriteBehind(consume, QueueSettings(depth=1)) as behind:
-            for i in range(1000):
-                behind.put(i)
-
-    with pytest.raises(OSError, match="disk full"):
-        feed()
 
 
 # With the real tracker, head and avatar

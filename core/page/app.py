@@ -16,7 +16,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect
 
 from core.components import Components, default_components
 from core.errors import UserError
@@ -26,6 +25,7 @@ from core.page.form import form_fields, options_of
 from core.page.guard import Access, Guard
 from core.page.jobs import Job, Runner
 from core.page.live import LiveWork, MalformedError, check_live, read_command
+from core.page.receive import receive, receive_recording
 from core.page.settings import PageSettings
 from core.page.store import Store, Tab
 from core.page.virtual_camera import is_available
@@ -186,27 +186,11 @@ def _answers(app: FastAPI, desk: Desk) -> None:
 
     @app.post("/api/tabs/{tab_name}/files")
     async def upload(request: Request, tab_name: str, name: Annotated[str, Query(max_length=1000)]) -> dict[str, Any]:
-        tab = desk.tab(tab_name)
-        said = request.headers.get("content-length", "")
-        try:
-            place = store.begin(tab, int(said) if said.isdecimal() else None)
-        except UserError as error:
-            raise HTTPException(413, str(error)) from None
-        size = 0
-        try:
-            with place.open("xb") as file:
-                async for block in request.stream():
-                    size += len(block)
-                    store.check_size(tab, size)
-                    file.write(block)
-            return (await asyncio.to_thread(store.keep, tab, place, name)).told()
-        except ClientDisconnect:
-            raise HTTPException(400, "the upload ended early") from None
-        except UserError as error:
-            _refuse(error)
-        finally:
-            tab.coming -= 1
-            place.unlink(missing_ok=True)
+        return (await receive(request, store, desk.tab(tab_name), name)).told()
+
+    @app.post("/api/tabs/{tab_name}/recordings")
+    async def recording(request: Request, tab_name: str) -> dict[str, Any]:
+        return (await receive_recording(request, store, desk.tab(tab_name))).told()
 
     @app.delete("/api/tabs/{tab_name}/files/{name}")
     async def remove(tab_name: str, name: str) -> None:

@@ -1,6 +1,6 @@
 // The camera goes to the server picture by picture, the portrait comes back; two are on their way at most.
 
-import { by, address, listen } from "./connection.js";
+import { by, address, ask, listen } from "./connection.js";
 import { cameraFault, cameraOf, chosen } from "./inputs.js";
 import { values } from "./form.js";
 
@@ -134,15 +134,25 @@ function record() {
   const mine = session, parts = [];
   mine.recorder = new MediaRecorder(by("live-portrait").captureStream());
   mine.recorder.ondataavailable = (event) => parts.push(event.data);
-  mine.recorder.onstop = () => {
+  mine.recorder.onstop = async () => {
+    const made = new Blob(parts, { type: mine.recorder.mimeType });
     mine.recorder = null;
     by("live-record").textContent = "Record";
     by("live-record").setAttribute("aria-pressed", "false");
+    by("live-file").textContent = "Saving the recording …";
     const link = document.createElement("a");
     link.className = "button";
-    link.href = URL.createObjectURL(new Blob(parts, { type: "video/webm" }));
-    link.download = "live.webm";
-    link.textContent = "Download the recording";
+    try {  // the server writes into the file what every result says, and how long it is
+      const stored = await ask("POST", "recordings", made);
+      link.href = `${address(`files/${stored.id}`)}?save=true`;
+      link.download = stored.name;
+      link.textContent = "Download the recording";
+    } catch (error) {  // it is not lost with the server
+      by("live-error").textContent = error.message;
+      link.href = URL.createObjectURL(made);
+      link.download = "live.webm";
+      link.textContent = "Download the recording as the browser made it";
+    }
     by("live-file").replaceChildren(link);
   };
   mine.recorder.start(1000);
