@@ -6,8 +6,6 @@ A value comes from the command line, else from the yaml file that `--config` nam
 from __future__ import annotations
 
 import argparse
-import difflib
-import reprlib
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any, get_type_hints
 
 from core.data.yaml_file import read_yaml
 from core.errors import UserError
-from core.option_values import HelpFormatter, Parser, checked_value, help_of, kinds_of, spellings
+from core.option_values import HelpFormatter, Parser, checked_values, help_of, kinds_of, spellings
 from core.options import Options
 
 
@@ -70,16 +68,4 @@ def read_config(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no options: write one 'name: value' on a line")
-    hints = get_type_hints(Options)
-    values = {}
-    for key, value in content.items():
-        name = str(key).replace("-", "_")
-        if name not in hints:
-            near = difflib.get_close_matches(name, hints, 1, 0.5)
-            hint = f", did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"{path}: unknown option {reprlib.repr(str(key))}{hint}")
-        try:
-            values[name] = checked_value(name, value, hints[name])
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-    return values
+    return checked_values(content, get_type_hints(Options), str(path))

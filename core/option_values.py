@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import reprlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
@@ -40,6 +42,39 @@ def checked_value(name: str, value: Any, hint: Any) -> Any:
         wanted = next(words[kind] for kind in kinds if kind in words)
         raise UserError(f"{name} must be {wanted}, got {'nothing' if value is None else reprlib.repr(value)}")
     return value
+
+
+def checked_values(content: Mapping[Any, Any], hints: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The values of a mapping from outside by the names of fields; a name may have hyphens.
+
+    UserError, which begins with `where`, where a name is none of `hints` or a value is not as its hint wants it.
+    """
+    values = {}
+    for key, value in content.items():
+        name = str(key).replace("-", "_")
+        if name not in hints:
+            near = difflib.get_close_matches(name, hints, 1, 0.5)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"{where}: unknown option {reprlib.repr(str(key))}{hint}")
+        try:
+            values[name] = checked_value(name, value, hints[name])
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+    return values
+
+
+def from_text(text: str, hint: Any) -> Any:
+    """What a text says where a field of this type is wanted; the text itself where it says nothing of the kind."""
+    kinds, choices = kinds_of(hint)
+    if not choices and bool in kinds:
+        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.lower(), text)
+    for kind in (int, float):
+        if kind in kinds:
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    return text
 
 
 def checked_face(name: str, value: int | str) -> int | str:

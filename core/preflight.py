@@ -55,10 +55,7 @@ def find_inputs(options: Options) -> Inputs:
         raise UserError("no photo given: name one with -i/--image_path")
     if driver is None:
         raise UserError("no driver given: name a video, a picture or a folder with -d/--driver_path")
-    kind = kind_of(photo)
-    if kind != "image":
-        what = "file of codes" if kind == "motion" else kind
-        raise UserError(f"{photo} is a {what}: give a picture with -i, and what it moves like with -d")
+    check_photo(photo)
     kind = kind_of(driver)
     if options.audio is not None and kind == "image":
         raise UserError("--audio: a picture as driver gives a picture, which has no sound; leave the option out")
@@ -73,6 +70,14 @@ def find_inputs(options: Options) -> Inputs:
     if options.audio is not None and inputs.stills:
         raise UserError("--audio: single pictures as driver give a picture, which has no sound; leave the option out")
     return inputs
+
+
+def check_photo(photo: Path) -> None:
+    """UserError where this is no picture."""
+    kind = kind_of(photo)
+    if kind != "image":
+        what = "file of codes" if kind == "motion" else kind
+        raise UserError(f"{photo} is a {what}: give a picture with -i, and what it moves like with -d")
 
 
 def _find_folder(photo: Path, driver: Path, sound: Path | None) -> Inputs:

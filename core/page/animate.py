@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 
+from core import batch
+from core.batch import LoadedModels
 from core.components import Components, default_components
 from core.data.image import write_image
 from core.data.video import VideoReader
@@ -19,14 +21,10 @@ from core.options import IMPROVEMENTS, Options
 from core.page.jobs import Job, JobProgress
 from core.page.settings import PageSettings
 from core.page.store import MADE, PageCache, Store
-from core.pipeline import Pipeline, RenderedFrame, Variants
-from core.preflight import choose_model, find_inputs
+from core.pipeline import Pipeline, RenderedFrame
+from core.preflight import find_inputs
 from core.runtime.memory import give_back_memory
 
-# These say nothing to the models; a new option is taken to do so until it stands here.
-_OF_A_RUN = {"image_path", "driver_path", "force_retrack", "audio", "face", "driver_face", "motion", "take", "orbit"}
-_OF_A_RUN |= {"mouth", "output", "layout", "variants", "report", "keep_partial", "no_watermark", "quiet"}
-_IMPROVING = {f.name for f in fields(Options) if f.metadata["group"] == "improvements"}
 _SETTINGS = PageSettings()
 
 
@@ -37,43 +35,11 @@ def jpeg(image: np.ndarray, quality: int = PageSettings.jpeg) -> bytes:
     return data.tobytes()
 
 
-class Models:
+class Models(LoadedModels):
     """The models, loaded once for all tabs; for the jobs' thread. `make`: `default_components`, or a test's."""
 
     def __init__(self, store: Store, make: Callable[..., Components] = default_components) -> None:
-        self._cache = PageCache(uploads=store.folder, made=store.folder / MADE)
-        self._make = make
-        self._loaded: tuple[tuple[Any, ...], Components] | None = None
-
-    def get(self, options: Options, progress: JobProgress) -> Components:
-        """The components of a run, those of the last one where they fit."""
-        model, _ = choose_model(options)
-        of_models = [f.name for f in fields(options) if f.name not in _OF_A_RUN | _IMPROVING]
-        key = (model, *(getattr(options, name) for name in of_models))
-        if self._loaded is None or self._loaded[0] != key:
-            self._loaded = None
-            with progress.stage("load", "loading the models"):
-                self._loaded = key, self._make(options, model, cache=self._cache)
-        return self._loaded[1]
-
-
-class _Shown:
-    """Shows a job's page the pictures of a run while it goes on, now and then."""
-
-    shown: Callable[[RenderedFrame], None]
-
-    def frames(self) -> Generator[RenderedFrame, None, None]:
-        for frame in super().frames():  # type: ignore[misc]  # of the class it is mixed into
-            self.shown(frame)
-            yield frame
-
-
-class _Pipeline(_Shown, Pipeline):
-    pass
-
-
-class _Variants(_Shown, Variants):
-    pass
+        super().__init__(PageCache(uploads=store.folder, made=store.folder / MADE), make)
 
 
 @dataclass(frozen=True)
@@ -115,29 +81,30 @@ class Animation:
                 job.show(jpeg(to_image(first.draw(first.motion[0])[:3])))
         if self.preview_only:
             return
-        run = (_Variants if options.variants else _Pipeline)(options, components, progress)
-        runs = [("result", run)]
+        runs = {"result": options}
         if self.compare and not options.variants:
             without: dict[str, Any] = dict.fromkeys(IMPROVEMENTS)
-            off = replace(options, enhanced=False, output=f"{folder}-before/", **without)
-            tracked = replace(run.inputs, tracked=run.driver)
-            runs.append(("before", _Pipeline(off, components, progress, tracked)))
-        for what, one in runs:
-            newest = 0.0
+            runs["before"] = replace(options, enhanced=False, output=f"{folder}-before/", **without)
+        newest = 0.0
 
-            def shown(frame: RenderedFrame) -> None:
-                nonlocal newest
-                job.check()
-                if time.monotonic() - newest > self.settings.picture_seconds:
-                    newest = time.monotonic()
-                    job.show(jpeg(frame.image))
+        def shown(frame: RenderedFrame) -> None:
+            nonlocal newest
+            job.check()
+            if time.monotonic() - newest > self.settings.picture_seconds:
+                newest = time.monotonic()
+                job.show(jpeg(frame.image))
 
-            one.shown = shown
-            report = one.run()
-            name = f"{self.shown}{'_before' if what == 'before' else ''}{report.output.suffix}"
-            kind = "image" if report.output.suffix in (".png", ".jpg", ".jpeg") else "video"
-            job.results.append((what, self.store.add(job.tab, report.output, name, kind)))
-            job.lines.append(f"{report.frames} frames in {report.total:.1f} s")
+        done = batch.run(map(batch.Job, runs.values(), runs), batch.Here(self.models, progress, shown))
+        for result in done:
+            if result.trace:
+                raise RuntimeError(result.trace)
+            if result.output is None:
+                raise UserError(result.error)
+            what, output = result.job.name, result.output
+            name = f"{self.shown}{'_before' if what == 'before' else ''}{output.suffix}"
+            kind = "image" if output.suffix in (".png", ".jpg", ".jpeg") else "video"
+            job.results.append((what, self.store.add(job.tab, output, name, kind)))
+            job.lines.append(f"{result.frames} frames in {result.seconds:.1f} s")
             job.changed()
 
     def _preview(self, job: Job, options: Options, components: Components) -> None:

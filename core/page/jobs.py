@@ -13,14 +13,10 @@ from typing import Literal
 
 from core.errors import UserError
 from core.page.store import Stored, Tab
-from core.runtime.progress import Advance, Progress
+from core.runtime.progress import Advance, CancelledError, Progress
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 _LOG = logging.getLogger(__name__)
-
-
-class CancelledError(Exception):
-    """Raised in the job's thread when it is no longer wanted."""
 
 
 @dataclass(eq=False)

@@ -167,9 +167,9 @@ class Everybody(Pipeline):
         return fits(sum(panel_widths(sizes, height)), height)
 
     @contextmanager
-    def _panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
+    def panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
         if not self._each_their_own or self.options.layout == "result":
-            with super()._panels() as panels:
+            with super().panels() as panels:
                 yield panels
             return
         size, height = self.size, len(self.photo)

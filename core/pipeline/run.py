@@ -53,7 +53,12 @@ class Pipeline:
     Args:
         options, components, progress: the usual ones where they are left out.
         inputs: photo and driver where they are known; what they hold tracked is not tracked again.
+
+    Attributes:
+        shown: is called by `run` with every picture on its way to the file.
     """
+
+    shown: Callable[[RenderedFrame], None] | None = None
 
     def __init__(
         self,
@@ -137,7 +142,12 @@ class Pipeline:
 
     def pictures(self) -> Generator[torch.Tensor, None, None]:
         """The pictures of all frames of the motion, as `draw` gives them."""
-        return self._draw(self.motion)
+        return self._draw(self.motion[index] for index in self.part)
+
+    @property
+    def part(self) -> range:
+        """The frames of the motion that are made: all of them."""
+        return range(len(self.motion))
 
     def images(self) -> Generator[np.ndarray, None, None]:
         """The pictures (H, W, 3) uint8 of all frames, without the mark: with --frame photo the whole photo."""
@@ -212,16 +222,16 @@ class Pipeline:
         self.progress.seconds["render"] = 0.0
         # What torch does for a frame is small, and its idle threads wait by spinning, which takes the cores from the
         # renderer and the encoder.
-        with torch_threads(1), self.progress.stage("video", "rendering", len(motion)) as advance:
+        with torch_threads(1), self.progress.stage("video", "rendering", len(self.part)) as advance:
             drawn = self.images()
-            for index, now in enumerate(motion.times):
+            for done, index in enumerate(self.part, 1):
                 start = time.perf_counter()
                 image = next(drawn)
                 if mark is not None:
                     mark.put(image)
                 self.progress.seconds["render"] += time.perf_counter() - start
-                yield RenderedFrame(index, now, image)
-                advance(index + 1, len(motion))
+                yield RenderedFrame(index, motion.times[index], image)
+                advance(done, len(self.part))
 
     def run(self) -> Report:
         """Render everything into the output file."""
@@ -230,10 +240,10 @@ class Pipeline:
         track = self.motion
         for line in size_notices(self.source, self.options.size):
             self.progress.say(line)
-        _make_folder(self.output.parent)
+        make_folder(self.output.parent)
         write = self._write_picture if self.inputs.kind == "image" else self._write_video
         write = self._write_sheet if self.inputs.stills else write
-        with closing(self.frames()) as frames:
+        with closing(self._shown()) as frames:
             self.progress.seconds["write"] = write(frames)
         interpolated, held = frames_without_face(self.driver.track)
         return Report(
@@ -265,9 +275,17 @@ class Pipeline:
         yaw, smooths = turns(self.motion.transform_matrix)[:, 0], "temporal_smooth" in self.improvements.wanted
         return advice(self.photo_quality, self.driver.track, yaw, smooths)
 
+    def _shown(self) -> Generator[RenderedFrame, None, None]:
+        """The result, shown on its way."""
+        with closing(self.frames()) as frames:
+            for frame in frames:
+                if self.shown is not None:
+                    self.shown(frame)
+                yield frame
+
     def _write_sheet(self, frames: Iterator[RenderedFrame]) -> float:
         sheet = self._sheet(len(self.motion))
-        with self._panels() as panels:
+        with self.panels() as panels:
             for frame in frames:
                 sheet.put(panels(frame))
         start = time.perf_counter()
@@ -279,7 +297,7 @@ class Pipeline:
         return ContactSheet(count, self.size, first=None if self.options.layout == "result" else self.photo)
 
     def _write_picture(self, frames: Iterator[RenderedFrame]) -> float:
-        with self._panels() as panels:
+        with self.panels() as panels:
             image = panels(next(frames))
         for _ in frames:  # to its end, so that the stage is closed
             pass
@@ -304,7 +322,7 @@ class Pipeline:
                 transparent=self.transparent,
             )
             try:
-                with writer, self._panels() as panels:
+                with writer, self.panels() as panels:
                     for frame in rendered:
                         start = time.perf_counter()
                         writer.write(panels(frame), frame.time)
@@ -321,7 +339,7 @@ class Pipeline:
         return busy
 
     @contextmanager
-    def _panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
+    def panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
         """What makes the picture that is written out of a rendered one."""
         if self.options.layout == "result":
             yield lambda frame: frame.image
@@ -349,7 +367,7 @@ class Pipeline:
                 yield last
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

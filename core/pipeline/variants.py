@@ -119,5 +119,5 @@ class Variants(Pipeline):
         return ContactSheet(count, self.size, settings=SheetSettings(columns=1))
 
     @contextmanager
-    def _panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
+    def panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
         yield lambda frame: frame.image

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 
 def collect_rarely(objects: int = 50_000) -> None:
@@ -30,3 +32,20 @@ def give_back_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
     if trim is not None:
         trim(ctypes.c_size_t(0))
+
+
+def free_mib() -> int | None:
+    """MiB that processes may still take: the machine's, or less where a control group (cgroup v2) allows less.
+
+    None where the system does not say.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+    with suppress(OSError, ValueError):  # no such group, or one without a limit
+        group = Path("/sys/fs/cgroup")
+        most, taken = (int((group / name).read_text()) >> 20 for name in ("memory.max", "memory.current"))
+        free = min(free, most - taken)
+    return max(0, free)

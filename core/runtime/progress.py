@@ -16,6 +16,10 @@ from tqdm import tqdm
 Advance = Callable[[int, int | None], None]  # frames done so far, frames in all where that is known
 
 
+class CancelledError(Exception):
+    """Raised by a progress whose run is no longer wanted: it ends the run, which leaves no file."""
+
+
 class Progress:
     """The stages of a run and the seconds each one took; with `quiet` nothing is written."""
 
