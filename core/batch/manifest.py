@@ -63,9 +63,14 @@ class Manifest:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._base = sqlite3.connect(self.path, timeout=1)
                 self._open()
+        except UserError:
+            self._base.close()
+            raise
         except OSError as error:
             raise UserError(f"{folder} cannot be made ({error.strerror}): write somewhere else with -o") from error
         except sqlite3.Error as error:
+            if hasattr(self, "_base"):
+                self._base.close()
             raise self._refusal(error) from error
 
     def _open(self) -> None:

@@ -1,0 +1,558 @@
+"""Batches: what is done once, in which order, what is kept and what a failure leaves."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from batch_parts import make, tracked, write_inputs
+
+from core.batch import Here, Job, JobResult, LoadedModels, Manifest, Watch, run
+from core.batch.command import main
+from core.batch.estimate import automatic_workers, estimated_seconds
+from core.batch.flow import Flow
+from core.batch.hashes import content_digest
+from core.batch.job import Event, Outcome
+from core.batch.manifest import NAME
+from core.batch.plan import Planner
+from core.batch.report import report_page
+from core.batch.settings import BatchSettings
+from core.batch.sources import drivers_of, photos_of
+from core.components import default_components
+from core.data.image import read_image, write_image
+from core.data.video import VideoReader
+from core.data.video.lossless import read_lossless, write_lossless
+from core.errors import UserError
+from core.options import Options
+from core.pipeline import animate
+from core.pipeline.pieces import join, write_piece
+from core.runtime.progress import CancelledError, Progress
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_inputs(tmp_path)
+    return tmp_path
+
+
+class Inline(Here):
+    """Tasks as workers get them, in this process."""
+
+    alone = False
+
+
+def planned(folder: Path, **options) -> list[Job]:
+    given = sorted((folder / "photos").iterdir()), sorted((folder / "drivers").glob("*.mp4"))
+    return Planner(folder / "out", Options(**options)).product(*given)
+
+
+def done(folder: Path, jobs=None, executor=None, **options) -> dict[str, JobResult]:
+    """The results of a batch in this process, with its record, by name."""
+    jobs = planned(folder) if jobs is None else jobs
+    with Manifest(folder / "out") as manifest:
+        jobs = [job if job.refused else manifest.known(job) for job in jobs]
+        executor = executor or Inline(LoadedModels(make=make))
+        return {result.job.shown: result for result in run(jobs, executor, manifest=manifest, **options)}
+
+
+def states(results: dict[str, JobResult]) -> dict[str, str]:
+    return {name: result.state for name, result in results.items()}
+
+
+ALL = ["d1_p1.mp4", "d1_p2.mp4", "d2_p1.mp4", "d2_p2.mp4"]
+
+
+# --- what is done, once ----------------------------------------------------------------------------------------------
+
+
+def test_files_are_those_of_single_runs_and_everything_is_tracked_once(folder):
+    results = done(folder)
+    assert states(results) == dict.fromkeys(ALL, "done")
+    assert tracked(folder / "photos") == ["p1.png", "p2.png"]
+    assert tracked(folder / "drivers") == ["d1.mp4", "d2.mp4"]
+    for name, result in results.items():
+        driver, photo = name.removesuffix(".mp4").split("_")
+        options = Options(folder / f"photos/{photo}.png", folder / f"drivers/{driver}.mp4", output=folder / "one.mp4")
+        animate(replace(options, quiet=True), make(options))
+        assert result.output == folder / "out" / name
+        assert result.output.read_bytes() == (folder / "one.mp4").read_bytes()
+        assert result.digest == content_digest(result.output)
+        assert (result.frames, result.attempts) == (6, 1)
+        assert result.peak_mib > 50
+
+
+def test_a_second_batch_does_only_what_changed(folder):
+    first = done(folder)
+    again = done(folder)
+    assert states(again) == dict.fromkeys(ALL, "kept")
+    assert {name: result.digest for name, result in again.items()} == {n: r.digest for n, r in first.items()}
+    os.utime(folder / "photos/p1.png")  # a copy: the content counts, not its date
+    os.utime(folder / "out/d1_p1.mp4")
+    assert states(done(folder)) == dict.fromkeys(ALL, "kept")
+    write_image(folder / "photos/p2.png", np.full((64, 64, 3), 150, np.uint8))
+    (folder / "out/d1_p1.mp4").unlink()
+    (folder / "out/d2_p1.mp4").write_bytes(b"damaged")
+    assert states(done(folder)) == dict.fromkeys(ALL, "done")
+    (folder / "out/d2_p1.mp4").write_bytes(b"\0" * (folder / "out/d2_p1.mp4").stat().st_size)
+    assert states(done(folder)) == {**dict.fromkeys(ALL, "kept"), "d2_p1.mp4": "done"}
+    results = done(folder, planned(folder, no_watermark=True))
+    assert states(results) == dict.fromkeys(ALL, "done")
+    assert results["d1_p1.mp4"].digest != first["d1_p1.mp4"].digest
+
+
+def test_another_program_does_everything_again(folder, monkeypatch):
+    done(folder)
+    monkeypatch.setattr("core.batch.manifest.program_digest", lambda: "another")
+    assert states(done(folder)) == dict.fromkeys(ALL, "done")
+
+
+def test_the_record_says_what_a_file_was_made_of(folder):
+    done(folder)
+    base = sqlite3.connect(folder / "out" / NAME)
+    names = "photo, driver, state, frames, seconds, peak_mib, digest, program, inputs, options"
+    (row,) = base.execute(f"select {names} from jobs where output = 'd2_p1.mp4'")
+    assert row[:4] == (str(folder / "photos/p1.png"), str(folder / "drivers/d2.mp4"), "done", 6)
+    assert row[4] > 0
+    assert row[5] > 50
+    assert row[6] == content_digest(folder / "out/d2_p1.mp4")
+    assert row[7].startswith("0.1.0+")
+    assert content_digest(folder / "photos/p1.png") in row[8]
+    assert content_digest(folder / "drivers/d2.mp4") in row[8]
+    assert '"lifted"' in row[9]
+
+
+def test_tracked_again_is_tracked_again_once(folder):
+    done(folder)
+    done(folder, planned(folder, force_retrack=True))
+    assert tracked(folder / "drivers") == ["d1.mp4", "d1.mp4", "d2.mp4", "d2.mp4"]
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_fails_does_not_stop_the_others(folder):
+    (folder / "photos/p3.png").write_bytes((folder / "photos/p1.png").read_bytes()[:60])  # no picture any more
+    write_image(folder / "photos/p4.png", np.zeros((64, 64, 3), np.uint8))  # no face in it
+    results = done(folder)
+    assert {state: sum(r.state == state for r in results.values()) for state in ("done", "failed")} == {
+        "done": 4,
+        "failed": 4,
+    }
+    failed = {name: result.error for name, result in results.items() if result.state == "failed"}
+    assert all("\n" not in error for error in failed.values())
+    assert sum("no human face found" in error for error in failed.values()) == 2
+    assert sum("p3.png" in error for error in failed.values()) == 2
+    assert tracked(folder / "photos").count("p4.png") == 1  # not once for each of its jobs
+    assert sorted(path.name for path in (folder / "out").iterdir()) == sorted([*ALL, NAME])
+    write_image(folder / "photos/p4.png", np.full((64, 64, 3), 90, np.uint8))
+    again = states(done(folder))
+    assert [name for name, state in again.items() if state == "done"] == ["d1_p4.mp4", "d2_p4.mp4"]
+
+
+def test_a_fault_of_the_program_has_its_traceback(folder):
+    def broken(options, model, cache=None):
+        return replace(make(options), retarget=lambda *_: 1 / 0)
+
+    results = done(folder, executor=Inline(LoadedModels(make=broken)))
+    assert set(states(results).values()) == {"failed"}
+    result = results["d1_p1.mp4"]
+    assert "ZeroDivisionError" in result.error
+    assert "Traceback" in result.trace
+
+
+def test_leaving_early_leaves_no_half_file(folder):
+    class Ending(Progress):
+        def stage(self, name, text=None, frames=0):
+            if name == "video":
+                raise CancelledError
+            return super().stage(name, text, frames)
+
+    with pytest.raises(CancelledError):
+        list(run(planned(folder), Here(LoadedModels(make=make), Ending(quiet=True))))
+    assert not list((folder / "out").glob("*"))
+
+
+class Unreliable:
+    """Loses and fails tasks by chance; what it is asked must be what may be asked."""
+
+    alone = False
+
+    def __init__(self, chance: random.Random, capacity: int) -> None:
+        self.chance, self.capacity = chance, capacity
+        self.under_way: list = []
+        self.good: set[str] = set()
+        self.given: list[str] = []
+
+    def submit(self, task) -> None:
+        assert len(self.under_way) < self.capacity
+        assert task.needs <= self.good
+        self.given.append(task.key)
+        self.under_way.append(task)
+
+    def events(self):
+        task = self.under_way.pop(self.chance.randrange(len(self.under_way)))
+        fate = self.chance.random()
+        if fate < 0.2:
+            yield Event(task.key, "lost", "gone")
+            return
+        error = "no" if fate < 0.35 else ""
+        if not error:
+            self.good.add(task.key)
+        yield Event(task.key, "progress", 0.5)
+        yield Event(task.key, "ended", Outcome(task.key, error=error, frames=10))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_happens_every_job_ends_once(seed):
+    chance = random.Random(seed)
+    pairs = [(f"p{i}.png", f"d{j}.mp4") for i in range(4) for j in range(5)]
+    jobs = [Job(Options(p, d, output=f"out/{d}_{p}.mp4"), f"{d}_{p}") for p, d in pairs]
+    executor = Unreliable(chance, capacity=chance.randint(1, 4))
+    results = list(Flow(jobs, executor, Watch(), split=chance.choice([0, 4]), may_split=lambda job: True).results())
+    assert sorted(result.job.shown for result in results) == sorted(job.shown for job in jobs)
+    assert max(executor.given.count(key) for key in executor.given) <= BatchSettings().attempts
+    assert {result.error for result in results} <= {"", "no", "gone (3 times)"}
+
+
+# --- in pieces -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"background": "transparent"}, {"background": "clip"}, {"layout": "result"}])
+def test_a_run_in_pieces_is_the_run_to_the_byte(folder, options):
+    if options.get("background") == "clip":
+        options = {"background": str(folder / "drivers/d1.mp4")}
+    ending = ".mov" if "transparent" in options.values() else ".mp4"
+    whole = Options(folder / "photos/p1.png", folder / "drivers/d2.mp4", output=folder / f"whole{ending}", **options)
+    animate(whole, make(whole), Progress(quiet=True))
+    parts = []
+    for first, last in ((0, 1), (1, 4), (4, 6)):
+        parts.append(folder / f"{first}.mkv")
+        assert write_piece(whole, make(whole), Progress(quiet=True), (first, last), parts[-1]) == last - first
+    report = join(replace(whole, output=folder / f"joined{ending}"), make(whole), Progress(quiet=True), parts)
+    assert report.frames == 6
+    assert report.output.read_bytes() == (folder / f"whole{ending}").read_bytes()
+    with VideoReader(report.output) as reader:
+        assert reader.has_audio
+    with pytest.raises(UserError, match="2 frames are missing"):
+        join(replace(whole, output=folder / f"short{ending}"), make(whole), Progress(quiet=True), parts[:2])
+    assert not (folder / f"short{ending}").exists()
+
+
+def test_a_batch_in_pieces_gives_the_same_files_and_clears_up(folder):
+    expected = {name: result.digest for name, result in done(folder).items()}
+    for name in ALL:
+        (folder / "out" / name).unlink()
+    results = done(folder, split=2, may_split=lambda job: True)
+    assert {name: result.digest for name, result in results.items()} == expected
+    assert not list((folder / "out/.pieces").iterdir())
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_lossless_is_lossless(tmp_path, channels):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 37, 53, channels), np.uint8)
+    assert write_lossless(tmp_path / "a.mkv", iter(noise)) == 3
+    np.testing.assert_array_equal(list(read_lossless(tmp_path / "a.mkv", channels)), noise)
+    (tmp_path / "b.mkv").write_bytes((tmp_path / "a.mkv").read_bytes()[:2000])
+    with suppress(UserError):  # cut off, it is refused or has fewer pictures, which `join` counts
+        assert len(list(read_lossless(tmp_path / "b.mkv", channels))) < 3
+
+
+# --- planning --------------------------------------------------------------------------------------------------------
+
+
+def test_folders_patterns_and_files(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    said: list[str] = []
+    (folder / "photos/notes.txt").write_text("no picture")
+    found = photos_of(["photos", "photos/p1.png", "photos/*2.png"], said.append)
+    assert [path.name for path in found] == ["p1.png", "p2.png"]
+    assert len(said) == 2
+    assert [path.name for path in drivers_of(["drivers"], said.append)] == ["d1.mp4", "d2.mp4"]
+    assert drivers_of(["photos"], said.append) == [Path("photos")]  # pictures alone are one driver
+    track = ROOT / "demos/drivers/obama"
+    assert drivers_of([str(track)], said.append) == [track]
+    assert [path.name for path in drivers_of([str(ROOT / "demos/drivers")], said.append)] == ["obama", "talk.mp4"]
+    for wrong in (["photos/*.jpg"], ["drivers"]):
+        with pytest.raises(UserError, match=r"nothing matches|holds no pictures"):
+            photos_of(wrong, said.append)
+
+
+def test_longest_drivers_first_and_each_ones_jobs_together(folder):
+    write_inputs(folder / "more", photos=1, drivers=1, frames=9)
+    (folder / "more/drivers/d1.mp4").rename(folder / "drivers/long.mp4")
+    assert [job.shown for job in planned(folder)] == ["long_p1.mp4", "long_p2.mp4", *ALL]
+    assert [job.frames for job in planned(folder)] == [9, 9, 6, 6, 6, 6]
+
+
+def test_two_jobs_for_one_file(folder):
+    write_inputs(folder / "other", photos=1, drivers=1)
+    photos = [folder / "photos/p1.png", folder / "other/photos/p1.png"]
+    with pytest.raises(UserError, match=r"two jobs for d1_p1\.mp4"):
+        Planner(folder / "out", Options()).product(photos, [folder / "drivers/d1.mp4"])
+    write_inputs(folder / "again")
+    (folder / "again/photos/p1.png").rename(folder / "again/photos/d1_p1.mp4")
+    with pytest.raises(UserError, match="is an input of this batch"):
+        Planner(folder / "again/photos", Options()).product(
+            [folder / "photos/p1.png", folder / "again/photos/d1_p1.mp4"], [folder / "drivers/d1.mp4"]
+        )
+
+
+def listed(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text.replace("@", str(folder)))
+    return path
+
+
+CSV = "photo,driver,output,smooth-strength,enhanced\n"
+
+
+def test_a_list_of_pairs_with_options_and_outputs_of_their_own(folder):
+    text = CSV + "@/photos/p1.png,@/drivers/d1.mp4,sub/mine.mp4,0.5,yes\n\n@/photos/p2.png,@/drivers/d2.mp4,,,\n"
+    path = listed(folder, "jobs.csv", text)
+    assert main(["--list", str(path), "-o", str(folder / "out"), "--dry-run", "--layout", "result"]) == 0
+    assert not (folder / "out").exists()
+    from core.batch.lists import read_list
+
+    jobs = {j.shown: j.options for j in Planner(folder / "out", Options(layout="result")).listed(read_list(path))}
+    assert set(jobs) == {"sub/mine.mp4", "d2_p2.mp4"}
+    assert (jobs["sub/mine.mp4"].enhanced, jobs["sub/mine.mp4"].smooth_strength) == (True, 0.5)
+    assert (jobs["d2_p2.mp4"].enhanced, jobs["d2_p2.mp4"].layout) == (False, "result")
+    semicolons = listed(folder, "s.csv", "photo;driver\n@/photos/p1.png;@/drivers/d1.mp4\n")
+    text = "- {photo: '@/photos/p1.png', driver: '@/drivers/d1.mp4'}\n- photo: '@/photos/p2.png'\n  driver: "
+    yaml = listed(folder, "jobs.yaml", text + "'@/drivers/d1.mp4'\n  face: 2\n")
+    assert len(read_list(semicolons)) == 1
+    assert [row.values.get("face") for row in read_list(yaml)] == [None, 2]
+
+
+PAIR = "@/photos/p1.png,@/drivers/d1.mp4"
+WRONG = {
+    "column": ("a.csv", f"photo,driver,smoth_strength\n{PAIR},1\n", "unknown option 'smoth_strength', did you mean"),
+    "no header": ("a.csv", f"{PAIR}\n", "no column photo"),
+    "column twice": ("a.csv", f"photo,driver,size,size\n{PAIR},512,512\n", "column size twice"),
+    "value": ("a.csv", f"photo,driver,size\n{PAIR},large\n", "line 2: size must be a whole number"),
+    "range": ("a.csv", f"photo,driver,size\n{PAIR},7\n", "line 2: size must be one of 512"),
+    "cells": ("a.csv", f"photo,driver\n{PAIR},1\n", "3 values for 2 columns"),
+    "pair twice": ("a.csv", f"photo,driver\n{PAIR}\n@/photos/../photos/p1.png,@/drivers/d1.mp4\n", "same photo"),
+    "one output": ("a.csv", f"photo,driver,output\n{PAIR},x.mp4\n@/photos/p2.png,@/drivers/d1.mp4,x.mp4\n", "two jobs"),
+    "no driver": ("a.csv", "photo,driver\n@/photos/p1.png,\n", "no driver is given"),
+    "empty": ("a.csv", "photo,driver\n", "holds no jobs"),
+    "quote": ("a.csv", 'photo,driver\n"a,b\n', "is not CSV"),
+    "ending": ("a.txt", "photo,driver\n", "no list of jobs"),
+    "no list": ("a.yaml", "photo: x\n", "holds no list"),
+    "no mapping": ("a.yaml", "- x\n", "job 1: this is no"),
+    "unknown": ("a.yaml", "- {photo: a, driver: b, colour: red}\n", "job 1: unknown option 'colour'"),
+    "twice": ("a.yaml", "- {photo: a, image_path: a, driver: b}\n", "is there twice"),
+    "not yaml": ("a.yaml", "- {photo: a", "is not yaml"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_list_is_one_line(folder, name):
+    file, text, match = WRONG[name]
+    path = listed(folder, file, text)
+    with pytest.raises(UserError, match=re.escape(match)) as caught:
+        main(["--list", str(path), "-o", str(folder / "out"), "--dry-run"])
+    assert "\n" not in str(caught.value)
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ([], "required: -o"),
+        (["-o", "@/photos/p1.png"], "is a file"),
+        (["-o", "@/out"], "give photos with -i"),
+        (["-o", "@/out", "-i", "@/photos", "--list", "@/a.csv"], "of its own"),
+        (["-o", "@/out", "-i", "@/photos", "-d", "@/drivers", "--workers", "0"], "a whole number from 1"),
+        (["-o", "@/out", "-i", "@/photos", "-d", "@/drivers", "--size", "7"], "size must be one of"),
+        (["-o", "@/out", "-i", "@/photos", "-d", "@/drivers", "--colour", "red"], "unrecognized arguments: --colour"),
+        (["-o", "@/out", "-i", "@/photos", "-d", "@/drivers", "-r", "none.pt"], "does not exist"),
+        (["-o", "@/out", "-i", "@/photos", "-d", "@/drivers", "--report", "@/x.txt"], "give it one of the endings"),
+        (["-o", "@/drivers/d1.mp4/x", "-i", "@/photos", "-d", "@/drivers"], "cannot be"),
+    ],
+)
+def test_a_wrong_request_is_one_line(folder, arguments, match):
+    with pytest.raises(UserError, match=match):
+        main([text.replace("@", str(folder)) for text in arguments])
+    assert not (folder / "out").exists()
+
+
+def test_what_is_estimated(folder):
+    jobs = planned(folder)
+    settings = BatchSettings(start_seconds=1, photo_seconds=0, track_seconds=0.5, render_seconds=1.0)
+    # two drivers of 6 frames, then four runs of 6 seconds: 3 + 12 on each of two
+    assert estimated_seconds(jobs, 2, settings=settings) == pytest.approx(1 + 3 + 12)
+    assert estimated_seconds(jobs, 4, [(10, 20.0)], settings) == pytest.approx(1 + 3 + 12)
+    assert estimated_seconds([], 2) == 0
+    assert automatic_workers(8, 1, 100) <= 8
+    assert automatic_workers(8, 1 << 30, 100) == 1
+    assert automatic_workers(8, 1, 3) == 3
+
+
+# --- the record ------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_batch_at_the_same_time_is_refused(folder):
+    with Manifest(folder / "out"), pytest.raises(UserError, match="another batch is writing"):
+        Manifest(folder / "out")
+    Manifest(folder / "out").close()
+
+
+def test_a_file_that_is_no_record(folder):
+    (folder / "out").mkdir()
+    (folder / "out" / NAME).write_bytes(b"something else" * 100)
+    with pytest.raises(UserError, match="no record of a batch"):
+        Manifest(folder / "out")
+
+
+@pytest.fixture
+def small_disk(folder):
+    mounted = folder / "out"
+    mounted.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=220k", "none", str(mounted)]
+    if sys.platform != "linux" or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield mounted
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True)
+
+
+def test_no_room_for_the_record(small_disk):
+    (small_disk / "filler").write_bytes(b"\0" * (220 << 10))
+    with pytest.raises(UserError, match="cannot be written"):
+        Manifest(small_disk)
+
+
+def test_a_disk_that_fills_up_in_the_middle(folder, small_disk):
+    results = done(folder)
+    failed = [result for result in results.values() if result.state == "failed"]
+    assert failed
+    assert all("No space left on device" in result.error for result in failed)
+    assert len(results) == 4
+    whole = [result.output for result in results.values() if result.state == "done"]
+    assert whole
+    assert {path.name for path in small_disk.iterdir()} == {NAME, *(path.name for path in whole)}
+    for path in whole:
+        path.unlink()
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+
+def command(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen:
+    script = Path(__file__).with_name("batch_parts.py")
+    given = ["-i", folder / "photos", "-d", folder / "drivers", "-o", folder / "out", "--workers", "2", *arguments]
+    return subprocess.Popen(
+        [sys.executable, str(script), *map(str, given)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_killed_in_the_middle_and_done_in_the_end(folder):
+    """SIGKILL of the batch: its workers end too, and a second one does the rest and no job twice."""
+    write_image(folder / "photos/p3.png", np.full((64, 64, 3), 255, np.uint8))  # kills its worker, every time
+    expected = {name: result.digest for name, result in done(folder, planned(folder)[:0] or keep(folder)).items()}
+    for name in expected:
+        (folder / "out" / name).unlink()
+    (folder / "out" / NAME).unlink()
+    first = command(folder, BATCH_TEST_FRAME="0.1")
+    line = next(line for line in first.stderr if re.match(r"\[1/", line))
+    first.kill()
+    assert line
+    first.wait()
+    time.sleep(1.0)
+    before = {path.name: path.read_bytes() for path in (folder / "out").glob("*.mp4")}
+    assert before
+    second = command(folder, "--report", str(folder / "report.html"))
+    out, err = second.communicate()
+    assert second.returncode == 1, err  # p3 cannot be done
+    kept = [name for name in expected if f"{name}: kept" in err]
+    assert kept
+    assert f"{len(expected) - len(kept)} done, {len(kept)} kept, 2 failed" in out
+    assert err.count("the worker was killed") == 2
+    assert "(3 times)" in err
+    for name, digest in expected.items():
+        assert content_digest(folder / "out" / name) == digest
+    assert not list((folder / "out").glob(".*.part"))
+    page = (folder / "report.html").read_text()
+    assert page.count("<tr class=failed>") == 2
+    assert page.count("data:image/jpeg") == 4
+
+
+def keep(folder: Path) -> list[Job]:
+    return [job for job in planned(folder) if "p3" not in job.shown]
+
+
+def test_interrupted_it_ends_at_once_and_leaves_no_half_file(folder):
+    process = command(folder, BATCH_TEST_FRAME="0.5")
+    next(line for line in process.stderr if "workers" in line)
+    time.sleep(2.0)
+    process.send_signal(signal.SIGINT)
+    process.wait(20)
+    time.sleep(0.5)
+    assert not list((folder / "out").glob(".*.part"))
+    Manifest(folder / "out").close()  # nobody holds it
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.outside: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.outside += [value for name, value in attrs if name in ("src", "href") and not value.startswith("data:")]
+        if tag not in ("img", "br", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_report_is_one_file_and_escapes_names():
+    options = Options("<b>.png", "d.mp4", output="out/x.mp4")
+    results = [JobResult(Job(options, "<script>"), "failed", error="a < b"), JobResult(Job(options, "fine"), "kept")]
+    parser = Tags()
+    page = report_page(results, 3.0)
+    parser.feed(page)
+    assert (parser.open, parser.outside) == ([], [])
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "a &lt; b" in page
+    assert page.index("&lt;script&gt;") < page.index("fine")  # failures first
+
+
+def test_the_real_thing_of_one_picture(folder):
+    """A photo by a photo, with the program's own models: the file of a single run."""
+    portrait = ROOT / "demos/examples/1.jpg"
+    job = Job(Options(portrait, portrait, output=folder / "batch.png"))
+    (result,) = run([job], Inline(LoadedModels(make=default_components)))
+    assert result.error == ""
+    animate(Options(portrait, portrait, output=folder / "single.png", quiet=True))
+    assert result.output.read_bytes() == (folder / "single.png").read_bytes()
+    assert read_image(result.output).shape == (512, 1536, 3)
