@@ -22,6 +22,7 @@ from core.data.video import VideoReader
 from core.errors import UserError
 from core.libs.tracker.cache import TrackCache
 from core.libs.tracker.source import _load_source, _save_source
+from core.models.request import DrawRequest
 
 SEEN = ".seen"  # beside the inputs: a line for each photo and driver that was tracked
 
@@ -32,15 +33,15 @@ class PatternAvatar(FlatAvatar):
     def encode(self, source: TrackedSource, anchor: np.ndarray | None = None) -> float:
         return float(source.image.mean()) / 255
 
-    def render(self, avatar, vertices, transform_matrix, detail=0.0, torso_motion=None, **_) -> torch.Tensor:
+    def render(self, avatar, request: DrawRequest) -> torch.Tensor:
         time.sleep(float(os.environ.get("BATCH_TEST_FRAME", "0")))
         ramp = torch.arange(512, dtype=torch.float32) / 512
-        turn = float(transform_matrix[0, 2])
+        turn = float(request.transform[0, 2])
         picture = (ramp[None, :] * avatar + ramp[:, None] * (0.5 + turn)) % 1
         return torch.stack([picture, picture.flip(0), picture.flip(1)])
 
-    def draw_foreground(self, *args, **options) -> torch.Tensor:
-        picture = self.render(*args, **options)
+    def draw_foreground(self, avatar, request: DrawRequest) -> torch.Tensor:
+        picture = self.render(avatar, request)
         return torch.cat([picture, picture[:1]])
 
 

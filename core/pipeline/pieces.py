@@ -29,7 +29,9 @@ from core.runtime.progress import Progress
 def can_be_split(options: Options, inputs: Inputs) -> bool:
     """Whether a run may be made in pieces: a video of one person in one picture, which is not examined."""
     examined = options.report is not None
-    return not examined and not options.variants and options.face != "all" and inputs.kind != "image" and not inputs.stills
+    return (
+        not examined and not options.variants and options.face != "all" and inputs.kind != "image" and not inputs.stills
+    )
 
 
 def write_piece(options: Options, components: Components, progress: Progress, part: tuple[int, int], path: Path) -> int:
