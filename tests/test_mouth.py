@@ -10,7 +10,7 @@ from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.mesh import rasterize_mesh
-from core.models.LiftedAvatar.chin import chin_triangles, unflip_chin, unfold_chin
+from core.models.LiftedAvatar.chin import chin_triangles, spread_chin, unflip_chin, unfold_chin
 from core.models.LiftedAvatar.mouth import build_mouth, draw_mouth
 from core.models.LiftedAvatar.mouth.colours import mouth_colours, softness, tooth_colour
 from core.models.LiftedAvatar.mouth.draw import _view
@@ -219,6 +219,23 @@ def test_the_chin_is_not_folded_and_else_left_alone(face):
     np.testing.assert_array_equal(out[:, [0, 2]], pulled[:, [0, 2]])
     assert (out[:, 1] <= pulled[:, 1]).all()
     np.testing.assert_array_equal(out[list(topo.INNER_LIPS)], pulled[list(topo.INNER_LIPS)])
+
+
+def test_a_lip_pulled_up_stretches_the_chin_evenly(face):
+    assert spread_chin(face, face) is face
+    pulled, chain = face.copy(), [17, 18, 200, 199, 175, 152]
+    first = float(face[17, 1] - face[18, 1])
+    pulled[17, 1] += 0.5 * first  # the skin below is half as long again
+    out = spread_chin(pulled, face)
+    ratios = np.diff(out[chain, 1]) / np.diff(face[chain, 1])
+    assert ratios[:2] == pytest.approx([1.1, 1.1])  # `most`
+    assert ratios.max() < 1.1001
+    assert ratios.min() > 0.999
+    np.testing.assert_array_equal(out[[17, 152]], pulled[[17, 152]])
+    # A jaw that opens stretches all of it, and goes on doing so.
+    opened = face.copy()
+    opened[chain, 1] = face[17, 1] + 1.4 * (face[chain, 1] - face[17, 1])
+    np.testing.assert_allclose(spread_chin(opened, face)[chain], opened[chain], atol=1e-6)
 
 
 def test_a_lip_pulled_sideways_turns_no_triangle_of_the_chin(face):

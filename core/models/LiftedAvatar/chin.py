@@ -1,4 +1,4 @@
-"""The skin below the lower lip, which a wide opening presses together: it is never folded under the lip."""
+"""The skin below the lower lip, never folded under it by a wide opening, nor stretched there alone."""
 
 from __future__ import annotations
 
@@ -50,6 +50,31 @@ def unfold_chin(
     return out
 
 
+def spread_chin(
+    face: np.ndarray,  # (478, 3) head space
+    photo: np.ndarray,  # (478, 3) the same in the photo's expression
+    settings: ChinSettings = _DEFAULT,
+) -> np.ndarray:
+    """The face with the stretch of the skin right below the lower lip spread over the chin; lip and jaw line stay.
+
+    A lip that is pulled up takes only the nearest points along, and what the photo has there is the lip's own edge,
+    which would be smeared. No points of a column are farther apart, over the photo, than `most`, or than the column as
+    a whole is.
+    """
+    y, reference = face[_COLUMNS, 1], photo[_COLUMNS, 1]
+    gaps = np.maximum(reference[:, :-1] - reference[:, 1:], 0)
+    whole = (y[:, 0] - y[:, -1]) / np.maximum(reference[:, 0] - reference[:, -1], 1e-6)
+    most = np.maximum(settings.most, whole)[:, None] * gaps
+    raised = y.copy()
+    for k in range(1, y.shape[1] - 1):
+        raised[:, k] = np.maximum(y[:, k], raised[:, k - 1] - most[:, k - 1])
+    if (raised == y).all():
+        return face
+    out = face.copy()
+    out[_COLUMNS, 1] = raised
+    return out
+
+
 def chin_triangles(triangles: np.ndarray) -> np.ndarray:
     """(N, 3) those of a mesh's triangles (F, 3) that lie between the lower lip's outer edge and the jaw line."""
     return triangles[np.isin(triangles, _COLUMNS).all(1) & ~np.isin(triangles, _COLUMNS[:, 0]).all(1)]
@@ -96,7 +121,7 @@ def _areas(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class ChinLayer:
-    """Keeps the chin from folding under the lip.
+    """Keeps the chin from folding under the lip, and its stretch from smearing the lip's edge.
 
     Attributes:
         photo: (478, 3) the face in the photo, head space. triangles: (N, 3) of the chin. settings: see `ChinSettings`.
@@ -114,5 +139,5 @@ class ChinLayer:
 
     def draw(self, shot: Shot) -> None:
         """Move the face's points."""
-        face = unfold_chin(shot.face, self.photo, self.settings)
+        face = spread_chin(unfold_chin(shot.face, self.photo, self.settings), self.photo, self.settings)
         shot.face = unflip_chin(face, self.photo, self.triangles, self.settings)

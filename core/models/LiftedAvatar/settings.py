@@ -73,12 +73,14 @@ class ChinSettings:
     """Of `chin`.
 
     Attributes:
-        least: of their distance in the photo, that points above one another keep.
+        least: of their distance in the photo, that points above one another keep. most: of it, beyond which what they
+            are pulled apart goes to the next ones.
         least_area: of a triangle's area in the photo, that it keeps. jaw_moves: how readily the jaw line gives way,
             over the skin above it. rounds: of the solver; overrelaxed: its steps. By eye on the shared faces.
     """
 
     least: float = 0.45
+    most: float = 1.1
     least_area: float = 0.15
     jaw_moves: float = 0.3
     rounds: int = 12
