@@ -32,7 +32,7 @@ class Antialiasing:
     def __init__(self, settings: EdgeSettings = _DEFAULT) -> None:
         self._settings, self._disc = settings, np.empty((0, 4), np.int64)
         self._places, self._values = np.empty((0, 0), np.int32), np.empty((0, 0, 4), np.float32)
-        self._marks = np.empty((0, 0), np.bool_)
+        self._steep, self._marks = np.empty((0, 0), np.bool_), np.empty((0, 0), np.bool_)
 
     def run(self, image: np.ndarray, alpha: np.ndarray, depth: np.ndarray, jump: float) -> None:
         """See `antialias`; `jump`: head units of depth from which on it is an outline."""
@@ -42,9 +42,10 @@ class Antialiasing:
             beside = (np.abs(steps) < 2).all(1)
             self._disc = np.c_[steps, steps[:, 1] * depth.shape[1] + steps[:, 0], beside].astype(np.int64)
             self._values = np.empty(image.shape, np.float32)
+            self._steep = np.empty(depth.shape, np.bool_)
             self._marks = np.empty((len(depth), -(-depth.shape[1] // BLOCK)), np.bool_)
         numbers = np.float32(jump), self._settings.hole
-        antialias(image, alpha, depth, *numbers, self._disc, self._places, self._values, self._marks)
+        antialias(image, alpha, depth, *numbers, self._disc, self._places, self._values, self._steep, self._marks)
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
@@ -57,6 +58,7 @@ def antialias(
     around: np.ndarray,  # (K, 4) int64 of `disc`: x, y, the step in memory, 1 for the middle nine
     places: np.ndarray,  # (H, W) int32 scratch
     values: np.ndarray,  # (H, W, 4) scratch
+    steep: np.ndarray,  # (H, W) bool scratch
     marks: np.ndarray,  # (H, W / BLOCK) bool scratch
 ) -> None:
     """The picture with its outlines antialiased, and the colours beside them no longer times what is covered.
@@ -81,112 +83,112 @@ def antialias(
     blocks = (width + BLOCK - 1) // BLOCK
     for y in numba.prange(height):
         below = min(y + 1, height - 1)
+        row = steep[y]
+        for x in range(width - 1):
+            here = depth[y, x]
+            row[x] = max(abs(depth[below, x] - here), abs(depth[y, x + 1] - here)) > quarter
+        row[width - 1] = abs(depth[below, width - 1] - depth[y, width - 1]) > quarter
         for k in range(blocks):
-            first, end = k * BLOCK, min((k + 1) * BLOCK, width)
-            here, under, next_to = depth[y, first:end], depth[below, first:end], depth[y, first + 1 : end + 1]
-            steep = zero
-            for i in range(len(here)):
-                steep = max(steep, abs(under[i] - here[i]))
-            for i in range(len(next_to)):
-                steep = max(steep, abs(next_to[i] - here[i]))
-            marks[y, k] = steep > quarter
+            any_steep = False
+            for x in range(k * BLOCK, min((k + 1) * BLOCK, width)):
+                any_steep |= row[x]
+            marks[y, k] = any_steep
     for y in numba.prange(height):
         up, down = max(y - 1, 0), min(y + 1, height - 1)
-        for x in range(width):
-            if x % BLOCK == 0:
-                block = x // BLOCK
-                left, right = max(block - 1, 0), min(block + 1, blocks - 1)
-                looked_at = False
-                for v in range(max(y - SPREAD, 0), min(y + SPREAD, height - 1) + 1):
-                    for k in range(left, right + 1):
-                        looked_at |= marks[v, k]
+        for block in range(blocks):
+            left, right = max(block - 1, 0), min(block + 1, blocks - 1)
+            looked_at = False
+            for v in range(max(y - SPREAD, 0), min(y + SPREAD, height - 1) + 1):
+                for k in range(left, right + 1):
+                    looked_at |= marks[v, k]
             if not looked_at:
                 continue
-            west, east = max(x - 1, 0), min(x + 1, width - 1)
-            a, b, c = depth[up, west], depth[y, west], depth[down, west]
-            near, far = min(a, min(b, c)), max(a, max(b, c))
-            a, b, c = depth[up, x], depth[y, x], depth[down, x]
-            near, far = min(near, min(a, min(b, c))), max(far, max(a, max(b, c)))
-            a, b, c = depth[up, east], depth[y, east], depth[down, east]
-            near, far = min(near, min(a, min(b, c))), max(far, max(a, max(b, c)))
-            if not far - near > jump:
-                covered = alpha[y, x]
-                if covered < one and covered > bit and near < FAR:
-                    places[y, found[y]] = x
-                    for c in range(4):
-                        values[y, found[y], c] = image[y, x, c] / covered
-                    found[y] += 1
-                elif near >= FAR and covered > bit:  # what splats spread beyond the outline
+            for x in range(block * BLOCK, min((block + 1) * BLOCK, width)):
+                west, east = max(x - 1, 0), min(x + 1, width - 1)
+                a, b, c = depth[up, west], depth[y, west], depth[down, west]
+                near, far = min(a, min(b, c)), max(a, max(b, c))
+                a, b, c = depth[up, x], depth[y, x], depth[down, x]
+                near, far = min(near, min(a, min(b, c))), max(far, max(a, max(b, c)))
+                a, b, c = depth[up, east], depth[y, east], depth[down, east]
+                near, far = min(near, min(a, min(b, c))), max(far, max(a, max(b, c)))
+                if not far - near > jump:
+                    covered = alpha[y, x]
+                    if covered < one and covered > bit and near < FAR:
+                        places[y, found[y]] = x
+                        for c in range(4):
+                            values[y, found[y], c] = image[y, x, c] / covered
+                        found[y] += 1
+                    elif near >= FAR and covered > bit:  # what splats spread beyond the outline
+                        for k in range(count):
+                            v, u = min(max(y + around[k, 1], 0), height - 1), min(max(x + around[k, 0], 0), width - 1)
+                            if depth[v, u] < FAR:
+                                places[y, found[y]] = x
+                                values[y, found[y], :] = zero
+                                found[y] += 1
+                                break
+                    continue
+                limit = near + jump
+                total, toward_x, toward_y, beside = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+                if x >= reach and y >= reach and x < width - reach and y < height - reach:
+                    at = np.int64(y) * width + x
+                    for k in range(count):
+                        ahead = np.int64(flat[at + around[k, 2]] <= limit)
+                        total += ahead
+                        toward_x += ahead * around[k, 0]
+                        toward_y += ahead * around[k, 1]
+                        beside += ahead * around[k, 3]
+                else:
                     for k in range(count):
                         v, u = min(max(y + around[k, 1], 0), height - 1), min(max(x + around[k, 0], 0), width - 1)
-                        if depth[v, u] < FAR:
-                            places[y, found[y]] = x
-                            values[y, found[y], :] = zero
-                            found[y] += 1
-                            break
-                continue
-            limit = near + jump
-            total, toward_x, toward_y, beside = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-            if x >= reach and y >= reach and x < width - reach and y < height - reach:
-                at = np.int64(y) * width + x
-                for k in range(count):
-                    ahead = np.int64(flat[at + around[k, 2]] <= limit)
-                    total += ahead
-                    toward_x += ahead * around[k, 0]
-                    toward_y += ahead * around[k, 1]
-                    beside += ahead * around[k, 3]
-            else:
-                for k in range(count):
-                    v, u = min(max(y + around[k, 1], 0), height - 1), min(max(x + around[k, 0], 0), width - 1)
-                    ahead = np.int64(depth[v, u] <= limit)
-                    total += ahead
-                    toward_x += ahead * around[k, 0]
-                    toward_y += ahead * around[k, 1]
-                    beside += ahead * around[k, 3]
-            size = np.sqrt(np.float32(toward_x * toward_x + toward_y * toward_y))
-            to_x, to_y = one, zero
-            if size > zero:
-                to_x, to_y = np.float32(toward_x) / size, np.float32(toward_y) / size
-            distance = (np.float32(total) / np.float32(count) - half) * slope
-            share = min(max(half + distance, zero), one)
-            front = depth[y, x] <= limit
-            empty = depth[y, x] < FAR and alpha[y, x] <= bit
-            # Where the outline is no line, as that of a strand, a pixel keeps at least half of its own.
-            sure = min(max(size / straight * 4 - np.float32(2.4), zero), one)
-            if empty:
-                front, share = False, one
-            elif front:
-                # Of the other side, in all cases.
-                share = one if beside <= 9 - hole else min(one - share, half + half * sure)
-                to_x, to_y = -to_x, -to_y
-            else:
-                share = one if beside >= hole else min(share, half + half * sure)
-            if share <= zero and depth[y, x] < FAR and alpha[y, x] >= one:
-                continue
-            scale = one / max(abs(to_x), abs(to_y))
-            across_x, across_y = np.int64(-1), np.int64(-1)
-            for step in range(1, 3):
-                u = x + np.int64(np.floor(to_x * scale * np.float32(step) + half))
-                v = y + np.int64(np.floor(to_y * scale * np.float32(step) + half))
-                if u < 0 or v < 0 or u >= width or v >= height:
-                    break
-                if (depth[v, u] <= limit) != front and (alpha[v, u] > bit or depth[v, u] >= FAR):
-                    across_x, across_y = u, v
-                    break
-            if across_x < 0:
-                across_x, across_y, share = np.int64(x), np.int64(y), zero
-            # Where there is a front nothing shines through: what it covers in part it covers.
-            own, other = one / max(alpha[y, x], bit), one / max(alpha[across_y, across_x], bit)
-            mine = (one - share) * own * image[y, x, 3] if depth[y, x] < FAR else zero
-            theirs = share * other * image[across_y, across_x, 3] if depth[across_y, across_x] < FAR else zero
-            matte = mine + theirs
-            n = found[y]
-            places[y, n] = x
-            for k in range(3):
-                mixed = mine * own * image[y, x, k] + theirs * other * image[across_y, across_x, k]
-                values[y, n, k] = mixed / max(matte, np.float32(1e-6))
-            values[y, n, 3] = matte
-            found[y] = n + 1
+                        ahead = np.int64(depth[v, u] <= limit)
+                        total += ahead
+                        toward_x += ahead * around[k, 0]
+                        toward_y += ahead * around[k, 1]
+                        beside += ahead * around[k, 3]
+                size = np.sqrt(np.float32(toward_x * toward_x + toward_y * toward_y))
+                to_x, to_y = one, zero
+                if size > zero:
+                    to_x, to_y = np.float32(toward_x) / size, np.float32(toward_y) / size
+                distance = (np.float32(total) / np.float32(count) - half) * slope
+                share = min(max(half + distance, zero), one)
+                front = depth[y, x] <= limit
+                empty = depth[y, x] < FAR and alpha[y, x] <= bit
+                # Where the outline is no line, as that of a strand, a pixel keeps at least half of its own.
+                sure = min(max(size / straight * 4 - np.float32(2.4), zero), one)
+                if empty:
+                    front, share = False, one
+                elif front:
+                    # Of the other side, in all cases.
+                    share = one if beside <= 9 - hole else min(one - share, half + half * sure)
+                    to_x, to_y = -to_x, -to_y
+                else:
+                    share = one if beside >= hole else min(share, half + half * sure)
+                if share <= zero and depth[y, x] < FAR and alpha[y, x] >= one:
+                    continue
+                scale = one / max(abs(to_x), abs(to_y))
+                across_x, across_y = np.int64(-1), np.int64(-1)
+                for step in range(1, 3):
+                    u = x + np.int64(np.floor(to_x * scale * np.float32(step) + half))
+                    v = y + np.int64(np.floor(to_y * scale * np.float32(step) + half))
+                    if u < 0 or v < 0 or u >= width or v >= height:
+                        break
+                    if (depth[v, u] <= limit) != front and (alpha[v, u] > bit or depth[v, u] >= FAR):
+                        across_x, across_y = u, v
+                        break
+                if across_x < 0:
+                    across_x, across_y, share = np.int64(x), np.int64(y), zero
+                # Where there is a front nothing shines through: what it covers in part it covers.
+                own, other = one / max(alpha[y, x], bit), one / max(alpha[across_y, across_x], bit)
+                mine = (one - share) * own * image[y, x, 3] if depth[y, x] < FAR else zero
+                theirs = share * other * image[across_y, across_x, 3] if depth[across_y, across_x] < FAR else zero
+                matte = mine + theirs
+                n = found[y]
+                places[y, n] = x
+                for k in range(3):
+                    mixed = mine * own * image[y, x, k] + theirs * other * image[across_y, across_x, k]
+                    values[y, n, k] = mixed / max(matte, np.float32(1e-6))
+                values[y, n, 3] = matte
+                found[y] = n + 1
     for y in numba.prange(height):
         for n in range(found[y]):
             for k in range(4):
