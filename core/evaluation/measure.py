@@ -72,7 +72,7 @@ class Experiment:
         settings: MeasureSettings = MeasureSettings(),
     ) -> None:
         self._settings = settings
-        self.setting, self._tracker, self._make_components = setting, tracker, make_components
+        self.setting, self.tracker, self._make_components = setting, tracker, make_components
         pair = setting.pair
         self.photo = pair.source or lossless_first_frame(pair.driver)
         self._options = setting.options(self.photo)
@@ -84,7 +84,8 @@ class Experiment:
         self._length = min(len(track), setting.frames or len(track))
         if self._length < 3:
             raise UserError(f"{pair.driver}: the ablation needs at least three frames, there are {self._length}")
-        self.clean, self._full_crops = first_frames(track, self._length), track.crops
+        self.clean = first_frames(track, self._length)
+        self.all_times, self._full_crops = track.times, track.crops
         self._crop_source = crop_source
         self.clean_source = self._source(self.photo)
         self.source, self.track = self._under(setting.condition)
@@ -120,13 +121,13 @@ class Experiment:
         assert self.clean.crops is not None  # the driver is a video then
         head = self._components.head
         flame = head.path if isinstance(head, FlameHead) else None
-        return self._crop_source(photo, self.clean.crops[0] * np.float32(scale), self._tracker, flame)
+        return self._crop_source(photo, self.clean.crops[0] * np.float32(scale), self.tracker, flame)
 
     def _poorly_tracked(self, seed: int) -> TrackedSequence:
         """The driver as a poor camera gives it, tracked afresh, in the crops of the clean one."""
         clip, scale = poor_driver(self.setting.pair.driver, seed)
         assert self._full_crops is not None  # the driver is a video
-        track = track_in_crops(clip, self._full_crops * np.float32(scale), self._tracker, self._open_head)
+        track = track_in_crops(clip, self._full_crops * np.float32(scale), self.tracker, self._open_head)
         convert = self._components.convert
         if track.head != self._components.head.kind and convert is not None:
             track = convert(track, clip)
@@ -271,14 +272,14 @@ class Experiment:
     def _follow(self, images: Iterator[np.ndarray], columns: dict[str, np.ndarray]) -> np.ndarray:
         """(T, 478, 3): the face followed through the result."""
         points = np.full((self._length, metrics.N_POINTS, 3), np.nan)
-        self._tracker.reset()
+        self.tracker.reset()
         for index, image in enumerate(images):
-            if (found := self._tracker.follow(image)) is not None:
+            if (found := self.tracker.follow(image)) is not None:
                 points[index] = found.points
                 if self._csim and self._is_sampled(index):
                     columns["csim"][index] = self._csim(image, found.points, *self._photo_face)
             columns["found"][index] = found is not None
-        self._tracker.reset()
+        self.tracker.reset()
         columns["found"][~np.isfinite(self.points[:, 0, 0])] = np.nan
         return points
 
@@ -346,7 +347,7 @@ class Experiment:
     @cached_property
     def _photo_face(self) -> tuple[np.ndarray, np.ndarray]:
         image = self.source.shown()[0]
-        found = self._tracker.detect(image)
+        found = self.tracker.detect(image)
         if found is None:
             raise UserError(f"{self.photo}: no face was found in it")
         return image, found.points

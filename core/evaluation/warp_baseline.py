@@ -1,9 +1,10 @@
-"""The baseline to beat: a 2D piecewise-affine warp of the source photo, what one would write in an hour.
+"""The baselines to beat: 2D warps of the source photo, what one would write in an hour.
 
-The source's face points and anchors that stay where they are on the border of the shown crop are triangulated once; in
-every frame each triangle of the photo goes where the driver's points take it. It knows the driver's points themselves,
-not the codes fitted to them, and nothing of depth but the order in which overlapping triangles are drawn. Anchors on
-the border of the wider crop would let the shoulders follow the head more, which was worse on most clips.
+Benchmarks count from the piecewise-affine one. The source's face points and anchors that stay where they are on the
+border of the shown crop are triangulated once; in every frame each triangle of the photo goes where the driver's points
+take it. It knows the driver's points themselves, not the codes fitted to them, and nothing of depth but the order in
+which overlapping triangles are drawn. Anchors on the border of the wider crop would let the shoulders follow the head
+more, which was worse on most clips.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from __future__ import annotations
 import cv2
 import numba
 import numpy as np
+from scipy.interpolate import RBFInterpolator
 from scipy.spatial import Delaunay
+
+from core.evaluation.points import LANDMARKS_68
 
 N_SURFACE = 468
 
@@ -51,6 +55,48 @@ class PiecewiseAffineWarp:
         image = cv2.remap(self._image, self._grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         matte = cv2.remap(self._matte, self._grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return image, matte
+
+
+class ThinPlateWarp:
+    """Warps one photo to the points of many frames by a thin-plate spline (Bookstein, PAMI 1989).
+
+    Its 68 landmarks go where the driver's are, anchors on the border stay, and all between bends as little as it can;
+    it knows no order of depth, so that it folds where a head turns far.
+
+    Args:
+        image, matte, points, margin, anchors: as for `PiecewiseAffineWarp`.
+        step: pixels between the places at which the spline is evaluated; between them it is interpolated.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        matte: np.ndarray,
+        points: np.ndarray,
+        margin: int = 0,
+        anchors: int = 8,
+        step: int = 8,
+    ) -> None:
+        self._image, self._matte = image, np.ascontiguousarray(matte, np.float32)
+        self.margin, self.size, self._step = margin, image.shape[0] - 2 * margin, step
+        self._anchors = _border(self.size, anchors)
+        self._source = np.concatenate([points[list(LANDMARKS_68), :2], self._anchors + margin])
+
+    def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The photo with its face at the points (478, 3), in pixels of the part that is shown; as the other warp's."""
+        target = np.concatenate([points[list(LANDMARKS_68), :2], self._anchors])
+        # Points on the border may be the face's too; where two are one the spline has no solution without smoothing.
+        spline = RBFInterpolator(target, self._source, kernel="thin_plate_spline", smoothing=1e-3)
+        x = np.arange(0, self.size + self._step, self._step, dtype=np.float64)
+        places = spline(np.stack(np.meshgrid(x, x), -1).reshape(-1, 2)).reshape(len(x), len(x), 2).astype(np.float32)
+        pixels = np.arange(self.size, dtype=np.float32) / self._step
+        at_x, at_y = np.meshgrid(pixels, pixels)
+        grid = [cv2.remap(np.ascontiguousarray(places[..., k]), at_x, at_y, cv2.INTER_LINEAR) for k in (0, 1)]
+        drawn = [
+            cv2.remap(part, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for part in (self._image, self._matte)
+        ]
+        return drawn[0], drawn[1]
 
 
 def warp(
