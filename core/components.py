@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from core.data.picture_folder import PictureFolder
-from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
+from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence, TrackedSource
 from core.errors import UserError
+from core.libs.foreground import separate
 from core.libs.plate import make_plate
 from core.models.request import DrawRequest
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options
@@ -79,6 +80,8 @@ class Components:
         retarget: where it is given, takes the place of the whole retargeting stage, the options `motion`, `take`,
             `orbit`, `expression_opt` and `gaze_correct` included (`core.libs.retargeting.stage.Retargeting`).
         people: finds one of several people; None where the tracker sees one face only.
+        separate: a photo whose person is to be put over something else, and its plate, into the photo with the person's
+            own colours; None where the avatar has no use for them.
     """
 
     track_source: Callable[[Path, bool], TrackedSource]
@@ -92,6 +95,7 @@ class Components:
     open_head: OpenHead | None = None
     plate: Callable[..., np.ndarray] = make_plate
     people: People | None = None
+    separate: Callable[[TrackedSource, np.ndarray], TrackedSource] | None = None
 
 
 def default_components(
@@ -131,7 +135,14 @@ def default_components(
         open_head=built_in,
         plate=lambda *picture: cached_plate(cache, *picture),
         people=_People(tracked, shown),
+        separate=separated if model_name == "lifted" else None,
     )
+
+
+def separated(source: TrackedSource, plate: np.ndarray) -> TrackedSource:
+    """A photo with its person's own colours, and the matte that gives it again over its plate (S, S, 3) uint8."""
+    colors, matte = separate(source.image, source.matte, plate, source.size / IMAGE_SIZE)
+    return replace(source, foreground=colors, matte=matte)
 
 
 @dataclass(frozen=True)

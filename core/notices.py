@@ -103,13 +103,13 @@ _SEES_TO_EYES = Condition(
 _KALMAN = Condition(lambda run: run.options.smooth_filter == "kalman", "--smooth-filter ema has no window")
 _OWN_FRAME = Condition(lambda run: run.model == "lifted", "the network draws the head's crop only")
 _ON_ITS_GROUND = Condition(
-    lambda run: not run.whole or run.options.background in ("auto", "photo"),
-    "--frame photo shows the photo's own ground",
+    lambda run: not run.whole or run.options.face != "all" or run.options.background in ("auto", "photo"),
+    "--face all shows the photo's own ground",
 )
 _OWN_MOUTH = Condition(lambda run: run.model == "lifted", "the network draws the mouth itself")
 _SEEN_MOUTH = Condition(lambda run: run.knows_mouth, "the driver does not say what its mouth shows")
 
-_HEAD_FRAME = Condition(lambda run: not run.whole, "--frame photo has the photo's own size, ground and camera")
+_HEAD_FRAME = Condition(lambda run: not run.whole, "--frame photo has the photo's own size and camera")
 
 ALWAYS: tuple[Condition, ...] = ()
 

@@ -75,6 +75,26 @@ def test_a_whole_photo_that_misses_the_face_is_not_believed():
     assert np.abs(out - PERSON).max() < 0.1
 
 
+def test_what_is_worn_in_a_bite_of_the_outline_is_the_persons():
+    """A clip where hair and a plait meet, which no look takes for the person; what lies beside it stays background."""
+    plait = np.hypot(_X - 200, _Y - 165) < 34
+    clip = (abs(_X - 200) < 4.5) & (abs(_Y - 125) < 6)
+    image = _picture(np.maximum(PERSON, plait))
+    image[clip] = 20
+    seen = np.where(clip, 0, np.maximum(PERSON, plait))
+    out = _matte(image, seen, seen)
+    assert out[clip].mean() > 0.9
+    assert out[(abs(_X - 230) < 6) & (abs(_Y - 105) < 6)].max() < 0.05
+
+
+def test_a_blurred_edge_before_a_plain_wall_reaches_as_far_as_its_colour():
+    soft = np.clip((80 - np.hypot(_X - 128, _Y - 128)) / 12, 0, 1)
+    tight = (soft > 0.5).astype(float)
+    out = _matte(_picture(soft), tight, tight)
+    outside = (soft > 0.25) & (soft < 0.45)
+    assert np.abs(out - soft)[outside].mean() < 0.1
+
+
 def test_the_edge_comes_from_the_colours():
     """A strand of half-covered pixels beside the disc, of which the segmenter's coarse edge knows nothing."""
     strand = (abs(_Y - 128) < 1.5) & (_X > 196) & (_X < 206)

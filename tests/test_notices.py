@@ -65,7 +65,7 @@ SILENT = [
     ("mouth", "plain", {"picture": True}),
     ("size", 1024, {"frame": "photo"}),
     ("orbit", 20.0, {"frame": "photo"}),
-    ("background", "white", {"frame": "photo"}),
+    ("background", "white", {"face": "all"}),
     ("frame", "photo", {"network": True}),
     ("mouth", "plain", {"network": True}),
     ("mouth", "plain", {"take": "pose"}),

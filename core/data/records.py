@@ -336,6 +336,9 @@ class TrackedSource:
         crop: (3,) x, y and side of the shown crop in the photo, its pixels; None where that is not known.
         joined: whether what is drawn is put into the whole photo again: the crop then goes on beyond the photo's border
             as its mirror image, and is wide enough to hold all that moves.
+        foreground: (S, S, 3) uint8 RGB, the person's own colours, also where the matte is faint: see
+            `core.libs.foreground`; None where they are not known.
+        beyond: (H, W) uint8, a coarser matte of the whole photo as it is drawn; None where it was not asked for.
     """
 
     frame: TrackedFrame
@@ -345,6 +348,8 @@ class TrackedSource:
     inside: np.ndarray = field(repr=False)
     crop: np.ndarray | None = None
     joined: bool = False
+    foreground: np.ndarray | None = field(default=None, repr=False)
+    beyond: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def size(self) -> int:

@@ -17,7 +17,7 @@ from core.libs.numeric import smoothstep
 from core.libs.patch_match import complete
 from core.libs.poisson import fill_hole
 
-VERSION = "5"  # of all that changes what comes out
+VERSION = "6"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class PlateSettings:
         opaque: matte from which a pixel has the person's own colour.
         near: pixels from which that colour is taken, of a 512-pixel picture.
         beside: pixels beside it that are not either, where hair is too fine for the matte; of a 512-pixel picture.
+        sources: how far from the person patches are taken, over the radius of the largest disc that fits into them.
         size: pixels of the longer side of the picture in which patches are looked for.
         steps: grey levels by which patches differ from what the rim makes of it, from which and to which they count.
         reach: how far the photo's colours tell beside the patches', of the longer side.
@@ -38,6 +39,7 @@ class PlateSettings:
     opaque: float = 0.95
     near: float = 24.0
     beside: float = 3.0
+    sources: float = 0.4
     size: int = 256
     steps: tuple[float, float] = (12.0, 36.0)
     reach: float = 0.05
@@ -95,7 +97,12 @@ def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> 
     share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA)
     small /= np.maximum(share, 1e-6)[..., None]
-    found = complete(small, share < 0.5, share > 1 - 1e-3)
+    hole_there = (share < 0.5).astype(np.uint8)
+    # A background goes on as it is beside the person: not as a hand at the photo's border
+    around = settings.sources * cv2.distanceTransform(hole_there, cv2.DIST_L2, 5).max()
+    beside = cv2.distanceTransform(1 - hole_there, cv2.DIST_L2, 5) < around
+    usable = share > 1 - 1e-3
+    found = complete(small, hole_there > 0, usable & beside if (usable & beside).any() else usable)
     if found is None:
         return fill_hole(picture, hole)
     colors, field = found

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 
 from core.background import Background
-from core.components import Components
+from core.components import Avatar, Components
 from core.data.image import read_image
 from core.data.records import TrackedSource
 from core.data.video import VideoReader
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.pipeline.whole import Region
 
 
 class Backdrop(Protocol):
@@ -114,23 +117,63 @@ def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(picture[top : top + size[1], left : left + size[0]])
 
 
-def still_backdrop(background: Background, components: Components, source: TrackedSource) -> Backdrop | None:
-    """What a person is put over that stays the same; None where there is nothing, or the avatar draws on it already.
+def drawn_alone(background: Background, model: Avatar) -> bool:
+    """Whether the avatar is drawn alone, to be put over the background, and not on one of its own.
 
     Raises:
         UserError: the avatar draws on nothing but its own background.
     """
-    model, size = components.model, (source.size,) * 2
     if background.kind == "transparent":
+        return True
+    able = hasattr(model, "draw_foreground")
+    if background.color is not None:
+        return able and background.color != tuple(model.background.tolist())
+    if not able and background.asked:
+        raise UserError(f"--background: the avatar {model.name} has a background of its own; give none")
+    return able
+
+
+def asks_for_plate(background: Background, components: Components, source: TrackedSource) -> bool:
+    """Whether what stands behind the person of a photo has to be known: it is shown, or the person is freed of it."""
+    if not (source.joined or drawn_alone(background, components.model)):
+        return False
+    return components.separate is not None or source.joined or background.kind == "photo"
+
+
+def apart(components: Components, source: TrackedSource, photo: np.ndarray) -> tuple[TrackedSource, np.ndarray]:
+    """The person of a photo (H, W, 3) with their own colours, and what is behind, (S, S, 3) uint8 of the wide crop."""
+    if source.joined:
+        from core.pipeline.whole import whole_plate  # it loads torch
+
+        plate = whole_plate(components, source, photo)
+    else:
+        plate = components.plate(source.image, source.matte, source.inside)
+    return source if components.separate is None else components.separate(source, plate), plate
+
+
+def still_backdrop(
+    background: Background,
+    components: Components,
+    size: tuple[int, int],
+    source: TrackedSource,
+    plate: np.ndarray | None = None,
+    region: Region | None = None,
+) -> Backdrop | None:
+    """What a person is put over that stays the same; None where there is nothing, or the avatar draws on it already.
+
+    `size`: (width, height) of the frames. `plate`: of the photo's wide crop, where it is known. `region`: of the whole
+    photo that is drawn; then the photo is what stands behind that, and anything else is as large as the frames.
+
+    Raises:
+        UserError: the avatar draws on nothing but its own background.
+    """
+    if background.kind == "transparent" or (region is None and not drawn_alone(background, components.model)):
         return None
     if background.color is not None:
-        own = not hasattr(model, "draw_foreground") or background.color == tuple(model.background.tolist())
-        return None if own else PlainBackdrop(background.color, size)
-    if not hasattr(model, "draw_foreground"):
-        if background.asked:
-            raise UserError(f"--background: the avatar {model.name} has a background of its own; give none")
-        return None
+        return PlainBackdrop(background.color, size)
     if background.kind == "photo":
-        return StillBackdrop(source.middle(components.plate(source.image, source.matte, source.inside)))
+        if plate is None:
+            plate = components.plate(source.image, source.matte, source.inside)
+        return StillBackdrop(source.middle(plate) if region is None else region.cut(source, plate))
     assert background.path is not None  # `find_background` has seen it
     return StillBackdrop(cover(read_image(background.path), size))

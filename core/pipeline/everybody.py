@@ -8,8 +8,8 @@ Every person is a run of their own in the whole photo; their pictures are put in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -17,21 +17,16 @@ from typing import Any
 import numpy as np
 
 from core.components import Components
-from core.data.image import read_image
 from core.data.loader_track import DriverData
 from core.data.records import TrackedSequence, TrackedSource
-from core.data.video import VideoReader
 from core.errors import UserError
 from core.options import Options
-from core.output.panels import at_height, panel_widths, scaled, side_by_side
 from core.pipeline.choice import people_of
 from core.pipeline.driver import frames_without_face
-from core.pipeline.result import RenderedFrame
-from core.pipeline.run import Pipeline, fits
+from core.pipeline.run import Pipeline
 from core.pipeline.together import together
 from core.preflight import Inputs
 from core.runtime.progress import Progress
-from core.runtime.threads import read_ahead
 
 
 class Everybody(Pipeline):
@@ -154,41 +149,3 @@ class Everybody(Pipeline):
             drawn = [stack.enter_context(closing(self.runs[int(i)].images())) for i in order]
             for pictures in zip(*drawn, strict=True):
                 yield together(self.photo, pictures)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of what is written of a frame."""
-        if not self._each_their_own or self.options.layout == "result":
-            return super().size
-        height, width = self.photo.shape[:2]
-        with closing(self.driver_pictures()) as pictures:
-            driver_height, driver_width = next(pictures).shape[:2]
-        sizes = [(width, height), (driver_width, driver_height), (width, height)]
-        return fits(sum(panel_widths(sizes, height)), height)
-
-    @contextmanager
-    def panels(self) -> Iterator[Callable[[RenderedFrame], np.ndarray]]:
-        if not self._each_their_own or self.options.layout == "result":
-            with super().panels() as panels:
-                yield panels
-            return
-        size, height = self.size, len(self.photo)
-        with closing(self.driver_pictures()) as pictures:
-            yield lambda frame: scaled(side_by_side([self.photo, next(pictures), frame.image], height), size)
-
-    def driver_pictures(self) -> Generator[np.ndarray, None, None]:
-        """The driver's panel: its whole pictures at the photo's height, where several of its people move the photo."""
-        if not self._each_their_own:
-            yield from super().driver_pictures()
-            return
-        height = len(self.photo)
-        if self.inputs.kind == "image":
-            yield at_height(read_image(self.inputs.driver), height)
-            return
-        last = None
-        with VideoReader(self.inputs.driver) as reader, closing(read_ahead(reader)) as ahead:
-            for _ in range(len(self.motion)):
-                frame = next(ahead, None)
-                last = last if frame is None else at_height(frame.image, height)
-                assert last is not None  # it was tracked
-                yield last

@@ -18,7 +18,7 @@ import numpy as np
 
 from core.background import Background, find_background
 from core.components import Components, default_components
-from core.data.image import write_image
+from core.data.image import read_image, write_image
 from core.data.loader_track import DriverData
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
@@ -27,16 +27,17 @@ from core.improvements import Improvements
 from core.notices import Run, notices, size_notices
 from core.options import Options
 from core.output.contact_sheet import ContactSheet
-from core.output.panels import fits, scaled, side_by_side
+from core.output.panels import WIDEST, fits, scaled, side_by_side
 from core.output.watermark import Watermark, metadata
-from core.pipeline.backdrop import Backdrop, VideoBackdrop, still_backdrop
+from core.pipeline.backdrop import Backdrop, VideoBackdrop, apart, asks_for_plate, still_backdrop
 from core.pipeline.choice import tracked_photo
 from core.pipeline.drawing import Drawing
 from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
+from core.pipeline.driver_panel import panel_pictures, shows_whole
 from core.pipeline.result import RenderedFrame, Report, to_image
 from core.preflight import Inputs, check_report, choose_model, find_inputs, find_output
 from core.runtime.progress import Progress
-from core.runtime.threads import WriteBehind, read_ahead
+from core.runtime.threads import WriteBehind
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +75,8 @@ class Pipeline:
         self.model_name, self.model_reason = choose_model(options)
         avatar = self.model_name if components is None else components.model.name
         run = Run(options, self.inputs, self.model_name)
-        self.background = Background("photo") if run.whole else find_background(options, avatar)
+        all_faces = run.whole and options.face == "all"  # which stay in their photo
+        self.background = Background("photo") if all_faces else find_background(options, avatar)
         self.output = find_output(options, self.inputs, self.model_name, self.background)
         check_report(options)
         self.improvements = Improvements(replace(options, orbit=0.0) if run.whole else options)
@@ -129,12 +131,25 @@ class Pipeline:
         with self.progress.stage("compile", "preparing the renderer (slow only the first time)"):
             self.components.model.warm_up()
             self.improvements.warm_up()
+        source, components = self.source, self.components
+        person = self._apart[0]
         with self.progress.stage("encode avatar", "building the avatar"):
             from core.libs.retargeting.neutral import resting_transform  # it loads torch
 
-            source = self.source
-            self.improvements.set_source(source, self.components.head)
-            return self.components.model.encode(source, resting_transform(source.frame, self.motion))
+            self.improvements.set_source(source, components.head)
+            return components.model.encode(person, resting_transform(source.frame, self.motion))
+
+    @cached_property
+    def _apart(self) -> tuple[TrackedSource, np.ndarray | None]:
+        """The person, and what stands behind them, (S, S, 3) uint8 of the photo's wide crop; None: it is not asked for.
+
+        Where the avatar is drawn alone, the person has their own colours.
+        """
+        components = self.components
+        if not asks_for_plate(self.background, components, self.source):
+            return self.source, None
+        with self.progress.stage("plate", "completing what is behind the person"):
+            return apart(components, self.source, self.photo)
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 of what is drawn of a frame, (4, H, W) where `transparent`, on the host."""
@@ -151,23 +166,28 @@ class Pipeline:
 
     def images(self) -> Generator[np.ndarray, None, None]:
         """The pictures (H, W, 3) uint8 of all frames, without the mark: with --frame photo the whole photo."""
-        whole, region = None, self.region
+        region, put = self.region, None
         if region is not None:
-            from core.pipeline.whole import WholePhoto
+            from core.pipeline.cut_out import placing
 
-            whole = WholePhoto(self.photo, self.source, region, self.avatar.share)
+            put = placing(self.background, self.photo, self._apart[0], region, self.avatar.share, self.backdrop)
         with closing(self.pictures()) as pictures:
-            for picture in pictures:
-                yield to_image(picture) if whole is None else whole.put(picture.permute(1, 2, 0).numpy())
+            for index, picture in enumerate(pictures):
+                yield to_image(picture) if put is None else put(picture.permute(1, 2, 0).numpy(), index)
 
     @cached_property
     def photo(self) -> np.ndarray:
         """The photo (H, W, 3) uint8 as the result shows it: its shown crop, or the whole."""
         if not self.source.joined:
             return self.source.shown()[0]
-        from core.libs.tracker.whole import read_whole
+        from core.libs.tracker.whole import fit_photo
 
-        return read_whole(self.inputs.photo)
+        image = read_image(self.inputs.photo)
+        photo = fit_photo(image)
+        if photo.shape != image.shape:
+            size, own = (f"{p.shape[1]}x{p.shape[0]}" for p in (photo, image))
+            self.progress.say(f"the photo has {own} pixels and is reduced to {size}: 4K is the most that is drawn")
+        return photo
 
     @cached_property
     def region(self) -> Region | None:
@@ -183,7 +203,10 @@ class Pipeline:
         """The pictures of frames."""
         parts = self.components.model, self.components.head, self.avatar, self.source
         camera = None if self.region is None else self.region.camera
-        return Drawing(*parts, self.improvements, self.backdrop, self.transparent, camera).pictures(frames)
+        # Over anything but the photo the whole person has to be put, not what is drawn of them alone
+        put_later = camera is not None and self.background.kind != "photo"
+        backdrop = None if put_later else self.backdrop
+        return Drawing(*parts, self.improvements, backdrop, put_later or self.transparent, camera).pictures(frames)
 
     @cached_property
     def backdrop(self) -> Backdrop | None:
@@ -191,13 +214,14 @@ class Pipeline:
         source, background, region = self.source, self.background, self.region
         if background.kind == "video":
             assert background.path is not None  # `find_background` has seen it
-            return VideoBackdrop(background.path, self.motion.times, (source.size,) * 2, self.progress.say)
-        if background.kind != "photo":
-            return still_backdrop(background, self.components, source)
-        with self.progress.stage("plate", "completing what is behind the person"):
-            if region is not None:
-                return region.backdrop(self.components, source)
-            return still_backdrop(background, self.components, source)
+            return VideoBackdrop(background.path, self.motion.times, self._size, self.progress.say)
+        return still_backdrop(background, self.components, self._size, source, self._apart[1], region)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Width and height of a frame alone."""
+        height, width = self.photo.shape[:2]
+        return width, height
 
     @property
     def transparent(self) -> bool:
@@ -207,9 +231,9 @@ class Pipeline:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of what is written of a frame."""
-        height, width = self.photo.shape[:2]
+        width, height = self._size
         if self.options.layout == "compare":  # on a sheet the photo stands before the row
-            width, height = fits((1 if self.inputs.stills else 2) * width + height, height)
+            width, height = fits((1 if self.inputs.stills else 2) * width + self._driver_width, height)
         return width, height
 
     def frames(self) -> Generator[RenderedFrame, None, None]:
@@ -240,6 +264,11 @@ class Pipeline:
         track = self.motion
         for line in size_notices(self.source, self.options.size):
             self.progress.say(line)
+        if self.options.layout == "compare" and not self.inputs.stills and self.size[1] < self._size[1]:
+            self.progress.say(
+                f"the row of panels is {self.size[1]} of {self._size[1]} pixels high, as players take none wider than "
+                f"{WIDEST}: --layout result keeps the photo's size"
+            )
         make_folder(self.output.parent)
         write = self._write_picture if self.inputs.kind == "image" else self._write_video
         write = self._write_sheet if self.inputs.stills else write
@@ -349,22 +378,17 @@ class Pipeline:
             yield lambda frame: scaled(side_by_side([*before, next(pictures), frame.image]), self.size)
 
     def driver_pictures(self) -> Generator[np.ndarray, None, None]:
-        """What the driver's panel shows: its own pictures, the last one again should they end early, or its mesh."""
-        track, head = self.driver.track, self.components.head
-        side = len(self.photo)
-        pictures = self.driver.pictures(self.components.crop, side)
-        if pictures is None:
-            from core.output.mesh_panel import MeshPanel  # it loads torch, which a run that is refused does without
+        """What the driver's panel shows: beside a whole photo its whole pictures."""
+        whole = self.source.joined and shows_whole(self.driver)
+        return panel_pictures(self.driver, self.components, self._size[1], whole)
 
-            mesh = MeshPanel(np.asarray(head.faces), side)
-            for frame in track:
-                yield mesh.draw(head.evaluate(frame), frame.transform_matrix)
-            return
-        last = np.zeros((side, side, 3), np.uint8)
-        with closing(read_ahead(pictures)) as ahead:
-            for _ in range(len(track)):
-                last = scaled(next(ahead, last), (side, side))
-                yield last
+    @cached_property
+    def _driver_width(self) -> int:
+        """Pixels of the driver's panel."""
+        if not self.source.joined or not shows_whole(self.driver):
+            return self._size[1]
+        with closing(self.driver_pictures()) as pictures:
+            return next(pictures).shape[1]
 
 
 def make_folder(folder: Path) -> None:

@@ -12,7 +12,6 @@ from core.components import Components
 from core.data.records import TrackedSource
 from core.libs.geometry import Camera, to_camera
 from core.libs.tracker.whole import shown_box
-from core.pipeline.backdrop import Backdrop, StillBackdrop
 
 
 @dataclass(frozen=True)
@@ -95,11 +94,6 @@ class Region:
         x, y = x + source.margin, y + source.margin
         return np.ascontiguousarray(picture[y : y + height, x : x + width])
 
-    def backdrop(self, components: Components, source: TrackedSource) -> Backdrop:
-        """What stands behind the person in the drawn part."""
-        picture, matte = self.cut(source, source.image), self.cut(source, source.matte)
-        return StillBackdrop(components.plate(picture, matte, None))
-
     def enlarged(self, picture: np.ndarray) -> np.ndarray:
         """A drawn picture (h, w, ...) float32 at the photo's own scale."""
         if self.to_drawn is None:
@@ -107,6 +101,24 @@ class Region:
         size = self.columns.stop - self.columns.start, self.rows.stop - self.rows.start
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(picture, self.to_drawn, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def whole_plate(components: Components, source: TrackedSource, photo: np.ndarray) -> np.ndarray:
+    """What stands behind the person of a tracked photo (H, W, 3) that is joined, (S, S, 3) uint8 of its wide crop.
+
+    Beyond the photo, where it is its own mirror image, nothing is completed: none of it is ever drawn.
+    """
+    assert source.crop is not None  # `TrackedSource.joined` has one
+    x0, y0, x1, y1 = shown_box(photo)
+    x, y, side = source.crop
+    scale = source.size / side
+    down, along = (
+        slice(max(int((low - at) * scale) + source.margin, 0), max(int((high - at) * scale) + source.margin, 0))
+        for low, high, at in ((y0, y1, y), (x0, x1, x))
+    )
+    plate = source.image.copy()
+    plate[down, along] = components.plate(source.image[down, along], source.matte[down, along], None)
+    return plate
 
 
 class WholePhoto:
@@ -120,8 +132,8 @@ class WholePhoto:
         self._photo, self._region = photo, region
         self._share = np.clip(region.enlarged(region.cut(source, share)), 0, 1).astype(np.float32)
 
-    def put(self, drawn: np.ndarray) -> np.ndarray:
-        """The photo (H, W, 3) uint8 with a drawn picture (h, w, 3) float32 in 0..1 in its place."""
+    def put(self, drawn: np.ndarray, index: int = 0) -> np.ndarray:
+        """The photo (H, W, 3) uint8 with a drawn picture (h, w, 3) float32 in 0..1 in its place, whichever frame's."""
         region, out = self._region, self._photo.copy()
         drawn = np.ascontiguousarray(region.enlarged(drawn), np.float32)
         part = region.rows, region.columns

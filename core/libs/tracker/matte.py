@@ -16,6 +16,8 @@ import numpy as np
 
 from core.data.records import IMAGE_SIZE
 from core.libs.flame_model.topology import N_FACE
+from core.libs.foreground import nearest_sure, share_of
+from core.libs.numeric import smoothstep
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.settings import MatteSettings
 
@@ -23,6 +25,7 @@ Segmenter = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB to (H, W) 
 
 
 MATTE = MatteSettings()
+VERSION = "2"  # of all here that changes what comes out
 
 
 def photo_matte(
@@ -47,8 +50,7 @@ def photo_matte(
     size = len(pixels)
     matte, agreed = _looks(pixels, margin, segment, settings)
     whole = crop_image(np.asarray(segment(image), np.float32), wide_crop, size)
-    face = np.zeros((size, size), np.uint8)
-    cv2.fillConvexPoly(face, cv2.convexHull(points[:N_FACE, :2].round().astype(np.int32)), 1)
+    face = _face(points, (size, size))
     if face.any() and whole[face > 0].mean() > settings.face:
         cell = max(image.shape[:2]) / settings.grid * size / float(wide_crop[2])
         # Two looks that are sure outvote it: what is small in the whole photo, it may overlook
@@ -56,7 +58,20 @@ def photo_matte(
         matte = _between(matte, whole, inside, settings.cells * cell)
     matte = _connected(matte * inside, face > 0, settings)
     matte = _connected(_solved(pixels, matte, inside, settings), face > 0, settings)
-    return matte.astype(np.float32)
+    return _completed(pixels, matte, inside, settings).astype(np.float32)
+
+
+def one_look(image: np.ndarray, points: np.ndarray, segment: Segmenter, settings: MatteSettings = MATTE) -> np.ndarray:
+    """The matte (H, W) in 0..1 of whoever has a face at `points` (478, 2 or more) in a picture (H, W, 3) uint8."""
+    seen = np.asarray(segment(image), np.float32)
+    return _connected(seen, _face(points, image.shape[:2]) > 0, settings)
+
+
+def _face(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The face (H, W) uint8 of the tracker's points in pixels."""
+    face = np.zeros(shape[:2], np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(points[:N_FACE, :2].round().astype(np.int32)), 1)
+    return face
 
 
 def without_bars(image: np.ndarray, settings: MatteSettings = MATTE) -> np.ndarray:
@@ -152,13 +167,52 @@ def _solved(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settings:
     return out
 
 
+def _completed(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settings: MatteSettings) -> np.ndarray:
+    """The matte (S, S) with what the photo's colours say beside it, where the background around is plain.
+
+    What lies in a bite of the outline and is unlike the background is worn: a clip, a ribbon. What lies just outside
+    and is on the way from the background's colour to the person's is the person's blurred edge, or hair.
+    """
+    scale = len(matte) / IMAGE_SIZE
+    person, sure = (matte > settings.person).astype(np.uint8), matte > settings.opaque
+    if not sure.any():
+        return matte
+    closed = cv2.morphologyEx(person, cv2.MORPH_CLOSE, _disc(settings.bite * scale))
+    ground = ((cv2.dilate(closed, _disc(settings.clear * scale)) == 0) & inside).astype(np.float32)
+    size = (2 * round(settings.around * scale) + 1,) * 2
+    share = cv2.blur(ground, size)
+    colors = pixels.astype(np.float32) / 255
+    mean = cv2.blur(colors * ground[..., None], size) / np.maximum(share, 1e-6)[..., None]
+    square = cv2.blur(colors**2 * ground[..., None], size) / np.maximum(share, 1e-6)[..., None]
+    spread = np.sqrt(np.maximum(square - mean**2, 0).sum(2))
+    known = inside & (share > settings.known)
+
+    away = np.linalg.norm(colors - mean, axis=2)
+    unlike = smoothstep(away - settings.spread * spread, *settings.unlike)
+    around = cv2.dilate(closed, _disc(settings.bite * scale)) > person
+    things = ((unlike > 0.5) & around & known).astype(np.uint8)
+    things = cv2.morphologyEx(things, cv2.MORPH_OPEN, _disc(settings.thick * scale))  # outlines are blurred, too
+    _, labels = cv2.connectedComponents(things)
+    held = np.bincount(labels[closed > person], minlength=labels.max() + 1) / np.maximum(np.bincount(labels.ravel()), 1)
+    held[0] = 0
+    beside = _disc(settings.beside * scale)
+    near = cv2.dilate((held > settings.held).astype(np.uint8)[labels], beside) > 0
+    worn = np.maximum(matte, np.where(near & known, unlike, 0))
+    worn = np.where(near, cv2.morphologyEx(worn.astype(np.float32), cv2.MORPH_CLOSE, beside), worn)
+
+    part, told = share_of(colors, nearest_sure(colors, sure, settings.blurred * scale), mean)
+    told = told * (1 - smoothstep(spread, *settings.plain)) * smoothstep(part, *settings.soft)
+    edge = (cv2.dilate(person, _disc(settings.edge * scale)) > 0) & known
+    return np.where(edge, np.maximum(worn, told * part), worn)
+
+
 def _disc(radius: float) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(radius)) + 1,) * 2)
 
 
 def _connected(matte: np.ndarray, face: np.ndarray, settings: MatteSettings) -> np.ndarray:
     """The matte of the part that holds most of the face, with the faint edge around it, small holes filled."""
-    size = len(matte)
+    size = float(np.sqrt(matte.size))
     _, labels = cv2.connectedComponents((matte > settings.person).astype(np.uint8))
     held = np.bincount(labels[face & (labels > 0)], minlength=1)
     if not held.any():

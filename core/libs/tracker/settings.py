@@ -265,6 +265,16 @@ class MatteSettings:
             shrunk by `sure_inside` and `sure_outside` pixels of a 512-pixel crop: between them the matting solves.
         fill: entries of the preconditioner for one of the matrix; bounds memory.
         tolerance: of the matting's conjugate gradients, in matte.
+        bite: pixels of a 512-pixel crop, radius of the disc that does not fit into a bite of the outline. held: share
+            of a thing that has to lie in one. beside: pixels around it, whose matte
+            is its own. clear: from the person, where the background begins.
+            around: within which its colours are taken. known: share of that which has to be background.
+        unlike: colours' distance to those, less `spread` of their standard deviations, from which on a pixel in a bite
+            may be something worn, and is. thick: pixels of a 512-pixel crop, radius of a disc that fits into it.
+        edge: the same, how far outside the matte the person's colour may be found. opaque: matte from which on a pixel
+            has that colour. blurred: standard deviation over
+            which that is averaged. soft: share of it from which on it is any, and counts in full. plain: standard
+            deviation of the background's colours, up to which it is plain, and from which it is not.
         bar: grey levels that a row or column along the photo's border may vary by to be taken for a bar of one colour.
     """
 
@@ -280,6 +290,20 @@ class MatteSettings:
     sure_outside: int = 9
     fill: int = 400
     tolerance: float = 1e-5
+    bite: float = 32.0
+    held: float = 0.25
+    beside: float = 4.0
+    clear: float = 8.0
+    around: float = 30.0
+    known: float = 0.05
+    unlike: tuple[float, float] = (0.1, 0.25)
+    spread: float = 1.5
+    thick: float = 2.5
+    edge: float = 10.0
+    opaque: float = 0.95
+    blurred: float = 2.0
+    soft: tuple[float, float] = (0.06, 0.2)
+    plain: tuple[float, float] = (0.06, 0.12)
     bar: float = 3.0
 
 

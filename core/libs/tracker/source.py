@@ -17,13 +17,14 @@ from core.libs.tracker.cache import TrackCache, tracked_by
 from core.libs.tracker.crop import crop_around, crop_image, head_box, to_crop
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
+from core.libs.tracker.matte import VERSION as MATTE_VERSION
 from core.libs.tracker.matte import photo_matte, without_bars
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import all_faces, check_number, own_side
 from core.libs.tracker.still import settled_face
 from core.libs.tracker.whole import VERSION as WHOLE_VERSION
-from core.libs.tracker.whole import fit_photo, whole_crop, whole_pixels
+from core.libs.tracker.whole import fit_photo, whole_crop, whole_matte, whole_pixels
 
 _SETTINGS, _CAMERA = TrackSettings(), Camera()
 MARGIN = _SETTINGS.margin  # pixels of a 512-pixel crop
@@ -55,7 +56,7 @@ def track_source(
     """
     image = read_image(path)
     cache = cache or TrackCache()
-    what = ["whole", WHOLE_VERSION] if whole else ["source"]
+    what = ["whole", WHOLE_VERSION] if whole else ["source", MATTE_VERSION]
     what += [] if face is None else [f"face {face}"]
     entry = cache.entry(path, *what, *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
@@ -128,7 +129,9 @@ def track_source_image(
         pixels, matte, inside = whole_pixels(image, drawn, found.points, tracker, settings.whole)
         if face is not None:
             matte = matte * own_side(matte.shape, drawn.wide, boxes, face - 1)
-        return TrackedSource(frame, pixels, matte, drawn.margin, inside, drawn.crop.astype(np.float64), joined=True)
+        square = drawn.crop.astype(np.float64)
+        beyond = whole_matte(image, found.points, tracker, settings.matte)
+        return TrackedSource(frame, pixels, matte, drawn.margin, inside, square, joined=True, beyond=beyond)
     margin = round(settings.margin * camera.scale)
     wide = camera.size + 2 * margin
     part = crop[2] * margin / camera.size
@@ -143,7 +146,7 @@ def track_source_image(
 
 def _save_source(path: Path, source: TrackedSource) -> None:
     values = {name: getattr(source, name) for name in ("image", "matte", "margin", "inside", "joined")}
-    values |= {} if source.crop is None else {"crop": source.crop}
+    values |= {name: value for name in ("crop", "beyond") if (value := getattr(source, name)) is not None}
     save_arrays(path, values | {f"frame_{k}": v for k, v in vars(source.frame).items() if v is not None})
 
 
@@ -161,6 +164,7 @@ def _load_source(path: Path) -> TrackedSource | None:
             inside,
             values.get("crop"),
             bool(values.get("joined", False)),
+            beyond=values.get("beyond"),
         )
         source.check()
         return source

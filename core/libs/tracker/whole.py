@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from core.data.image import read_image
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.crop import crop_image
-from core.libs.tracker.matte import photo_matte, without_bars
-from core.libs.tracker.settings import WholeSettings
+from core.libs.tracker.matte import one_look, photo_matte, without_bars
+from core.libs.tracker.settings import MatteSettings, WholeSettings
 
-VERSION = "4"  # of all here that changes what comes out
+VERSION = "5"  # of all here that changes what comes out
 _SETTINGS = WholeSettings()
 
 
@@ -120,9 +118,12 @@ def whole_pixels(
     return pixels, np.clip(matte, 0, 1).astype(np.float32), near[0][:, None] & near[1]
 
 
-def read_whole(path: Path, settings: WholeSettings = _SETTINGS) -> np.ndarray:
-    """The photo of a file as it is drawn into: see `fit_photo`."""
-    return fit_photo(read_image(path), settings)
+def whole_matte(image: np.ndarray, points: np.ndarray, tracker: FaceTracker, settings: MatteSettings) -> np.ndarray:
+    """The matte (H, W) uint8 of a person in a photo (H, W, 3), as the tracker sees it in one look.
+
+    `points`: (478, 2 or more) the tracker's points in pixels of the photo.
+    """
+    return np.rint(255 * one_look(image, points, tracker.matte, settings)).astype(np.uint8)
 
 
 def _axes(wide: np.ndarray, box: tuple[int, int, int, int]) -> tuple[tuple[float, tuple[int, int]], ...]:

@@ -201,9 +201,12 @@ class LiftedAvatar:
         at_rest = replace(frame, expcode=0 * frame.expcode, posecode=0 * frame.posecode, eyecode=0 * frame.eyecode)
         mesh = build_proxy_mesh(vertices, frame.transform_matrix, self._head.faces.numpy(), camera, source.margin)
         pix_to_face, bary_coords = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, len(source.image))
-        image = decontaminate_colors(
-            source.image.astype(np.float32) / 255, source.matte, camera.scale, settings.decontamination
-        )
+        if source.foreground is None:
+            image = decontaminate_colors(
+                source.image.astype(np.float32) / 255, source.matte, camera.scale, settings.decontamination
+            )
+        else:
+            image = source.foreground.astype(np.float32) / 255
         kept = (source.matte > settings.matte_floor) & (pix_to_face >= 0) & source.inside
         # Where the face turns away its outline overshoots the person: what is not surely skin there is inpainted.
         doubt = 1 - cv2.erode(source.matte, np.ones((camera.odd(settings.doubt_reach),) * 2))
