@@ -6,19 +6,17 @@ import argparse
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
 from core.errors import UserError
 from core.options import IMPROVEMENTS, Options
 
-if TYPE_CHECKING:
-    pass
-
 _PUPILS = 0.063  # metres between the pupils of an adult, on average
 _MESH = ".mesh.glb"
-_FORMATS = (".ply", ".spz", ".glb", _MESH)
+_PAGE = ".html"
+_FORMATS = (".ply", ".spz", ".glb", _MESH, _PAGE)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,8 +33,8 @@ def _run(given: argparse.Namespace) -> int:
     ending = _MESH if output.name.lower().endswith(_MESH) else output.suffix.lower()
     if ending not in _FORMATS:
         raise UserError(f"{output} must end in one of {', '.join(_FORMATS)}")
-    if given.at is not None and (given.driver is None or ending == _MESH):
-        why = "a mesh has the whole motion in it" if ending == _MESH else "name the driver with -d"
+    if given.at is not None and (given.driver is None or ending in (_MESH, _PAGE)):
+        why = "name the driver with -d" if ending not in (_MESH, _PAGE) else "this file has the whole motion in it"
         raise UserError(f"--at says which moment of a driver is taken: {why}")
     options = Options(
         image_path=given.photo,
@@ -45,16 +43,23 @@ def _run(given: argparse.Namespace) -> int:
         model="lifted",
         layout="result",
         quiet=given.quiet,
+        size=given.size,
         temporal_smooth=given.temporal_smooth or None,
         detail_enhance=given.detail_enhance or None,
         expression_opt=given.expression_opt or None,
         gaze_correct=given.gaze_correct or None,
     )
-    from core.export import animated_mesh, moment, write_mesh, write_splats
+    from core.export import animated_mesh, moment, page, portrait_payload, write_mesh, write_page, write_splats
     from core.export.moment import frame_at
     from core.pipeline import Pipeline
 
     pipeline = Pipeline(options)
+    if ending == _PAGE:
+        payload = portrait_payload(pipeline)
+        size = write_page(output, page(payload))
+        if not given.quiet:
+            print(f"{output}: {payload.values['length']:.1f} s of motion, {size / 1e6:.2f} MB; open it in a browser")
+        return 0
     unit = _PUPILS / _pupils_apart(pipeline)
     if ending == _MESH:
         mesh = animated_mesh(pipeline, unit, moves=given.driver is not None)
@@ -88,12 +93,13 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="FILE",
-        help="splats: .ply, .spz or .glb; a textured mesh with its motion: .mesh.glb",
+        help="a page that plays it: .html; splats: .ply, .spz or .glb; a textured mesh with its motion: .mesh.glb",
     )
     parser.add_argument(
         "-d", dest="driver", type=Path, metavar="DRIVER", help="whose motion it has; as of inference.py"
     )
     parser.add_argument("--at", type=_seconds, metavar="SECONDS", help="the moment of the driver (default: its first)")
+    parser.add_argument("--size", type=int, choices=(512, 1024), default=512, help="of the picture, pixels")
     parser.add_argument("--enhanced", action="store_true", help="all four improvements")
     for name in IMPROVEMENTS:
         parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help="as of inference.py")

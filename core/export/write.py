@@ -1,4 +1,4 @@
-"""Splats and meshes as files: .ply, .spz and .glb. Written whole or not at all."""
+"""Splats, meshes and pages as files: .ply, .spz, .glb and .html. Written whole or not at all."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def write_splats(path: Path, gaussians: Gaussians, unit: float = 1.0) -> int:
 def write_mesh(path: Path, mesh: AnimatedMesh) -> int:
     """Write a mesh with morph targets, and their animation where there is one, as .glb; returns the bytes."""
     return _keep(path, lambda part: part.write_bytes(_mesh_glb(mesh)))
+
+
+def write_page(path: Path, text: str) -> int:
+    """Write an HTML page; returns the bytes."""
+    return _keep(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _keep(path: Path, write: Callable[[Path], object]) -> int:

@@ -12,7 +12,7 @@ from core.models.LiftedAvatar.layers import Photo, Shot
 from core.models.LiftedAvatar.settings import ChinSettings
 
 # From the lower lip's outer edge down to the jaw line, column by column, the person's right first.
-_COLUMNS = np.array(
+COLUMNS = np.array(
     [
         (146, 43, 202, 210, 169, 150),
         (91, 106, 204, 211, 170, 149),
@@ -38,7 +38,7 @@ def unfold_chin(
     Trackers let the lips part further than the chin goes down, and a driver's lips may part further than a photo's chin
     is long. Skin does not slide under the lip: the jaw goes along.
     """
-    y, reference = face[_COLUMNS, 1], photo[_COLUMNS, 1]
+    y, reference = face[COLUMNS, 1], photo[COLUMNS, 1]
     least = settings.least * np.maximum(reference[:, :-1] - reference[:, 1:], 0)
     lowered = y.copy()
     for k in range(1, y.shape[1]):
@@ -46,7 +46,7 @@ def unfold_chin(
     if (lowered == y).all():
         return face
     out = face.copy()
-    out[_COLUMNS, 1] = lowered
+    out[COLUMNS, 1] = lowered
     return out
 
 
@@ -77,7 +77,7 @@ def spread_chin(
 
 def chin_triangles(triangles: np.ndarray) -> np.ndarray:
     """(N, 3) those of a mesh's triangles (F, 3) that lie between the lower lip's outer edge and the jaw line."""
-    return triangles[np.isin(triangles, _COLUMNS).all(1) & ~np.isin(triangles, _COLUMNS[:, 0]).all(1)]
+    return triangles[np.isin(triangles, COLUMNS).all(1) & ~np.isin(triangles, COLUMNS[:, 0]).all(1)]
 
 
 def unflip_chin(
@@ -97,7 +97,7 @@ def unflip_chin(
         return face
     place = face[:, :2].astype(np.float64)
     free = np.zeros(len(face))
-    free[_COLUMNS[:, 1:-1]], free[_COLUMNS[:, -1]] = 1.0, settings.jaw_moves
+    free[COLUMNS[:, 1:-1]], free[COLUMNS[:, -1]] = 1.0, settings.jaw_moves
     count = np.maximum(np.bincount(triangles.ravel(), minlength=len(face)), 1)[:, None]
     for _ in range(settings.rounds):
         area, slope = _areas(place[triangles])

@@ -1,0 +1,47 @@
+// How the photo gives way to what is inpainted where its triangles open to the view. As binding.py.
+
+export class Weights {
+  constructor({ arrays, values }) {
+    this.triangles = arrays["mesh.triangles"];
+    this.jacobian = arrays.jacobian;
+    this.allPhoto = arrays.allPhoto;
+    this.silhouette = arrays.silhouette;
+    this.settings = values.binding;
+    // How many pixels of the photo a head unit takes at a distance of one.
+    this.unit = (values.focal * values.size) / 2;
+    const points = this.allPhoto.length;
+    this.share = new Float32Array(points);
+    this.smeared = new Float32Array(this.triangles.length / 3);
+    this.fringe = [1, 1];
+    this.around = new Float32Array(points);
+    for (const v of this.triangles) this.around[v]++;
+  }
+
+  // Of points (M * 3) in the camera frame: `share` of the photo for every point, `smeared` for every triangle.
+  update(points) {
+    const { triangles, jacobian, settings: s, share, smeared, unit } = this;
+    const stretch = new Float32Array(share.length);
+    for (let f = 0; f < smeared.length; f++) {
+      const a = 3 * triangles[3 * f], b = 3 * triangles[3 * f + 1], c = 3 * triangles[3 * f + 2], j = 6 * f;
+      let xx = 0, xy = 0, yy = 0;
+      for (let axis = 0; axis < 2; axis++) {
+        const sa = jacobian[j + axis], sb = jacobian[j + 2 + axis], sc = jacobian[j + 4 + axis];
+        const x = points[a] * sa + points[b] * sb + points[c] * sc;
+        const y = points[a + 1] * sa + points[b + 1] * sb + points[c + 1] * sc;
+        xx += x * x; xy += x * y; yy += y * y;
+      }
+      const half = (xx + yy) / 2;
+      const longest = (Math.sqrt(half + Math.sqrt(Math.max(half * half - xx * yy + xy * xy, 0))) * unit) / points[a + 2];
+      smeared[f] = 1 / (1 + (longest / s.smeared_at) ** 6);
+      const counted = Math.min(longest, s.longest);
+      stretch[a / 3] += counted; stretch[b / 3] += counted; stretch[c / 3] += counted;
+    }
+    const sums = [0, 0], counts = [0, 0];
+    for (let v = 0; v < share.length; v++) {
+      share[v] = this.allPhoto[v] || !this.around[v] ? 1 : 1 / (1 + (stretch[v] / this.around[v] / s.blend_at) ** 6);
+      const side = this.silhouette[v] - 3;
+      if (side >= 0) { sums[side] += share[v]; counts[side]++; }
+    }
+    this.fringe = sums.map((total, side) => (total / Math.max(counts[side], 1)) ** s.fringe_exponent);
+  }
+}
