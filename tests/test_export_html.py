@@ -21,6 +21,7 @@ from core.libs.face_measures import signed_lid_ratio
 from core.models.LiftedAvatar.chin import ChinLayer
 from core.models.LiftedAvatar.layers import Shot
 from core.models.LiftedAvatar.lids import LidLayer
+from core.models.request import DrawRequest
 from core.options import Options
 from core.pipeline import Pipeline
 
@@ -106,8 +107,8 @@ def test_the_person_looks_as_the_renderer_draws_them(tab, pipeline, index):
     frame = pipeline.motion[index]
     vertices = pipeline.components.head.evaluate(frame)
     told = {"torso_motion": frame.torso_motion, "mouth": frame.mouth_interior}
-    model = pipeline.components.model
-    person = model.draw_foreground(pipeline.avatar, vertices, frame.transform_matrix, **told)
+    request = DrawRequest(vertices, frame.transform_matrix, **told)
+    person = pipeline.components.model.draw_foreground(pipeline.avatar, request)
     matte = person[3].numpy() > 0.5
     drawn = pipeline.draw(frame).permute(1, 2, 0).numpy() * 255
     assert psnr(picture(tab, f"avatar.motion.at({index})"), drawn, matte) > 33

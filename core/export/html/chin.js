@@ -37,7 +37,21 @@ export class Chin {
         face[here] = Math.min(face[here], face[above] - least);
       }
     }
+    this.spread(face);
     this.unflip(face);
+  }
+
+  spread(face) {
+    const { photo, settings } = this;
+    for (const column of this.columns) {
+      const y = (k) => 3 * column[k] + 1, last = column.length - 1;
+      const whole = (face[y(0)] - face[y(last)]) / Math.max(photo[y(0)] - photo[y(last)], 1e-6);
+      const most = Math.max(settings.most, whole);
+      for (let k = 1; k < last; k++) {
+        const gap = Math.max(photo[y(k - 1)] - photo[y(k)], 0);
+        face[y(k)] = Math.max(face[y(k)], face[y(k - 1)] - most * gap);
+      }
+    }
   }
 
   unflip(face) {

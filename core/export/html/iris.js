@@ -38,14 +38,25 @@ function toPhoto(axes, ofPhoto, least) {
   return [cv * s1 * cu - sv * s2 * su, cv * s1 * su + sv * s2 * cu, -sv * s1 * cu - cv * s2 * su, -sv * s1 * su + cv * s2 * cu];
 }
 
+// What the lids leave to be seen of an iris: a closing eye's upper lashes hang over it.
+function lidded(ring, iris, settings, down, width) {
+  const opened = smoothstep(contourRatio(ring) / Math.max(iris.opening, 1e-6), ...settings.closing);
+  const out = ring.map((p, i) => [0, 1].map((k) => p[k] + opened * iris.drop[i] * width * down[k]));
+  const most = settings.lashes * width * (1 - opened);
+  for (let k = 1; k < 8; k++) {
+    const hang = Math.min(most, Math.max(dot(sub(out[16 - k], out[k]), down), 0));
+    out[k] = [out[k][0] + hang * down[0], out[k][1] + hang * down[1]];
+  }
+  return out;
+}
+
 // pixels: (478 * 2). The uniforms of iris.glsl, or null where nothing of it is seen.
 export function irisView(iris, pixels, topology, settings, scale) {
   const point = (i) => [pixels[2 * i], pixels[2 * i + 1]];
   const ring = topology.eyes[iris.side].map(point), points = topology.irises[iris.side].map(point);
   const [down, width] = acrossCorners(ring), along = [down[1], -down[0]];
-  const ratio = contourRatio(ring), open = smoothstep(ratio, ...settings.touching);
-  const lowered = clamp(ratio / Math.max(iris.opening, 1e-6), 0, 1);
-  const contour = ring.map((p, i) => [0, 1].map((k) => p[k] + iris.drop[i] * width * lowered * down[k]));
+  const contour = lidded(ring, iris, settings, down, width);
+  const open = smoothstep((contourRatio(contour) * width) / scale, ...settings.touching);
   const middle = [0, 1].map((k) => points.reduce((s, p) => s + p[k], 0) / points.length);
   const tracked = points.slice(1).reduce((s, p) => s + Math.hypot(...sub(p, middle)), 0) / 4;
   const radius = tracked * iris.grown;

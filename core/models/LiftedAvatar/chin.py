@@ -61,7 +61,7 @@ def spread_chin(
     which would be smeared. No points of a column are farther apart, over the photo, than `most`, or than the column as
     a whole is.
     """
-    y, reference = face[_COLUMNS, 1], photo[_COLUMNS, 1]
+    y, reference = face[COLUMNS, 1], photo[COLUMNS, 1]
     gaps = np.maximum(reference[:, :-1] - reference[:, 1:], 0)
     whole = (y[:, 0] - y[:, -1]) / np.maximum(reference[:, 0] - reference[:, -1], 1e-6)
     most = np.maximum(settings.most, whole)[:, None] * gaps
@@ -71,7 +71,7 @@ def spread_chin(
     if (raised == y).all():
         return face
     out = face.copy()
-    out[_COLUMNS, 1] = raised
+    out[COLUMNS, 1] = raised
     return out
 
 
