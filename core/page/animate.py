@@ -105,6 +105,8 @@ class Animation:
             kind = "image" if output.suffix in (".png", ".jpg", ".jpeg") else "video"
             job.results.append((what, self.store.add(job.tab, output, name, kind)))
             job.lines.append(f"{result.frames} frames in {result.seconds:.1f} s")
+            if what == "result" and result.report is not None:
+                job.lines += [f"worth knowing: {line}" for line in result.report.advice]
             job.changed()
 
     def _preview(self, job: Job, options: Options, components: Components) -> None:
