@@ -28,6 +28,7 @@ from typing import NoReturn
 from core.errors import UserError
 from core.evaluation import plots, sheets, tables
 from core.evaluation.conditions import KINDS, Condition
+from core.evaluation.lpips import ALEXNET, LINEAR
 from core.evaluation.runner import Opened, Run, open_experiment, plan, run_all
 from core.evaluation.setting import Setting
 from core.evaluation.statistics import BootstrapSettings
@@ -56,6 +57,7 @@ def ablate(
     stride: int = 4,
     frames: int | None = None,
     arguments: Sequence[str] = (),
+    lpips_weights: Path | None = None,
     workers: int = 2,
     seed: int = 0,
     quiet: bool = False,
@@ -67,6 +69,7 @@ def ablate(
         pairs: what is rendered. out: the folder. conditions: under which all is measured again.
         variants: the standard ones by default; any others with `off` among them do as well.
         stride, frames: see `Setting`. arguments: options of the command line for every variant.
+        lpips_weights: see `Setting`.
         workers: processes side by side. seed: of the bootstrap. quiet: without a progress bar.
         opener: gives the experiment of a setting, to measure with another tracker or other components.
     Returns:
@@ -76,7 +79,7 @@ def ablate(
     if OFF not in (variant.name for variant in variants):
         raise UserError(f"nothing to compare with: keep {OFF!r} among the variants")
     settings = [
-        Setting(pair, condition, stride, frames, tuple(arguments))
+        Setting(pair, condition, stride, frames, tuple(arguments), lpips_weights)
         for condition in (None, *conditions)
         for pair in pairs
     ]
@@ -192,6 +195,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--variants", nargs="+", choices=names, metavar="NAME", help=f"only some of: {', '.join(names)}"
     )
+    parser.add_argument(
+        "--lpips-weights", type=Path, metavar="FOLDER", help=f"measure LPIPS too, with {ALEXNET} and {LINEAR} there"
+    )
     parser.add_argument("--workers", type=_positive, default=2, metavar="N", help="processes side by side (default: 2)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but the table and errors")
@@ -224,6 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stride=args.stride,
             frames=args.frames,
             arguments=rest,
+            lpips_weights=args.lpips_weights,
             workers=args.workers,
             seed=args.seed,
             quiet=args.quiet,

@@ -338,7 +338,7 @@ class Experiment:
 
     @cached_property
     def _lpips(self) -> metrics.PictureMetric | None:
-        return metrics.lpips_metric()
+        return metrics.lpips_metric(self.setting.lpips_weights)
 
     @cached_property
     def _csim(self) -> metrics.FaceMetric | None:

@@ -1,15 +1,14 @@
 """Metrics that need learned weights: they are reported where the weights are there and never replaced by others.
 
-Nothing is downloaded. LPIPS wants the package `lpips` (which wants torchvision) and AlexNet's weights where torch.hub
-keeps them; CSIM wants a face recognition network in the assets folder, as an ONNX file: ArcFace as InsightFace
-publishes it (`w600k_r50.onnx` of its package `buffalo_l`), or SFace from OpenCV's model zoo. Both have licences of
-their own.
+Nothing is downloaded. LPIPS wants a folder with two files, see `core.evaluation.lpips`; CSIM wants a face recognition
+network in the assets folder, as an ONNX file: ArcFace as InsightFace publishes it (`w600k_r50.onnx` of its package
+`buffalo_l`), or SFace from OpenCV's model zoo. All have licences of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,7 @@ import cv2
 import numpy as np
 
 from core.errors import UserError
-from core.evaluation.pictures import unit_pair
 
-ALEXNET = "alexnet-owt-7be5be79.pth"
 ARCFACE = Path("assets/w600k_r50.onnx")
 SFACE = Path("assets/face_recognition_sface_2021dec.onnx")
 _ARCFACE_SIDE = 112
@@ -33,28 +30,13 @@ PictureMetric = Callable[[np.ndarray, np.ndarray], float]
 FaceMetric = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
 
 
-def lpips_metric() -> PictureMetric | None:
-    """LPIPS with AlexNet (Zhang, Isola, Efros, Shechtman, Wang 2018), a learned distance: smaller is better.
-
-    Returns:
-        A function of two pictures (H, W, 3), or None where the package or the weights are not there.
-    """
-    if find_spec("lpips") is None or find_spec("torchvision") is None:
+def lpips_metric(folder: Path | None) -> PictureMetric | None:
+    """LPIPS of two pictures (H, W, 3), with the weights of a folder; None without one. See `core.evaluation.lpips`."""
+    if folder is None:
         return None
-    import torch
+    from core.evaluation.lpips import distance, load_lpips  # they load torch
 
-    if not (Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET).is_file():
-        return None
-    import lpips
-
-    network = lpips.LPIPS(net="alex", verbose=False).eval()
-
-    def measure(image: np.ndarray, truth: np.ndarray) -> float:
-        a, b = (torch.from_numpy(x).permute(2, 0, 1)[None] * 2 - 1 for x in unit_pair(image, truth))
-        with torch.no_grad():
-            return float(network(a, b))
-
-    return measure
+    return partial(distance, load_lpips(folder))
 
 
 def csim_metric(model: Path | None = None) -> FaceMetric | None:

@@ -79,7 +79,7 @@ def plan(settings: Sequence[Setting], variants: Sequence[Variant], out: Path) ->
         # Not the photo's own path: self-reenactment has one that is made later, out of the driver.
         options = setting.options(Path(FIRST_FRAME))
         weights = options.resume_path.stat().st_size if options.resume_path.is_file() else 0
-        about = (setting.condition, setting.stride, setting.frames, weights)
+        about = (setting.condition, setting.stride, setting.frames, weights, setting.lpips_weights)
         for variant in variants:
             key = digest(code, *inputs, repr(variant.applied(options)), repr(about))
             runs.append(Run(setting, variant, out / "runs" / setting.name / f"{variant.name.replace(' ', '-')}-{key}"))

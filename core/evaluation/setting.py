@@ -24,6 +24,7 @@ class Setting:
         pair: what is rendered. condition: under which; None: driver and photo as they are.
         stride: what compares pictures looks at every stride-th frame; what is measured on points at every frame.
         frames: only the first so many of the driver; None for all.
+        lpips_weights: folder of LPIPS' weights, without which it is not measured.
         arguments: options of the command line that every variant gets, such as `--model lifted`.
     """
 
@@ -32,6 +33,7 @@ class Setting:
     stride: int = 4
     frames: int | None = None
     arguments: tuple[str, ...] = ()
+    lpips_weights: Path | None = None
 
     @property
     def name(self) -> str:
