@@ -19,7 +19,7 @@ MODULES = {
     **dict.fromkeys(("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "jsonpickle"), ()),
     **dict.fromkeys(("requests", "urllib", "http", "ftplib", "smtplib", "httpx", "aiohttp", "xmlrpc"), ()),
     "huggingface_hub": ("core/assets.py",),
-    "socket": ("core/runtime/interrupt.py",),  # a pair of them within the process
+    "socket": ("core/runtime/interrupt.py", "core/batch/cluster.py"),  # a pair within the process; whether Ray answers
     "ctypes": ("core/runtime/memory.py",),  # one function of the C library, by name
 }
 CALLS = {

@@ -29,6 +29,8 @@ from core.option_values import Parser
 from core.options import Options
 from core.runtime.interrupt import Interruption
 
+TRACKS = ".tracks"  # folder in that of the results, which all machines of a cluster reach
+
 
 def main(
     arguments: Sequence[str] | None = None,
@@ -46,6 +48,10 @@ def main(
     options = load_options(rest)
     if options.image_path or options.driver_path:
         raise UserError("--config names a photo or a driver: give them with -i and -d, or with --list")
+    if given.ray is None and given.ray_objects:
+        raise UserError("--ray-objects says how files travel in a cluster: give --ray too, or leave it out")
+    if given.ray is not None and given.workers is not None:
+        raise UserError("--workers are processes of this machine: leave it out with --ray, where --threads decides")
     if options.report is not None:
         raise UserError("--config names a report of one run: give --report for one of the batch, or a column of a list")
     if interruption is not None:
@@ -123,11 +129,18 @@ def _executor(given: argparse.Namespace, jobs: Sequence[Job], folder: Path, make
     mib = worker_mib(job.options for job in jobs)
     cores = core_count()
     tasks = max(len(jobs), *(-(-job.frames // given.split) for job in jobs)) if given.split and jobs else len(jobs)
+    if given.ray is not None:
+        from core.batch.cluster import Cluster
+
+        cache = None if given.ray_objects else folder.absolute() / TRACKS
+        return Cluster(given.ray, given.threads or 1, mib, make, cache)
     workers = automatic_workers(cores, mib, tasks) if given.workers is None else given.workers
     return Processes(workers, given.threads or max(1, cores // workers), make)
 
 
 def _places(executor: Executor) -> str:
+    if not isinstance(executor, Processes):
+        return "on a cluster"
     return f"{executor.capacity} worker{'s' * (executor.capacity != 1)}"
 
 
@@ -171,6 +184,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FRAMES",
         help="render longer videos in pieces of so many",
     )
+    add("--ray", metavar="auto|ADDRESS", help="on a Ray cluster; auto: this machine's, or one of it alone")
+    add("--ray-objects", action="store_true", help="no storage is shared: files travel by Ray's object store")
     add("--dry-run", action="store_true", help="print the plan and an estimate, and do nothing")
     add("--report", type=Path, metavar="FILE.html", help="write a page about the batch: table, thumbnails, failures")
     return parser

@@ -17,6 +17,8 @@ class BatchSettings:
         attempts: times that a task is begun whose worker ends under it.
         tell: seconds between two messages of a worker about how far it is.
         poll: seconds until the head looks whether a worker is still there.
+        waiting: tasks that a cluster holds beyond those it can do at once, so that no worker waits for its next one.
+        connect_seconds: that a cluster has to answer.
         start_seconds: until a worker is ready. photo_seconds: to track a photo and make an avatar of it.
         track_seconds, render_seconds: for a frame of a driver. All four for estimates only, on one core.
         thumbnail: pixels of the longer side of a picture in the report.
@@ -30,6 +32,8 @@ class BatchSettings:
     attempts: int = 3
     tell: float = 0.25
     poll: float = 0.5
+    waiting: int = 2
+    connect_seconds: float = 5.0
     start_seconds: float = 6.0
     photo_seconds: float = 3.0
     track_seconds: float = 0.06

@@ -115,11 +115,13 @@ class Telling(Progress):
 
 
 def limit_threads(count: int) -> None:
-    """Have the libraries of this process take so many threads; those of numba and BLAS are told by `environment`."""
+    """Have the libraries of this process take so many threads; those of numba and BLAS read `environment` too."""
     import cv2
+    import numba
     import torch
 
     torch.set_num_threads(count)
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
     cv2.setNumThreads(count)
 
 
