@@ -35,6 +35,10 @@ class PatternAvatar(FlatAvatar):
 
     def render(self, avatar, request: DrawRequest) -> torch.Tensor:
         time.sleep(float(os.environ.get("BATCH_TEST_FRAME", "0")))
+        hold = Path(os.environ.get("BATCH_TEST_HOLD", "none"))  # while it is there nobody goes on
+        while hold.exists():
+            hold.with_suffix(f".{os.getpid()}").touch()
+            time.sleep(0.05)
         ramp = torch.arange(512, dtype=torch.float32) / 512
         turn = float(request.transform[0, 2])
         picture = (ramp[None, :] * avatar + ramp[:, None] * (0.5 + turn)) % 1

@@ -14,7 +14,6 @@ from batch_parts import make, tracked, write_inputs
 
 from core.batch import Here, JobResult, LoadedModels, Manifest, run
 from core.batch.command import main
-from core.batch.flow import Watch
 from core.batch.plan import Planner
 from core.errors import UserError
 from core.options import Options
@@ -38,7 +37,7 @@ def nodes(inputs) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{Path(__file__).parents[1]}")
-        patch.setenv("BATCH_TEST_FRAME", "0.1")
+        patch.setenv("BATCH_TEST_HOLD", str(inputs / "hold"))
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         cluster.add_node(num_cpus=1)
         cluster.add_node(num_cpus=1)
@@ -55,10 +54,10 @@ def planned(inputs: Path, out: Path):
     return Planner(out, Options()).product(photos, drivers)
 
 
-def results(inputs: Path, out: Path, executor, watch: Watch | None = None, split: int = 0) -> list[JobResult]:
+def results(inputs: Path, out: Path, executor, split: int = 0) -> list[JobResult]:
     with Manifest(out) as manifest:
         jobs = [manifest.known(job) for job in planned(inputs, out)]
-        given = {"manifest": manifest, "watch": watch, "split": split, "may_split": lambda job: True}
+        given = {"manifest": manifest, "split": split, "may_split": lambda job: True}
         return list(run(jobs, executor, **given))
 
 
@@ -78,6 +77,19 @@ def cluster(cache: Path | None):
     return Cluster("", mib=300, make=make, cache=cache, connected=True)
 
 
+def kill_a_busy_node(nodes: Any, hold: Path, killed: list[str]) -> None:
+    """Wait until somebody is in the middle of a run, kill its node, and let the others go on."""
+    while not (held := list(hold.parent.glob("hold.*"))):
+        time.sleep(0.05)
+    busy = held[0].suffix[1:]
+    for node in list(nodes.worker_nodes):
+        raylet = node.all_processes["raylet"][0].process.pid
+        if busy in Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split():
+            killed.append(busy)
+            nodes.remove_node(node, allow_graceful=False)
+    hold.unlink()
+
+
 def test_files_travel_by_the_object_store_and_pieces_too(inputs, nodes, expected, tmp_path):
     done = results(inputs, tmp_path / "out", cluster(None), split=4)
     assert [result.error for result in done] == [""] * 6
@@ -90,19 +102,14 @@ def test_files_travel_by_the_object_store_and_pieces_too(inputs, nodes, expected
 def test_a_node_is_killed_in_the_middle(inputs, nodes, expected, tmp_path):
     """Every file is there at the end and right, none was done twice, and tracks are made once."""
     out = tmp_path / "out"
-    ended: list[str] = []
-    killed = threading.Event()
-
-    def share(key: str, share: float) -> None:
-        if key.startswith("job") and not killed.is_set():
-            killed.set()
-            node = next(iter(nodes.worker_nodes))
-            threading.Thread(target=nodes.remove_node, args=(node,), kwargs={"allow_graceful": False}).start()
-
-    done = results(inputs, out, cluster(tmp_path / "tracks"), Watch(share=share))
-    ended += [result.job.shown for result in done]
-    assert killed.is_set()
-    assert sorted(ended) == sorted(expected)
+    hold, killed = inputs / "hold", []
+    hold.touch()
+    killer = threading.Thread(target=kill_a_busy_node, args=(nodes, hold, killed))
+    killer.start()
+    done = results(inputs, out, cluster(tmp_path / "tracks"))
+    killer.join()
+    assert killed
+    assert sorted(result.job.shown for result in done) == sorted(expected)
     assert {result.job.shown: result.digest for result in done} == expected
     assert 2 <= max(result.attempts for result in done) <= 3
     again = results(inputs, out, cluster(tmp_path / "tracks"))
