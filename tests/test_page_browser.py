@@ -191,7 +191,9 @@ def test_live_follows_the_camera_and_survives_a_lost_face(page):
     page.click("#live-record")
     page.wait_for_timeout(1500)
     page.click("#live-record")
-    page.get_by_text("Download the recording").wait_for()
+    with page.expect_download() as download:
+        page.get_by_text("Download the recording", exact=True).click()
+    says_so(download.value.path())
     page.click("#live-start")
     page.get_by_text("Stopped.").wait_for()
     pairs = [(decode(sent[number]), decode(base64.b64decode(data.partition(",")[2]))) for number, data in shown.items()]
@@ -201,6 +203,19 @@ def test_live_follows_the_camera_and_survives_a_lost_face(page):
     print(f"live: mouth of {len(gaps)} pictures, correlation {correlation:.2f}")
     assert len(gaps) > 30
     assert correlation > (0.8 if free else 0.6)
+
+
+def says_so(recording: Path) -> None:
+    """A recording of a live session: its pictures, its length, and what every result says of itself."""
+    import av
+
+    from core.output.watermark import metadata
+
+    with av.open(str(recording)) as container:
+        said = {name.lower(): text for name, text in container.metadata.items()}
+        assert metadata("lifted").items() <= said.items()
+        assert container.duration > av.time_base / 2
+        assert next(container.decode(video=0)).width == 512
 
 
 def keep(sent: dict[int, bytes], data: bytes | str) -> None:
@@ -223,6 +238,44 @@ def mouth(image: np.ndarray, state: dict = {}) -> float:  # noqa: B006  # the de
         return float("nan")
     point = found[0].landmark
     return (point[14].y - point[13].y) / (point[152].y - point[10].y)
+
+
+GIVEN = """([what, name, kind, data]) => {
+    const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0)), transfer = new DataTransfer();
+    transfer.items.add(new File([bytes], name, { type: kind }));
+    const event = what === 'paste' ? new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true })
+        : new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true });
+    document.querySelector(what === 'paste' ? 'body' : what).dispatchEvent(event); }"""
+
+
+def test_a_photo_is_dropped_or_pasted_and_a_driver_dropped(page):
+    data = base64.b64encode(PHOTO.read_bytes()).decode()
+    for what, name in (("#photo-card", "dropped.jpg"), ("paste", "pasted.jpg")):
+        page.evaluate(GIVEN, [what, name, "image/jpeg", data])
+        page.get_by_text(name, exact=True).wait_for()
+        until(page, "document.querySelector('#photo-shown').naturalWidth > 0")
+    page.evaluate(GIVEN, ["#driver-card", "talk.mp4", "video/mp4", base64.b64encode(TALK.read_bytes()).decode()])
+    page.get_by_text("talk.mp4", exact=True).wait_for()
+    until(page, "document.querySelector('#driver-shown').videoWidth > 0")
+    assert page.inner_text("#photo-name") == "pasted.jpg"
+
+
+def test_photo_and_driver_come_from_the_camera(page):
+    """The recording is what a browser writes: WebM without a length and at whatever rate its frames came."""
+    page.evaluate("document.querySelector('#option-background').value = 'black'")
+    page.click("#photo-camera")
+    page.get_by_role("button", name="Take the photo").click()  # playwright waits until it can be clicked
+    page.get_by_text("camera.png", exact=True).wait_for()
+    page.click("#driver-camera")
+    page.get_by_role("button", name="Record", exact=True).last.click()
+    page.wait_for_timeout(1200)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("recording.webm", exact=True).wait_for()
+    page.click("#start")
+    page.get_by_text("Done.").or_(page.locator("#job-error:not(:empty)")).first.wait_for(timeout=MINUTES)
+    assert page.inner_text("#job-error") == ""
+    assert page.locator("#stage video").count() == 1
+    until(page, "document.querySelector('#stage video').duration > .5")
 
 
 def test_cancelled_in_the_middle_and_two_tabs(page, browser, server):

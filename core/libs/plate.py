@@ -50,13 +50,18 @@ _UNIT = 512  # pixels of the picture that lengths are of
 
 
 def make_plate(
-    image: np.ndarray, matte: np.ndarray, inside: np.ndarray | None = None, settings: PlateSettings = _DEFAULT
+    image: np.ndarray,
+    matte: np.ndarray,
+    inside: np.ndarray | None = None,
+    settings: PlateSettings = _DEFAULT,
+    textured: bool = True,
 ) -> np.ndarray:
     """What stands behind a person.
 
     Args:
         image: (H, W, 3) uint8 RGB, a whole photo or a crop of it. matte: (H, W) in 0..1, of the person.
         inside: (H, W) bool, where it shows the photo; None: everywhere. What lies beyond is completed too.
+        textured: False: by colours alone, as smoothly as can be, which takes a tenth of the time.
     Returns:
         (H, W, 3) uint8. It is the picture where the matte is 0, a band beside the person excepted.
     """
@@ -71,7 +76,8 @@ def make_plate(
         return image.copy()
     picture = _without_person(image, matte, settings)
     share = smoothstep(near, *settings.faint)[..., None]
-    filled = picture + share * (_patched(picture, hole, settings) - picture)
+    completed = (_patched if textured else _smooth)(picture, hole, settings)
+    filled = picture + share * (completed - picture)
     return np.rint(filled).clip(0, 255).astype(np.uint8)
 
 
@@ -88,15 +94,28 @@ def _without_person(image: np.ndarray, matte: np.ndarray, settings: PlateSetting
     return np.where(part > 0, (picture - part * person) / (1 - part), picture).clip(0, 255)
 
 
-def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> np.ndarray:
-    """The picture (H, W, 3) float32 with its hole filled from the rest of it."""
+def _shrunk(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> tuple[np.ndarray, np.ndarray]:
+    """A small picture (h, w, 3) float32 of what is known, and how much of each of its pixels is (h, w), 0 to 1."""
     height, width = hole.shape
     factor = min(1.0, settings.size / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     known = (~hole).astype(np.float32)
     share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA)
-    small /= np.maximum(share, 1e-6)[..., None]
+    return small / np.maximum(share, 1e-6)[..., None], share
+
+
+def _smooth(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> np.ndarray:
+    """The picture (H, W, 3) float32 with colours in its hole that go on from its rim as smoothly as can be."""
+    small, share = _shrunk(picture, hole, settings)
+    colors = cv2.resize(fill_hole(small, share < 0.5), hole.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.where(hole[..., None], colors, picture)
+
+
+def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> np.ndarray:
+    """The picture (H, W, 3) float32 with its hole filled from the rest of it."""
+    height, width = hole.shape
+    small, share = _shrunk(picture, hole, settings)
     hole_there = (share < 0.5).astype(np.uint8)
     # A background goes on as it is beside the person: not as a hand at the photo's border
     around = settings.sources * cv2.distanceTransform(hole_there, cv2.DIST_L2, 5).max()

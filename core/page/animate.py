@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ from core.components import Components, default_components
 from core.data.image import write_image
 from core.data.video import VideoReader
 from core.errors import UserError
+from core.libs.plate import make_plate
 from core.options import IMPROVEMENTS, Options
 from core.page.jobs import Job, JobProgress
 from core.page.settings import PageSettings
@@ -25,6 +27,10 @@ from core.pipeline import Pipeline, RenderedFrame
 from core.preflight import find_inputs
 from core.runtime.memory import give_back_memory
 
+_OF_PREVIEW = (
+    "This knows no more of the driver than its first frame: the result counts motion from the face at rest, "
+    "which it finds in all of the driver."
+)
 _SETTINGS = PageSettings()
 
 
@@ -110,7 +116,10 @@ class Animation:
             job.changed()
 
     def _preview(self, job: Job, options: Options, components: Components) -> None:
-        """Show the photo as the driver's first frame alone moves it, which needs no more of the driver than that."""
+        """Show the photo as the driver's first frame alone moves it, which needs no more of the driver than that.
+
+        What is behind the person is completed without its texture, which takes more than a second.
+        """
         assert options.driver_path is not None
         first = job.tab.folder / f"first-{secrets.token_hex(6)}.png"
         try:
@@ -125,8 +134,9 @@ class Animation:
                 temporal_smooth=False,
                 output=f"{first}.out/",
             )
-            run = Pipeline(still, components, _Silent(job))
-            job.show(jpeg(next(run.frames()).image))
+            quick = replace(components, plate=partial(make_plate, textured=False))
+            run = Pipeline(still, quick, _Silent(job))
+            job.show(jpeg(next(run.frames()).image), _OF_PREVIEW)
         except UserError as error:
             text = str(error).replace(str(first), "the driver's first frame")
             if self.preview_only:

@@ -26,7 +26,8 @@ class Job:
     Attributes:
         kind: `animate`, `preview` or `live`. tab: whose it is. changed: is called when something to be shown changed.
         stage, done, total, since: what goes on, how far it is and when (`time.monotonic`) it began.
-        lines: what was said. error: the one line of a failure. picture: JPEG of the newest picture, and its number.
+        lines: what was said. error: the one line of a failure. picture: JPEG of the newest picture, its number and what
+            is said below it.
         results: the files that came out, each with what it shows: `result`, `before`.
     """
 
@@ -44,6 +45,7 @@ class Job:
     error: str = ""
     picture: bytes = b""
     pictures: int = 0
+    caption: str = ""
     results: list[tuple[str, Stored]] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -52,9 +54,9 @@ class Job:
         if self.cancelled.is_set():
             raise CancelledError
 
-    def show(self, picture: bytes) -> None:
-        """Show a JPEG."""
-        self.picture, self.pictures = picture, self.pictures + 1
+    def show(self, picture: bytes, caption: str = "") -> None:
+        """Show a JPEG, and a line below it."""
+        self.picture, self.pictures, self.caption = picture, self.pictures + 1, caption
         self.changed()
 
     def told(self, place: int) -> dict[str, object]:
@@ -74,6 +76,7 @@ class Job:
             "lines": self.lines,
             "error": self.error,
             "pictures": self.pictures,
+            "caption": self.caption,
             "results": [{"shows": what, **stored.told()} for what, stored in self.results],
         }
 

@@ -44,6 +44,7 @@ async function start(preview) {
   by("result").hidden = true;
   by("job-picture").hidden = true;
   by("job-lines").replaceChildren();
+  by("job-more").hidden = true;
   [shownPicture, shownResults] = [0, -1];
   const asked = { photo: chosen.photo, driver: chosen.driver, options: values(), preview, compare: !preview && by("compare").checked };
   try {
@@ -78,6 +79,7 @@ function show(job) {
   by("job-speed").textContent = job.fps
     ? `${job.done}${job.total ? ` of ${job.total}` : ""} frames, ${job.fps.toFixed(1)} a second${job.left === null ? "" : `, ${time(job.left)} left`}` : "";
   if (by("job-error").textContent !== job.error) by("job-error").textContent = job.error;
+  by("job-more").hidden = !job.lines.length;
   by("job-lines").replaceChildren(...job.lines.map((text) => {
     const line = document.createElement("li");
     line.textContent = text;
@@ -85,7 +87,8 @@ function show(job) {
   }));
   if (job.pictures > shownPicture) {
     shownPicture = job.pictures;
-    by("job-picture").src = `${address(`jobs/${job.id}/picture`)}?n=${job.pictures}`;
+    by("job-image").src = `${address(`jobs/${job.id}/picture`)}?n=${job.pictures}`;
+    by("job-caption").textContent = job.caption;
     by("job-picture").hidden = false;
   }
   if (job.state === "done" && job.results.length && shownResults !== job.results.length) {

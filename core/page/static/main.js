@@ -16,6 +16,7 @@ function choose(tab) {
     by(one.getAttribute("aria-controls")).hidden = !selected;
   }
   by("driver-card").hidden = tab.id === "tab-live";
+  document.body.classList.toggle("is-live", tab.id === "tab-live");
 }
 
 for (const tab of tabs) {
