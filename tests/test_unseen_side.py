@@ -18,7 +18,7 @@ from core.libs.tracker.source import MARGIN
 from core.models.LiftedAvatar.binding import Role, barycentric_jacobian, update_gaussians
 from core.models.LiftedAvatar.inpaint import find_fringe, find_not_skin
 from core.models.LiftedAvatar.inpaint.gaussians import triangle_samples
-from core.models.LiftedAvatar.inpaint.texture import face_colors, nose_points
+from core.models.LiftedAvatar.inpaint.texture import border_points, face_colors, nose_points
 from core.models.LiftedAvatar.inpaint.visibility import visible_points
 from core.models.LiftedAvatar.models import LiftedAvatar
 from core.models.LiftedAvatar.settings import LiftedSettings
@@ -186,6 +186,24 @@ def test_the_nose_takes_nothing_over_from_its_other_side(frame):
     _, seen, mirrored = face_colors(*given, smooth_at=nose)
     assert not mirrored[nose].any()
     assert np.array_equal(mirrored[~nose], seen[head_mirror()][~nose])
+
+
+def test_the_other_sides_hairline_is_not_taken_over(frame):
+    """Dark hair at the visible temple: the far one keeps the colours of the skin beside it."""
+    mesh = mesh_of(frame)
+    border = border_points(mesh.triangles)
+    assert border[list(topo.FACE_OVAL)].all()
+    assert not border[[*topo.RIGHT_EYE, *topo.LEFT_EYE, *topo.NOSE, *topo.INNER_LIPS]].any()
+    pix_to_face, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, SIDE)
+    mirror, visible = head_mirror(), visible_points(mesh.pixels, mesh.triangles, pix_to_face)
+    hidden = np.flatnonzero(border & ~visible[: topo.N_POINTS] & visible[mirror])
+    image = np.concatenate([plain(), np.ones((SIDE, SIDE, 1))], -1).astype(np.float32)
+    for x, y in mesh.pixels[mirror[hidden]].astype(int):
+        cv2.circle(image, (int(x), int(y)), 5, (0.2, 0.1, 0.1, 1.0), -1)
+    given = mesh.points, mesh.pixels, mesh.triangles, pix_to_face, image, mirror
+    carried, kept = (face_colors(*given, smooth_at=at)[0][hidden, :3] for at in (None, border))
+    assert np.abs(carried - SKIN).max() > 0.05
+    assert np.abs(kept - SKIN).max() < 0.02
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ import cv2
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.models.LiftedAvatar.inpaint.texture import face_colors, nose_points, sample, soft_clip, surrounding_colors
+from core.models.LiftedAvatar.inpaint.texture import (
+    border_points,
+    face_colors,
+    nose_points,
+    sample,
+    soft_clip,
+    surrounding_colors,
+)
 from core.models.LiftedAvatar.inpaint.visibility import face_triangles, hidden_triangles, shows_triangle
 from core.models.LiftedAvatar.layers import Photo
 
@@ -67,9 +74,9 @@ def inpaint(
         )
     clean = (1 - cv2.dilate(unsure.astype(np.float32), np.ones((camera.odd(numbers.clean),) * 2)))[..., None]
     clean_person = np.where(clean[..., 0] > 0, of_person, -1)
-    on_nose = nose_points(photo.rest, photo.settings.texture)
+    own_relief = nose_points(photo.rest, photo.settings.texture) | border_points(triangles)
     face, seen, mirrored = face_colors(
-        points, pixels, triangles, clean_person, image, mirror, camera, photo.settings.texture, on_nose
+        points, pixels, triangles, clean_person, image, mirror, camera, photo.settings.texture, own_relief
     )
     colors = np.concatenate(
         [face, surrounding_colors(pixels, triangles, pix_to_face, image, camera, photo.settings.texture)]

@@ -41,6 +41,17 @@ def nose_points(face: np.ndarray, settings: TextureSettings = _DEFAULT) -> np.nd
     return np.array(inside + [False] * (topo.N_POINTS - topo.N_FACE))
 
 
+def border_points(triangles: np.ndarray) -> np.ndarray:
+    """(478,) bool: points on the outline of the face, and those that triangles (F, 3) of the face join to it.
+
+    What stands out there is the other side's hairline, ear and jaw's shade: on this side they are elsewhere, or hidden.
+    """
+    on_outline = np.isin(np.arange(topo.N_POINTS), topo.FACE_OVAL)
+    of_face = triangles[(triangles < topo.N_FACE).all(1)]
+    on_outline[of_face[on_outline[of_face].any(1)]] = True
+    return on_outline
+
+
 def soft_clip(differences: np.ndarray, limit: float) -> np.ndarray:
     """Differences of colours (...,) kept below a limit by tanh, which bends small ones too; see `max_relief`."""
     return limit * np.tanh(differences / limit)
