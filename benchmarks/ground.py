@@ -1,12 +1,17 @@
 """Is the photo's own background left alone where nothing moved, and how does the person stand before it?
 
     python -m benchmarks.ground --out build/ground
+    python -m benchmarks.ground --frame photo --out build/whole
 
 Every photo is moved by a driver with default options. A pixel is outside when no frame's person reaches it, and the
 plate is the photo there. Printed: the share of the shown photo that is outside; there, the largest difference of a
 frame to the photo in grey levels, as a PNG would have it, and the PSNR in dB after H.264 as the program writes it,
 beside that of the photo itself written so, which is as much as the coding leaves. With `--out`, for every photo a sheet
 at full size: photo, plate, the frames that are furthest to either side, and enlarged where there is most hair.
+
+With `--frame photo` outside is what stands still, and printed is also the mean difference in grey levels where what is
+drawn fades into it. The sheet is the photo, the frame that differs most from it, and that difference, eight times as
+strong around grey: a seam would be a line in it.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +39,8 @@ DEMO = Path("demos/examples/1.jpg")
 DRIVER = Path("demos/drivers/obama")
 HAIRY = 88  # pixels of the part that is enlarged
 ROW = "{:<12} {:>8} {:>12} {:>8} {:>12}"
+WHOLE_ROW = ROW + " {:>8}"
+SEAM = 0.3  # share of what is drawn up to which a pixel lies at the seam
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,13 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--driver", type=Path, default=DRIVER, help=f"default: {DRIVER}")
     parser.add_argument("--frames", type=int, default=24, help="of the driver, evenly spread (default: 24)")
     parser.add_argument("--out", type=Path, help="a folder for sheets")
+    parser.add_argument("--frame", choices=("head", "photo"), default="head", help="default: head")
     add_data(parser)
     args = parser.parse_args(arguments)
     photos = args.sources or list(dict.fromkeys([DEMO, *find_photos(None, args.data)]))
     components: Components | None = None
-    print(ROW.format("photo", "outside", "difference", "H.264", "photo alone"))
+    names = ("photo", "outside", "difference", "H.264", "photo alone")
+    print(ROW.format(*names) if args.frame == "head" else WHOLE_ROW.format(*names, "seam"))
     for photo in photos:
-        options = Options(photo, args.driver, model="lifted", layout="result", no_watermark=True, quiet=True)
+        options = Options(
+            photo, args.driver, model="lifted", layout="result", frame=args.frame, no_watermark=True, quiet=True
+        )
+        if args.frame == "photo":
+            whole(options, args.frames, args.out)
+            continue
         components = components or default_components(options)
         pictures, mattes, run = drawn(options, components, args.frames)
         outside = untouched(run, mattes)
@@ -60,6 +75,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if args.out is not None:
             args.out.mkdir(parents=True, exist_ok=True)
             write_image(args.out / f"{photo.stem}.png", sheet(run, pictures, mattes))
+
+
+def whole(options: Options, count: int, out: Path | None) -> None:
+    """Print a line of a run in the whole photo, and write its sheet into a folder."""
+    run = Pipeline(options)
+    region, photo = run.region, run.photo
+    assert region is not None  # the whole photo is the frame
+    wanted = {int(i) for i in np.linspace(0, len(run.motion) - 1, count).round()}
+    with closing(run.images()) as images:
+        pictures = [image for index, image in enumerate(images) if index in wanted]
+    share = np.zeros(photo.shape[:2], np.float32)
+    share[region.rows, region.columns] = region.enlarged(region.cut(run.source, run.avatar.share))
+    outside, seam = share <= 0, (share > 0) & (share < SEAM)
+    away = [picture.astype(int) - photo for picture in pictures]
+    both = pictures, [photo] * len(pictures)
+    ours, alone = (f"{coded(p, photo.astype(int), outside):.1f}" if outside.any() else "none" for p in both)
+    most = away[int(np.argmax([np.abs(one).mean() for one in away]))]
+    faint = f"{np.mean([np.abs(one)[seam].mean() for one in away]):.2f}" if seam.any() else "none"
+    difference = int(max(np.abs(one)[outside].max(initial=0) for one in away))
+    stem = run.inputs.photo.stem
+    print(WHOLE_ROW.format(stem, f"{outside.mean():.0%}", difference, ours, alone, faint), flush=True)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        strong = np.clip(128 + 8 * most, 0, 255).astype(np.uint8)
+        write_image(out / f"{stem}.png", np.concatenate([photo, (photo + most).astype(np.uint8), strong], 1))
 
 
 def drawn(options: Options, components: Components, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Pipeline]:
@@ -87,7 +127,9 @@ def coded(pictures: Sequence[np.ndarray], photo: np.ndarray, where: np.ndarray) 
         with VideoWriter(path, 25, (photo.shape[1], photo.shape[0])) as writer:
             for picture in pictures:
                 writer.write(picture)
-        error = np.mean([((frame.image.astype(float) - photo)[where] ** 2).mean() for frame in VideoReader(path)])
+        height, width = where.shape  # of an odd number of pixels the last one is written twice
+        shown = (frame.image[:height, :width].astype(float) for frame in VideoReader(path))
+        error = np.mean([((one - photo)[where] ** 2).mean() for one in shown])
     return float(10 * np.log10(255**2 / max(float(error), 1e-9)))
 
 

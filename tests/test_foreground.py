@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.libs.foreground import separate, share_of
+from core.libs.foreground import resting_plate, separate, share_of
 
 SIZE = 160
 _Y, _X = np.mgrid[:SIZE, :SIZE].astype(np.float64)
@@ -78,3 +78,13 @@ def test_a_share_is_read_off_the_colours():
     np.testing.assert_allclose(share[0, :2], [0, 0.5], atol=1e-6)
     np.testing.assert_allclose(told[0, :2], 1)
     assert told[0, 2] < 0.1
+
+
+def test_over_the_plate_of_who_rests_they_are_the_photo_and_elsewhere_it_stays(photo):
+    given = (plate() * 0.9).astype(np.uint8)
+    colors, matte = separate(photo, MATTE.astype(np.float32), given)
+    moves = np.where(_X < 80, 0.0, 1.0)
+    behind = resting_plate(photo, colors, matte, given, moves)
+    seen = (_X < 80) & (matte < 0.9)
+    assert np.abs(over(colors, matte, behind) - photo)[seen].max() < 2
+    np.testing.assert_array_equal(behind[:, 80:], given[:, 80:])

@@ -135,6 +135,61 @@ def test_nothing_shows_where_moved_and_still_meet(runs):
     assert moved > 20  # and the face does move
 
 
+def over(run: Pipeline, background: str) -> Pipeline:
+    """The same run over another background."""
+    inputs = replace(run.inputs, tracked=run.driver)
+    other = Pipeline(replace(run.options, background=background), run.components, inputs=inputs)
+    other.source, other.motion = run.source, run.motion
+    return other
+
+
+def test_the_whole_person_is_cut_out_and_put_over_anything(runs, tmp_path):
+    """Over white and over nothing they are the same, and over the photo's own plate they are the photo."""
+    run = runs["still"]
+    white, alone = (next(over(run, name).images()) for name in ("white", "transparent"))
+    height, width = run.photo.shape[:2]
+    assert white.shape == (height, width, 3)
+    assert alone.shape == (height, width, 4)
+    matte = alone[..., 3:] / 255
+    np.testing.assert_allclose(alone[..., :3] * matte + 255 * (1 - matte), white, atol=1.5)
+    assert matte[:20, :20].max() == 0
+    assert matte[height // 2, width // 2 - 30] == 1
+    sure = cv2.erode(alone[..., 3], np.ones((25, 25))) == 255
+    assert np.abs(white.astype(int) - run.photo)[sure].mean() < 2  # what splats lose
+
+    noise = np.random.default_rng(3).integers(0, 256, run.photo.shape, np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise[..., ::-1])
+    before = next(over(run, str(tmp_path / "noise.png")).images())
+    np.testing.assert_array_equal(before[matte[..., 0] == 0], noise[matte[..., 0] == 0])
+
+
+def test_the_black_that_the_avatar_draws_on_is_a_background_too(runs):
+    black, alone = (next(over(runs["moved"], name).images()) for name in ("black", "transparent"))
+    assert not black[alone[..., 3] == 0].any()
+    np.testing.assert_allclose(alone[..., :3] * (alone[..., 3:] / 255), black, atol=1.5)
+
+
+def test_the_drivers_panel_shows_its_whole_picture(runs):
+    run = runs["still"]
+    height, width = run.photo.shape[:2]
+    assert next(run.driver_pictures()).shape[:2] == (height, width + width % 2)
+    assert run.size == (2 * width + width + width % 2, height)
+
+
+def test_a_photo_that_is_reduced_is_said(runs, monkeypatch):
+    said = []
+    run = over(runs["still"], "photo")
+    run.progress.say = said.append
+    monkeypatch.setattr("core.libs.tracker.whole._SETTINGS", WholeSettings(largest=400))
+    monkeypatch.setattr("core.libs.tracker.whole.fit_photo.__defaults__", (WholeSettings(largest=400),))
+    height, width = runs["still"].photo.shape[:2]
+    assert max(run.photo.shape) == 400
+    assert said == [
+        f"the photo has {width}x{height} pixels and is reduced to {run.photo.shape[1]}x{run.photo.shape[0]}: 4K is the "
+        "most that is drawn"
+    ]
+
+
 def test_a_size_that_is_none_is_refused():
     with pytest.raises(UserError, match="size must be one of 512, 768, 1024, got 600"):
         Options(size=600)

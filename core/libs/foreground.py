@@ -27,6 +27,7 @@ class ForegroundSettings:
         off: what of a pixel is neither, over that distance, up to which it is believed and from which it is not.
         faint: matte up to which a pixel's colour is that of what is opaque nearby, and from which on its own.
         least: matte below which there is nobody.
+        rests: part of the head's motion, up to which a pixel rests, and from which it moves.
     """
 
     sure: float = 0.95
@@ -35,6 +36,7 @@ class ForegroundSettings:
     off: tuple[float, float] = (0.15, 0.4)
     faint: tuple[float, float] = (0.05, 0.35)
     least: float = 0.02
+    rests: tuple[float, float] = (0.02, 0.1)
 
 
 _DEFAULT = ForegroundSettings()
@@ -68,6 +70,29 @@ def share_of(
     share = np.clip(((picture - behind) * apart).sum(2) / square, 0, 1)
     off = np.sqrt(((picture - behind - share[..., None] * apart) ** 2).sum(2) / square)
     return share, smoothstep(np.sqrt(square), *settings.apart) * (1 - smoothstep(off, *settings.off))
+
+
+def resting_plate(
+    image: np.ndarray,
+    colors: np.ndarray,
+    matte: np.ndarray,
+    plate: np.ndarray,
+    moves: np.ndarray,
+    settings: ForegroundSettings = _DEFAULT,
+) -> np.ndarray:
+    """A plate (H, W, 3) uint8 over which a person who hardly moves is the photo again.
+
+    Where they do move, what the photo shows beside them would stay behind as their outline; there the plate stays.
+
+    Args:
+        image, plate: (H, W, 3) uint8. colors, matte: as `separate` gives them.
+        moves: (H, W) in 0..1, of the head's motion.
+    """
+    part = matte[..., None].astype(np.float32)
+    seen = (image - part * colors) / np.maximum(1 - part, 1e-3)
+    rests = 1 - smoothstep(moves, *settings.rests)[..., None]
+    known = np.where(part < settings.sure, rests, 0)
+    return np.rint(plate + known * (seen.clip(0, 255) - plate)).astype(np.uint8)
 
 
 def separate(

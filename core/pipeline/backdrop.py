@@ -16,6 +16,7 @@ from core.data.image import read_image
 from core.data.records import TrackedSource
 from core.data.video import VideoReader
 from core.errors import UserError
+from core.libs.foreground import resting_plate
 
 if TYPE_CHECKING:
     from core.pipeline.whole import Region
@@ -158,11 +159,13 @@ def still_backdrop(
     source: TrackedSource,
     plate: np.ndarray | None = None,
     region: Region | None = None,
+    moves: np.ndarray | None = None,
 ) -> Backdrop | None:
     """What a person is put over that stays the same; None where there is nothing, or the avatar draws on it already.
 
     `size`: (width, height) of the frames. `plate`: of the photo's wide crop, where it is known. `region`: of the whole
     photo that is drawn; then the photo is what stands behind that, and anything else is as large as the frames.
+    `moves`: (S, S) see `core.models.LiftedAvatar.models.Avatar`.
 
     Raises:
         UserError: the avatar draws on nothing but its own background.
@@ -174,6 +177,12 @@ def still_backdrop(
     if background.kind == "photo":
         if plate is None:
             plate = components.plate(source.image, source.matte, source.inside)
-        return StillBackdrop(source.middle(plate) if region is None else region.cut(source, plate))
+        if region is None:
+            return StillBackdrop(source.middle(plate))
+        if source.foreground is None or moves is None:
+            return StillBackdrop(region.cut(source, plate))
+        parts = source.image, source.foreground, source.matte, plate, moves
+        image, colors, matte, behind, moved = (region.cut(source, part) for part in parts)
+        return StillBackdrop(resting_plate(image, colors, matte, behind, moved))
     assert background.path is not None  # `find_background` has seen it
     return StillBackdrop(cover(read_image(background.path), size))

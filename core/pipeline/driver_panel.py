@@ -12,13 +12,25 @@ from core.components import Components
 from core.data.image import read_image
 from core.data.loader_track import DriverData
 from core.data.video import VideoReader
-from core.output.panels import at_height, scaled
+from core.output.panels import at_height, panel_widths, scaled
 from core.runtime.threads import read_ahead
 
 
 def shows_whole(driver: DriverData) -> bool:
     """Whether a driver has pictures that can be shown as a whole: what comes tracked has the head's crops only."""
     return driver.frames is None and driver.kind in ("image", "video")
+
+
+def panel_width(driver: DriverData, height: int, whole: bool) -> int:
+    """Pixels that `panel_pictures` are wide."""
+    if not whole:
+        return height
+    if driver.kind == "image":
+        size = read_image(driver.path).shape[1::-1]
+    else:
+        with VideoReader(driver.path) as reader:
+            size = reader.size
+    return panel_widths([(size[0], size[1])], height)[0]
 
 
 def panel_pictures(

@@ -23,6 +23,7 @@ from core.errors import UserError
 from core.options import Options
 from core.pipeline.choice import people_of
 from core.pipeline.driver import frames_without_face
+from core.pipeline.driver_panel import shows_whole
 from core.pipeline.run import Pipeline
 from core.pipeline.together import together
 from core.preflight import Inputs
@@ -109,6 +110,10 @@ class Everybody(Pipeline):
         ]
 
     @property
+    def _whole_driver(self) -> bool:
+        return shows_whole(self.driver)
+
+    @property
     def source(self) -> TrackedSource:
         """The first one, tracked."""
         return self.runs[0].source
@@ -146,6 +151,8 @@ class Everybody(Pipeline):
         """The whole photo (H, W, 3) uint8 with everybody moved, frame after frame, without the mark."""
         order = np.argsort((self.faces[:, 2:] - self.faces[:, :2]).max(1)[: len(self.runs)], kind="stable")
         with ExitStack() as stack:
-            drawn = [stack.enter_context(closing(self.runs[int(i)].images())) for i in order]
+            runs = [self.runs[int(i)] for i in order]
+            drawn = [stack.enter_context(closing(run.images())) for run in runs]
+            parts = [(run.region.rows, run.region.columns) for run in runs if run.region is not None]
             for pictures in zip(*drawn, strict=True):
-                yield together(self.photo, pictures)
+                yield together(self.photo, pictures, parts)

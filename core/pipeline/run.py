@@ -33,9 +33,10 @@ from core.pipeline.backdrop import Backdrop, VideoBackdrop, apart, asks_for_plat
 from core.pipeline.choice import tracked_photo
 from core.pipeline.drawing import Drawing
 from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
-from core.pipeline.driver_panel import panel_pictures, shows_whole
+from core.pipeline.driver_panel import panel_pictures, panel_width, shows_whole
 from core.pipeline.result import RenderedFrame, Report, to_image
 from core.preflight import Inputs, check_report, choose_model, find_inputs, find_output
+from core.runtime.compiling import told_when_compiling
 from core.runtime.progress import Progress
 from core.runtime.threads import WriteBehind
 
@@ -94,7 +95,7 @@ class Pipeline:
     @cached_property
     def source(self) -> TrackedSource:
         """The photo, tracked."""
-        with self.progress.stage("track source", "tracking the photo"):
+        with self.progress.stage("track source", "tracking the photo"), told_when_compiling(self.progress.say):
             return tracked_photo(self.components, self.inputs.photo, self.options, self.progress)
 
     @cached_property
@@ -211,11 +212,12 @@ class Pipeline:
     @cached_property
     def backdrop(self) -> Backdrop | None:
         """What the person is put over; None where there is nothing, or the avatar draws on it already."""
-        source, background, region = self.source, self.background, self.region
+        background, region = self.background, self.region
         if background.kind == "video":
             assert background.path is not None  # `find_background` has seen it
             return VideoBackdrop(background.path, self.motion.times, self._size, self.progress.say)
-        return still_backdrop(background, self.components, self._size, source, self._apart[1], region)
+        moves = None if region is None else self.avatar.moves
+        return still_backdrop(background, self.components, self._size, *self._apart, region, moves)
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -233,7 +235,8 @@ class Pipeline:
         """Width and height of what is written of a frame."""
         width, height = self._size
         if self.options.layout == "compare":  # on a sheet the photo stands before the row
-            width, height = fits((1 if self.inputs.stills else 2) * width + self._driver_width, height)
+            beside = panel_width(self.driver, height, self._whole_driver)
+            width, height = fits((1 if self.inputs.stills else 2) * width + beside, height)
         return width, height
 
     def frames(self) -> Generator[RenderedFrame, None, None]:
@@ -377,18 +380,14 @@ class Pipeline:
         with closing(self.driver_pictures()) as pictures:
             yield lambda frame: scaled(side_by_side([*before, next(pictures), frame.image]), self.size)
 
-    def driver_pictures(self) -> Generator[np.ndarray, None, None]:
-        """What the driver's panel shows: beside a whole photo its whole pictures."""
-        whole = self.source.joined and shows_whole(self.driver)
-        return panel_pictures(self.driver, self.components, self._size[1], whole)
+    @property
+    def _whole_driver(self) -> bool:
+        """Whether the driver's panel shows whole pictures, as the photo's does."""
+        return self.source.joined and shows_whole(self.driver)
 
-    @cached_property
-    def _driver_width(self) -> int:
-        """Pixels of the driver's panel."""
-        if not self.source.joined or not shows_whole(self.driver):
-            return self._size[1]
-        with closing(self.driver_pictures()) as pictures:
-            return next(pictures).shape[1]
+    def driver_pictures(self) -> Generator[np.ndarray, None, None]:
+        """What the driver's panel shows."""
+        return panel_pictures(self.driver, self.components, self._size[1], self._whole_driver)
 
 
 def make_folder(folder: Path) -> None:

@@ -24,7 +24,12 @@ class TogetherSettings:
 _SETTINGS = TogetherSettings()
 
 
-def together(photo: np.ndarray, pictures: Sequence[np.ndarray], settings: TogetherSettings = _SETTINGS) -> np.ndarray:
+def together(
+    photo: np.ndarray,
+    pictures: Sequence[np.ndarray],
+    parts: Sequence[tuple[slice, slice]] | None = None,
+    settings: TogetherSettings = _SETTINGS,
+) -> np.ndarray:
     """The photo with all people moved, of pictures in each of which one of them has moved and the rest is the photo.
 
     Where two have changed a pixel, the nearer one's picture shows, and what hardly differs from the photo is added to
@@ -32,10 +37,11 @@ def together(photo: np.ndarray, pictures: Sequence[np.ndarray], settings: Togeth
 
     Args:
         photo: (H, W, 3) uint8. pictures: the same, who is farther back first.
+        parts: rows and columns beyond which each picture is the photo; None: nowhere.
     """
     out = photo.copy()
-    for picture in pictures:
-        _add(photo, picture, out, np.float32(settings.sure))
+    for picture, part in zip(pictures, parts or [(slice(None), slice(None))] * len(pictures), strict=True):
+        _add(photo[part], picture[part], out[part], np.float32(settings.sure))
     return out
 
 

@@ -21,11 +21,13 @@ class Join:
 
     Attributes:
         follows, body: (M - 478,) see `Rig`.
-        share: (S, S) float32 in 0..1, how much of a pixel of the wide crop is what is drawn; the rest is the photo's.
+        moves: (S, S) float32 in 0..1, how much of the head's motion a pixel of the wide crop takes part in.
+        share: (S, S) float32 in 0..1, how much of it is what is drawn; the rest is the photo's.
     """
 
     follows: np.ndarray
     body: np.ndarray
+    moves: np.ndarray
     share: np.ndarray
 
 
@@ -55,4 +57,4 @@ def join_photo(
     corners = moves[mesh.triangles][np.maximum(pix_to_face, 0)]
     share = np.where(pix_to_face >= 0, np.einsum("ijk,ijk->ij", corners, bary_coords), 0)
     least = settings.unseen / (settings.farthest * size)  # of a move, of which nobody sees more
-    return Join(follows, body, smoothstep(share / least, 0, 1).astype(np.float32))
+    return Join(follows, body, share.astype(np.float32), smoothstep(share / least, 0, 1).astype(np.float32))

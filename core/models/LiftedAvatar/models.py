@@ -69,12 +69,14 @@ class Avatar:
         layers: all of them in the order in which they are drawn.
         share: (S, S) float32 in 0..1, how much of a pixel of the photo's wide crop is drawn where the person joins the
             whole photo; None where they do not.
+        moves: (S, S) float32 in 0..1, how much of the head's motion such a pixel takes part in; None as well.
     """
 
     camera: Camera
     surface: SurfaceLayer
     layers: tuple[Layer, ...]
     share: np.ndarray | None = None
+    moves: np.ndarray | None = None
 
 
 class LiftedAvatar:
@@ -153,8 +155,9 @@ class LiftedAvatar:
             built.append(layer)
         surface = self._surface(photo, photo.transform if anchor is None else anchor)
         below = len(LAYERS_BELOW)
-        share = None if photo.join is None else photo.join.share
-        return Avatar(camera=camera, surface=surface, layers=(*built[:below], surface, *built[below:]), share=share)
+        share, moves = (None, None) if photo.join is None else (photo.join.share, photo.join.moves)
+        layers = *built[:below], surface, *built[below:]
+        return Avatar(camera=camera, surface=surface, layers=layers, share=share, moves=moves)
 
     def render(self, avatar: Avatar, request: DrawRequest) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 over the background colour."""
