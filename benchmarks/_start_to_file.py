@@ -20,30 +20,27 @@ from core.options import Options
 from core.pipeline import Pipeline, animate
 
 
-def tracking(clip: Path, rounds: int) -> list[tuple[float, float]]:
-    """Milliseconds a frame of tracking a file, by the clock and of all cores, of each round but a first one."""
-    tracker, found = MediaPipeTracker(), []
-    for _ in range(rounds + 1):
-        start, used = time.perf_counter(), time.process_time()
-        frames = len(track_footage(lambda: VideoReader(clip), tracker, name=str(clip)))
-        seconds = time.perf_counter() - start, time.process_time() - used
-        found.append((1e3 * seconds[0] / frames, 1e3 * seconds[1] / frames))
+def tracking(clip: Path, warm: Path) -> tuple[float, float]:
+    """Milliseconds a frame of tracking a file, by the clock and of all cores, after a short one."""
+    tracker = MediaPipeTracker()
+    track_footage(lambda: VideoReader(warm), tracker, name=str(warm))
+    start, used = time.perf_counter(), time.process_time()
+    frames = len(track_footage(lambda: VideoReader(clip), tracker, name=str(clip)))
+    seconds = time.perf_counter() - start, time.process_time() - used
     tracker.close()
-    return found[1:]
+    return 1e3 * seconds[0] / frames, 1e3 * seconds[1] / frames
 
 
-def file_to_file(photo: Path, clip: Path, rounds: int) -> list[tuple[float, float]]:
-    """Frames a second of whole runs with everything on, photo and driver tracked again, and how many a second of a
-    core's work would make; of each but a first one.
+def file_to_file(photo: Path, clip: Path, warm: Path) -> tuple[float, float]:
+    """Frames a second of a whole run with everything on, photo and driver tracked again, and how many a second of a
+    core's work would make; after a run with a short driver.
     """
-    found = []
     with tempfile.TemporaryDirectory() as folder:
         given = {"layout": "result", "enhanced": True, "force_retrack": True, "quiet": True, "model": "lifted"}
-        for _ in range(rounds + 1):
-            used = time.process_time()
-            run = animate(Options(photo, clip, output=Path(folder) / "x.mp4", **given))
-            found.append((run.frames / run.total, run.frames / (time.process_time() - used)))
-    return found[1:]
+        animate(Options(photo, warm, output=Path(folder) / "warm.mp4", **given))
+        used = time.process_time()
+        run = animate(Options(photo, clip, output=Path(folder) / "x.mp4", **given))
+        return run.frames / run.total, run.frames / (time.process_time() - used)
 
 
 def main() -> None:
@@ -52,16 +49,14 @@ def main() -> None:
     parser.add_argument("what", choices=("tracking", "file", "first"))
     parser.add_argument("photo", type=Path)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("warm", type=Path)
     args = parser.parse_args()
     if args.what == "tracking":
-        values = tracking(args.clip, args.rounds)
+        print(json.dumps(tracking(args.clip, args.warm)), flush=True)
     elif args.what == "file":
-        values = file_to_file(args.photo, args.clip, args.rounds)
+        print(json.dumps(file_to_file(args.photo, args.clip, args.warm)), flush=True)
     else:  # the caller takes the time, from before Python starts
         next(Pipeline(Options(args.photo, args.clip, enhanced=True, quiet=True, model="lifted")).frames())
-        values = []
-    print(json.dumps(values), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
@@ -186,8 +185,7 @@ def read_eyes(
     visible = angles_of(iris - centre)
     angles, at_rest = visible - rest, direction_of(rest)
     for _ in range(3):  # turning the line at rest is not quite adding angles
-        turn = roma.rotvec_to_rotmat(aim(direction_of(angles)))
-        angles = angles + visible - angles_of((turn @ at_rest[..., None])[..., 0])
+        angles = angles + visible - angles_of(_turned_along(direction_of(angles), at_rest))
     weight = ramp(lid_ratio_68(points) / open_eyes, settings.shut, settings.open)
     if transform is not None:
         side, front = np.sin(settings.outward), np.cos(settings.outward)
@@ -226,8 +224,8 @@ def to_viewer(transform: Tensor, settings: GazeReadingSettings = _S) -> Tensor:
 
 def angles_of(direction: Tensor) -> Tensor:
     """Pitch and yaw (..., 2) of directions (..., 3) of any length."""
-    x, y, z = torch.nn.functional.normalize(direction, dim=-1).unbind(-1)
-    return torch.stack([torch.arcsin(y.clamp(-1, 1)), torch.atan2(x, z)], -1)
+    x, y, z = direction.unbind(-1)
+    return torch.stack([torch.atan2(y, torch.hypot(x, z)), torch.atan2(x, z)], -1)
 
 
 def direction_of(angles: Tensor) -> Tensor:
@@ -243,6 +241,15 @@ def aim(direction: Tensor) -> Tensor:
     angle = torch.atan2(sine, z)
     scale = torch.where(sine > 1e-9, angle / sine.clamp_min(1e-9), torch.ones_like(sine))
     return torch.stack([-y * scale, x * scale, torch.zeros_like(x)], -1)
+
+
+def _turned_along(direction: Tensor, vector: Tensor) -> Tensor:
+    """Vectors (..., 3) after the turn without torsion that takes (0, 0, 1) to unit directions (..., 3): see `aim`."""
+    x, y, z = direction.unbind(-1)
+    a, b, c = vector.unbind(-1)
+    across = x * a + y * b  # Rodrigues' formula about (-y, x, 0), whose length is the sine of the angle
+    pull = c - across / (1 + z).clamp_min(1e-9)
+    return torch.stack([a + x * pull, b + y * pull, z * c - across], -1)
 
 
 def _eyes(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -245,18 +245,20 @@ class HeadFitter:
         the iris stands in its eye.
         """
         viewer = -np.einsum("tl,tkl->tk", pose[..., 3], pose[..., :3])
-        neutral = self._template + self._shape @ person.shapecode
-        out = np.zeros((len(lifted), 6))
-        for column, joint, side, iris in ((0, 3, "left", topo.LEFT_IRIS), (3, 4, "right", topo.RIGHT_IRIS)):
+        starts, goals = [], []
+        for joint, side, iris in ((3, "left", list(topo.LEFT_IRIS)), (4, "right", list(topo.RIGHT_IRIS))):
             corners = list(topo.EYE_CORNERS[side])
             moved = (expcode - person.expcode) @ self._expression[corners].mean(0).T
             beside = person.mean[corners].mean(0) + moved - lifted[:, corners].mean(1)
             centre = person.joints[joint] + expcode @ self._eye_moves[joint - 3]
-            at_rest = neutral[list(iris)].mean(0) - centre
-            goal = on_sphere(viewer, lifted[:, list(iris)].mean(1) + beside, centre, np.linalg.norm(at_rest, axis=1))
-            turn = turn_onto(at_rest, goal - centre, self._settings.turn_rounds)
-            out[:, column : column + 2] = limited_eyes(turn, self._settings.eye_limit)
-        return out
+            at_rest = (self._template[iris] + self._shape[iris] @ person.shapecode).mean(0) - centre
+            goal = on_sphere(viewer, lifted[:, iris].mean(1) + beside, centre, np.linalg.norm(at_rest, axis=1))
+            starts.append(at_rest)
+            goals.append(goal - centre)
+        turn = turn_onto(np.concatenate(starts), np.concatenate(goals), self._settings.turn_rounds)
+        out = np.zeros((len(lifted), 2, 3))
+        out[..., :2] = limited_eyes(turn, self._settings.eye_limit).reshape(2, -1, 2).swapaxes(0, 1)
+        return out.reshape(-1, 6)
 
 
 def limited_eyes(turns: np.ndarray, limit: float = _SETTINGS.eye_limit) -> np.ndarray:
