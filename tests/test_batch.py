@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from batch_parts import make, tracked, write_inputs
 
+from benchmarks._batch_simulation import Costs, Simulated, divided, simulate
 from core.batch import Here, Job, JobResult, LoadedModels, Manifest, Watch, run
 from core.batch.command import main
 from core.batch.estimate import automatic_workers, estimated_seconds
@@ -556,3 +557,23 @@ def test_the_real_thing_of_one_picture(folder):
     animate(Options(portrait, portrait, output=folder / "single.png", quiet=True))
     assert result.output.read_bytes() == (folder / "single.png").read_bytes()
     assert read_image(result.output).shape == (512, 1536, 3)
+
+
+# --- on paper --------------------------------------------------------------------------------------------------------
+
+
+def test_the_simulation_names_what_holds_a_batch_up():
+    free = Costs(head=0, dispatch=0, start=0, job_bytes=0, storage=1e9)
+    even = [10.0] * 40
+    assert simulate(even, 4, free) == Simulated(100, 100, 0, 0, 0, 0)
+    assert simulate(even, 4, free).bottleneck == "work"
+    assert simulate(even, 4, replace(free, head=5.0)).bottleneck == "scheduler"
+    assert simulate(even, 4, replace(free, head=5.0)).seconds == pytest.approx(40 * 5 + 10)  # one after the other
+    slow = simulate(even, 4, replace(free, job_bytes=5e9))
+    assert (slow.bottleneck, round(slow.storage)) == ("storage", 1)
+    last = simulate([*even, 100.0], 4, free)
+    assert (last.seconds, last.bottleneck) == (200, "stragglers")
+    first = simulate(sorted([*even, 100.0], reverse=True), 4, free)
+    assert first.seconds == 130  # 500 s of work on four, in tens
+    assert simulate(divided([*even, 100.0], 10.0), 4, free).seconds == 130
+    assert simulate(even[:4], 4, replace(free, start=20.0)).bottleneck == "start"

@@ -130,18 +130,18 @@ class Manifest:
         return JobResult(job, "kept", output, digest=row["digest"], **numbers)
 
     def begin(self, job: Job) -> None:
-        """Note that a job was begun."""
+        """Note that a job was begun; it is written with the next that ends, in one transaction."""
         inputs = json.dumps(self._inputs.get(job.key, {}))
         options = job.options
         values = (self._place(job), job.key, "begun", str(options.image_path), str(options.driver_path))
         values += (_options_text(options), inputs, self.program, time.time())  # type: ignore[assignment]
         names = "output, key, state, photo, driver, options, inputs, program, began"
-        self._note(f"insert or replace into jobs ({names}) values ({', '.join('?' * 9)})", values)
+        self._later(f"insert or replace into jobs ({names}) values ({', '.join('?' * 9)})", values)
 
     def end(self, result: JobResult) -> None:
         """Note what became of a job."""
         job = result.job
-        if self._row(job) is None or result.attempts == 0:
+        if result.attempts == 0:
             self.begin(job)
         size = changed = None
         if result.output is not None and result.output.is_file():
