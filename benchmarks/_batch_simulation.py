@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Simulated:
-    """A batch that was simulated: how long it took, and the share of that which each part alone would have needed.
+    """A batch that was simulated: how long it took, and how busy each part was.
 
     Attributes:
         seconds: from its begin to its last file. ideal: work over workers, without any costs.
@@ -40,14 +40,6 @@ class Simulated:
     storage: float
     stragglers: float
     start: float
-
-    @property
-    def bottleneck(self) -> str:
-        """What costs the most, where the batch takes a tenth longer than the work alone; else the work itself."""
-        if self.seconds < 1.1 * self.ideal:
-            return "work"
-        shares = {name: getattr(self, name) for name in ("scheduler", "storage", "stragglers", "start")}
-        return max(shares, key=lambda name: shares[name])
 
 
 def simulate(work: Sequence[float], workers: int, costs: Costs) -> Simulated:
@@ -79,6 +71,24 @@ def simulate(work: Sequence[float], workers: int, costs: Costs) -> Simulated:
         stragglers=idle_at_the_end / (last * workers),
         start=costs.start / last,
     )
+
+
+def bottleneck(work: Sequence[float], workers: int, costs: Costs, tolerated: float = 0.05) -> str:
+    """What a batch would gain most without: `scheduler`, `storage`, `stragglers` or `start`.
+
+    `work` where the batch takes hardly longer (`tolerated`, a share) than the work alone. Without stragglers: the same
+    work in equal tasks.
+    """
+    if simulate(work, workers, costs).seconds <= (1 + tolerated) * sum(work) / workers:
+        return "work"
+    even = [sum(work) / len(work)] * len(work)
+    without = {
+        "scheduler": simulate(work, workers, replace(costs, head=0.0, dispatch=0.0)),
+        "storage": simulate(work, workers, replace(costs, job_bytes=0.0)),
+        "stragglers": simulate(even, workers, costs),
+        "start": simulate(work, workers, replace(costs, start=0.0)),
+    }
+    return min(without, key=lambda name: without[name].seconds)
 
 
 def divided(work: Sequence[float], longest: float) -> list[float]:
