@@ -486,7 +486,7 @@ def test_killed_in_the_middle_and_done_in_the_end(folder):
     before = {path.name: path.read_bytes() for path in (folder / "out").glob("*.mp4")}
     assert before
     write_image(folder / "photos/p3.png", np.full((64, 64, 3), 255, np.uint8))  # kills its worker, every time
-    second = command(folder, "--report", str(folder / "report.html"))
+    second = command(folder, "--workers", "1", "--report", str(folder / "report.html"))
     out, err = second.communicate()
     assert second.returncode == 1, err  # p3 cannot be done
     kept = [name for name in expected if f"{name}: kept" in err]
