@@ -278,6 +278,27 @@ def _check(part: Path, size: int, digest: str | None) -> None:
     raise _FetchError(f"what the server sent has not the {what} that it told, and was removed")
 
 
+def fetch_file(url: str, path: Path, size: int, sha512: str, quiet: bool = False) -> None:
+    """Fetch a file whose size and SHA-512 are known; no token is sent. UserError where it cannot be had."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _partial_folder(path.parent) as partial:
+            part = partial / f"{path.name}.part"
+            part.touch()
+            with _explained(url):
+                _download(url, part, size, path.name, quiet, with_token=False)
+            _check(part, size, None)
+            with part.open("rb") as file:
+                if hashlib.file_digest(file, "sha512").hexdigest() != sha512:
+                    part.unlink()
+                    raise _FetchError("what the server sent is not that file, and was removed")
+            part.replace(path)
+    except _FetchError as error:
+        raise UserError(f"{url} cannot be fetched: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path.parent} cannot be written ({error.strerror or error}): check the disk") from error
+
+
 def main(arguments: list[str] | None = None, wanted: Sequence[Asset] = ASSETS) -> int:
     """The command line; returns the exit code: 0 all there, 2 something is missing and one line says what, 130."""
     parser = argparse.ArgumentParser(prog="python -m core.assets", description="Fetch the published network's files.")

@@ -33,6 +33,8 @@ def _run(given: argparse.Namespace) -> int:
     ending = _MESH if output.name.lower().endswith(_MESH) else output.suffix.lower()
     if ending not in _FORMATS:
         raise UserError(f"{output} must end in one of {', '.join(_FORMATS)}")
+    if given.webcam is not None and ending != _PAGE:
+        raise UserError("--webcam is of a page: end the output in .html, or leave it out")
     if given.at is not None and (given.driver is None or ending in (_MESH, _PAGE)):
         why = "name the driver with -d" if ending not in (_MESH, _PAGE) else "this file has the whole motion in it"
         raise UserError(f"--at says which moment of a driver is taken: {why}")
@@ -50,13 +52,15 @@ def _run(given: argparse.Namespace) -> int:
         gaze_correct=given.gaze_correct or None,
     )
     from core.export import animated_mesh, moment, page, portrait_payload, write_mesh, write_page, write_splats
+    from core.export.face_mesh import face_mesh_files
     from core.export.moment import frame_at
     from core.pipeline import Pipeline
 
     pipeline = Pipeline(options)
     if ending == _PAGE:
-        payload = portrait_payload(pipeline)
-        size = write_page(output, page(payload))
+        tracker = face_mesh_files(given.quiet) if given.webcam else None
+        payload = portrait_payload(pipeline, live=given.webcam)
+        size = write_page(output, page(payload, tracker))
         if not given.quiet:
             print(f"{output}: {payload.values['length']:.1f} s of motion, {size / 1e6:.2f} MB; open it in a browser")
         return 0
@@ -99,6 +103,11 @@ def _parser() -> argparse.ArgumentParser:
         "-d", dest="driver", type=Path, metavar="DRIVER", help="whose motion it has; as of inference.py"
     )
     parser.add_argument("--at", type=_seconds, metavar="SECONDS", help="the moment of the driver (default: its first)")
+    parser.add_argument(
+        "--webcam",
+        action=argparse.BooleanOptionalAction,
+        help="of .html: it can also follow its viewer's camera; fetches MediaPipe's tracker (7 MB) once",
+    )
     parser.add_argument("--size", type=int, choices=(512, 1024), default=512, help="of the picture, pixels")
     parser.add_argument("--enhanced", action="store_true", help="all four improvements")
     for name in IMPROVEMENTS:

@@ -9,25 +9,31 @@ import json
 import re
 from pathlib import Path
 
+from core.export.face_mesh import notice, packed
 from core.export.payload import Payload
 
+_CAMERA = """<button id="camera" type="button" title="C">Camera</button>
+<button id="calibrate" type="button" title="N" disabled>This is my neutral face</button>
+"""
 _FOLDER = Path(__file__).parent / "html"
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([\w-]+)\.js";\n', re.M)
 _EXPORT = re.compile(r"^export (?:async )?(?:class|function|const) (\w+)", re.M)
 
 
-def page(payload: Payload, main: str = "main") -> str:
-    """The HTML text of a page that shows a payload."""
+def page(payload: Payload, tracker: dict[str, bytes] | None = None) -> str:
+    """The HTML text of a page that shows a payload; `tracker`: what `face_mesh_files` gives, for one with a camera."""
     about = payload.values["about"]
     shaders = {path.name: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.glsl"))}
-    script = f"const SHADERS = {json.dumps(shaders)};\n{bundle(main)}".replace("</script", "<\\/script")
+    script = f"const SHADERS = {json.dumps(shaders)};\n{bundle('main')}".replace("</script", "<\\/script")
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     policy = {
         "default-src": "'none'",
-        "script-src": _hash(script),
+        "script-src": _hash(script)
+        + (" blob: 'unsafe-eval'" if tracker else ""),  # the tracker makes functions of text
         "style-src": _hash(style),
         "img-src": "blob: data:",
         "media-src": "blob:",
+        **({"connect-src": "blob: data:"} if tracker else {}),  # of this page's own blobs, which lead nowhere
         "base-uri": "'none'",
         "form-action": "'none'",
     }
@@ -36,8 +42,9 @@ def page(payload: Payload, main: str = "main") -> str:
         "title": html.escape(about["title"]),
         "program": html.escape(about["artist"]),
         "comment": html.escape(about["comment"]),
-        "camera": "",
-        "notice": "",
+        "camera": _CAMERA if tracker else "",
+        "notice": f'<p class="small">{html.escape(notice())}</p>\n' if tracker else "",
+        "tracker": packed(tracker) if tracker else "",
         "style": style,
         "data": payload.to_text(),
         "script": script,

@@ -9,12 +9,14 @@ import numpy as np
 
 from core.data.records import TrackedFrame
 from core.export.moment import lifted
+from core.export.page_live import add_live
 from core.export.page_textures import inpainted_atlas, photo_places, photo_textures
 from core.export.payload import Payload
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.asset import read_head
 from core.libs.geometry import NECK
+from core.libs.mesh import ProxyMesh, rasterize_mesh
 from core.models.LiftedAvatar.binding import SETTINGS as BINDING
 from core.models.LiftedAvatar.chin import COLUMNS as CHIN_COLUMNS
 from core.models.LiftedAvatar.chin import ChinLayer
@@ -46,8 +48,11 @@ class PageSettings:
 _SETTINGS = PageSettings()
 
 
-def portrait_payload(pipeline: Pipeline, settings: PageSettings = _SETTINGS) -> Payload:
-    """The avatar of a run with its motion; UserError for another avatar than the built-in one."""
+def portrait_payload(pipeline: Pipeline, live: bool = False, settings: PageSettings = _SETTINGS) -> Payload:
+    """The avatar of a run with its motion; `live`: and what it needs to be moved by a camera.
+
+    UserError for another avatar than the built-in one.
+    """
     avatar = lifted(pipeline)
     out = Payload()
     camera, source = avatar.camera, pipeline.source
@@ -72,11 +77,13 @@ def portrait_payload(pipeline: Pipeline, settings: PageSettings = _SETTINGS) -> 
         "landmarks68": topo.LANDMARKS_68,
     }
     _add_head(out, pipeline)
-    _add_rig(out, avatar)
+    _add_rig(out, avatar, len(source.image))
     _add_textures(out, avatar, len(source.image), settings)
     _add_layers(out, avatar)
     _add_surroundings(out, pipeline, settings)
     _add_motion(out, pipeline)
+    if live:
+        add_live(out, pipeline)
     return out
 
 
@@ -98,12 +105,13 @@ def _add_head(out: Payload, pipeline: Pipeline) -> None:
     out.values["parents"] = [-1, *(int(p) for p in read_head(head.path).arrays["kintree_table"][0, 1:])]
 
 
-def _add_rig(out: Payload, avatar: Avatar) -> None:
+def _add_rig(out: Payload, avatar: Avatar, side: int) -> None:
     rig, binding = avatar.surface.rig, avatar.surface.binding
     mesh = rig.mesh
     out.array("mesh.triangles", mesh.triangles.astype(np.uint16))
     out.array("mesh.pixels", mesh.pixels)
     out.array("mesh.depth", mesh.points[:, 2])
+    out.array("mesh.hidden", hidden_triangles(mesh, side).astype(np.uint8))
     out.array("rig.face", rig.face)
     out.array("rig.surroundings", rig.surroundings)
     out.array("rig.torso", mesh.torso_weights)
@@ -123,6 +131,17 @@ def _add_rig(out: Payload, avatar: Avatar) -> None:
         "inpaintWeight": avatar.surface.inpaint_weight,
         "frontOpacity": avatar.surface.settings.front_opacity,
     }
+
+
+def hidden_triangles(mesh: ProxyMesh, side: int, seen: float = 0.9) -> np.ndarray:
+    """(F,) bool: triangles of which the photo, `side` pixels wide, shows less than a share of their area in it."""
+    front, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, side)
+    a, b, c = (mesh.pixels[mesh.triangles[:, k]] for k in range(3))
+    area = np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+    count = np.bincount(front[front >= 0], minlength=len(area))
+    inside = ((mesh.pixels > 0) & (mesh.pixels < side - 1)).all(1)[mesh.triangles].all(1)
+    # A border of a pixel may go to a neighbour.
+    return inside & (count + 2 * np.sqrt(area) < seen * area) | (count == 0)
 
 
 def _add_textures(out: Payload, avatar: Avatar, side: int, settings: PageSettings) -> None:

@@ -1,4 +1,5 @@
 // Reads the file's own data, plays its motion, and does what the buttons and keys say.
+import { Camera } from "./webcam.js";
 import { Motion } from "./motion.js";
 import { Orbit } from "./orbit.js";
 import { Painter } from "./painter.js";
@@ -43,7 +44,29 @@ async function start() {
       say(recorder.on ? "Recording; press again to save it." : "Saved.");
     },
   };
+  const camera = find("camera") && new Camera(find("seen"), data, painter.head, still, find("tracker").textContent);
+  if (camera) {
+    controls.camera = async () => {
+      if (camera.on) {
+        camera.stop();
+        say("");
+      } else {
+        say("Starting the tracker: look straight ahead with a relaxed face.");
+        try {
+          await camera.start();
+          say("It follows you. The button beside Camera takes your face of this moment for the relaxed one.");
+        } catch (error) {
+          camera.stop();
+          say(`No camera: ${error.message || error.name}. The recorded motion is played.`);
+        }
+      }
+      find("calibrate").disabled = !camera.on;
+      pressed();
+    };
+    controls.calibrate = () => say(camera.live.calibrate() ? "Counted from this face." : "No face was seen yet.");
+  }
   const pressed = () => {
+    if (camera) find("camera").setAttribute("aria-pressed", String(camera.on));
     const on = { orbit: orbit.since !== null, mirror: painter.mirrored, record: recorder.on };
     for (const [name, value] of Object.entries(on)) find(name).setAttribute("aria-pressed", String(Boolean(value)));
   };
@@ -65,7 +88,7 @@ async function start() {
   find("record").disabled = !recorder.possible;
 
   const keys = {
-    " ": "play", o: "orbit", r: "reset", m: "mirror", b: "background", v: "record",
+    " ": "play", c: "camera", n: "calibrate", o: "orbit", r: "reset", m: "mirror", b: "background", v: "record",
   };
   const turns = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
   document.addEventListener("keydown", (event) => {
@@ -73,25 +96,34 @@ async function start() {
     if (event.ctrlKey || event.metaKey || event.altKey || (event.key === " " && event.target.tagName === "BUTTON")) return;
     if (event.key in turns) orbit.turn(...turns[event.key]);
     else if (event.key === "+" || event.key === "-") orbit.zoom(event.key === "+" ? 0.95 : 1.05);
-    else if (event.key.toLowerCase() in keys && !find(keys[event.key.toLowerCase()]).disabled) {
+    else if (event.key.toLowerCase() in keys && controls[keys[event.key.toLowerCase()]] && !find(keys[event.key.toLowerCase()]).disabled) {
       controls[keys[event.key.toLowerCase()]]();
       pressed();
     } else return;
     event.preventDefault();
   });
 
+  // What was drawn last: the same is not drawn again, unless it is recorded.
+  let shown = null;
   function show(milliseconds) {
+    requestAnimationFrame(show);
     const now = milliseconds / 1000;
     if (state.playing && state.last !== null) state.seconds = (state.seconds + now - state.last) % motion.length;
     state.last = now;
-    painter.draw({ ...motion.at(motion.indexAt(state.seconds)), view: orbit.view(performance.now() / 1000) });
+    const live = camera && camera.moment, index = motion.indexAt(state.seconds), view = orbit.view(performance.now() / 1000);
+    const key = JSON.stringify([live ? camera.frames : index, Boolean(live), view, painter.mirrored, state.background]);
+    if (key === shown && !recorder.on) return;
+    shown = key;
+    const start = performance.now();
+    painter.draw({ ...(live || motion.at(index)), view });
+    painter.finish();
+    painter.took((performance.now() - start) / 1000);
     state.frames++;
-    requestAnimationFrame(show);
   }
   pressed();
   say("");
   requestAnimationFrame(show);
-  globalThis.avatar = { painter, motion, data, orbit, state, controls };
+  globalThis.avatar = { painter, motion, data, orbit, state, controls, camera };
 }
 
 start().catch((error) => say(`This avatar cannot be shown: ${error.message}`));

@@ -61,3 +61,26 @@ export function seenFrom(T, view) {
   for (let k = 0; k < 3; k++) out[4 * k + 3] = t[k];
   return out;
 }
+
+// As core.libs.numeric: below a limit by tanh from `knee` of it on; the same from a start on; a vector's length.
+export function softClip(x, limit, knee = 2 / 3) {
+  const start = knee * limit, over = Math.max(Math.abs(x) - start, 0);
+  return clamp(x, -start, start) + Math.sign(x) * (limit - start) * Math.tanh(over / (limit - start));
+}
+
+export function softUpperClip(x, start, limit) {
+  return Math.min(x, start) + (limit - start) * Math.tanh(Math.max(x - start, 0) / (limit - start));
+}
+
+export function softClipLength(v, limit) {
+  const length = Math.hypot(...v);
+  return v.map((x) => (x * limit * Math.tanh(length / limit)) / Math.max(length, 1e-9));
+}
+
+// As numpy's, with straight lines between.
+export function percentile(values, percent) {
+  const sorted = Float64Array.from(values).sort(), at = ((sorted.length - 1) * percent) / 100, i = Math.floor(at);
+  return i + 1 < sorted.length ? sorted[i] + (at - i) * (sorted[i + 1] - sorted[i]) : sorted[i];
+}
+
+export const median = (values) => percentile(values, 50);

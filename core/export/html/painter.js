@@ -13,7 +13,23 @@ import { Weights } from "./weights.js";
 const POINTS = 478, NEAR = 2, FAR = 60; // head units; depths are linear between them
 const SAMPLES = 4; // of a pixel, by which outlines are smooth
 const BIAS = 0.03; // head units by which a surface must lie behind another to be hidden by it in the photo
+const SLOW = 0.045; // seconds a picture, from which on outlines are not smoothed: where WebGL is software
 const WIDTH = 128; // of the textures that hold numbers
+
+// The photo with its matte as alpha: one texture is read faster than two.
+function withMatte(gl, photo, matte) {
+  const read = (picture) => {
+    const canvas = new OffscreenCanvas(picture.width, picture.height);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(picture, 0, 0);
+    return context.getImageData(0, 0, picture.width, picture.height);
+  };
+  const both = read(photo), alpha = read(matte).data;
+  for (let i = 3; i < alpha.length; i += 4) both.data[i] = alpha[i - 3];
+  const made = texture(gl);
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, both.width, both.height, 0, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(both.data.buffer));
+  return made;
+}
 
 export class Painter {
   constructor(canvas, data, shaders) {
@@ -38,6 +54,7 @@ export class Painter {
       iris: screen(contour(16) + shaders["iris.frag.glsl"]),
       compose: screen(shaders["compose.frag.glsl"]),
     };
+    this.textures.photo = withMatte(gl, pictures.photo, pictures.matte);
     this.makeMesh();
     this.makeTargets();
     this.makeEyes(pictures.photo);
@@ -51,11 +68,11 @@ export class Painter {
     const { gl, arrays, values } = this, triangles = arrays["mesh.triangles"], count = triangles.length / 3;
     const atlas = new Int32Array(count).fill(-1);
     arrays.inpainted.forEach((f, k) => { atlas[f] = k; });
-    const rows = new Float32Array(count * 3 * 7), pixels = arrays["mesh.pixels"], corners = arrays["atlas.corners"];
+    const hidden = arrays["mesh.hidden"], rows = new Float32Array(count * 3 * 8), pixels = arrays["mesh.pixels"], corners = arrays["atlas.corners"];
     for (let i = 0; i < triangles.length; i++) {
       const v = triangles[i], f = Math.floor(i / 3), k = atlas[f], corner = 6 * k + 2 * (i % 3);
       rows.set([v, f, pixels[2 * v], pixels[2 * v + 1], arrays["mesh.depth"][v],
-        k < 0 ? -1 : corners[corner], k < 0 ? -1 : corners[corner + 1]], 7 * i);
+        k < 0 ? -1 : corners[corner], k < 0 ? -1 : corners[corner + 1], hidden[f]], 8 * i);
     }
     this.vertices = triangles.length;
     this.mesh = gl.createVertexArray();
@@ -63,12 +80,12 @@ export class Painter {
     gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
     gl.bufferData(gl.ARRAY_BUFFER, rows, gl.STATIC_DRAW);
     const { made } = this.programs.person;
-    [["point", 1, 0], ["triangle", 1, 1], ["photoPixel", 2, 2], ["photoDepth", 1, 4], ["atlasPixel", 2, 5]].forEach(
+    [["point", 1, 0], ["triangle", 1, 1], ["photoPixel", 2, 2], ["photoDepth", 1, 4], ["atlasPixel", 2, 5], ["partly", 1, 7]].forEach(
       ([name, size, at]) => {
         const place = gl.getAttribLocation(made, name);
         if (place < 0) return;
         gl.enableVertexAttribArray(place);
-        gl.vertexAttribPointer(place, size, gl.FLOAT, false, 28, 4 * at);
+        gl.vertexAttribPointer(place, size, gl.FLOAT, false, 32, 4 * at);
       });
     this.nothing = gl.createVertexArray();
     const numbers = (length, format) => {
@@ -92,6 +109,11 @@ export class Painter {
   makeTargets() {
     const { gl, side } = this;
     this.person = target(gl, side, side);
+    const depth = gl.createRenderbuffer();
+    gl.bindRenderbuffer(gl.RENDERBUFFER, depth);
+    gl.renderbufferStorage(gl.RENDERBUFFER, gl.DEPTH_COMPONENT24, side, side);
+    gl.framebufferRenderbuffer(gl.FRAMEBUFFER, gl.DEPTH_ATTACHMENT, gl.RENDERBUFFER, depth);
+    this.smooth = true;
     this.painted = null; // the mouth's window, as large as it is needed
     this.samples = gl.createFramebuffer();
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.samples);
@@ -138,7 +160,7 @@ export class Painter {
     gl.useProgram(person.made);
     gl.bindVertexArray(this.mesh);
     bind(gl, person, {
-      points: t.points, smears: t.smears, photo: t.photo, matte: t.matte, control: t.control, atlas: t.atlas,
+      points: t.points, smears: t.smears, photo: t.photo, control: t.control, atlas: t.atlas,
       atlasWeights: t.atlasWeights, front: t.front,
     });
     const V = view || [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0];
@@ -153,13 +175,13 @@ export class Painter {
 
   // A moment: expression (100), pose (12), transform (12), torso (4) or null, interior of the mouth (4) or null, view
   // (12) or null. Where its points are: `face` in head space, `points` of the mesh in the camera frame, `pixels`.
-  place({ expression, pose, transform, torso, interior, view }) {
+  place({ expression, pose, transform, torso, interior, view, anchor }) {
     const { values } = this;
     let face = this.head.evaluate(expression, pose);
     face = closeNearlyShut(face, values.openings, values.topology, values.eyeSettings);
     const gaps = lidGaps(face, values.topology);
     this.chin.unfold(face);
-    const points = this.rig.pose(face, transform, torso, this.pointsNow);
+    const points = this.rig.pose(face, transform, torso, anchor, this.pointsNow);
     this.pointsNow = points;
     const seen = seenFrom(transform, view), camera = new Float64Array(3 * POINTS);
     for (let v = 0; v < POINTS; v++) camera.set(toCamera([face[3 * v], face[3 * v + 1], face[3 * v + 2]], seen), 3 * v);
@@ -182,16 +204,18 @@ export class Painter {
     put(this.textures.points, this.pointRows, gl.RGBA, this.pointValues);
     put(this.textures.smears, this.smearRows, gl.RED, this.smearValues);
     this.closeEyes(now.gaps);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, this.samples);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.smooth ? this.samples : this.person.buffer);
     gl.viewport(0, 0, side, side);
     gl.disable(gl.BLEND);
     gl.enable(gl.DEPTH_TEST);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     this.drawMesh(false, this.weights.fringe, now.view);
-    gl.bindFramebuffer(gl.READ_FRAMEBUFFER, this.samples);
-    gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, this.person.buffer);
-    gl.blitFramebuffer(0, 0, side, side, 0, 0, side, side, gl.COLOR_BUFFER_BIT, gl.NEAREST);
+    if (this.smooth) {
+      gl.bindFramebuffer(gl.READ_FRAMEBUFFER, this.samples);
+      gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, this.person.buffer);
+      gl.blitFramebuffer(0, 0, side, side, 0, 0, side, side, gl.COLOR_BUFFER_BIT, gl.NEAREST);
+    }
     gl.disable(gl.DEPTH_TEST);
     gl.bindVertexArray(this.nothing);
     this.drawMouth(now);
@@ -210,6 +234,20 @@ export class Painter {
       gl.bindTexture(gl.TEXTURE_2D, this.textures.photo);
       gl.texSubImage2D(gl.TEXTURE_2D, 0, x, y, width, height, gl.RGBA, gl.UNSIGNED_BYTE, lid.now);
     }
+  }
+
+  // Wait until it is drawn, where drawing is slow; a GPU is not waited for more than it takes.
+  finish() {
+    const { gl } = this;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.person.buffer);
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+  }
+
+  // What the last pictures took, seconds each: outlines are smooth where there is time for it.
+  took(seconds) {
+    this.mean = this.mean === undefined ? seconds : 0.9 * this.mean + 0.1 * seconds;
+    this.drawn = (this.drawn || 0) + 1;
+    if (this.drawn > 20 && this.mean > SLOW) this.smooth = false;
   }
 
   // Draws a program over a part of what is bound: x, y, width, height in pixels of a picture of a size.

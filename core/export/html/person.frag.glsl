@@ -5,8 +5,8 @@ centroid in vec2 atlasAt;
 centroid in float share;
 flat in float smeared;
 flat in float inpainted;
-uniform sampler2D photo; // rgb
-uniform sampler2D matte;
+flat in float behind;
+uniform sampler2D photo; // rgb and matte
 uniform sampler2D control; // whether there is a pixel, its fade exponent, its fringe
 uniform sampler2D atlas;
 uniform sampler2D atlasWeights; // matte, need
@@ -19,14 +19,19 @@ uniform float bias;
 out vec4 color;
 void main() {
   vec4 how = texture(control, photoAt);
-  // What lay behind something in the photo has no pixels of its own there.
-  float own = texture(front, vec3(photoAt.x, 1.0 - photoAt.y, photoZ - bias)) * how.r;
-  float weight = 1.0;
-  if (how.b > 0.75) weight = fringe.y;
-  else if (how.b > 0.25) weight = fringe.x;
-  else if (inpainted > 0.5) weight = pow(max(share * smeared, 1e-6), 1.0 + doubtExponent * how.g);
-  weight *= own;
-  vec4 sum = weight * vec4(texture(photo, photoAt).rgb, texture(matte, photoAt).r);
+  float weight = 0.0;
+  vec4 sum = vec4(0.0);
+  if (how.r > 0.0) {
+    float own = how.r;
+    // What lay behind something in the photo has no pixels of its own there.
+    if (behind > 0.5) own *= texture(front, vec3(photoAt.x, 1.0 - photoAt.y, photoZ - bias));
+    weight = 1.0;
+    if (how.b > 0.75) weight = fringe.y;
+    else if (how.b > 0.25) weight = fringe.x;
+    else if (inpainted > 0.5) weight = pow(max(share * smeared, 1e-6), 1.0 + doubtExponent * how.g);
+    weight *= own;
+    sum = weight * texture(photo, photoAt);
+  }
   if (inpainted > 0.5) {
     vec4 more = texture(atlasWeights, atlasAt);
     float least = inpaintWeight * max(more.g, 1e-3);

@@ -4,6 +4,7 @@ in float triangle;
 in vec2 photoPixel;
 in float photoDepth;
 in vec2 atlasPixel; // negative where nothing is inpainted
+in float partly; // whether something lies before it in the photo
 uniform sampler2D points; // x y z in the camera frame, share of the photo
 uniform sampler2D smears; // of triangles
 uniform mat3 view;
@@ -20,6 +21,7 @@ centroid out vec2 atlasAt;
 centroid out float share;
 flat out float smeared;
 flat out float inpainted;
+flat out float behind;
 ivec2 texel(float i, sampler2D of) {
   int width = textureSize(of, 0).x;
   return ivec2(int(i) % width, int(i) / width);
@@ -30,6 +32,7 @@ void main() {
   photoZ = (photoDepth - depths.x) / (depths.y - depths.x);
   atlasAt = (atlasPixel + 0.5) / atlasSize;
   inpainted = atlasPixel.x < 0.0 ? 0.0 : 1.0;
+  behind = partly;
   share = there.w;
   smeared = texelFetch(smears, texel(triangle, smears), 0).x;
   if (shadow) {

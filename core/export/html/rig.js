@@ -20,10 +20,11 @@ export class Rig {
     this.count = this.torso.length;
   }
 
-  // The points (M * 3) in the camera frame of a face (478 * 3) in head space under a transform (12); torso: (4) or null.
-  pose(face, transform, torso, out = new Float64Array(3 * this.count)) {
-    const { anchor, neck, neckReach, followedNeckReach, topology } = this.values;
-    const oval = topology.oval, T = transform, still = anchor.flat();
+  // The points (M * 3) in the camera frame of a face (478 * 3) in head space under a transform (12); torso: (4) or null;
+  // anchor: (12) where the head is when the shoulders stand as in the photo, the motion's own where it is left out.
+  pose(face, transform, torso, anchor, out = new Float64Array(3 * this.count)) {
+    const { neck, neckReach, followedNeckReach, topology } = this.values;
+    const oval = topology.oval, T = transform, still = anchor || this.values.anchor.flat();
     face = restEyes(face, topology);
     const move = oval.map((v) => [0, 1, 2].map((k) => face[3 * v + k] - this.face[3 * v + k]));
     for (let v = 0; v < POINTS; v++) out.set(toCamera([face[3 * v], face[3 * v + 1], face[3 * v + 2]], T), 3 * v);

@@ -52,6 +52,22 @@ class Person:
     joints: np.ndarray
 
 
+@dataclass(frozen=True)
+class FitMaps:
+    """The matrices of a `HeadFitter`, for another program that fits.
+
+    Attributes:
+        expression: (100, 3 * 478) from how a face differs from the person's own to expression codes.
+        person_expression: (100, 3 * 478) from how a mean face differs from the template to its expression code, the
+            shape fitted with it. pose_weights, stable: (478,) weights of points.
+    """
+
+    expression: np.ndarray
+    person_expression: np.ndarray
+    pose_weights: np.ndarray
+    stable: np.ndarray
+
+
 class HeadFitter:
     """Fits the open head to the tracker's points.
 
@@ -96,6 +112,12 @@ class HeadFitter:
         sigma = np.broadcast_to([noise[0], noise[0], noise[1]], (n, 3))
         self._solve_both = _posterior(np.concatenate([self._shape, self._expression], -1), sigma)
         self._solve_expression = _posterior(self._expression, sigma)
+
+    @property
+    def maps(self) -> FitMaps:
+        """Its matrices."""
+        both = self._solve_both[self._shape.shape[-1] :]
+        return FitMaps(self._solve_expression, both, self._pose_weights, self._stable)
 
     def fit(
         self,
