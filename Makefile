@@ -12,7 +12,7 @@ PYTHON ?=
 TOOLS := build/tools
 LOCK_FROM = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--extra-index-url $(TORCH_INDEX) --index-strategy unsafe-best-match)
 
-.PHONY: setup demo page figures specification test lint format clean lock audit fuzz faults
+.PHONY: setup demo avatar page figures specification test lint format clean lock audit fuzz faults
 
 setup: $(STAMP)
 
@@ -39,6 +39,10 @@ $(STAMP): requirements.txt requirements-dev.txt
 demo: $(STAMP)
 	$(PY) inference.py -i ./demos/examples/1.jpg -d ./demos/drivers/obama --enhanced -o $(DEMO)
 	$(PY) -m demos.contact_sheet $(DEMO)
+
+# The demo's avatar as one HTML file, which opens by double click; --webcam fetches 7 MB once
+avatar: $(STAMP)
+	$(PY) -m core.export -i ./demos/examples/1.jpg -d ./demos/drivers/obama -o render_results/demo/avatar.html
 
 # The page in the browser, for this machine alone; `python -m core.page --help` for more
 page: $(STAMP)

@@ -74,7 +74,7 @@ def tab(browser, file) -> Iterator:
     while not tab.evaluate("globalThis.avatar !== undefined"):
         assert time.monotonic() < end, tab.inner_text("#status")
         tab.wait_for_timeout(20)
-    tab.evaluate("avatar.state.playing = false")
+    tab.evaluate("(() => { avatar.state.playing = false; avatar.painter.smooth = true; })()")
     yield tab
     assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [file.as_uri()]
     assert not [fault for fault in faults if "GPU stall" not in fault]

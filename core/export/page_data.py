@@ -133,15 +133,14 @@ def _add_rig(out: Payload, avatar: Avatar, side: int) -> None:
     }
 
 
-def hidden_triangles(mesh: ProxyMesh, side: int, seen: float = 0.9) -> np.ndarray:
-    """(F,) bool: triangles of which the photo, `side` pixels wide, shows less than a share of their area in it."""
+def hidden_triangles(mesh: ProxyMesh, side: int, border: float = 0.7) -> np.ndarray:
+    """(F,) bool: triangles of which the photo, `side` pixels wide, does not show all; within so many pixels of a border."""
     front, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, side)
     a, b, c = (mesh.pixels[mesh.triangles[:, k]] for k in range(3))
     area = np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
     count = np.bincount(front[front >= 0], minlength=len(area))
     inside = ((mesh.pixels > 0) & (mesh.pixels < side - 1)).all(1)[mesh.triangles].all(1)
-    # A border of a pixel may go to a neighbour.
-    return inside & (count + 2 * np.sqrt(area) < seen * area) | (count == 0)
+    return inside & (count + border * np.sqrt(area) < area) | (count == 0)
 
 
 def _add_textures(out: Payload, avatar: Avatar, side: int, settings: PageSettings) -> None:

@@ -1,0 +1,207 @@
+"""The page's own motion code against Python's numbers, and the page moved by a camera, which is a file."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from test_export_html import ARGUMENTS, CHROMIUM, DRIVER, PHOTO, sync_api
+
+from core.components import default_components
+from core.data.records import SEEN, TrackedSequence
+from core.data.video import VideoReader
+from core.errors import UserError
+from core.export import page, portrait_payload
+from core.export.face_mesh import face_mesh_files
+from core.libs.geometry import Camera, head_angles, head_rotation, to_camera
+from core.libs.retargeting.neutral import NeutralSettings, Reference
+from core.libs.retargeting.opening_goals import OpeningSettings, opened, part_goals
+from core.libs.retargeting.openings import FaceOpenings
+from core.libs.retargeting.pose import JAW, PoseSettings, relative_pose
+from core.options import Options
+from core.pipeline import Pipeline
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
+]
+TALK = Path(__file__).parents[1] / "demos/drivers/talk.mp4"
+SECONDS = 9  # that the camera is followed for
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    options = Options(PHOTO, DRIVER, model="lifted", layout="result", quiet=True)
+    return Pipeline(options, default_components(options, "lifted"))
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[np.ndarray]:
+    with VideoReader(TALK) as reader:
+        return [frame.image for frame in reader]
+
+
+@pytest.fixture(scope="module")
+def tab(pipeline, frames, tmp_path_factory) -> Iterator:
+    """The page with a camera that shows a clip again and again; it asks the network for nothing."""
+    try:
+        tracker = face_mesh_files(quiet=True)
+    except UserError as error:
+        pytest.skip(f"the tracker cannot be had: {error}")
+    folder = tmp_path_factory.mktemp("live")
+    file, camera = folder / "avatar.html", folder / "camera.mjpeg"
+    file.write_text(page(portrait_payload(pipeline, live=True), tracker), encoding="utf-8")
+    assert file.stat().st_size < 9e6
+    camera.write_bytes(b"".join(cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes() for frame in frames))
+    fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+    arguments = [*ARGUMENTS, *fake, f"--use-file-for-fake-video-capture={camera}"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=arguments)
+        tab = browser.new_context(permissions=["camera"]).new_page()
+        asked, faults = [], []
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("pageerror", lambda error: faults.append(str(error)))
+        tab.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        tab.goto(file.as_uri())
+        until(tab, "globalThis.avatar !== undefined")
+        yield tab
+        browser.close()
+    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [file.as_uri()]
+    assert not faults
+
+
+def until(tab, what: str, seconds: float = 40) -> None:
+    end = time.monotonic() + seconds
+    while not tab.evaluate(what):
+        assert time.monotonic() < end, f"not within {seconds} s: {what}; {tab.inner_text('#status')}"
+        tab.wait_for_timeout(50)
+
+
+def call(tab, what: str, *arguments):
+    given = json.dumps([np.asarray(one).tolist() for one in arguments])
+    return np.array(tab.evaluate(f"(([a, b, c, d]) => {what})({given})"))
+
+
+def test_openings_are_pythons(tab, pipeline):
+    """Goals of lips and lids, and the codes that meet them, of faces all over what a driver does."""
+    head, source, random = pipeline.components.head, pipeline.source.frame, np.random.default_rng(4)
+    person = replace(source, shapecode=0 * source.shapecode, static_offset=None)
+    driver, own = FaceOpenings(head, head.openings, person), FaceOpenings(head, head.openings, source)
+    codes, jaw = random.normal(size=(40, 100)) * 0.6, np.zeros((40, 3))
+    jaw[:, 0] = 0.2 * random.random(40)
+    known = driver.gaps(codes, jaw)
+    gaps = own.gaps(source.expcode[None].astype(float), source.posecode[None, JAW].astype(float))[0]
+    goals = part_goals(driver, known, np.arange(39), own, gaps, NeutralSettings())
+    settings, neutral = OpeningSettings(), NeutralSettings()
+    kept = 1 - min(max(gaps[0] / own.width / neutral.contact - 1, 0.0), 1.0)
+    for t in (0, 7, 23, 39):
+        found = call(tab, "avatar.camera.live.openings.goals(a, b, c, d)", known[t, :3], known[:39, :3], driver.width,
+                     driver.reference)  # fmt: skip
+        np.testing.assert_allclose(found, goals[t], atol=1e-4)
+        code = source.expcode + codes[t]
+        met = opened(own, gaps, goals[t : t + 1], code[None], jaw[t : t + 1], settings.limit,
+                     replace(settings, more_rounds=0), kept)[0]  # fmt: skip
+        found = call(tab, "avatar.camera.live.openings.opened(a, b, c)", code, jaw[t, 0], goals[t])
+        np.testing.assert_allclose(found, met, atol=5e-3)  # standard deviations of codes, of a basis in 16 bits
+
+
+def test_poses_are_pythons(tab, pipeline):
+    source = pipeline.source.frame
+    random = np.random.default_rng(5)
+    angles, shift = random.normal(size=(6, 3)) * 0.4, source.transform_matrix[:, 3] + random.normal(size=(6, 3)) * 0.3
+    transforms = np.concatenate([head_rotation(angles), shift[..., None]], -1).astype(np.float32)
+    names = {name: np.repeat(getattr(source, name)[None], 6, 0) for name in ("shapecode", "expcode", "posecode")}
+    driver = TrackedSequence(
+        **names, eyecode=np.zeros((6, 6), np.float32), transform_matrix=transforms, bbox=np.zeros((6, 4), np.float32),
+        times=tuple(Fraction(t, 25) for t in range(6)), fps=Fraction(25), status=np.full(6, SEEN, np.int8), head="open",
+    )  # fmt: skip
+    moved = relative_pose(source, driver, Reference(driver[0]), PoseSettings()).transform_matrix
+    own = head_angles(transforms[..., :3].astype(float))
+    for t in range(6):
+        script = (
+            "(() => { const l = avatar.camera.live; l.fitter.person = { rest: l.fitter.template };"
+            "const f = (angles, shift) => ({ angles, shift, code: Array(101).fill(0), eyes: [0, 0, 0, 0], "
+            "gaps: l.live.sourceGaps.slice(0, 3) }); l.neutral = f(a, b); const m = l.moment(f(c, d)); l.forget();"
+            "return m.transform; })()"
+        )
+        found = call(tab, script, own[0], transforms[0, :, 3], own[t], transforms[t, :, 3])
+        np.testing.assert_allclose(found.reshape(3, 4), moved[t], atol=1e-4)
+
+
+def test_points_of_a_known_face_give_its_pose(tab, pipeline):
+    """The mean head, seen at a pose: its angles come back, where perspective is left out of the fit."""
+    head, camera = pipeline.components.head, Camera()
+    template = head.template.numpy()[:478].astype(float)
+    for angles in ([0.0, 0.0, 0.0], [0.1, 0.3, -0.1], [-0.2, -0.4, 0.2]):
+        transform = np.concatenate([head_rotation(np.array(angles)), [[0.1], [-0.2], [14.0]]], 1)
+        seen = to_camera(template, transform)
+        unit = camera.pixels_per_unit / 14.0
+        points = np.concatenate([camera.to_pixels(seen), (seen[:, 2:] - 14.0) * unit], 1).ravel()
+        script = "(() => { const l = avatar.camera.live.fitter, p = { rest: l.template, laid: l.template };" \
+                 "const f = l.atRest(a, p); return [...f.pose.R, f.jaw]; })()"  # fmt: skip
+        found = call(tab, script, points)
+        np.testing.assert_allclose(head_angles(found[:9].reshape(3, 3)), angles, atol=0.03)
+        assert abs(found[9]) < 0.02
+
+
+def test_one_euro_is_as_published(tab):
+    values = np.cumsum(np.random.default_rng(6).normal(size=(30, 2)), 0)
+    script = (
+        "(() => { const f = new avatar.camera.live.filters.code.constructor({ cutoff: 1.5, slope: 0.6 });"
+        "return a.map((v, i) => [...f.next(v, i / 25)]); })()"
+    )
+    found = call(tab, script, values)
+    out, speed = values[:1].copy(), np.zeros(2)  # Casiez et al. 2012, equations 1 to 5
+
+    def alpha(cutoff):
+        tau = 1 / (2 * np.pi * cutoff)
+        return 1 / (1 + tau * 25)
+
+    for value in values[1:]:
+        speed = speed + alpha(1.0) * ((value - out[-1]) * 25 - speed)
+        out = np.concatenate([out, (out[-1] + alpha(1.5 + 0.6 * np.abs(speed)) * (value - out[-1]))[None]])
+    np.testing.assert_allclose(found, out, atol=1e-9)
+
+
+def test_the_mouth_follows_the_camera(tab):
+    """The lips of the face that is drawn are apart as those that the page's tracker sees."""
+    tab.click("#camera")
+    until(tab, "avatar.camera.moment !== null")
+    assert tab.get_attribute("#camera", "aria-pressed") == "true"
+    tab.wait_for_timeout(3000)  # the neutral is found
+    tab.evaluate(
+        "(() => { globalThis.log = []; const live = avatar.camera.live, next = live.next.bind(live);"
+        "live.next = (points, now) => { const moment = next(points, now), l = live.live;"
+        "const face = avatar.painter.head.evaluate(moment.expression, moment.pose);"
+        "const gap = (f, k) => l.pairs[0].reduce((s, [u, d]) => s + Math.abs(f[3 * u + 1] - f[3 * d + 1]) / 3, 0) / k;"
+        "const size = (p) => Math.hypot(p[99] - p[789], p[100] - p[790]);"
+        "if (points) log.push([now, gap(points, size(points)), gap(face, size(face)), avatar.camera.milliseconds]);"
+        "return moment; }; })()"
+    )
+    tab.wait_for_timeout(1000 * SECONDS)
+    log = np.array(tab.evaluate("log"))
+    rate = len(log) / (log[-1, 0] - log[0, 0])
+    correlation = np.corrcoef(log[:, 1], log[:, 2])[0, 1]
+    print(f"live page: {rate:.1f} pictures a second, {log[:, 3].mean():.0f} ms each; the mouth's r = {correlation:.2f}")
+    assert correlation > 0.8
+    assert rate > 3  # of a busy machine; quiet ones reach 15 and more
+    tab.click("#calibrate")
+    assert "Counted" in tab.inner_text("#status")
+    tab.click("#camera")
+    until(tab, "avatar.camera.moment === null")
+
+
+def test_without_a_camera_it_says_so_and_plays(tab):
+    tab.evaluate("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('Permission denied'))")
+    tab.click("#camera")
+    until(tab, "document.querySelector('#status').textContent.includes('No camera')")
+    before = tab.evaluate("avatar.state.seconds")
+    tab.wait_for_timeout(700)
+    assert tab.evaluate("avatar.state.seconds") != before
