@@ -134,7 +134,7 @@ def _add_rig(out: Payload, avatar: Avatar, side: int) -> None:
 
 
 def hidden_triangles(mesh: ProxyMesh, side: int, border: float = 0.7) -> np.ndarray:
-    """(F,) bool: triangles of which the photo, `side` pixels wide, does not show all; within so many pixels of a border."""
+    """(F,) bool: triangles of which the photo, `side` pixels wide, does not show all, but for pixels at the border."""
     front, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, side)
     a, b, c = (mesh.pixels[mesh.triangles[:, k]] for k in range(3))
     area = np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2

@@ -74,6 +74,8 @@ def photo_textures(
     control = np.zeros((*kept.shape, 3), np.uint8)
     control[..., 0] = 255 * kept
     control[row, column, 1] = np.rint(255 * np.clip((binding.fade_exponent[:count] - 1) / exponent_range, 0, 1))
+    # Sampled between two pixels, neither may shine through for longer than it does on its own.
+    control[..., 1] = cv2.dilate(control[..., 1], np.ones((3, 3), np.uint8))
     role = binding.role[:count]
     control[row, column, 2] = np.where(role == Role.LEFT_FRINGE, 128, np.where(role == Role.RIGHT_FRINGE, 255, 0))
     eight = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
