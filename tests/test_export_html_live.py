@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
 ]
 TALK = Path(__file__).parents[1] / "demos/drivers/talk.mp4"
-SECONDS = 9  # that the camera is followed for
+SECONDS = 7  # that the camera is followed for
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_the_mouth_follows_the_camera(tab):
     tab.click("#camera")
     until(tab, "avatar.camera.moment !== null")
     assert tab.get_attribute("#camera", "aria-pressed") == "true"
-    tab.wait_for_timeout(3000)  # the neutral is found
+    tab.wait_for_timeout(2000)  # the neutral is found
     tab.evaluate(
         "(() => { globalThis.log = []; const live = avatar.camera.live, next = live.next.bind(live);"
         "live.next = (points, now) => { const moment = next(points, now), l = live.live;"
@@ -199,7 +199,8 @@ def test_the_mouth_follows_the_camera(tab):
 
 
 def test_without_a_camera_it_says_so_and_plays(tab):
-    tab.evaluate("navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('Permission denied'))")
+    refuse = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('Permission denied'));"
+    tab.evaluate(f"(() => {{ {refuse} }})()")
     tab.click("#camera")
     until(tab, "document.querySelector('#status').textContent.includes('No camera')")
     before = tab.evaluate("avatar.state.seconds")
