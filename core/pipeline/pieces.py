@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from core.components import Components
 from core.data.video.lossless import read_lossless, write_lossless
 from core.errors import UserError
 from core.options import Options
-from core.pipeline.backdrop import Backdrop
 from core.pipeline.result import RenderedFrame, Report
 from core.pipeline.run import Pipeline, make_folder
 from core.preflight import Inputs
@@ -51,26 +48,10 @@ def join(options: Options, components: Components, progress: Progress, parts: Se
     return run.run()
 
 
-@dataclass(frozen=True)
-class _Later:
-    """A backdrop whose first frame is a later one of another's."""
-
-    backdrop: Backdrop
-    first: int
-
-    def at(self, index: int) -> np.ndarray:
-        return self.backdrop.at(self.first + index)
-
-
 class _Piece(Pipeline):
     """Some frames of a run."""
 
     part: range = range(0)
-
-    @cached_property
-    def backdrop(self) -> Backdrop | None:
-        whole = Pipeline.backdrop.func(self)  # type: ignore[attr-defined]
-        return None if whole is None else _Later(whole, self.part.start)
 
     def driver_pictures(self) -> Generator[np.ndarray, None, None]:
         with closing(super().driver_pictures()) as pictures:

@@ -215,7 +215,7 @@ class Pipeline:
         background, region = self.background, self.region
         if background.kind == "video":
             assert background.path is not None  # `find_background` has seen it
-            return VideoBackdrop(background.path, self.motion.times, self._size, self.progress.say)
+            return VideoBackdrop(background.path, self.motion.times[self.part.start :], self._size, self.progress.say)
         moves = None if region is None else self.avatar.moves
         return still_backdrop(background, self.components, self._size, *self._apart, region, moves)
 
