@@ -133,14 +133,15 @@ def _add_rig(out: Payload, avatar: Avatar, side: int) -> None:
     }
 
 
-def hidden_triangles(mesh: ProxyMesh, side: int, border: float = 0.7) -> np.ndarray:
-    """(F,) bool: triangles of which the photo, `side` pixels wide, does not show all, but for pixels at the border."""
+def hidden_triangles(mesh: ProxyMesh, side: int, border: float = 0.7, least: float = 0.1) -> np.ndarray:
+    """(F,) 0 for triangles of which the photo, `side` pixels wide, shows all but the border, 1 some, 2 next to none."""
     front, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, side)
     a, b, c = (mesh.pixels[mesh.triangles[:, k]] for k in range(3))
     area = np.abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
     count = np.bincount(front[front >= 0], minlength=len(area))
     inside = ((mesh.pixels > 0) & (mesh.pixels < side - 1)).all(1)[mesh.triangles].all(1)
-    return inside & (count + border * np.sqrt(area) < area) | (count == 0)
+    partly = inside & (count + border * np.sqrt(area) < area)
+    return np.where((count == 0) | inside & (count < least * area), 2, partly)
 
 
 def _add_textures(out: Payload, avatar: Avatar, side: int, settings: PageSettings) -> None:

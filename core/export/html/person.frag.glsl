@@ -24,7 +24,8 @@ void main() {
   if (how.r > 0.0) {
     float own = how.r;
     // What lay behind something in the photo has no pixels of its own there.
-    if (behind > 0.5) own *= texture(front, vec3(photoAt.x, 1.0 - photoAt.y, photoZ - bias));
+    if (behind > 1.5) own = 0.0;
+    else if (behind > 0.5) own *= texture(front, vec3(photoAt.x, 1.0 - photoAt.y, photoZ - bias));
     weight = 1.0;
     if (how.b > 0.75) weight = fringe.y;
     else if (how.b > 0.25) weight = fringe.x;

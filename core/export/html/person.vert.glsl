@@ -4,7 +4,7 @@ in float triangle;
 in vec2 photoPixel;
 in float photoDepth;
 in vec2 atlasPixel; // negative where nothing is inpainted
-in float partly; // whether something lies before it in the photo
+in float partly; // 1 where something lies before it in the photo, 2 where that hides it
 uniform sampler2D points; // x y z in the camera frame, share of the photo
 uniform sampler2D smears; // of triangles
 uniform mat3 view;
