@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
 import sqlite3
@@ -19,18 +18,11 @@ import numpy as np
 import pytest
 from batch_parts import make, tracked, write_inputs
 
-from benchmarks._batch_simulation import Costs, Simulated, bottleneck, divided, simulate
-from core.batch import Here, Job, JobResult, LoadedModels, Manifest, Watch, run
-from core.batch.command import main
-from core.batch.estimate import automatic_workers, estimated_seconds
-from core.batch.flow import Flow
+from core.batch import Here, Job, JobResult, LoadedModels, Manifest, run
 from core.batch.hashes import content_digest
-from core.batch.job import Event, Outcome
 from core.batch.manifest import NAME
 from core.batch.plan import Planner
 from core.batch.report import report_page
-from core.batch.settings import BatchSettings
-from core.batch.sources import drivers_of, photos_of
 from core.components import default_components
 from core.data.image import read_image, write_image
 from core.data.video import VideoReader
@@ -188,51 +180,6 @@ def test_leaving_early_leaves_no_half_file(folder):
     assert not list((folder / "out").glob("*"))
 
 
-class Unreliable:
-    """Loses and fails tasks by chance; what it is asked must be what may be asked."""
-
-    alone = False
-
-    def __init__(self, chance: random.Random, capacity: int) -> None:
-        self.chance, self.capacity = chance, capacity
-        self.under_way: list = []
-        self.good: set[str] = set()
-        self.given: list[str] = []
-
-    def submit(self, task) -> None:
-        assert len(self.under_way) < self.capacity
-        assert task.needs <= self.good
-        self.given.append(task.key)
-        self.under_way.append(task)
-
-    def events(self):
-        task = self.under_way.pop(self.chance.randrange(len(self.under_way)))
-        fate = self.chance.random()
-        if fate < 0.2:
-            yield Event(task.key, "lost", "gone")
-            return
-        error = "no" if fate < 0.35 else ""
-        if not error:
-            self.good.add(task.key)
-        yield Event(task.key, "progress", 0.5)
-        yield Event(task.key, "ended", Outcome(task.key, error=error, frames=10))
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_whatever_happens_every_job_ends_once(seed):
-    chance = random.Random(seed)
-    pairs = [(f"p{i}.png", f"d{j}.mp4") for i in range(4) for j in range(5)]
-    jobs = [Job(Options(p, d, output=f"out/{d}_{p}.mp4"), f"{d}_{p}") for p, d in pairs]
-    executor = Unreliable(chance, capacity=chance.randint(1, 4))
-    results = list(Flow(jobs, executor, Watch(), split=chance.choice([0, 4]), may_split=lambda job: True).results())
-    assert sorted(result.job.shown for result in results) == sorted(job.shown for job in jobs)
-    assert max(executor.given.count(key) for key in executor.given) <= BatchSettings().attempts
-    assert {result.error for result in results} <= {"", "no", "gone (3 times)"}
-
-
 # --- in pieces -------------------------------------------------------------------------------------------------------
 
 
@@ -274,138 +221,6 @@ def test_lossless_is_lossless(tmp_path, channels):
     (tmp_path / "b.mkv").write_bytes((tmp_path / "a.mkv").read_bytes()[:2000])
     with suppress(UserError):  # cut off, it is refused or has fewer pictures, which `join` counts
         assert len(list(read_lossless(tmp_path / "b.mkv", channels))) < 3
-
-
-# --- planning --------------------------------------------------------------------------------------------------------
-
-
-def test_folders_patterns_and_files(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    said: list[str] = []
-    (folder / "photos/notes.txt").write_text("no picture")
-    found = photos_of(["photos", "photos/p1.png", "photos/*2.png"], said.append)
-    assert [path.name for path in found] == ["p1.png", "p2.png"]
-    assert len(said) == 2
-    assert [path.name for path in drivers_of(["drivers"], said.append)] == ["d1.mp4", "d2.mp4"]
-    assert drivers_of(["photos"], said.append) == [Path("photos")]  # pictures alone are one driver
-    track = ROOT / "demos/drivers/obama"
-    assert drivers_of([str(track)], said.append) == [track]
-    assert [path.name for path in drivers_of([str(ROOT / "demos/drivers")], said.append)] == ["obama", "talk.mp4"]
-    for wrong in (["photos/*.jpg"], ["drivers"]):
-        with pytest.raises(UserError, match=r"nothing matches|holds no pictures"):
-            photos_of(wrong, said.append)
-
-
-def test_longest_drivers_first_and_each_ones_jobs_together(folder):
-    write_inputs(folder / "more", photos=1, drivers=1, frames=9)
-    (folder / "more/drivers/d1.mp4").rename(folder / "drivers/long.mp4")
-    assert [job.shown for job in planned(folder)] == ["long_p1.mp4", "long_p2.mp4", *ALL]
-    assert [job.frames for job in planned(folder)] == [9, 9, 6, 6, 6, 6]
-
-
-def test_two_jobs_for_one_file(folder):
-    write_inputs(folder / "other", photos=1, drivers=1)
-    photos = [folder / "photos/p1.png", folder / "other/photos/p1.png"]
-    with pytest.raises(UserError, match=r"two jobs for d1_p1\.mp4"):
-        Planner(folder / "out", Options()).product(photos, [folder / "drivers/d1.mp4"])
-    write_inputs(folder / "again")
-    (folder / "again/photos/p1.png").rename(folder / "again/photos/d1_p1.mp4")
-    with pytest.raises(UserError, match="is an input of this batch"):
-        Planner(folder / "again/photos", Options()).product(
-            [folder / "photos/p1.png", folder / "again/photos/d1_p1.mp4"], [folder / "drivers/d1.mp4"]
-        )
-
-
-def listed(folder: Path, name: str, text: str) -> Path:
-    path = folder / name
-    path.write_text(text.replace("@", str(folder)))
-    return path
-
-
-CSV = "photo,driver,output,smooth-strength,enhanced\n"
-
-
-def test_a_list_of_pairs_with_options_and_outputs_of_their_own(folder):
-    text = CSV + "@/photos/p1.png,@/drivers/d1.mp4,sub/mine.mp4,0.5,yes\n\n@/photos/p2.png,@/drivers/d2.mp4,,,\n"
-    path = listed(folder, "jobs.csv", text)
-    assert main(["--list", str(path), "-o", str(folder / "out"), "--dry-run", "--layout", "result"]) == 0
-    assert not (folder / "out").exists()
-    from core.batch.lists import read_list
-
-    jobs = {j.shown: j.options for j in Planner(folder / "out", Options(layout="result")).listed(read_list(path))}
-    assert set(jobs) == {"sub/mine.mp4", "d2_p2.mp4"}
-    assert (jobs["sub/mine.mp4"].enhanced, jobs["sub/mine.mp4"].smooth_strength) == (True, 0.5)
-    assert (jobs["d2_p2.mp4"].enhanced, jobs["d2_p2.mp4"].layout) == (False, "result")
-    semicolons = listed(folder, "s.csv", "photo;driver\n@/photos/p1.png;@/drivers/d1.mp4\n")
-    text = "- {photo: '@/photos/p1.png', driver: '@/drivers/d1.mp4'}\n- photo: '@/photos/p2.png'\n  driver: "
-    yaml = listed(folder, "jobs.yaml", text + "'@/drivers/d1.mp4'\n  face: 2\n")
-    assert len(read_list(semicolons)) == 1
-    assert [row.values.get("face") for row in read_list(yaml)] == [None, 2]
-
-
-PAIR = "@/photos/p1.png,@/drivers/d1.mp4"
-WRONG = {
-    "column": ("a.csv", f"photo,driver,smoth_strength\n{PAIR},1\n", "unknown option 'smoth_strength', did you mean"),
-    "no header": ("a.csv", f"{PAIR}\n", "no column photo"),
-    "column twice": ("a.csv", f"photo,driver,size,size\n{PAIR},512,512\n", "column size twice"),
-    "value": ("a.csv", f"photo,driver,size\n{PAIR},large\n", "line 2: size must be a whole number"),
-    "range": ("a.csv", f"photo,driver,size\n{PAIR},7\n", "line 2: size must be one of 512"),
-    "cells": ("a.csv", f"photo,driver\n{PAIR},1\n", "3 values for 2 columns"),
-    "pair twice": ("a.csv", f"photo,driver\n{PAIR}\n@/photos/../photos/p1.png,@/drivers/d1.mp4\n", "same photo"),
-    "one output": ("a.csv", f"photo,driver,output\n{PAIR},x.mp4\n@/photos/p2.png,@/drivers/d1.mp4,x.mp4\n", "two jobs"),
-    "no driver": ("a.csv", "photo,driver\n@/photos/p1.png,\n", "no driver is given"),
-    "empty": ("a.csv", "photo,driver\n", "holds no jobs"),
-    "quote": ("a.csv", 'photo,driver\n"a,b\n', "is not CSV"),
-    "ending": ("a.txt", "photo,driver\n", "no list of jobs"),
-    "no list": ("a.yaml", "photo: x\n", "holds no list"),
-    "no mapping": ("a.yaml", "- x\n", "job 1: this is no"),
-    "unknown": ("a.yaml", "- {photo: a, driver: b, colour: red}\n", "job 1: unknown option 'colour'"),
-    "twice": ("a.yaml", "- {photo: a, image_path: a, driver: b}\n", "is there twice"),
-    "not yaml": ("a.yaml", "- {photo: a", "is not yaml"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_list_is_one_line(folder, name):
-    file, text, match = WRONG[name]
-    path = listed(folder, file, text)
-    with pytest.raises(UserError, match=re.escape(match)) as caught:
-        main(["--list", str(path), "-o", str(folder / "out"), "--dry-run"])
-    assert "\n" not in str(caught.value)
-    assert not (folder / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "match"),
-    [
-        ([], "required: -o"),
-        (["-o", "@/photos/p1.png"], "is a file"),
-        (["-o", "@/out"], "give photos with -i"),
-        (["-o", "@/out", "-i", "@/photos", "--list", "@/a.csv"], "of its own"),
-        (["-o", "@/out", "-i", "@/photos", "-d", "@/drivers", "--workers", "0"], "a whole number from 1"),
-        (["-o", "@/out", "-i", "@/photos", "-d", "@/drivers", "--size", "7"], "size must be one of"),
-        (["-o", "@/out", "-i", "@/photos", "-d", "@/drivers", "--colour", "red"], "unrecognized arguments: --colour"),
-        (["-o", "@/out", "-i", "@/photos", "-d", "@/drivers", "-r", "none.pt"], "does not exist"),
-        (["-o", "@/out", "-i", "@/photos", "-d", "@/drivers", "--report", "@/x.txt"], "give it one of the endings"),
-        (["-o", "@/drivers/d1.mp4/x", "-i", "@/photos", "-d", "@/drivers"], "cannot be"),
-    ],
-)
-def test_a_wrong_request_is_one_line(folder, arguments, match):
-    with pytest.raises(UserError, match=match):
-        main([text.replace("@", str(folder)) for text in arguments])
-    assert not (folder / "out").exists()
-
-
-def test_what_is_estimated(folder):
-    jobs = planned(folder)
-    settings = BatchSettings(start_seconds=1, photo_seconds=0, track_seconds=0.5, render_seconds=1.0)
-    # two drivers of 6 frames, then four runs of 6 seconds: 3 + 12 on each of two
-    assert estimated_seconds(jobs, 2, settings=settings) == pytest.approx(1 + 3 + 12)
-    assert estimated_seconds(jobs, 4, [(10, 20.0)], settings) == pytest.approx(1 + 3 + 12)
-    assert estimated_seconds([], 2) == 0
-    assert automatic_workers(8, 1, 100) <= 8
-    assert automatic_workers(8, 1 << 30, 100) == 1
-    assert automatic_workers(8, 1, 3) == 3
 
 
 # --- the record ------------------------------------------------------------------------------------------------------
@@ -555,22 +370,3 @@ def test_the_real_thing_of_one_picture(folder):
     animate(single, models.get(single, Progress(quiet=True)))
     assert result.output.read_bytes() == (folder / "single.png").read_bytes()
     assert read_image(result.output).shape == (512, 1536, 3)
-
-
-# --- on paper --------------------------------------------------------------------------------------------------------
-
-
-def test_the_simulation_names_what_holds_a_batch_up():
-    free = Costs(head=0, dispatch=0, start=0, job_bytes=0, storage=1e9)
-    even = [10.0] * 40
-    assert simulate(even, 4, free) == Simulated(100, 100, 0, 0, 0, 0)
-    assert bottleneck(even, 4, free) == "work"
-    assert bottleneck(even, 4, replace(free, head=5.0)) == "scheduler"
-    assert simulate(even, 4, replace(free, head=5.0)).seconds == pytest.approx(40 * 5 + 10)  # one after the other
-    assert bottleneck(even, 4, replace(free, job_bytes=5e9)) == "storage"
-    assert simulate(even, 4, replace(free, job_bytes=5e9)).storage == pytest.approx(1, abs=0.01)
-    assert simulate([*even, 100.0], 4, free).seconds == 200
-    assert bottleneck([*even, 100.0], 4, free) == "stragglers"
-    assert simulate(sorted([*even, 100.0], reverse=True), 4, free).seconds == 130  # 500 s of work on four, in tens
-    assert simulate(divided([*even, 100.0], 10.0), 4, free).seconds == 130
-    assert bottleneck(even[:4], 4, replace(free, start=20.0)) == "start"
