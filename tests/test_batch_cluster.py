@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +90,8 @@ def kill_a_busy_node(nodes: Any, hold: Path, killed: list[str]) -> None:
         if busy in Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split():
             killed.append(busy)
             nodes.remove_node(node, allow_graceful=False)
+            with suppress(ProcessLookupError):  # with its machine a process ends at once, without its raylet not quite
+                os.kill(int(busy), signal.SIGKILL)
     hold.unlink()
 
 
