@@ -84,7 +84,8 @@ CSV = "photo,driver,output,smooth-strength,enhanced\n"
 def test_a_list_of_pairs_with_options_and_outputs_of_their_own(folder):
     text = CSV + "@/photos/p1.png,@/drivers/d1.mp4,sub/mine.mp4,0.5,yes\n\n@/photos/p2.png,@/drivers/d2.mp4,,,\n"
     path = listed(folder, "jobs.csv", text)
-    assert main(["--list", str(path), "-o", str(folder / "out"), "--dry-run", "--layout", "result"]) == 0
+    report = ["--report", str(folder / "out" / "report.html")]  # in a folder that the batch itself makes
+    assert main(["--list", str(path), "-o", str(folder / "out"), "--dry-run", "--layout", "result", *report]) == 0
     assert not (folder / "out").exists()
     from core.batch.lists import read_list
 

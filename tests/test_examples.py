@@ -34,9 +34,15 @@ PHOTO, OTHER = ROOT / "demos/examples/1.jpg", ROOT / "demos/examples/2.jpg"
 TRACK, CLIP = ROOT / "demos/drivers/obama", ROOT / "demos/drivers/talk.mp4"
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """Of all these tests: the two photos are tracked once, as a user's are."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def own_cache(monkeypatch, cache):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 @pytest.fixture

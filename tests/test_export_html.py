@@ -162,11 +162,10 @@ def test_buttons_keys_and_the_pointer_turn_it_and_play_it(tab):
     before = tab.evaluate("[avatar.state.seconds, avatar.state.frames]")
     tab.focus("#picture")
     tab.keyboard.press(" ")
-    tab.wait_for_timeout(1200)
+    # However busy the machine is: pictures follow, and the motion's clock with them.
+    moved = "([seconds, frames]) => avatar.state.seconds > seconds + 0.3 && avatar.state.frames > frames + 5"
+    tab.wait_for_function(moved, arg=before)
     tab.keyboard.press(" ")
-    after = tab.evaluate("[avatar.state.seconds, avatar.state.frames]")
-    assert after[0] > before[0] + 0.3
-    assert after[1] > before[1] + 5
 
 
 def test_numbers_survive_the_block_of_bytes():

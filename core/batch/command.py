@@ -56,10 +56,10 @@ def main(
         raise UserError("--config names a report of one run: give --report for one of the batch, or a column of a list")
     if interruption is not None:
         interruption.allow(10.0)
-    report = None if given.report is None else check_target(given.report, (".html", ".htm"))
     folder = Path(given.output)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder with -o")
+    report = None if given.report is None else check_target(given.report, (".html", ".htm"), made=folder)
     jobs, planner = _jobs(given, options, folder)
     if given.dry_run:
         return _dry_run(jobs, folder, given)

@@ -48,9 +48,11 @@ def check_file(path: Path, what: str) -> Path:
     return path
 
 
-def check_target(path: Path, endings: tuple[str, ...]) -> Path:
+def check_target(path: Path, endings: tuple[str, ...], made: Path | None = None) -> Path:
     """Return `path` if a file with one of `endings` (".png", ...) can be put there.
 
+    Args:
+        path: of the file. endings: that it may have. made: a folder that will be there when the file is written.
     Raises:
         UserError: another ending, a folder of that name, or no folder to put it in.
     """
@@ -59,7 +61,7 @@ def check_target(path: Path, endings: tuple[str, ...]) -> Path:
         raise UserError(f"{path} ends in {path.suffix or 'nothing'}: give it one of the endings {', '.join(endings)}")
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the name of a file to write")
-    if not path.parent.is_dir():
+    if not path.parent.is_dir() and path.parent != made:
         raise UserError(f"the folder {path.parent} does not exist: create it or write somewhere else")
     return path
 
