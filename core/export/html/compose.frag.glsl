@@ -1,4 +1,5 @@
-// The person over what is behind them, and the mark over both.
+// The person over what is behind them, and the mark over both. With CRACKS, cracks in the person are filled: software
+// WebGL computes all of a shader for every pixel, whatever its branches say, so that is done only where a face is.
 in vec2 pixel;
 uniform sampler2D person; // premultiplied, upside down as everything that was drawn
 uniform sampler2D plate;
@@ -7,6 +8,7 @@ uniform vec4 markBox; // x, y, width, height
 uniform vec4 behind; // a colour, and whether the plate is shown in its place
 uniform float mirrored;
 out vec4 color;
+#ifdef CRACKS
 // What of a picture of 512 is a crack: so many pixels away the person is on both sides of it.
 const float[2] REACH = float[2](3.0, 7.0);
 
@@ -31,17 +33,18 @@ vec4 whole(vec2 at) {
   }
   return there;
 }
+#else
+vec4 whole(vec2 at) { return texture(person, at); }
+#endif
 
 void main() {
   vec2 at = (pixel + 0.5) / vec2(textureSize(person, 0));
   vec2 seen = vec2(mirrored > 0.5 ? 1.0 - at.x : at.x, at.y);
   vec4 p = whole(vec2(seen.x, 1.0 - seen.y));
   vec3 back = mix(behind.rgb, texture(plate, seen).rgb, behind.a);
-  vec3 sum = p.rgb + back * (1.0 - p.a);
-  vec2 there = (pixel + 0.5 - markBox.xy) / markBox.zw;
-  if (all(greaterThan(there, vec2(0.0))) && all(lessThan(there, vec2(1.0)))) {
-    vec4 m = texture(mark, there);
-    sum = sum * (1.0 - m.a) + m.rgb;
-  }
-  color = vec4(sum, 1.0);
+  color = vec4(p.rgb + back * (1.0 - p.a), 1.0);
+#ifdef MARKED
+  vec4 m = texture(mark, (pixel + 0.5 - markBox.xy) / markBox.zw);
+  color.rgb = color.rgb * (1.0 - m.a) + m.rgb;
+#endif
 }

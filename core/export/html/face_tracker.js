@@ -13,7 +13,7 @@ function loadScript(address) {
   });
 }
 
-// text: names and sizes of the files, then all of them, deflated. Returns a function of a picture to points or null.
+// text: names and sizes of the files, then all of them, deflated. Returns a function of a square picture to points or null.
 export async function faceTracker(text) {
   const split = text.indexOf(";"), block = await inflated(bytesOf(text.slice(split + 1)));
   const addresses = {};
@@ -31,13 +31,10 @@ export async function faceTracker(text) {
   let found = null;
   mesh.onResults((results) => { found = results.multiFaceLandmarks && results.multiFaceLandmarks[0]; });
   await mesh.initialize();
-  // (478 * 3) pixels of the picture, z away from the viewer in the same unit.
-  return async (picture, width, height) => {
+  // (478 * 3) in parts of a square picture, z away from the viewer in the same unit.
+  return async (picture) => {
     found = null;
     await mesh.send({ image: picture });
-    if (!found) return null;
-    const out = new Float64Array(3 * found.length);
-    found.forEach((p, i) => out.set([p.x * width, p.y * height, p.z * width], 3 * i));
-    return out;
+    return found && Float64Array.from(found.flatMap((p) => [p.x, p.y, p.z]));
   };
 }

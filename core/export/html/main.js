@@ -110,14 +110,12 @@ async function start() {
     const now = milliseconds / 1000;
     if (state.playing && state.last !== null) state.seconds = (state.seconds + now - state.last) % motion.length;
     state.last = now;
+    if (painter.busy) return;
     const live = camera && camera.moment, index = motion.indexAt(state.seconds), view = orbit.view(performance.now() / 1000);
     const key = JSON.stringify([live ? camera.frames : index, Boolean(live), view, painter.mirrored, state.background]);
     if (key === shown && !recorder.on) return;
     shown = key;
-    const start = performance.now();
-    painter.draw({ ...(live || motion.at(index)), view });
-    painter.finish();
-    painter.took((performance.now() - start) / 1000);
+    painter.begin({ ...(live || motion.at(index)), view });
     state.frames++;
   }
   pressed();

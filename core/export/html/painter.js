@@ -14,6 +14,10 @@ const POINTS = 478, NEAR = 2, FAR = 60; // head units; depths are linear between
 const SAMPLES = 4; // of a pixel, by which outlines are smooth
 const BIAS = 0.03; // head units by which a surface must lie behind another to be hidden by it in the photo
 const SLOW = 0.045; // seconds a picture, from which on outlines are not smoothed: where WebGL is software
+const MESH = [ // what the mesh's vertices have: name, numbers, where they begin
+  ["point", 1, 0], ["triangle", 1, 1], ["photoPixel", 2, 2], ["photoDepth", 1, 4], ["atlasPixel", 2, 5], ["partly", 1, 7],
+];
+const AROUND = 24; // pixels of 512 around the face in which cracks are looked for
 const WIDTH = 128; // of the textures that hold numbers
 
 // The photo with its matte as alpha: one texture is read faster than two.
@@ -35,7 +39,7 @@ export class Painter {
   constructor(canvas, data, shaders) {
     const { values, arrays, pictures } = data, side = values.size;
     canvas.width = canvas.height = side;
-    const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, preserveDrawingBuffer: true });
+    const gl = canvas.getContext("webgl2", { alpha: false, antialias: false });
     if (!gl) throw new Error("WebGL 2 is needed, and this browser or its graphics driver has none");
     Object.assign(this, { gl, values, arrays, side });
     this.camera = new Camera(values);
@@ -47,12 +51,16 @@ export class Painter {
     this.textures = Object.fromEntries(Object.entries(pictures).map(([name, p]) => [name, pictureTexture(gl, p)]));
     const contour = (corners) => shaders["contour.glsl"].replaceAll("CORNERS", corners);
     const screen = (fragment) => program(gl, shaders["screen.vert.glsl"], fragment);
+    const mesh = (how) => program(gl, shaders["person.vert.glsl"], how + shaders["person.frag.glsl"], MESH.map(([name]) => name));
     this.programs = {
-      person: program(gl, shaders["person.vert.glsl"], shaders["person.frag.glsl"]),
+      person: mesh(""),
+      plain: mesh("#define PLAIN\n"),
       mouth: screen(shaders["mouth.frag.glsl"]),
       lips: screen(contour(arrays["mouth.outline"].length / values.topology.innerLips.length) + shaders["lips.frag.glsl"]),
       iris: screen(contour(16) + shaders["iris.frag.glsl"]),
       compose: screen(shaders["compose.frag.glsl"]),
+      composeFace: screen(`#define CRACKS\n${shaders["compose.frag.glsl"]}`),
+      composeMark: screen(`#define MARKED\n${shaders["compose.frag.glsl"]}`),
     };
     this.textures.photo = withMatte(gl, pictures.photo, pictures.matte);
     this.makeMesh();
@@ -69,24 +77,23 @@ export class Painter {
     const atlas = new Int32Array(count).fill(-1);
     arrays.inpainted.forEach((f, k) => { atlas[f] = k; });
     const hidden = arrays["mesh.hidden"], rows = new Float32Array(count * 3 * 8), pixels = arrays["mesh.pixels"], corners = arrays["atlas.corners"];
+    // First those that are the photo's alone and all of which it shows.
+    const plain = (f) => atlas[f] < 0 && hidden[f] === 0, order = [...atlas.keys()].sort((a, b) => plain(b) - plain(a));
     for (let i = 0; i < triangles.length; i++) {
-      const v = triangles[i], f = Math.floor(i / 3), k = atlas[f], corner = 6 * k + 2 * (i % 3);
+      const f = order[Math.floor(i / 3)], v = triangles[3 * f + (i % 3)], k = atlas[f], corner = 6 * k + 2 * (i % 3);
       rows.set([v, f, pixels[2 * v], pixels[2 * v + 1], arrays["mesh.depth"][v],
         k < 0 ? -1 : corners[corner], k < 0 ? -1 : corners[corner + 1], hidden[f]], 8 * i);
     }
     this.vertices = triangles.length;
+    this.plainVertices = 3 * order.filter(plain).length;
     this.mesh = gl.createVertexArray();
     gl.bindVertexArray(this.mesh);
     gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
     gl.bufferData(gl.ARRAY_BUFFER, rows, gl.STATIC_DRAW);
-    const { made } = this.programs.person;
-    [["point", 1, 0], ["triangle", 1, 1], ["photoPixel", 2, 2], ["photoDepth", 1, 4], ["atlasPixel", 2, 5], ["partly", 1, 7]].forEach(
-      ([name, size, at]) => {
-        const place = gl.getAttribLocation(made, name);
-        if (place < 0) return;
-        gl.enableVertexAttribArray(place);
-        gl.vertexAttribPointer(place, size, gl.FLOAT, false, 32, 4 * at);
-      });
+    MESH.forEach(([, size, at], place) => {
+      gl.enableVertexAttribArray(place);
+      gl.vertexAttribPointer(place, size, gl.FLOAT, false, 32, 4 * at);
+    });
     this.nothing = gl.createVertexArray();
     const numbers = (length, format) => {
       const made = texture(gl, gl.NEAREST), rows = Math.ceil(length / WIDTH);
@@ -156,21 +163,26 @@ export class Painter {
   }
 
   drawMesh(shadow, fringe, view) {
-    const { gl, values, textures: t } = this, { person } = this.programs, atlas = values.atlasSize;
-    gl.useProgram(person.made);
+    const { gl, values, textures: t } = this;
     gl.bindVertexArray(this.mesh);
-    bind(gl, person, {
-      points: t.points, smears: t.smears, photo: t.photo, control: t.control, atlas: t.atlas,
-      atlasWeights: t.atlasWeights, front: t.front,
-    });
     const V = view || [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0];
-    uniforms(gl, person, {
+    const about = {
       view: [V[0], V[4], V[8], V[1], V[5], V[9], V[2], V[6], V[10]], viewShift: [V[3], V[7], V[11]],
-      focal: values.focal, side: values.side, atlasSize: atlas, depths: [NEAR, FAR], shadow: shadow ? 1 : 0, fringe,
+      focal: values.focal, side: values.side, atlasSize: values.atlasSize, depths: [NEAR, FAR], shadow: shadow ? 1 : 0, fringe,
       doubtExponent: values.doubtExponent, inpaintWeight: values.inpaintWeight, frontOpacity: values.frontOpacity,
       bias: BIAS / (FAR - NEAR),
-    });
-    gl.drawArrays(gl.TRIANGLES, 0, this.vertices);
+    };
+    const part = (made, first, end) => {
+      gl.useProgram(made.made);
+      bind(gl, made, {
+        points: t.points, smears: t.smears, photo: t.photo, control: t.control, atlas: t.atlas,
+        atlasWeights: t.atlasWeights, front: t.front,
+      });
+      uniforms(gl, made, about);
+      gl.drawArrays(gl.TRIANGLES, first, end - first);
+    };
+    part(this.programs.plain, 0, this.plainVertices);
+    part(this.programs.person, this.plainVertices, this.vertices);
   }
 
   // A moment: expression (100), pose (12), transform (12), torso (4) or null, interior of the mouth (4) or null, view
@@ -220,7 +232,7 @@ export class Painter {
     gl.bindVertexArray(this.nothing);
     this.drawMouth(now);
     this.drawIrises(now);
-    this.compose();
+    this.compose(now);
     return now;
   }
 
@@ -236,7 +248,29 @@ export class Painter {
     }
   }
 
-  // Wait until it is drawn, where drawing is slow; a GPU is not waited for more than it takes.
+  // Whether what was drawn last is still being drawn: where WebGL is software it takes longer than it takes to ask for it,
+  // and whoever waits for it keeps the tracker from working meanwhile.
+  get busy() {
+    const { gl } = this;
+    if (this.fence) {
+      if (gl.getSyncParameter(this.fence, gl.SYNC_STATUS) !== gl.SIGNALED) return true;
+      gl.deleteSync(this.fence);
+      this.fence = null;
+      this.took((performance.now() - this.began) / 1000);
+    }
+    return false;
+  }
+
+  // Draws a moment and lets `busy` say until when.
+  begin(moment) {
+    const { gl } = this;
+    this.began = performance.now();
+    this.draw(moment);
+    this.fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+  }
+
+  // Wait until it is drawn.
   finish() {
     const { gl } = this;
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.person.buffer);
@@ -327,14 +361,18 @@ export class Painter {
     gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ZERO, gl.ONE);
   }
 
-  compose() {
-    const { gl, side, values, behind } = this;
+  compose({ pixels }) {
+    const { gl, side, values, behind } = this, whole = [0, 0, side, side];
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     gl.viewport(0, 0, side, side);
     gl.disable(gl.BLEND);
-    this.fill(this.programs.compose, [0, 0, side, side], [side, side], {
-      origin: [0, 0], behind: [...behind.color, behind.plate ? 1 : 0], mirrored: this.mirrored ? 1 : 0,
-      markBox: values.mark || [-9, -9, 1, 1],
-    }, { person: this.person.texture, plate: this.textures.plate, mark: this.textures.mark });
+    const over = (made, [x, y, width, height], mirrored = this.mirrored) => this.fill(
+      made, [mirrored ? side - x - width : x, y, width, height], [side, side], {
+        origin: [0, 0], behind: [...behind.color, behind.plate ? 1 : 0], mirrored: this.mirrored ? 1 : 0,
+        markBox: values.mark || whole,
+      }, { person: this.person.texture, plate: this.textures.plate, mark: this.textures.mark });
+    over(this.programs.compose, whole);
+    over(this.programs.composeFace, this.window(pixels, Math.round(AROUND * this.camera.scale)));
+    if (values.mark) over(this.programs.composeMark, values.mark, false);
   }
 }
