@@ -1,7 +1,6 @@
 // The few things of WebGL 2 that the painters share.
 
-// attributes: their names, in the order of their places.
-export function program(gl, vertex, fragment, attributes = []) {
+export function program(gl, vertex, fragment) {
   const made = gl.createProgram();
   for (const [kind, source] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
     const shader = gl.createShader(kind);
@@ -10,7 +9,6 @@ export function program(gl, vertex, fragment, attributes = []) {
     gl.attachShader(made, shader);
     if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
   }
-  attributes.forEach((name, place) => gl.bindAttribLocation(made, place, name));
   gl.linkProgram(made);
   if (!gl.getProgramParameter(made, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(made));
   const places = {}, count = gl.getProgramParameter(made, gl.ACTIVE_UNIFORMS);

@@ -14,9 +14,6 @@ const POINTS = 478, NEAR = 2, FAR = 60; // head units; depths are linear between
 const SAMPLES = 4; // of a pixel, by which outlines are smooth
 const BIAS = 0.03; // head units by which a surface must lie behind another to be hidden by it in the photo
 const SLOW = 0.045; // seconds a picture, from which on outlines are not smoothed: where WebGL is software
-const MESH = [ // what the mesh's vertices have: name, numbers, where they begin
-  ["point", 1, 0], ["triangle", 1, 1], ["photoPixel", 2, 2], ["photoDepth", 1, 4], ["atlasPixel", 2, 5], ["partly", 1, 7],
-];
 const AROUND = 24; // pixels of 512 around the face in which cracks are looked for
 const WIDTH = 128; // of the textures that hold numbers
 
@@ -51,10 +48,8 @@ export class Painter {
     this.textures = Object.fromEntries(Object.entries(pictures).map(([name, p]) => [name, pictureTexture(gl, p)]));
     const contour = (corners) => shaders["contour.glsl"].replaceAll("CORNERS", corners);
     const screen = (fragment) => program(gl, shaders["screen.vert.glsl"], fragment);
-    const mesh = (how) => program(gl, shaders["person.vert.glsl"], how + shaders["person.frag.glsl"], MESH.map(([name]) => name));
     this.programs = {
-      person: mesh(""),
-      plain: mesh("#define PLAIN\n"),
+      person: program(gl, shaders["person.vert.glsl"], shaders["person.frag.glsl"]),
       mouth: screen(shaders["mouth.frag.glsl"]),
       lips: screen(contour(arrays["mouth.outline"].length / values.topology.innerLips.length) + shaders["lips.frag.glsl"]),
       iris: screen(contour(16) + shaders["iris.frag.glsl"]),
@@ -77,23 +72,24 @@ export class Painter {
     const atlas = new Int32Array(count).fill(-1);
     arrays.inpainted.forEach((f, k) => { atlas[f] = k; });
     const hidden = arrays["mesh.hidden"], rows = new Float32Array(count * 3 * 8), pixels = arrays["mesh.pixels"], corners = arrays["atlas.corners"];
-    // First those that are the photo's alone and all of which it shows.
-    const plain = (f) => atlas[f] < 0 && hidden[f] === 0, order = [...atlas.keys()].sort((a, b) => plain(b) - plain(a));
     for (let i = 0; i < triangles.length; i++) {
-      const f = order[Math.floor(i / 3)], v = triangles[3 * f + (i % 3)], k = atlas[f], corner = 6 * k + 2 * (i % 3);
+      const v = triangles[i], f = Math.floor(i / 3), k = atlas[f], corner = 6 * k + 2 * (i % 3);
       rows.set([v, f, pixels[2 * v], pixels[2 * v + 1], arrays["mesh.depth"][v],
         k < 0 ? -1 : corners[corner], k < 0 ? -1 : corners[corner + 1], hidden[f]], 8 * i);
     }
     this.vertices = triangles.length;
-    this.plainVertices = 3 * order.filter(plain).length;
     this.mesh = gl.createVertexArray();
     gl.bindVertexArray(this.mesh);
     gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
     gl.bufferData(gl.ARRAY_BUFFER, rows, gl.STATIC_DRAW);
-    MESH.forEach(([, size, at], place) => {
-      gl.enableVertexAttribArray(place);
-      gl.vertexAttribPointer(place, size, gl.FLOAT, false, 32, 4 * at);
-    });
+    const { made } = this.programs.person;
+    [["point", 1, 0], ["triangle", 1, 1], ["photoPixel", 2, 2], ["photoDepth", 1, 4], ["atlasPixel", 2, 5], ["partly", 1, 7]].forEach(
+      ([name, size, at]) => {
+        const place = gl.getAttribLocation(made, name);
+        if (place < 0) return;
+        gl.enableVertexAttribArray(place);
+        gl.vertexAttribPointer(place, size, gl.FLOAT, false, 32, 4 * at);
+      });
     this.nothing = gl.createVertexArray();
     const numbers = (length, format) => {
       const made = texture(gl, gl.NEAREST), rows = Math.ceil(length / WIDTH);
@@ -163,26 +159,21 @@ export class Painter {
   }
 
   drawMesh(shadow, fringe, view) {
-    const { gl, values, textures: t } = this;
+    const { gl, values, textures: t } = this, { person } = this.programs, atlas = values.atlasSize;
+    gl.useProgram(person.made);
     gl.bindVertexArray(this.mesh);
+    bind(gl, person, {
+      points: t.points, smears: t.smears, photo: t.photo, control: t.control, atlas: t.atlas,
+      atlasWeights: t.atlasWeights, front: t.front,
+    });
     const V = view || [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0];
-    const about = {
+    uniforms(gl, person, {
       view: [V[0], V[4], V[8], V[1], V[5], V[9], V[2], V[6], V[10]], viewShift: [V[3], V[7], V[11]],
-      focal: values.focal, side: values.side, atlasSize: values.atlasSize, depths: [NEAR, FAR], shadow: shadow ? 1 : 0, fringe,
+      focal: values.focal, side: values.side, atlasSize: atlas, depths: [NEAR, FAR], shadow: shadow ? 1 : 0, fringe,
       doubtExponent: values.doubtExponent, inpaintWeight: values.inpaintWeight, frontOpacity: values.frontOpacity,
       bias: BIAS / (FAR - NEAR),
-    };
-    const part = (made, first, end) => {
-      gl.useProgram(made.made);
-      bind(gl, made, {
-        points: t.points, smears: t.smears, photo: t.photo, control: t.control, atlas: t.atlas,
-        atlasWeights: t.atlasWeights, front: t.front,
-      });
-      uniforms(gl, made, about);
-      gl.drawArrays(gl.TRIANGLES, first, end - first);
-    };
-    part(this.programs.plain, 0, this.plainVertices);
-    part(this.programs.person, this.plainVertices, this.vertices);
+    });
+    gl.drawArrays(gl.TRIANGLES, 0, this.vertices);
   }
 
   // A moment: expression (100), pose (12), transform (12), torso (4) or null, interior of the mouth (4) or null, view
