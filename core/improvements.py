@@ -170,9 +170,12 @@ class Improvements:
 
         For `sharpen` and `clear_eyes`; NaN where a point is unknown, None where neither is on.
         """
-        if not (self._has("detail_enhance") or self._has("gaze_correct")):
-            return None
-        return _pixels(head, vertices, transform, size)
+        return _pixels(head, vertices, transform, size) if self.change_pictures else None
+
+    @property
+    def change_pictures(self) -> bool:
+        """Whether `sharpen` or `clear_eyes` may do anything."""
+        return self._has("detail_enhance") or self._has("gaze_correct")
 
     def sharpen(self, picture: torch.Tensor, points: np.ndarray | None) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 with its detail raised, on its device; on the CPU in place."""

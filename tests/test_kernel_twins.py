@@ -101,7 +101,7 @@ def test_gaussians_on_a_moved_mesh():
     out = np.empty((400, 3), np.float32), np.empty((400, 6), np.float32), np.empty(400, np.float32)
     gaussians = owner, weights, role, exponent, need
     settings = points, triangles, n_mesh, jacobian, 0.55, 3072.0, *gaussians, silhouette, all_photo, 0.12
-    binding.update_gaussians(*settings, *out)
+    binding.update_gaussians(*settings, np.zeros(len(triangles), bool), *out)
     expected = twins.update_gaussians(*settings, binding.SETTINGS)
     np.testing.assert_allclose(out[0], expected[0], atol=1e-5)
     np.testing.assert_allclose(out[1], expected[1], rtol=2e-4, atol=1e-9)

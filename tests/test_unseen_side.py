@@ -249,7 +249,7 @@ def test_photo_and_inpainting_change_places_without_a_step():
         out = np.empty((6, 3), np.float32), np.empty((6, 6), np.float32), np.empty(6, np.float32)
         mesh = points.astype(np.float32), triangles, 2, jacobian, 0.55, Camera().pixels_per_unit
         at_points = np.zeros(4, np.int8), np.isin(np.arange(4), all_photo)
-        update_gaussians(*mesh, face, weights, role, ones, ones, *at_points, least, *out)
+        update_gaussians(*mesh, face, weights, role, ones, ones, *at_points, least, np.zeros(4, bool), *out)
         return out[2]
 
     now = opacities(4.0)

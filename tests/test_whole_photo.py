@@ -13,13 +13,14 @@ from core.components import default_components
 from core.data.image import read_image
 from core.data.records import TrackedSequence
 from core.errors import UserError
+from core.libs import compositing
 from core.libs.geometry import Camera
 from core.libs.tracker.settings import WholeSettings
 from core.libs.tracker.whole import WholeCrop, fit_photo, mirrored, whole_crop
 from core.models.rasterizer import SurfaceSettings, splat_surface
 from core.options import Options
 from core.pipeline import Pipeline
-from core.pipeline.whole import put
+from core.pipeline.in_photo import put, put_person
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "demos/examples/1.jpg"
@@ -82,6 +83,14 @@ def test_where_nothing_is_drawn_the_photo_stays_to_the_bit():
     np.testing.assert_array_equal(out[share == 0], photo[share == 0])
     expected = photo + share[..., None] * (drawn.clip(0, 1) * 255 - photo)
     np.testing.assert_allclose(out, expected, atol=0.51)
+    # A person alone over what is behind them, in one: the same as one after the other
+    person, behind = (rng.uniform(0, 1, (30, 40, n)).astype(np.float32) for n in (4, 3))
+    at_once, drawn = photo.copy(), np.empty_like(behind)
+    put_person(person, behind, share, photo, at_once)
+    compositing.over(person, behind, drawn)
+    put(drawn, share, photo, out)
+    np.testing.assert_array_equal(at_once[share == 0], photo[share == 0])
+    np.testing.assert_allclose(at_once.astype(int), out, atol=1)
 
 
 @pytest.fixture(scope="module")

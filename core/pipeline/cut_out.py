@@ -12,7 +12,8 @@ import numpy as np
 from core.background import Background
 from core.data.records import TrackedSource
 from core.pipeline.backdrop import Backdrop, VideoBackdrop
-from core.pipeline.whole import Region, WholePhoto
+from core.pipeline.in_photo import WholePhoto
+from core.pipeline.whole import Region
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def placing(
 ) -> Callable[[np.ndarray, int], np.ndarray]:
     """What makes whole pictures of what is drawn, a frame's number given: in the photo, or over something else."""
     if background.kind == "photo":
-        return WholePhoto(photo, source, region, share).put
+        return WholePhoto(photo, source, region, share, backdrop).put
     return CutOut(photo, source, region, share, backdrop).put
 
 

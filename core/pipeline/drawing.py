@@ -32,6 +32,8 @@ class Drawing:
         backdrop: what the person is put over; None where there is nothing, or the avatar draws on it already.
         transparent: nothing is behind the person, and pictures come with an alpha channel.
         camera: that draws; None: of the photo's shown crop.
+        bare: pictures are the person alone, straight RGB and matte (4, H, W), as drawn: whoever asked puts them over
+            something, and no improvement changes pictures.
     """
 
     model: Avatar
@@ -42,6 +44,7 @@ class Drawing:
     backdrop: Backdrop | None = None
     transparent: bool = False
     camera: Camera | None = None
+    bare: bool = False
 
     def pictures(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
         """The pictures (3, H, W) in 0..1 of frames, (4, H, W) where `transparent`, in the host's memory.
@@ -52,7 +55,7 @@ class Drawing:
         from core.runtime.device import on_host  # it loads torch
 
         improvements, backdrop = self.improvements, self.backdrop
-        alone = backdrop is not None or self.transparent
+        alone = backdrop is not None or self.transparent or self.bare
         draw = self.model.draw_foreground if alone else self.model.render
         source_transform = self.source.frame.transform_matrix
         shown: deque[np.ndarray | None] = deque()
@@ -78,7 +81,9 @@ class Drawing:
 
         for index, picture in enumerate(on_host(begin())):
             points = shown.popleft()
-            if backdrop is not None:
+            if self.bare:
+                yield picture
+            elif backdrop is not None:
                 yield improvements.over(picture, backdrop.at(index), points)
             elif alone:
                 yield improvements.cut_out(picture, points)

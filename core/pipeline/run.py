@@ -172,7 +172,8 @@ class Pipeline:
             from core.pipeline.cut_out import placing
 
             put = placing(self.background, self.photo, self._apart[0], region, self.avatar.share, self.backdrop)
-        with closing(self.pictures()) as pictures:
+        bare = self.background.kind == "photo" and put is not None and not self.improvements.change_pictures
+        with closing(self._draw((self.motion[index] for index in self.part), bare)) as pictures:
             for index, picture in enumerate(pictures):
                 yield to_image(picture) if put is None else put(picture.permute(1, 2, 0).numpy(), index)
 
@@ -200,14 +201,15 @@ class Pipeline:
 
         return Region.of(source, self.photo, self.avatar.share, self.motion.transform_matrix)
 
-    def _draw(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
-        """The pictures of frames."""
+    def _draw(self, frames: Iterable[TrackedFrame], bare: bool = False) -> Generator[torch.Tensor, None, None]:
+        """The pictures of frames; `bare`: see `Drawing`."""
         parts = self.components.model, self.components.head, self.avatar, self.source
         camera = None if self.region is None else self.region.camera
         # Over anything but the photo the whole person has to be put, not what is drawn of them alone
-        put_later = camera is not None and self.background.kind != "photo"
-        backdrop = None if put_later else self.backdrop
-        return Drawing(*parts, self.improvements, backdrop, put_later or self.transparent, camera).pictures(frames)
+        cut_out = camera is not None and self.background.kind != "photo"
+        backdrop = None if cut_out or bare else self.backdrop
+        drawing = Drawing(*parts, self.improvements, backdrop, cut_out or self.transparent, camera, bare)
+        return drawing.pictures(frames)
 
     @cached_property
     def backdrop(self) -> Backdrop | None:

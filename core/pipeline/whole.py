@@ -1,11 +1,10 @@
-"""The whole photo as the frame: what is drawn of the person is put over it where it belongs."""
+"""The whole photo as the frame: which part of it is drawn, and what stands behind the person there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import cv2
-import numba
 import numpy as np
 
 from core.components import Components
@@ -28,26 +27,6 @@ class ReachSettings:
 
 
 _REACH = ReachSettings()
-
-
-@numba.njit(cache=True, parallel=True)
-def put(
-    drawn: np.ndarray,  # (h, w, 3) float32 in 0..1
-    share: np.ndarray,  # (h, w) in 0..1, how much of a pixel is the drawn one
-    photo: np.ndarray,  # (h, w, 3) uint8
-    out: np.ndarray,  # (h, w, 3) uint8
-) -> None:
-    """A drawn picture faded into a photo, of which nothing changes where the share is 0."""
-    height, width = share.shape
-    for y in numba.prange(height):
-        for x in range(width):
-            part = share[y, x]
-            for k in range(3):
-                value = np.float32(photo[y, x, k])
-                if part > np.float32(0):
-                    new = min(max(drawn[y, x, k], np.float32(0)), np.float32(1)) * np.float32(255)
-                    value += part * (new - value)
-                out[y, x, k] = np.uint8(value + np.float32(0.5))
 
 
 @dataclass(frozen=True)
@@ -119,26 +98,6 @@ def whole_plate(components: Components, source: TrackedSource, photo: np.ndarray
     plate = source.image.copy()
     plate[down, along] = components.plate(source.image[down, along], source.matte[down, along], None)
     return plate
-
-
-class WholePhoto:
-    """Puts drawn pictures into a photo.
-
-    Args:
-        photo: (H, W, 3) uint8 RGB. source: of it, joined. share: (S, S) see `Avatar.share`.
-    """
-
-    def __init__(self, photo: np.ndarray, source: TrackedSource, region: Region, share: np.ndarray) -> None:
-        self._photo, self._region = photo, region
-        self._share = np.clip(region.enlarged(region.cut(source, share)), 0, 1).astype(np.float32)
-
-    def put(self, drawn: np.ndarray, index: int = 0) -> np.ndarray:
-        """The photo (H, W, 3) uint8 with a drawn picture (h, w, 3) float32 in 0..1 in its place, whichever frame's."""
-        region, out = self._region, self._photo.copy()
-        drawn = np.ascontiguousarray(region.enlarged(drawn), np.float32)
-        part = region.rows, region.columns
-        put(drawn, self._share, self._photo[part], out[part])
-        return out
 
 
 def farthest_move(source: TrackedSource, transforms: np.ndarray, settings: ReachSettings = _REACH) -> float:

@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from core.data.audio import MP4, OPUS, AudioTrack, SoundFormat
 from core.data.image import check_file, check_target
@@ -23,6 +23,8 @@ from core.errors import UserError
 MAX_TIMESCALE = 2**31 - 1
 METADATA_KEYS = ("title", "artist", "comment", "description", "synopsis", "copyright", "date", "genre", "show")
 _AVCOL_SPC_BT709 = 1
+# Chroma as the mean of all four pixels that share it; by default libswscale takes that of two, and rounds roughly.
+_EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
 class VideoWriter:
@@ -229,6 +231,7 @@ class VideoWriter:
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
+            interpolation=_EXACT,
             threads=1,  # a second one gains nothing here and takes a core from the renderer
         )
 

@@ -96,9 +96,13 @@ def _bar(rows: np.ndarray, limit: float) -> int:
 
     A wall behind a head is of one colour too, but the head begins in the middle of a row.
     """
-    away = np.abs(rows.astype(np.float32) - np.median(rows[0], 0)).mean(2)
-    uniform = away.mean(1) < limit
-    count = len(rows) if uniform.all() else int(uniform.argmin())
+    color, count = np.median(rows[0], 0), 0
+    while count < len(rows):  # by pieces: most pictures have no bar, and only their first rows are looked at
+        piece = rows[count : 2 * count + 8]
+        uniform = np.abs(piece.astype(np.float32) - color).mean(2).mean(1) < limit
+        count += len(piece) if uniform.all() else int(uniform.argmin())
+        if not uniform.all():
+            break
     if not 1 < count < len(rows) - 1:
         return 0
     # The border itself may be blurred over two pixels; a slow gradient is no border
@@ -218,10 +222,10 @@ def _connected(matte: np.ndarray, face: np.ndarray, settings: MatteSettings) -> 
     if not held.any():
         return matte
     person = labels == held.argmax()
-    count, holes, stats, _ = cv2.connectedComponentsWithStats((~person).astype(np.uint8), connectivity=4)
-    for i in range(1, count):
-        if stats[i, cv2.CC_STAT_AREA] < settings.hole * size * size:
-            matte = np.where(holes == i, 1.0, matte)
+    _, holes, stats, _ = cv2.connectedComponentsWithStats((~person).astype(np.uint8), connectivity=4)
+    small = stats[:, cv2.CC_STAT_AREA] < settings.hole * size * size
+    small[0] = False  # the person
+    matte = np.where(small[holes], 1.0, matte)
     away = cv2.distanceTransform((~person).astype(np.uint8), cv2.DIST_L2, 5)
     near = settings.near * size
     return matte * np.clip(2 - away / (near / 2), 0, 1)

@@ -77,7 +77,7 @@ def bake(avatar: Avatar, shot: Shot, settings: BakeSettings = _SETTINGS) -> Gaus
         layer.draw(shot)
     points = surface.rig.pose(shot.face, shot.transform, shot.torso_motion)
     numbers = surface.sigma, surface.inpaint_weight, surface.settings, surface.scratch
-    drawn, alpha, depth = splat(points, surface.binding, shot.colors, camera, camera, *numbers)
+    drawn, alpha, depth, _ = splat(points, surface.binding, shot.colors, camera, camera, *numbers)
     scratch, colors, depth = surface.scratch, shot.colors.copy(), depth.copy()
     xyz, covariances, opacities = scratch.xyz.copy(), scratch.covariances.copy(), scratch.opacities.copy()
 
@@ -127,6 +127,7 @@ def _opacities_from_beside(surface: SurfaceLayer, points: np.ndarray, settings: 
             binding.silhouette,
             binding.all_photo,
             surface.inpaint_weight,
+            np.zeros(len(binding.triangles), np.bool_),
             scratch.xyz,
             scratch.covariances,
             scratch.opacities,

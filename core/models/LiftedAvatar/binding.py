@@ -95,6 +95,7 @@ def update_gaussians(
     silhouette: np.ndarray,  # (M,) int8
     all_photo: np.ndarray,  # (M,) bool
     inpaint_weight: float,  # of inpainted Gaussians that are needed, while nothing is stretched
+    done: np.ndarray,  # (F + G,) bool, triangles whose Gaussians weigh nothing: they are drawn otherwise, or not seen
     xyz: np.ndarray,  # (N, 3) out
     covariances: np.ndarray,  # (N, 6) out
     opacities: np.ndarray,  # (N,) out
@@ -148,6 +149,9 @@ def update_gaussians(
     least = np.float32(inpaint_weight)
     for g in numba.prange(len(face)):
         f = face[g]
+        if done[f]:
+            opacities[g] = np.float32(0)
+            continue
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
         for k in range(3):
             xyz[g, k] = (

@@ -11,10 +11,10 @@ import numba
 import numpy as np
 
 from core.models.LiftedAvatar.settings import EdgeSettings
-from core.models.rasterizer.surface_kernels import FAR
+from core.models.rasterizer.surface_kernels import BAND, DRAWN, FAR
 
 _DEFAULT = EdgeSettings()
-BLOCK = 16  # pixels of a row that are looked through at once
+BLOCK = BAND  # pixels of a row that are looked through at once
 SPREAD = 2  # rows that splats reach beyond an outline
 
 
@@ -34,8 +34,15 @@ class Antialiasing:
         self._places, self._values = np.empty((0, 0), np.int32), np.empty((0, 0, 4), np.float32)
         self._steep, self._marks = np.empty((0, 0), np.bool_), np.empty((0, 0), np.bool_)
 
-    def run(self, image: np.ndarray, alpha: np.ndarray, depth: np.ndarray, jump: float) -> None:
-        """See `antialias`; `jump`: head units of depth from which on it is an outline."""
+    def run(
+        self,
+        image: np.ndarray,
+        alpha: np.ndarray,
+        depth: np.ndarray,
+        jump: float,
+        blocks: np.ndarray | None = None,  # (H / BLOCK, W / BLOCK) uint8, both rounded up
+    ) -> None:
+        """See `antialias`; `jump`: head units of depth from which on it is an outline; `blocks`: which may have one."""
         if self._places.shape != depth.shape:
             self._places = np.empty(depth.shape, np.int32)
             steps = disc(self._settings.radius)
@@ -45,7 +52,10 @@ class Antialiasing:
             self._steep = np.empty(depth.shape, np.bool_)
             self._marks = np.empty((len(depth), -(-depth.shape[1] // BLOCK)), np.bool_)
         numbers = np.float32(jump), self._settings.hole
-        antialias(image, alpha, depth, *numbers, self._disc, self._places, self._values, self._steep, self._marks)
+        if blocks is None:
+            blocks = np.full((-(-len(depth) // BLOCK), self._marks.shape[1]), DRAWN, np.uint8)
+        scratch = self._places, self._values, self._steep, self._marks
+        antialias(image, alpha, depth, *numbers, self._disc, blocks, *scratch)
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
@@ -56,6 +66,7 @@ def antialias(
     jump: float,  # of depth, from which on it is an outline
     hole: int,  # see `EdgeSettings`
     around: np.ndarray,  # (K, 4) int64 of `disc`: x, y, the step in memory, 1 for the middle nine
+    states: np.ndarray,  # (H / BLOCK, W / BLOCK) uint8, both rounded up: outlines touch what is `DRAWN`
     places: np.ndarray,  # (H, W) int32 scratch
     values: np.ndarray,  # (H, W, 4) scratch
     steep: np.ndarray,  # (H, W) bool scratch
@@ -84,13 +95,19 @@ def antialias(
     for y in numba.prange(height):
         below = min(y + 1, height - 1)
         row = steep[y]
-        for x in range(width - 1):
-            here = depth[y, x]
-            row[x] = max(abs(depth[below, x] - here), abs(depth[y, x + 1] - here)) > quarter
-        row[width - 1] = abs(depth[below, width - 1] - depth[y, width - 1]) > quarter
         for k in range(blocks):
+            band, last = y // BLOCK, min(k + 1, blocks - 1)
+            if states[band, k] != DRAWN and states[below // BLOCK, k] != DRAWN and states[band, last] != DRAWN:
+                marks[y, k] = False
+                continue
+            first, end = k * BLOCK, min((k + 1) * BLOCK, width)
+            for x in range(first, min(end, width - 1)):
+                here = depth[y, x]
+                row[x] = max(abs(depth[below, x] - here), abs(depth[y, x + 1] - here)) > quarter
+            if end == width:
+                row[width - 1] = abs(depth[below, width - 1] - depth[y, width - 1]) > quarter
             any_steep = False
-            for x in range(k * BLOCK, min((k + 1) * BLOCK, width)):
+            for x in range(first, end):
                 any_steep |= row[x]
             marks[y, k] = any_steep
     for y in numba.prange(height):

@@ -49,6 +49,7 @@ from core.models.LiftedAvatar.mouth import warm_up as warm_up_mouth
 from core.models.LiftedAvatar.mouth.layer import MouthLayer
 from core.models.LiftedAvatar.rig import Rig, rest_eyes
 from core.models.LiftedAvatar.settings import LiftedSettings
+from core.models.LiftedAvatar.smooth_parts import SmoothParts
 from core.models.LiftedAvatar.surface import Scratch, SurfaceLayer, splat
 from core.models.rasterizer import SurfaceSettings, warm_up
 from core.models.request import DrawRequest
@@ -130,8 +131,11 @@ class LiftedAvatar:
         )
         one_color = np.ones((1, 4), np.float32)
         points, camera = np.concatenate([pixels * 1e-3, np.full((3, 1), 9.0)], 1), Camera(16)
-        image, alpha, depth = self._splat(points, binding, one_color, camera, camera, Scratch(one_color))
-        Antialiasing(self.settings.edges).run(image, alpha, depth, self._raster.z_window)
+        smooth = self._smooth(binding, pixels, np.ones((1, 1), bool))
+        image, alpha, depth, blocks = self._splat(
+            points, binding, one_color, camera, camera, Scratch(one_color), smooth
+        )
+        Antialiasing(self.settings.edges).run(image, alpha, depth, self._raster.z_window, blocks)
         one_pixel = np.zeros((1, 1, 4), np.float32)
         composite(one_pixel, self.background, np.zeros((1, 1, 3), np.float32))
         cut_out(one_pixel, one_pixel.copy())
@@ -169,7 +173,7 @@ class LiftedAvatar:
     def draw_foreground(self, avatar: Avatar, request: DrawRequest) -> torch.Tensor:
         """The person alone, straight RGB and matte (4, H, W) in 0..1."""
         image = self._draw(avatar, request)
-        person = np.empty(image.shape, np.float32)
+        person = avatar.surface.scratch.pictures.get(image.shape)
         cut_out(image, person)
         return torch.from_numpy(person).permute(2, 0, 1)
 
@@ -287,6 +291,13 @@ class LiftedAvatar:
             settings=self._raster,
             edges=Antialiasing(settings.edges),
             scratch=scratch,
+            smooth=self._smooth(binding, photo.mesh.pixels, photo.kept),
+        )
+
+    def _smooth(self, binding: Binding, pixels: np.ndarray, kept: np.ndarray) -> SmoothParts:
+        settings = self.settings
+        return SmoothParts.of(
+            binding, pixels, kept, settings.sigma, settings.inpaint_weight, self._raster, settings.smooth
         )
 
     def _splat(
@@ -297,9 +308,10 @@ class LiftedAvatar:
         photo: Camera,
         camera: Camera,
         scratch: Scratch,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        smooth: SmoothParts | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
         numbers = self.settings.sigma, self.settings.inpaint_weight, self._raster
-        return splat(points, binding, colors, photo, camera, *numbers, scratch)
+        return splat(points, binding, colors, photo, camera, *numbers, scratch, smooth)
 
 
 def _bind(photo: Photo, inpainted: Inpainting) -> Binding:

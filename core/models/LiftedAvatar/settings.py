@@ -69,6 +69,24 @@ class EdgeSettings:
 
 
 @dataclass(frozen=True)
+class SmoothSettings:
+    """Of `smooth_parts`.
+
+    Attributes:
+        stretch: pixels of the picture for one of the photo, between which, along any direction, a piece of the surface
+            is resampled. steps: parts of a pixel of the photo that are told apart. levels: of stretch, the same.
+        faint: weight of what is inpainted, up to which it does not show. fades: exponents up to which pixels that fade
+            do not do so yet, see `Binding`.
+    """
+
+    stretch: tuple[float, float] = (0.6, 1.7)
+    steps: int = 32
+    levels: int = 12
+    faint: float = 0.004
+    fades: float = 8.0
+
+
+@dataclass(frozen=True)
 class ChinSettings:
     """Of `chin`.
 
@@ -176,6 +194,7 @@ class LiftedSettings:
     blend: BlendSettings = field(default_factory=BlendSettings)
     overshoot: OvershootSettings = field(default_factory=OvershootSettings)
     edges: EdgeSettings = field(default_factory=EdgeSettings)
+    smooth: SmoothSettings = field(default_factory=SmoothSettings)
     eyes: EyeSettings = field(default_factory=EyeSettings)
     lids: LidSettings = field(default_factory=LidSettings)
     chin: ChinSettings = field(default_factory=ChinSettings)

@@ -13,9 +13,11 @@ import numpy as np
 
 from core.libs.geometry import Camera, to_camera
 from core.models.LiftedAvatar.binding import Binding, update_gaussians
+from core.models.LiftedAvatar.composite import Pictures
 from core.models.LiftedAvatar.edges import Antialiasing
 from core.models.LiftedAvatar.layers import ChangedColors, Shot
 from core.models.LiftedAvatar.rig import Rig
+from core.models.LiftedAvatar.smooth_parts import SmoothParts
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface
 
 
@@ -28,6 +30,7 @@ class Scratch:
         self.opacities = np.empty(len(colors), np.float32)
         self.colors = ChangedColors(colors)
         self.raster = RasterWorkspace()
+        self.pictures = Pictures()
 
 
 def splat(
@@ -40,14 +43,19 @@ def splat(
     inpaint_weight: float,
     settings: SurfaceSettings,
     scratch: Scratch,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The picture (H, W, C) of Gaussians on a moved mesh, what they cover of it (H, W), and the depth of the front
-    surface (H, W); all lie in the scratch.
+    smooth: SmoothParts | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """The picture (H, W, C) of Gaussians on a moved mesh, what they cover of it (H, W), the depth of the front surface
+    (H, W), and what became of its blocks, see `surface_kernels`; all lie in the scratch.
 
     Args:
         photo: the camera that the binding's pixels are of. camera: the one that draws.
-        sigma, inpaint_weight: see `LiftedSettings`.
+        sigma, inpaint_weight: see `LiftedSettings`. smooth: draws what it can; None: every Gaussian is splatted.
     """
+    height, width = camera.shape
+    spared, done = None, np.zeros(len(binding.triangles), np.bool_)
+    if smooth is not None:
+        spared, done = smooth.draw(camera.to_pixels(points), points[:, 2], colors, (height, width), scratch.raster)
     update_gaussians(
         points.astype(np.float32),
         binding.triangles,
@@ -63,11 +71,11 @@ def splat(
         binding.silhouette,
         binding.all_photo,
         inpaint_weight,
+        done,
         scratch.xyz,
         scratch.covariances,
         scratch.opacities,
     )
-    height, width = camera.shape
     image, alpha, _, depth = splat_surface(
         scratch.xyz,
         scratch.covariances,
@@ -79,8 +87,9 @@ def splat(
         transform=_off_axis(camera),
         settings=settings,
         with_maps=True,
+        spared=spared,
     )
-    return image, alpha, depth
+    return image, alpha, depth, spared
 
 
 def _off_axis(camera: Camera) -> np.ndarray | None:
@@ -103,6 +112,7 @@ class SurfaceLayer:
         colors: (N, 4) RGB in 0..1, then the matte. detail: (N, 4) what the photo's own detail adds; the matte has none.
         detailed: first and last + 1 of the Gaussians that have any.
         sigma, inpaint_weight, settings: as `splat` takes them. edges: smooths the outlines.
+        smooth: draws what moves as one piece; None: all is splatted.
     """
 
     rig: Rig
@@ -116,6 +126,7 @@ class SurfaceLayer:
     settings: SurfaceSettings
     edges: Antialiasing = field(repr=False)
     scratch: Scratch = field(repr=False)
+    smooth: SmoothParts | None = field(default=None, repr=False)
 
     def tinted(self, detail: float) -> np.ndarray:
         """The colours (N, 4) with a share of the photo's own detail, 0 to 1; in the scratch if there is any."""
@@ -137,6 +148,7 @@ class SurfaceLayer:
         points = self.rig.pose(shot.face, shot.transform, shot.torso_motion)
         if shot.view is not None:
             points = to_camera(points, shot.view)
-        numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch
-        shot.image, alpha, depth = splat(points, self.binding, shot.colors, self.camera, shot.camera, *numbers)
-        self.edges.run(shot.image, alpha, depth, self.settings.z_window)
+        numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch, self.smooth
+        drawn = splat(points, self.binding, shot.colors, self.camera, shot.camera, *numbers)
+        shot.image, alpha, depth, blocks = drawn
+        self.edges.run(shot.image, alpha, depth, self.settings.z_window, blocks)

@@ -1,4 +1,4 @@
-"""Small float32 vectors for numba kernels: f32x8 (the channels of a pixel) and f32x16 (pixels: 4x4 or a row of 16).
+"""Small float32 vectors for numba kernels: f32x4, f32x8 (the channels of a pixel) and f32x16 (pixels: 4x4 or a row).
 
 Numba leaves LLVM's SLP vectoriser off, and loops of eight are unrolled before the loop vectoriser sees them, so the
 kernels name their vectors. LLVM maps them to what the machine has (AVX-512, AVX2, SSE, NEON). `+ - *`, `vmin`, `vmax`
@@ -113,8 +113,8 @@ def _storer(lanes):
 
 
 # (array, index): consecutive floats of a contiguous 1-D float32 array; bounds are the caller's.
-load8, load16 = _loader(8), _loader(16)
-store8, store16 = _storer(8), _storer(16)
+load4, load8, load16 = _loader(4), _loader(8), _loader(16)
+store4, store8, store16 = _storer(4), _storer(8), _storer(16)
 
 
 @intrinsic

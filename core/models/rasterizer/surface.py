@@ -98,6 +98,7 @@ def splat_surface(
     bg_color: np.ndarray | None = None,  # (C,)
     settings: SurfaceSettings | None = None,
     with_maps: bool = False,
+    spared: np.ndarray | None = None,  # (H / BAND, W / BAND) uint8, both rounded up
 ) -> tuple[np.ndarray, ...]:  # (H, W, C), (H, W)
     """The hot path of the surface rule: numpy in, numpy out, no allocation when a workspace is given.
 
@@ -110,6 +111,8 @@ def splat_surface(
     :param transform: head to camera [R | t] (3, 4), p_cam = p R + t; the kernel applies it to centres and covariances
     :param bg_color: (C,), or None for 0
     :param with_maps: also return the weight sum (H, W) and the front depth (H, W, 1e30 where nothing is)
+    :param spared: `SPARED` where a block of BAND pixels a side is drawn already: there the workspace's `image`, `alpha`
+        and `depth` stay as they are, and the sum of weights is not known; on return it says which blocks are `BLANK`
     :return: image (H, W, C) over the background and alpha (H, W), float32; views of the workspace
     """
     settings = settings or SurfaceSettings()
@@ -134,6 +137,9 @@ def splat_surface(
 
     P = -(-(C + 1) // LANES) * LANES
     n_bands = -(-H // BAND)
+    n_blocks = -(-W // BAND)
+    spared = np.zeros((n_bands, n_blocks), np.uint8) if spared is None else spared
+    assert spared.shape == (n_bands, n_blocks), f"spared must be {(n_bands, n_blocks)}, got {spared.shape}"
     n_chunks = max(1, -(-N // CHUNK))
     threads = numba.config.NUMBA_NUM_THREADS
     fparams = np.array(
@@ -162,6 +168,7 @@ def splat_surface(
             pack_camera(transform),
             fparams,
             (H, W),
+            spared,
             geo,
             col,
             work.get("band_range", (N, 2), np.int32),
@@ -186,6 +193,7 @@ def splat_surface(
         work.get("zbuf", (threads, BAND * W + 3 * W + 16)),
         work.get("lane_w", (threads, 16)),
         deal(n_bands),
+        spared,
         image,
         alpha,
         weights,

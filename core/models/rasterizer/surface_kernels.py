@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id, njit, prange
 
 from core.models.rasterizer import _simd, exponential, projection
 from core.models.rasterizer._simd import (
@@ -20,14 +20,28 @@ from core.models.rasterizer._simd import (
     vmax,
     vmin,
 )
-from core.models.rasterizer.compiled import kernel
+from core.models.rasterizer.compiled import FASTMATH, kernel
 from core.models.rasterizer.exponential import exp_neg
 from core.models.rasterizer.projection import NEAR, W_EPS, project_covariance
 
 BAND = 16  # rows of a band: 16 rows of 512 pixels with 8 lanes are 256 KB, which fits the L2 cache
 LANES = 8  # colours and accumulators are padded to a multiple of this
 CHUNK = 2048  # Gaussians projected by one task
+DRAWN, SPARED, BLANK = 0, 1, 2  # what becomes of a block: it is drawn, left as it is, or nothing is in it
 FAR = np.float32(1e30)  # depth of a pixel that no Gaussian covers
+
+
+@njit(inline="always", fastmath=FASTMATH, error_model="numpy")
+def _shows(spared, u, v, rx, ry, last_x, last_y):
+    """Whether a footprint touches a block that is to be drawn."""
+    zero = np.float32(0)
+    first, end = np.int64(max(np.floor(u - rx), zero)) // BAND, np.int64(min(np.ceil(u + rx), last_x)) // BAND + 1
+    top, bottom = np.int64(max(np.floor(v - ry), zero)) // BAND, np.int64(min(np.ceil(v + ry), last_y)) // BAND + 1
+    for b in range(top, bottom):
+        for c in range(first, end):
+            if spared[b, c] != SPARED:
+                return True
+    return False
 
 
 @kernel(projection)
@@ -39,6 +53,7 @@ def project_to_bands(
     cam,  # (12,)
     fparams,  # (8,) tan_x, tan_y, blur, cutoff, core, z_window, full_weight, front_opacity
     size,  # (H, W)
+    spared,  # (bands, W / BAND) uint8, `SPARED` where nothing is drawn
     geo,  # (N, 8) u, v, z, -conic/2 xx, -conic xy, -conic/2 yy, radius x, radius y
     col,  # (N, P) opacity * color, opacity, zeros
     band_range,  # (N, 2) first band and one past the last
@@ -82,6 +97,14 @@ def project_to_bands(
             iz = one / (qz + W_EPS)
             u = mid_x + fx * qx * iz
             v = mid_y + fy * qy * iz
+            # Its covariance is looked at only if it may reach a block that is to be drawn.
+            scale = max(fx, fy) * iz
+            spread = (cov[i, 0] + cov[i, 3] + cov[i, 5]) * (one + tan_x * tan_x + tan_y * tan_y)
+            reach = cutoff * np.sqrt(scale * scale * spread + blur)
+            if not (u + reach > -one and u - reach < last_x + one and v + reach > -one and v - reach < last_y + one):
+                continue
+            if not _shows(spared, u, v, reach, reach, last_x, last_y):
+                continue
             kxx, kxy, kyy = project_covariance(cam, qx, qy, one / qz, cov, i, fx, fy, tan_x, tan_y)
             kxx += blur
             kyy += blur
@@ -90,6 +113,12 @@ def project_to_bands(
             ry = cutoff * np.sqrt(kyy)
             # One pixel of slack: the pixel nearest to the centre may lie outside a tiny footprint.
             if not (det > zero and u + rx > -one and u - rx < last_x + one and v + ry > -one and v - ry < last_y + one):
+                continue
+            y0 = np.int64(max(np.floor(v - ry), zero))
+            y1 = np.int64(min(np.ceil(v + ry), last_y))
+            b0 = y0 // BAND
+            b1 = y1 // BAND + 1
+            if not _shows(spared, u, v, rx, ry, last_x, last_y):
                 continue
             inv = one / det
             geo[i, 0] = u
@@ -105,10 +134,6 @@ def project_to_bands(
             col[i, C] = o
             for c in range(C + 1, P):
                 col[i, c] = zero
-            y0 = np.int64(max(np.floor(v - ry), zero))
-            y1 = np.int64(min(np.ceil(v + ry), last_y))
-            b0 = y0 // BAND
-            b1 = y1 // BAND + 1
             band_range[i, 0] = b0
             band_range[i, 1] = b1
             for b in range(b0, b1):
@@ -145,6 +170,7 @@ def splat_bands(
     zbufs,  # (threads, BAND * W + 3 * W + 16)
     lane_w,  # (threads, 16)
     bands,  # (bands,) the order in which they are dealt to the threads
+    spared,  # (bands, W / BAND) uint8, `SPARED` where blocks are left as they are; on return `BLANK` where they are
     image,  # (H, W, C) out
     alpha,  # (H, W) out
     weights,  # (H, W) out
@@ -175,10 +201,27 @@ def splat_bands(
         lw = lane_w[thread]
         top = band * BAND
         bottom = min(H, top + BAND) - 1
-        zbuf[:] = FAR
-        a[:] = zero
         begin = starts[band]
         end = starts[band + 1]
+        blocks = spared[band]
+        for block in range(len(blocks)):
+            blocks[block] = SPARED if blocks[block] == SPARED else BLANK
+        for j in range(begin, end):
+            i = lists[j]
+            first = np.int64(max(np.floor(geo[i, 0] - geo[i, 6]), zero)) // BAND
+            last = np.int64(min(np.ceil(geo[i, 0] + geo[i, 6]), np.float32(W - 1))) // BAND
+            for block in range(first, last + 1):
+                if blocks[block] == BLANK:
+                    blocks[block] = DRAWN
+        for block in range(len(blocks)):
+            if blocks[block] == BLANK:
+                continue
+            left, right = block * BAND, min((block + 1) * BAND, W)
+            for y in range(bottom - top + 1):
+                for k in range(y * W + left, y * W + right):
+                    zbuf[k] = FAR
+                for k in range((y * W + left) * P, (y * W + right) * P):
+                    a[k] = zero
 
         for j in range(begin, end):
             i = lists[j]
@@ -240,14 +283,26 @@ def splat_bands(
                                 store8(a, at + c, load8(a, at + c) + load8(colf, first + c) * w)
                             at += P
 
-        for y in range(top, bottom + 1):
-            for x in range(W):
-                k = (y - top) * W + x
-                s = a[k * P + C]
-                inv = one / max(s, full_weight)
-                covered = s * inv if s < full_weight else one
-                alpha[y, x] = covered
-                weights[y, x] = s
-                depth[y, x] = zbuf[k]
-                for c in range(C):
-                    image[y, x, c] = a[k * P + c] * inv + (one - covered) * bg[c]
+        for block in range(len(blocks)):
+            left, right = block * BAND, min((block + 1) * BAND, W)
+            if blocks[block] == SPARED:
+                continue
+            for y in range(top, bottom + 1):
+                if blocks[block] == BLANK:
+                    for x in range(left, right):
+                        alpha[y, x] = zero
+                        weights[y, x] = zero
+                        depth[y, x] = FAR
+                        for c in range(C):
+                            image[y, x, c] = bg[c]
+                    continue
+                for x in range(left, right):
+                    k = (y - top) * W + x
+                    s = a[k * P + C]
+                    inv = one / max(s, full_weight)
+                    covered = s * inv if s < full_weight else one
+                    alpha[y, x] = covered
+                    weights[y, x] = s
+                    depth[y, x] = zbuf[k]
+                    for c in range(C):
+                        image[y, x, c] = a[k * P + c] * inv + (one - covered) * bg[c]
