@@ -9,7 +9,7 @@ import pytest
 
 from core.libs.filters.kalman import smooth
 from core.libs.filters.kalman_kernels import innovations, rts_smoother
-from core.libs.filters.noise import noise_floor
+from core.libs.filters.noise import noise_floor, noise_share
 from core.libs.filters.outliers import find_cuts, find_outliers
 from core.libs.filters.windows import WindowSettings
 
@@ -126,3 +126,25 @@ class TestLongClips:
 
         beside(1000)  # compiles
         assert beside(4 * WINDOW) < 1.1 * beside(WINDOW)
+
+
+class TestNoiseShare:
+    """Of what fills a noise floor, the part that behaves as noise."""
+
+    def test_white_noise_is_all_noise_whatever_moves_below_it(self):
+        random = np.random.default_rng(3)
+        noise = random.normal(0, 0.1, (300, 12))
+        for motion in (0.0, 0.3 * np.arange(300)[:, None], np.sin(np.arange(300) / 12)[:, None]):
+            z, seen = noise + motion, np.ones(noise.shape, bool)
+            assert noise_share(z, seen, noise_floor(z, seen)) > 0.6
+
+    def test_a_clip_that_shows_frames_twice_is_hardly_noise(self):
+        random = np.random.default_rng(4)
+        path = np.stack([np.sin(np.arange(150) / random.uniform(2, 5) + random.uniform(0, 6)) for _ in range(12)], 1)
+        z, seen = np.repeat(path, 2, axis=0), np.ones((300, 12), bool)
+        assert noise_share(z, seen, noise_floor(z, seen)) < 0.35
+
+    def test_little_says_nothing(self):
+        z = np.random.default_rng(5).normal(size=(6, 3))
+        seen = np.ones(z.shape, bool)
+        assert noise_share(z, seen, noise_floor(z, seen)) == 1

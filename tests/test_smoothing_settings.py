@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.libs.filters.kalman import KalmanSettings, process_scales, smooth
 from core.libs.filters.kalman_kernels import rts_smoother
 from core.libs.filters.live_kalman import LiveKalman
-from core.libs.filters.noise import noise_floor
+from core.libs.filters.noise import noise_floor, noise_share
 from core.libs.flame_model import FLAMEModel
 from core.libs.temporal_smoother import TemporalSmoother
 
@@ -37,13 +37,19 @@ def sequence(values: np.ndarray, **settings: object) -> np.ndarray:
 WAYS = pytest.mark.parametrize("way", [sequence, live])
 
 
+def measured_noise(z: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The most that the filter takes the noise's variance for."""
+    floor = noise_floor(z, seen)
+    return max(noise_share(z, seen, floor), KalmanSettings().least_share) * floor
+
+
 class TestDefaults:
     """0.5 and 5 are the filter as its noise has it."""
 
     def test_a_clip_is_the_two_passes_under_the_noise_that_was_found_to_the_bit(self):
         _, z = sinusoids(0.1, seed=31)
         seen = np.ones(z.shape, bool)
-        scale, noise = process_scales(z, seen, noise_floor(z, seen), np.zeros(len(z), bool))
+        scale, noise = process_scales(z, seen, measured_noise(z, seen), np.zeros(len(z), bool))
         unit = np.sqrt(noise.variance)
         expected = unit * rts_smoother(z / unit, seen, scale, noise.ratio)[0]
         np.testing.assert_array_equal(smooth(z, seen), expected)
@@ -65,7 +71,7 @@ class TestClosedForms:
         """Positions given measurements, of a process whose every step and measurement has its own variance."""
         z = sinusoids(0.1, seed=34)[1][:60, :3]
         seen, frames = np.ones(z.shape, bool), len(z)
-        scale, noise = process_scales(z, seen, noise_floor(z, seen), np.zeros(frames, bool))
+        scale, noise = process_scales(z, seen, measured_noise(z, seen), np.zeros(frames, bool))
         window, weight, strength = 1.6, 0.4, 1.3
         found = smooth(z, seen, strength=strength, window=window, weight=weight)
         for d in range(z.shape[1]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 
 from core.components import Components
-from core.data.array_file import save_arrays
+from core.data.array_file import load_arrays, save_arrays
 from core.data.loader_track import DriverData
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.errors import UserError
@@ -22,7 +23,7 @@ from core.evaluation.setting import Setting, first_frames, usual_components
 from core.evaluation.timing import FrameTimer, Video, peak_memory, reset_peak_memory
 from core.evaluation.track_truth import TrackTruth
 from core.evaluation.tracking_noise import add_tracking_noise
-from core.evaluation.truth import Truth, lossless_first_frame, source_in_crop
+from core.evaluation.truth import Truth, digest, lossless_first_frame, source_in_crop
 from core.evaluation.variants import ALL, OFF, Variant
 from core.libs.flame_model import FlameHead, OpenHead
 from core.libs.tracker.base import FaceTracker
@@ -32,6 +33,7 @@ from core.preflight import find_inputs
 
 COLUMNS_FILE = "columns.npz"
 VIDEO_FILE = "video.mp4"
+MOTION_ONLY = ("temporal_smooth", "expression_opt")  # improvements that change nothing but the motion
 PICTURE, DRIVER_PICTURE = "{:05d}.png", "driver-{:05d}.png"
 
 Advance = Callable[[int], None]  # frames measured since the last call
@@ -131,7 +133,7 @@ class Experiment:
         convert = self._components.convert
         if track.head != self._components.head.kind and convert is not None:
             track = convert(track, clip)
-        return replace(first_frames(track, self._length), crops=self.clean.crops)
+        return first_frames(track, self._length)
 
     def pipeline(self, variant: Variant) -> Pipeline:
         """The pipeline of a variant, on the shared track and photo."""
@@ -170,19 +172,57 @@ class Experiment:
         return convert(noisy, self.setting.pair.driver)
 
     def run(self, variant: Variant, folder: Path, advance: Advance = lambda frames: None) -> None:
-        """Render and measure a variant; leaves its columns, the frames of the sheet and, of off and all, a video."""
+        """Render and measure a variant; leaves its columns, the frames of the sheet and, of off and all, a video.
+
+        A variant that draws the pictures of one that this experiment has measured before, as `--expression-opt` does
+        with `--motion absolute`, is only timed; all else of its columns is that one's.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         reset_peak_memory()
         columns = self._empty()
-        rendered = FrameTimer(self.pipeline(variant))
+        pipeline = self.pipeline(variant)
+        rendered = FrameTimer(pipeline)
         reference = None if variant.name == OFF else FrameTimer(self.pipeline(Variant(OFF)))
+        pictures = self._pictures_of(pipeline, variant)
+        if pictures in self._measured and variant.name not in (OFF, ALL):
+            self._time(rendered, reference, columns, self._measured[pictures], folder, advance)
+            return
+        self._measured[pictures] = folder
         points = self._follow(self._frames(rendered, reference, columns, folder, variant, advance), columns)
-        columns |= self._motion_columns(points)
+        columns |= metrics.point_columns(points, self.points, self.setting.pair.same_person)
         columns["peak_memory_mib"] = np.array(peak_memory())
         columns["fps"] = np.array(float(self.track.fps))
         columns["shown"], columns["shown_points"] = np.array(self.shown), self._zoomed(points)
         columns["stages"] = np.array([[name, repr(value)] for name, value in rendered.seconds.items()])
         save_arrays(folder / COLUMNS_FILE, columns)
+
+    def _pictures_of(self, pipeline: Pipeline, variant: Variant) -> str:
+        """What decides a variant's pictures: the motion that is drawn, and how it is drawn."""
+        motion = pipeline.motion
+        values = [np.asarray(value) for value in vars(motion).values() if isinstance(value, np.ndarray)]
+        drawn = {name: value for name, value in variant.changes.items() if name not in MOTION_ONLY}
+        return digest(*values, repr(sorted(drawn.items())), repr(variant.true_photo))
+
+    def _time(
+        self,
+        rendered: FrameTimer,
+        reference: FrameTimer | None,
+        columns: dict[str, np.ndarray],
+        same: Path,
+        folder: Path,
+        advance: Advance,
+    ) -> None:
+        """Time a variant whose pictures are those in the folder `same`."""
+        known = load_arrays(same / COLUMNS_FILE)
+        with closing(rendered), closing(reference or rendered):
+            for _ in zip(range(self._settings.timed + 1), self._turns(rendered, reference, columns), strict=False):
+                pass
+        for index in self.shown:
+            shutil.copyfile(same / PICTURE.format(index), folder / PICTURE.format(index))
+        known |= {"ms": columns["ms"], "ms_off": columns["ms_off"], "peak_memory_mib": np.array(peak_memory())}
+        known["stages"] = np.array([[name, repr(value)] for name, value in rendered.seconds.items()])
+        save_arrays(folder / COLUMNS_FILE, known)
+        advance(self._length)
 
     def _empty(self) -> dict[str, np.ndarray]:
         names = ["ms", "ms_off", "found"]
@@ -206,15 +246,7 @@ class Experiment:
         video = Video(folder / VIDEO_FILE, self.track, variant.name == OFF) if variant.name in (OFF, ALL) else None
         before: np.ndarray | None = None
         with closing(rendered), closing(reference or rendered), closing(video or rendered):
-            for index in range(self._length):
-                timed = reference if index <= self._settings.timed else None
-                if timed is not None and index % 2:  # by turns first: who comes second finds the caches warm
-                    columns["ms_off"][index] = timed()[1]
-                image, milliseconds = rendered()
-                if timed is not None and not index % 2:
-                    columns["ms_off"][index] = timed()[1]
-                if reference is None or timed is not None:
-                    columns["ms"][index] = milliseconds
+            for index, image in enumerate(self._turns(rendered, reference, columns)):
                 if before is not None and self._is_sampled(index):
                     self._compare(index, image, before, columns)
                 self._keep(index, image, folder, video, variant.name == OFF)
@@ -223,6 +255,21 @@ class Experiment:
                 advance(1)
         if reference is None:
             columns["ms_off"] = columns["ms"].copy()
+
+    def _turns(
+        self, rendered: FrameTimer, reference: FrameTimer | None, columns: dict[str, np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """The pictures of a variant; at first off's are drawn too, and what each takes is filled in."""
+        for index in range(self._length):
+            timed = reference if index <= self._settings.timed else None
+            if timed is not None and index % 2:  # by turns first: who comes second finds the caches warm
+                columns["ms_off"][index] = timed()[1]
+            image, milliseconds = rendered()
+            if timed is not None and not index % 2:
+                columns["ms_off"][index] = timed()[1]
+            if reference is None or timed is not None:
+                columns["ms"][index] = milliseconds
+            yield image
 
     def _keep(self, index: int, image: np.ndarray, folder: Path, video: Video | None, with_truth: bool) -> None:
         """What sheet and video are made of later; the run without improvements keeps the driver's pictures as well."""
@@ -283,34 +330,6 @@ class Experiment:
         columns["found"][~np.isfinite(self.points[:, 0, 0])] = np.nan
         return points
 
-    def _motion_columns(self, points: np.ndarray) -> dict[str, np.ndarray]:
-        """The columns that are made of the points of all frames (T, 478, 3)."""
-        truth, same = self.points, self.setting.pair.same_person
-        both = np.isfinite(points[:, 0, 0]) & np.isfinite(truth[:, 0, 0])
-        both[0] &= not same  # the first frame is the photo
-        jitter = metrics.squared_jitter(points), metrics.squared_jitter(truth)
-        columns = {"jitter2": jitter[0], "jitter2_truth": jitter[1]}
-        mine, theirs = points[both], truth[both]
-        values = {
-            "gaze_error": metrics.gaze_error(mine, theirs, same),
-            "pose_error": metrics.pose_error(mine, theirs, same),
-            "expression_error": metrics.expression_error(mine, theirs, same),
-        }
-        if same:
-            values["akd"] = np.array([metrics.akd(a, b) for a, b in zip(mine, theirs, strict=True)])
-        measures = {
-            "mouth": metrics.mouth_opening,
-            "lids": metrics.eye_opening,
-            "brows": metrics.brow_height,
-            "gaze": metrics.gaze_angles,
-        }
-        for name, measure in measures.items():
-            values[name], values[f"{name}_truth"] = measure(mine), measure(theirs)
-        for name, value in values.items():
-            columns[name] = np.full((self._length, *value.shape[1:]), np.nan)
-            columns[name][both] = value
-        return columns
-
     def _zoomed(self, points: np.ndarray) -> np.ndarray:
         """(K, 2, 478, 2) float32: where the driver's face is in the frames of the sheet, and where the result's is."""
         theirs, mine = (x[self.shown, :, :2].astype(np.float32) for x in (self.points, points))
@@ -327,6 +346,10 @@ class Experiment:
             flow = metrics.backward_flow(self._true_image(index), self.truth.image(index - 1))
             self._flows[index] = flow.astype(np.float16)
         return self._flows[index].astype(np.float32)
+
+    @cached_property
+    def _measured(self) -> dict[str, Path]:
+        return {}  # folders of results by what decides their pictures
 
     @cached_property
     def _images(self) -> dict[int, np.ndarray]:

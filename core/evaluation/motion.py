@@ -8,10 +8,14 @@ import numpy as np
 from core.evaluation.pictures import ssim
 from core.evaluation.points import (
     LANDMARKS_68,
+    akd,
     angle_between_gazes,
+    brow_height,
     expression,
+    eye_opening,
     gaze_angles,
     head_angles,
+    mouth_opening,
     rotation_between,
 )
 
@@ -95,6 +99,34 @@ def expression_error(points: np.ndarray, truth: np.ndarray, same_person: bool = 
     if not same_person:
         mine, theirs = _centred(mine, theirs)
     return 100 * np.sqrt(np.square(mine - theirs).mean(-1))
+
+
+def point_columns(points: np.ndarray, truth: np.ndarray, same_person: bool = True) -> dict[str, np.ndarray]:
+    """What points (T, 478, 3) of a result and of the truth, NaN where there is no face, say of every frame.
+
+    This is the one place that says what mouth, lids, brows and gaze of two faces are compared by. NaN where one of both
+    has no face, and in self-reenactment in the first frame, which is the photo.
+    """
+    both = np.isfinite(points[:, 0, 0]) & np.isfinite(truth[:, 0, 0])
+    both[0] &= not same_person
+    columns = {"jitter2": squared_jitter(points), "jitter2_truth": squared_jitter(truth)}
+    mine, theirs = points[both], truth[both]
+    values = {
+        "gaze_error": gaze_error(mine, theirs, same_person),
+        "pose_error": pose_error(mine, theirs, same_person),
+        "expression_error": expression_error(mine, theirs, same_person),
+    }
+    if same_person:
+        values["akd"] = np.array([akd(a, b) for a, b in zip(mine, theirs, strict=True)])
+    for name, measure in _MEASURES.items():
+        values[name], values[f"{name}_truth"] = measure(mine), measure(theirs)
+    for name, value in values.items():
+        columns[name] = np.full((len(points), *value.shape[1:]), np.nan)
+        columns[name][both] = value
+    return columns
+
+
+_MEASURES = {"mouth": mouth_opening, "lids": eye_opening, "brows": brow_height, "gaze": gaze_angles}
 
 
 def _centred(mine: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

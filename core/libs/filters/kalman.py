@@ -3,10 +3,10 @@
 Each column of a series (T, D) is filtered on its own: position and velocity, driven by white acceleration (Kalman 1960;
 Rauch, Tung and Striebel 1965 for the pass backwards). Two figures a column decide everything: the variance of the
 measurement's noise, and the strength of the process in units of it. Faces move in bursts, and half of what a likelihood
-alone calls noise is blinks and consonants. So the noise is at most what is measured where the face is nearly still
-(`core.libs.filters.noise`), and the process noise has the tails of Student's t (an inverse-gamma scale on every step,
-found by expectation maximisation around the two passes): a column follows a blink at once and is smooth before and
-after.
+alone calls noise is blinks and consonants. So the noise is at most what is measured where the face is nearly still,
+and of that the part that behaves as noise (`core.libs.filters.noise`), and the process noise has the tails of
+Student's t (an inverse-gamma scale on every step, found by expectation maximisation around the two passes): a column
+follows a blink at once and is smooth before and after.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from core.libs.filters.kalman_kernels import innovations, rts_smoother
-from core.libs.filters.noise import NoiseSettings, noise_floor
+from core.libs.filters.noise import NoiseSettings, noise_floor, noise_share
 from core.libs.filters.windows import WindowSettings, windows
 
 
@@ -34,6 +34,7 @@ class KalmanSettings:
         tail: degrees of freedom of the process noise's Student t. By eye.
         rounds: of expectation maximisation. By eye: more change little and cost as much.
         restart_scale: of the process noise where another motion begins: nothing of the last one is left.
+        least_share: of the noise floor, so that nothing is divided by zero where none of it is noise.
         least_variance: of the measurement, over the noise floor, so that a series without noise has a likelihood.
         noise: of the noise floor.
         windows: of a long series.
@@ -47,6 +48,7 @@ class KalmanSettings:
     rounds: int = 6
     restart_scale: float = 1e30
     least_variance: float = 1e-9
+    least_share: float = 1e-3
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     windows: WindowSettings = field(default_factory=WindowSettings)
 
@@ -115,7 +117,9 @@ def _smooth_window(
     if len(series) < 3 or not moving.any():
         return out
     z, ok = np.ascontiguousarray(series[:, moving]), np.ascontiguousarray(valid[:, moving])
-    scale, noise = process_scales(z, ok, noise_floor(z, ok, settings.noise), restart, settings)
+    floor = noise_floor(z, ok, settings.noise)
+    share = max(noise_share(z, ok, floor, settings.noise), settings.least_share)
+    scale, noise = process_scales(z, ok, share * floor, restart, settings)
     unit = np.sqrt(noise.variance)
     # How far a filter averages goes with the fourth root of the ratio; the size of a step with the root of its scale.
     scale = scale * window ** (-4 / np.sqrt(np.maximum(scale, 1)))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.data.records import TrackedFrame, TrackedSequence
+from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence
 from core.libs.flame_model.topology import STABLE
 from core.libs.geometry import FLIP, head_angles, head_rotation, to_camera, to_pixels, unproject
 from core.libs.numeric import soft_clip_length
@@ -38,7 +38,8 @@ class PoseSettings:
         depth_share: how much of a relative shift along the line of sight is taken over.
         torso_depth_share: the same for the last of the torso motion's four values.
         same_face: in absolute mode, pixels (rms over the face) by which a driver's frame may differ from the photo and
-            still be taken for the same face in the same pose.
+            still be taken for the same face in the same pose. same_face_pixels: the same in pixels of the driver's own
+            picture, where that is more: of a small face the same face is tracked that much apart.
     """
 
     turn_limit: float = 30.0
@@ -46,6 +47,14 @@ class PoseSettings:
     depth_share: float = 0.5
     torso_depth_share: float = 0.5
     same_face: float = 2.5
+    same_face_pixels: float = 1.5
+
+    def apart(self, driver: TrackedSequence) -> float:
+        """Pixels of the crop by which a driver's frame may differ from the photo and be the same face."""
+        if driver.crops is None:
+            return self.same_face
+        own = IMAGE_SIZE / float(np.median(driver.crops[:, 2]))  # the crop's pixels for one of the driver's picture
+        return max(self.same_face, self.same_face_pixels * own)
 
 
 def neck_turn(source: TrackedFrame, driver: TrackedSequence, reference: Reference | None) -> np.ndarray:  # (T, 3)

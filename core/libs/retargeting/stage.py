@@ -101,7 +101,7 @@ class Retargeting:
         if relative:
             reference = neutral_reference(source, known, head, self.neutral)
         else:
-            reference = matching_reference(source, known, head, self.pose.same_face)
+            reference = matching_reference(source, known, head, self.pose.apart(known))
         motion = known
         if self.take != "expression":
             motion = self._posed(source, known, reference, head, relative)
