@@ -95,6 +95,7 @@ def test_every_condition_has_its_oracles():
     assert not any(name.startswith("without") for name in noisy)
     clip = a_clip([a_frame(np.random.default_rng(0))] * 3)
     assert all(hasattr(clip, field) for field in noisy[TRUE_TRACK].true_parameters)
+    assert [v.name for v in variants_under(Condition("tracking-noise"), variants)][-1] == ALL
     photo = variants_under(Condition("poor-photo"), variants)
     assert [v.name for v in photo if v.true_photo] == ["true photo"]
     assert (Condition("tracking-noise", 2).name, Condition("poor-photo").title) == ("noise2", "poor photo 0")

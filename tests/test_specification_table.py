@@ -3,7 +3,16 @@
 import pytest
 
 from core.errors import UserError
-from core.evaluation.specification_table import BEGIN, END, SPECIFIED, main, put_into, specification_table
+from core.evaluation.specification_table import (
+    BEGIN,
+    END,
+    POOR_BEGIN,
+    POOR_END,
+    SPECIFIED,
+    main,
+    put_into,
+    specification_table,
+)
 from core.evaluation.statistics import METRICS
 
 HEADER = (
@@ -61,6 +70,23 @@ def test_the_table_is_put_between_the_marks(folder, capsys):
     assert "old" not in text
     put_into(document, "again")
     assert document.read_text().count(BEGIN) == 1
+
+
+def test_poor_conditions_have_a_table_of_their_own(folder, capsys):
+    kept = specification_table(folder / "table.csv")
+    lines = (
+        (folder / "table.csv").read_text()
+        + ROWS[0].replace("self-reenactment", '"self-reenactment, poor photo 0"')
+        + "\n"
+    )
+    (folder / "table.csv").write_text(lines)
+    assert specification_table(folder / "table.csv") == kept
+    document = folder / "doc.md"
+    document.write_text(f"{BEGIN}\nold\n{END}\n{POOR_BEGIN}\nold\n{POOR_END}\n")
+    assert main([str(folder), "--poor", "--into", str(document)]) == 0
+    table = specification_table(folder / "table.csv", poor=True)
+    assert document.read_text() == f"{BEGIN}\nold\n{END}\n{POOR_BEGIN}\n\n{table}\n\n{POOR_END}\n"
+    assert row(table, "")[2:] == ["self-reenactment, poor photo", ""]
 
 
 def test_what_is_missing_is_said(tmp_path, capsys):

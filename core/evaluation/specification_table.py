@@ -1,10 +1,11 @@
 """The eight gains that the project was specified with, beside what an ablation measured of them.
 
-    python -m core.evaluation.specification_table FOLDER [FOLDER ...] [--into IMPROVEMENTS_README.md]
+    python -m core.evaluation.specification_table FOLDER [FOLDER ...] [--poor] [--into IMPROVEMENTS_README.md]
 
 Reads the table.csv of one or more ablations: all four improvements against none, the mean over clips. Where an ablation
-has an oracle, what that gains stands beside as `at most`. `--into` puts the
-table between the marks `<!-- specification table -->` and `<!-- end of specification table -->` of a document.
+has an oracle, what that gains stands beside as `at most`. `--poor` shows what was measured with poor drivers and
+photos, without it all else is shown. `--into` puts the table between the marks `<!-- specification table -->` and
+`<!-- end of specification table -->` of a document, with `--poor` between those of the `poor table`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from core.evaluation.report import table
 from core.evaluation.variants import ALL, ORACLES
 
 BEGIN, END = "<!-- specification table -->", "<!-- end of specification table -->"
+POOR_BEGIN, POOR_END = "<!-- poor table -->", "<!-- end of poor table -->"
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,12 @@ SPECIFIED = (
 )
 
 
-def specification_table(*paths: Path) -> str:
-    """The table as Markdown, from the table.csv of ablations. UserError where one is none."""
-    rows = [row for path in paths for row in _read(path) if row["clip"] == "all"]
+def specification_table(*paths: Path, poor: bool = False) -> str:
+    """The table as Markdown, from the table.csv of ablations. UserError where one is none.
+
+    `poor`: of the groups with poor drivers and photos, else of all others.
+    """
+    rows = [row for path in paths for row in _read(path) if row["clip"] == "all" and (" poor " in row["group"]) == poor]
     groups = list(dict.fromkeys(row["group"] for row in rows))
     found = {(row["group"], row["comparison"], row["metric"]): row for row in rows}
     oracles = {row["group"]: row["comparison"] for row in rows if row["comparison"] in ORACLES}
@@ -74,14 +79,15 @@ def specification_table(*paths: Path) -> str:
     return table(header, lines)
 
 
-def put_into(document: Path, text: str) -> None:
+def put_into(document: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Replace what stands between the marks of a document."""
     content = document.read_text(encoding="utf-8")
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    first, last = marks
+    before, begin, rest = content.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise UserError(f"{document} has no place for the table: it needs a line {BEGIN} and a line {END}")
-    document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        raise UserError(f"{document} has no place for the table: it needs a line {first} and a line {last}")
+    document.write_text(f"{before}{first}\n\n{text}\n\n{last}{after}", encoding="utf-8")
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -132,11 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("folder", type=Path, nargs="+", help="an ablation's folder")
     parser.add_argument("--into", type=Path, metavar="DOCUMENT", help="a Markdown file that has the marks")
+    parser.add_argument("--poor", action="store_true", help="with poor drivers and photos, in place of all else")
     args = parser.parse_args(arguments)
     try:
-        text = specification_table(*(folder / "table.csv" for folder in args.folder))
+        text = specification_table(*(folder / "table.csv" for folder in args.folder), poor=args.poor)
         if args.into is not None:
-            put_into(args.into, text)
+            put_into(args.into, text, (POOR_BEGIN, POOR_END) if args.poor else (BEGIN, END))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -79,13 +79,15 @@ _TRUE = {
 
 
 def variants_under(condition: Condition | None, variants: Sequence[Variant]) -> tuple[Variant, ...]:
-    """The variants that a condition is measured with: where there is a clean clip or photo, oracles beside them.
+    """The variants that a condition is measured with; of a poor driver or photo, oracles of the clean one beside them.
 
     Under a condition each improvement is tried alone and all together; without, also with each left out.
     """
     if condition is None:
         return tuple(variants)
     kept = [variant for variant in variants if not variant.name.startswith("without ")]
+    if condition.kind == "tracking-noise":  # what it adds is known: without it the result is that of the clip as it is
+        return tuple(kept)
     if condition.kind == "poor-photo":
         return *kept, Variant(TRUE_PHOTO, true_photo=True)
     oracles = [Variant(f"true {name}", true_parameters=fields) for name, fields in _TRUE.items()]
