@@ -58,6 +58,27 @@ class Antialiasing:
         antialias(image, alpha, depth, *numbers, self._disc, blocks, *scratch)
 
 
+@numba.njit(inline="always")
+def widest_gap(depth, y, x, nine):
+    """The widest gap between the depths of a pixel and its neighbours in order, and its middle; `nine`: scratch."""
+    height, width = depth.shape
+    count = 0
+    for v in range(max(y - 1, 0), min(y + 1, height - 1) + 1):
+        for u in range(max(x - 1, 0), min(x + 1, width - 1) + 1):
+            k = count
+            while k > 0 and nine[k - 1] > depth[v, u]:
+                nine[k] = nine[k - 1]
+                k -= 1
+            nine[k] = depth[v, u]
+            count += 1
+    gap, middle = np.float32(0), nine[0]
+    for k in range(1, count):
+        if nine[k] - nine[k - 1] > gap:
+            gap = nine[k] - nine[k - 1]
+            middle = nine[k - 1] + gap / 2
+    return gap, middle
+
+
 @numba.njit(cache=True, parallel=True, fastmath=True)
 def antialias(
     image: np.ndarray,  # (H, W, 4) RGB and the matte, both times what is covered; changed
@@ -74,8 +95,8 @@ def antialias(
 ) -> None:
     """The picture with its outlines antialiased, and the colours beside them no longer times what is covered.
 
-    Where the depths of a pixel and its eight neighbours differ by more than `jump`, those up to `jump` behind the
-    nearest are in front. The outline is taken for the straight line that leaves the same share of a disc in front, at a
+    Where the depths of a pixel and its eight neighbours part by more than `jump`, those before the widest gap are in
+    front: a surface that turns edge-on falls back by more than that from pixel to pixel, and is still one. The outline is taken for the straight line that leaves the same share of a disc in front, at a
     right angle to where these lie; a pixel's coverage by the front is half of it and its centre's distance from the
     line. The rest is the colour of the pixel across the line, mixed by matte. Where the outline is no line, as that of
     a strand, a pixel keeps half of its own colour; a pixel behind that has the front all around it is a hole, and is
@@ -120,6 +141,7 @@ def antialias(
                     looked_at |= marks[v, k]
             if not looked_at:
                 continue
+            nine = np.empty(9, np.float32)
             for x in range(block * BLOCK, min((block + 1) * BLOCK, width)):
                 west, east = max(x - 1, 0), min(x + 1, width - 1)
                 a, b, c = depth[up, west], depth[y, west], depth[down, west]
@@ -128,7 +150,10 @@ def antialias(
                 near, far = min(near, min(a, min(b, c))), max(far, max(a, max(b, c)))
                 a, b, c = depth[up, east], depth[y, east], depth[down, east]
                 near, far = min(near, min(a, min(b, c))), max(far, max(a, max(b, c)))
-                if not far - near > jump:
+                gap, limit = zero, near
+                if far - near > jump:
+                    gap, limit = widest_gap(depth, y, x, nine)
+                if not gap > jump:
                     covered = alpha[y, x]
                     if covered < one and covered > bit and near < FAR:
                         places[y, found[y]] = x
@@ -144,7 +169,6 @@ def antialias(
                                 found[y] += 1
                                 break
                     continue
-                limit = near + jump
                 total, toward_x, toward_y, beside = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
                 if x >= reach and y >= reach and x < width - reach and y < height - reach:
                     at = np.int64(y) * width + x
