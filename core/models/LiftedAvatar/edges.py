@@ -96,12 +96,12 @@ def antialias(
     """The picture with its outlines antialiased, and the colours beside them no longer times what is covered.
 
     Where the depths of a pixel and its eight neighbours part by more than `jump`, those before the widest gap are in
-    front: a surface that turns edge-on falls back by more than that from pixel to pixel, and is still one. The outline is taken for the straight line that leaves the same share of a disc in front, at a
-    right angle to where these lie; a pixel's coverage by the front is half of it and its centre's distance from the
-    line. The rest is the colour of the pixel across the line, mixed by matte. Where the outline is no line, as that of
-    a strand, a pixel keeps half of its own colour; a pixel behind that has the front all around it is a hole, and is
-    closed, and one in front with nothing beside it is a speck, and goes. Beyond the front, where there is nothing
-    behind it, splats end with it.
+    front: a surface that turns edge-on falls back by more than that from pixel to pixel, and is still one. The outline
+    is taken for the straight line that leaves the same share of a disc in front, at a right angle to where these lie; a
+    pixel's coverage by the front is half of it and its centre's distance from the line. The rest is the colour of the
+    pixel across the line, mixed by matte. Where the outline is no line, as that of a strand, a pixel keeps half of its
+    own colour; a pixel behind that has the front all around it is a hole, and is closed, and one in front with nothing
+    beside it is a speck, and goes. Beyond the front, where there is nothing behind it, splats end with it.
     """
     zero, half, one, bit = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-3)
     height, width = depth.shape
