@@ -39,6 +39,8 @@ class EyeSettings:
         least_contrast: in colour, between an eye and the skin below, by which the lower lid can be told.
         most_drop: of the lower lid below the contour.
         white_from: share of the pixels of a side that are darker than its white.
+        white_color: its saturation over that of the skin below the eye, at most.
+        ball: radii of the iris that an eyeball's is, seen from the front. at_corners: of its light, where it ends.
         least_white: brightness of the darker side's white over the other's, below which it becomes the other's.
         shadow: of the upper and the lower lid on the white, of its light. shadow_depth: over the greatest distance to
             the lids.
@@ -71,8 +73,11 @@ class EyeSettings:
     least_contrast: float = 0.12
     most_drop: float = 0.14
     white_from: float = 0.75
+    white_color: float = 0.65
+    ball: float = 2.2
+    at_corners: float = 0.55
     least_white: float = 0.8
-    shadow: tuple[float, float] = (0.3, 0.12)
+    shadow: tuple[float, float] = (0.5, 0.15)
     shadow_depth: float = 0.35
 
 

@@ -96,7 +96,8 @@ def extract_irises(
         if visible < settings.least_visible:
             continue
         part = original[y0:y1, x0:x1]
-        white = _white(part, eye.lids, away, x - centre[0], y - centre[1], radius, settings)
+        skin = _skin_below(original, contour, settings)
+        white = _white(part, eye.lids, away, x - centre[0], y - centre[1], radius, skin, settings)
         if white is None:
             continue
         inside = cv2.distanceTransform((eye.lids > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
@@ -306,19 +307,21 @@ def _white(
     side: np.ndarray,  # (h, w) to the right of it, pixels
     below: np.ndarray,  # (h, w) pixels
     radius: float,
+    skin: np.ndarray,  # (3,) below the eye
     settings: EyeSettings,
 ) -> np.ndarray | None:
     """The white of an eye behind its iris (h, w, 3): from what is visible on one side of it to that on the other.
 
     None where nothing of it is visible.
     """
-    white, grey = (lids > 0.9) & (away > 1.1), part.mean(2)
+    # What is white has all three channels; skin, of which some lies between the tracker's lids, has not.
+    white, weakest = (lids > 0.9) & (away > 1.1), part.min(2)
     seen: list[np.ndarray | None] = []
     for sign in (-1, 1):
         here = white & (side * sign > 0)
         # The brightest quarter of a side is the white, the rest are lashes, shade and corners.
-        bright = here & (grey >= np.quantile(grey[here], settings.white_from)) if here.sum() >= 6 else None
-        seen.append(None if bright is None else part[bright].mean(0))
+        bright = here & (weakest >= np.quantile(weakest[here], settings.white_from)) if here.sum() >= 6 else None
+        seen.append(None if bright is None else _less_colored(part[bright].mean(0), skin, settings.white_color))
     known = [color for color in seen if color is not None]
     if not known:
         return None
@@ -326,12 +329,29 @@ def _white(
     sides = [_in_light(brightest if color is None else color, brightest, settings.least_white) for color in seen]
     share = smoothstep(side / radius, -1.2, 1.2)[..., None]
     colors = (1 - share) * sides[0] + share * sides[1]
+    # It is a ball's: less light comes from where it turns to the corners.
+    turned = np.clip(np.abs(side) / (settings.ball * radius), 0, 1)
+    colors *= (settings.at_corners + (1 - settings.at_corners) * np.sqrt(1 - turned**2))[..., None]
     # The lids' shadow.
     inner = cv2.distanceTransform((lids > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     depth = np.clip(inner / max(settings.shadow_depth * inner.max(), 1), 0, 1)
     upper, lower = settings.shadow
     shadow = 1 - (lower + (upper - lower) * smoothstep(-below / radius, -0.3, 0.5)) * (1 - depth)
     return (colors * shadow[..., None]).astype(np.float32)
+
+
+def _skin_below(image: np.ndarray, ring: np.ndarray, settings: EyeSettings) -> np.ndarray:
+    """The colour (3,) of the skin below an eye with the contour (16, 2)."""
+    down, width = across_corners(ring)
+    places = (ring[9:] + settings.lid_search[1] * width * down).astype(np.float32)
+    return np.median(cv2.remap(image, places[None], None, cv2.INTER_LINEAR)[0], 0)
+
+
+def _less_colored(color: np.ndarray, skin: np.ndarray, most: float) -> np.ndarray:
+    """A white (3,) with at most a part of the skin's saturation: both are in the same light, and one is white."""
+    saturation = [1 - c.min() / max(float(c.max()), 1e-6) for c in (color, skin)]
+    kept = min(1.0, most * saturation[1] / max(saturation[0], 1e-6))
+    return color.max() + kept * (color - color.max())
 
 
 def _in_light(color: np.ndarray, brightest: np.ndarray, least: float) -> np.ndarray:
