@@ -49,6 +49,20 @@ def test_a_straight_edge_is_as_bright_as_it_covers_the_pixel(angle, behind):
         assert image[..., 0][inner][image[..., 3][inner] > 0.01].min() == pytest.approx(1)  # no darker at its edge
 
 
+@pytest.mark.parametrize("angle", [0.35, 1.0, 2.5])
+def test_a_surface_that_turns_edge_on_at_its_outline_is_one(angle):
+    """A cheek falls back by more than the jump from pixel to pixel before it ends; it was taken for two, with teeth."""
+    front, covered = half_plane(angle, 0.0)
+    image, alpha, depth = scene(front, None)
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5 - SIZE / 2
+    from_edge = np.maximum(4 + np.cos(angle) * x + np.sin(angle) * y, 0)
+    depth = np.where(front, 9 + 0.8 * JUMP * from_edge, FAR).astype(np.float32)
+    Antialiasing().run(image, alpha, depth, JUMP)
+    left = np.abs(image[..., 0] * image[..., 3] - covered)[8:-8, 8:-8]
+    assert left.max() < 0.25
+    assert left.sum() <= 0.45 * np.abs(front - covered)[8:-8, 8:-8].sum()
+
+
 def test_away_from_outlines_no_bit_changes():
     random = np.random.default_rng(0)
     depth = (9 + 0.002 * np.add(*np.mgrid[:SIZE, :SIZE])).astype(np.float32)

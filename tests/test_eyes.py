@@ -71,6 +71,20 @@ def test_nothing_of_it_is_left_in_the_white(photo):
     assert without[100, 90].min() > 0.85 * WHITE.min()
 
 
+def saturation(color: np.ndarray) -> float:
+    return 1 - color.min() / color.max()
+
+
+def test_a_white_in_shade_and_skin_is_no_skin(photo):
+    """Of small eyes most that is seen between the lids is skin and shade; their white was painted in its colour."""
+    muddy = np.where(np.linalg.norm(photo - WHITE, axis=-1, keepdims=True) < 0.3, 0.8 * SKIN, photo).astype(np.float32)
+    without, _ = extract_irises(muddy, points_of())
+    assert saturation(without[100, 90]) < 0.7 * saturation(SKIN)
+    assert without[100, 90].max() > 0.7 * SKIN.max()
+    darkest = without[80, 90].mean()  # under the upper lid
+    assert darkest < 0.8 * without[100, 90].mean()
+
+
 def test_where_the_photo_has_it_the_photo_comes_back(photo):
     inside = cv2.erode((np.abs(photo - SKIN).max(-1) > 0.3).astype(np.uint8), np.ones((3, 3))) > 0
     assert np.abs(drawn(photo, points_of()) - photo)[inside].max() < 0.03

@@ -45,8 +45,9 @@ def hidden_triangles(
     unsure: np.ndarray,  # (S, S) bool, pixels that are background as likely as face
     settings: VisibilitySettings = _DEFAULT,
 ) -> np.ndarray:
-    """(F,) bool: triangles of which the photo shows too little to draw them when they turn to the camera, and a ring of
-    seen ones around the hidden ones of the face, in which photo and inpainting change places.
+    """(F,) bool: triangles of which the photo shows too little to draw them when they turn to the camera, a ring of
+    seen ones around the hidden ones of the face, in which photo and inpainting change places, and those of the
+    surroundings that the face hides a part of: when it moves off, that part would be a crack.
     """
     triangles, in_face = mesh.triangles, face_triangles(mesh)
 
@@ -60,7 +61,12 @@ def hidden_triangles(
     touching[triangles[face]] = True
     behind = ~in_face & ~visible_points(mesh.pixels, triangles, pix_to_face)[triangles].all(1)
     at_border = ~in_face & (triangles < topo.N_POINTS).any(1)
-    return in_face & touching[triangles].any(1) | scarce & (behind | at_border)
+    a, b, c = (mesh.pixels[triangles[:, k]] for k in range(3))
+    (ux, uy), (vx, vy) = (b - a).T, (c - a).T
+    drawn = np.abs(ux * vy - uy * vx) / 2
+    within = ((mesh.pixels >= 0) & (mesh.pixels < len(pix_to_face))).all(1)[triangles].all(1)
+    cut = ~in_face & within & (count(pix_to_face) < settings.cut * drawn - settings.rounding)
+    return in_face & touching[triangles].any(1) | scarce & (behind | at_border) | cut
 
 
 def shows_triangle(pix_to_face: np.ndarray, triangles: np.ndarray, of: int, pixels: np.ndarray) -> np.ndarray:
