@@ -90,6 +90,21 @@ def test_a_head_of_one_colour_turns_without_holes(frame, yaw):
     assert (away[inside] > 0.02).sum() < 10
 
 
+@pytest.mark.parametrize("yaw", [33, 20])
+def test_what_the_far_cheek_hid_of_the_surroundings_is_no_crack(frame, yaw):
+    """449 and 815 pixels were uncovered when only surroundings that are hidden as a whole were inpainted."""
+    surface = LiftedAvatar().encode(person(frame, plain(), np.ones((SIDE, SIDE)))).surface
+    now = turned(frame, yaw)
+    points = surface.rig.pose(FLAMEModel().evaluate(now), now.transform_matrix)
+    _, alpha = surface.splat(points, Camera(), surface.colors)
+    triangles = surface.rig.mesh.triangles
+    pix_to_face, _ = rasterize_mesh(to_pixels(points), points[:, 2], triangles, IMAGE_SIZE)
+    around = (pix_to_face >= 0) & (triangles >= topo.N_FACE).any(1)[pix_to_face]
+    inner = cv2.erode((pix_to_face >= 0).astype(np.uint8), np.ones((5, 5))) > 0
+    assert around.sum() > 100_000
+    assert (alpha[around & inner] < 0.5).sum() < 100
+
+
 def test_a_fringe_that_the_mesh_missed_stays_at_rest_and_goes_when_the_cheek_turns(frame, face):
     wide = cv2.dilate(face.astype(np.uint8), np.ones((9, 9))) > 0
     image = np.where(wide[..., None], SKIN, [0.05, 0.05, 0.2])
