@@ -17,6 +17,7 @@ from core.models.LiftedAvatar.inpaint.texture import (
     face_colors,
     nose_points,
     sample,
+    shown_border,
     soft_clip,
     surrounding_colors,
 )
@@ -78,6 +79,13 @@ def inpaint(
     face, seen, mirrored = face_colors(
         points, pixels, triangles, clean_person, image, mirror, camera, photo.settings.texture, own_relief
     )
+    border = shown_border(pixels, triangles, clean_person, image, camera, photo.settings.texture)
+    # As far as the photo's own colours go on beside it, and not smooth ones.
+    smooth_beside, all_beside = (
+        np.bincount(of[of < topo.N_POINTS], minlength=topo.N_POINTS)
+        for of in (triangles[chosen[~in_face[chosen]]], triangles[~in_face])
+    )
+    border = border * (1 - smooth_beside / np.maximum(all_beside, 1))
     colors = np.concatenate(
         [face, surrounding_colors(pixels, triangles, pix_to_face, image, camera, photo.settings.texture)]
     )
@@ -102,7 +110,9 @@ def inpaint(
             paint = paint + (bary @ mirrored[corner])[:, None] ** 2 * relief
             # Towards the seen side the photo's own colours: there is nothing to tell the two apart where they meet.
             visible_share = (bary @ seen[corner])[:, None] ** 2
-            clear = visible_share * sample(clean, places)[:, None]  # no background in it
+            # So at the face's border too, where hair and ears begin that the photo draws.
+            like_photo = np.maximum(visible_share, (bary @ border[corner])[:, None] ** 2)
+            clear = like_photo * sample(clean, places)[:, None]  # no background in it
             paint = paint + clear * (sample(soft, places) - paint)
             paint[:, 3] = 1
             needs.append(1 - visible_share[:, 0] * shows_triangle(certain, triangles, f, places))

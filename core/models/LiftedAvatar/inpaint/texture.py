@@ -87,13 +87,7 @@ def face_colors(
     seen = visible & (view_cosine(total[:n]) > settings.least_cosine) & (near > settings.least_skin)
     sampled[seen, :3] = skin[seen]
     # The border of the face keeps what the photo shows there if it is hair: no fringe of skin stands out.
-    oval = np.array(topo.FACE_OVAL)
-    person = sample(
-        cv2.erode(np.ascontiguousarray(image[..., 3]), np.ones((camera.odd(settings.border),) * 2))[..., None],
-        pixels[oval],
-    )
-    known = seen.copy()
-    known[oval] |= visible[oval] & (person > settings.least_border_matte)
+    known = seen | shown_border(pixels, triangles, pix_to_face, image, camera, settings)
     laplacian = _laplacian(triangles[in_face], n)
     smooth = _harmonic(laplacian, known, sampled)
     mirrored = seen[mirror] if smooth_at is None else seen[mirror] & ~smooth_at
@@ -103,6 +97,23 @@ def face_colors(
     smooth[:, :3] += np.where(known[:, None], 0, relief)
     smooth[:, 3] = 1
     return smooth, seen, mirrored
+
+
+def shown_border(
+    pixels: np.ndarray,  # (M, 2)
+    triangles: np.ndarray,  # (F, 3)
+    pix_to_face: np.ndarray,  # (S, S) where the person is, else -1
+    image: np.ndarray,  # (S, S, 4) RGB in 0..1 and the matte
+    camera: Camera,  # of the photo
+    settings: TextureSettings = _DEFAULT,
+) -> np.ndarray:
+    """(478,) bool: points of the face's border that the photo shows, well inside the person."""
+    oval = np.array(topo.FACE_OVAL)
+    inner = cv2.erode(np.ascontiguousarray(image[..., 3]), np.ones((camera.odd(settings.border),) * 2))
+    person = sample(inner[..., None], pixels[oval]) > settings.least_border_matte
+    out = np.zeros(topo.N_POINTS, bool)
+    out[oval] = visible_points(pixels, triangles, pix_to_face)[oval] & person
+    return out
 
 
 def surrounding_colors(
