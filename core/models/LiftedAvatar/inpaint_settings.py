@@ -15,13 +15,14 @@ class VisibilitySettings:
     Attributes:
         scarce: a triangle with fewer pixels than its frontal area over this is hidden.
         edge_on: cosine to the line of sight below which a triangle is edge-on, about 70 degrees.
-        cut: share of its area in the picture, below which a triangle shows only a part. rounding: of areas, pixels.
+        cut: share of its area in the picture, below which a triangle shows only a part. rounding: pixels that a
+            triangle may miss of it for one of its outline.
     """
 
     scarce: float = 2.2
     edge_on: float = 0.35
     cut: float = 0.95
-    rounding: float = 2.0
+    rounding: float = 0.1
 
 
 @dataclass(frozen=True)

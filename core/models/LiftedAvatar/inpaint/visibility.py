@@ -64,8 +64,9 @@ def hidden_triangles(
     a, b, c = (mesh.pixels[triangles[:, k]] for k in range(3))
     (ux, uy), (vx, vy) = (b - a).T, (c - a).T
     drawn = np.abs(ux * vy - uy * vx) / 2
+    around = np.hypot(ux, uy) + np.hypot(vx, vy) + np.hypot(ux - vx, uy - vy)
     within = ((mesh.pixels >= 0) & (mesh.pixels < len(pix_to_face))).all(1)[triangles].all(1)
-    cut = ~in_face & within & (count(pix_to_face) < settings.cut * drawn - settings.rounding)
+    cut = ~in_face & within & (count(pix_to_face) < settings.cut * drawn - settings.rounding * around)
     return in_face & touching[triangles].any(1) | scarce & (behind | at_border) | cut
 
 
