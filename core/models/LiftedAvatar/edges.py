@@ -59,23 +59,41 @@ class Antialiasing:
 
 
 @numba.njit(inline="always")
-def widest_gap(depth, y, x, nine):
-    """The widest gap between the depths of a pixel and its neighbours in order, and its middle; `nine`: scratch."""
-    height, width = depth.shape
-    count = 0
-    for v in range(max(y - 1, 0), min(y + 1, height - 1) + 1):
-        for u in range(max(x - 1, 0), min(x + 1, width - 1) + 1):
-            k = count
-            while k > 0 and nine[k - 1] > depth[v, u]:
-                nine[k] = nine[k - 1]
-                k -= 1
-            nine[k] = depth[v, u]
-            count += 1
-    gap, middle = np.float32(0), nine[0]
-    for k in range(1, count):
-        if nine[k] - nine[k - 1] > gap:
-            gap = nine[k] - nine[k - 1]
-            middle = nine[k - 1] + gap / 2
+def widest_gap(v0, v1, v2, v3, v4, v5, v6, v7, v8):
+    """The widest gap between nine values in order, and its middle.
+
+    They are put in order without a branch, by the network of 25 exchanges (Knuth, volume 3, 5.3.4).
+    """
+    v0, v3 = min(v0, v3), max(v0, v3)
+    v1, v7 = min(v1, v7), max(v1, v7)
+    v2, v5 = min(v2, v5), max(v2, v5)
+    v4, v8 = min(v4, v8), max(v4, v8)
+    v0, v7 = min(v0, v7), max(v0, v7)
+    v2, v4 = min(v2, v4), max(v2, v4)
+    v3, v8 = min(v3, v8), max(v3, v8)
+    v5, v6 = min(v5, v6), max(v5, v6)
+    v0, v2 = min(v0, v2), max(v0, v2)
+    v1, v3 = min(v1, v3), max(v1, v3)
+    v4, v5 = min(v4, v5), max(v4, v5)
+    v7, v8 = min(v7, v8), max(v7, v8)
+    v1, v4 = min(v1, v4), max(v1, v4)
+    v3, v6 = min(v3, v6), max(v3, v6)
+    v5, v7 = min(v5, v7), max(v5, v7)
+    v0, v1 = min(v0, v1), max(v0, v1)
+    v2, v4 = min(v2, v4), max(v2, v4)
+    v3, v5 = min(v3, v5), max(v3, v5)
+    v6, v8 = min(v6, v8), max(v6, v8)
+    v2, v3 = min(v2, v3), max(v2, v3)
+    v4, v5 = min(v4, v5), max(v4, v5)
+    v6, v7 = min(v6, v7), max(v6, v7)
+    v1, v2 = min(v1, v2), max(v1, v2)
+    v3, v4 = min(v3, v4), max(v3, v4)
+    v5, v6 = min(v5, v6), max(v5, v6)
+    gap, middle, last = v1 - v0, (v0 + v1) / 2, v1
+    for value in (v2, v3, v4, v5, v6, v7, v8):
+        if value - last > gap:
+            gap, middle = value - last, (value + last) / 2
+        last = value
     return gap, middle
 
 
@@ -141,7 +159,6 @@ def antialias(
                     looked_at |= marks[v, k]
             if not looked_at:
                 continue
-            nine = np.empty(9, np.float32)
             for x in range(block * BLOCK, min((block + 1) * BLOCK, width)):
                 west, east = max(x - 1, 0), min(x + 1, width - 1)
                 a, b, c = depth[up, west], depth[y, west], depth[down, west]
@@ -151,8 +168,12 @@ def antialias(
                 a, b, c = depth[up, east], depth[y, east], depth[down, east]
                 near, far = min(near, min(a, min(b, c))), max(far, max(a, max(b, c)))
                 gap, limit = zero, near
-                if far - near > jump:
-                    gap, limit = widest_gap(depth, y, x, nine)
+                if far >= FAR:  # no gap is wider than that to where nothing is
+                    gap, limit = far - near, half * far
+                elif far - near > jump:
+                    a, b, c = depth[up, west], depth[y, west], depth[down, west]
+                    d, e, f = depth[up, x], depth[y, x], depth[down, x]
+                    gap, limit = widest_gap(a, b, c, d, e, f, depth[up, east], depth[y, east], depth[down, east])
                 if not gap > jump:
                     covered = alpha[y, x]
                     if covered < one and covered > bit and near < FAR:
