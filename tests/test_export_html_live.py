@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -20,11 +21,13 @@ from core.data.video import VideoReader
 from core.errors import UserError
 from core.export import page, portrait_payload
 from core.export.face_mesh import face_mesh_files
+from core.libs.face_measures import lip_distance
 from core.libs.geometry import Camera, head_angles, head_rotation, to_camera
 from core.libs.retargeting.neutral import NeutralSettings, Reference
 from core.libs.retargeting.opening_goals import OpeningSettings, opened, part_goals
 from core.libs.retargeting.openings import FaceOpenings
 from core.libs.retargeting.pose import JAW, PoseSettings, relative_pose
+from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
 from core.options import Options
 from core.pipeline import Pipeline
 
@@ -33,7 +36,9 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
 ]
 TALK = Path(__file__).parents[1] / "demos/drivers/talk.mp4"
-SECONDS = 7  # that the camera is followed for
+SECONDS = 4  # that the camera is followed for
+GAP = 45  # pictures of a wall, after which the clip begins again: 1.5 seconds
+SMALL = 32  # side of the pictures by which a frame of the camera's clip is known again
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +49,12 @@ def pipeline() -> Pipeline:
 
 @pytest.fixture(scope="module")
 def frames() -> list[np.ndarray]:
+    """As a camera gives them: 640 pixels by 480."""
     with VideoReader(TALK) as reader:
-        return [frame.image for frame in reader]
+        return [
+            cv2.copyMakeBorder(cv2.resize(frame.image, (480, 480)), 0, 0, 80, 80, cv2.BORDER_REPLICATE)
+            for frame in reader
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +68,8 @@ def tab(pipeline, frames, tmp_path_factory) -> Iterator:
     file, camera = folder / "avatar.html", folder / "camera.mjpeg"
     file.write_text(page(portrait_payload(pipeline, live=True), tracker), encoding="utf-8")
     assert file.stat().st_size < 9e6
-    camera.write_bytes(b"".join(cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes() for frame in frames))
+    wall = [np.full_like(frames[0], 90)] * GAP
+    camera.write_bytes(b"".join(cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes() for frame in (*frames, *wall)))
     fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
     arguments = [*ARGUMENTS, *fake, f"--use-file-for-fake-video-capture={camera}"]
     with sync_api.sync_playwright() as playwright:
@@ -170,28 +180,111 @@ def test_one_euro_is_as_published(tab):
     np.testing.assert_allclose(found, out, atol=1e-9)
 
 
-def test_the_mouth_follows_the_camera(tab):
-    """The lips of the face that is drawn are apart as those that the page's tracker sees."""
+@pytest.fixture(scope="module")
+def followed(tab) -> dict:
+    """What was seen and drawn of the camera's clip, with a gap of a wall: numbers, then pictures too."""
     tab.click("#camera")
     until(tab, "avatar.camera.moment !== null")
     assert tab.get_attribute("#camera", "aria-pressed") == "true"
     tab.wait_for_timeout(2000)  # the neutral is found
     tab.evaluate(
         "(() => { globalThis.log = []; const live = avatar.camera.live, next = live.next.bind(live);"
-        "live.next = (points, now) => { const moment = next(points, now), l = live.live;"
+        "live.next = (points, now) => { const moment = next(points, now), l = live.live, T = moment.transform;"
         "const face = avatar.painter.head.evaluate(moment.expression, moment.pose);"
         "const gap = (f, k) => l.pairs[0].reduce((s, [u, d]) => s + Math.abs(f[3 * u + 1] - f[3 * d + 1]) / 3, 0) / k;"
         "const size = (p) => Math.hypot(p[99] - p[789], p[100] - p[790]);"
-        "if (points) log.push([now, gap(points, size(points)), gap(face, size(face)), avatar.camera.milliseconds]);"
-        "return moment; }; })()"
+        "log.push([now, Number(points !== null), points ? gap(points, size(points)) : 0, gap(face, size(face)),"
+        "T[2], T[6], T[8], T[9]]); return moment; }; })()"
     )
+    drawn = tab.evaluate("avatar.state.frames")
     tab.wait_for_timeout(1000 * SECONDS)
-    log = np.array(tab.evaluate("log"))
-    rate = len(log) / (log[-1, 0] - log[0, 0])
-    correlation = np.corrcoef(log[:, 1], log[:, 2])[0, 1]
-    print(f"live page: {rate:.1f} pictures a second, {log[:, 3].mean():.0f} ms each; the mouth's r = {correlation:.2f}")
+    drawn, alone = tab.evaluate("avatar.state.frames") - drawn, tab.evaluate("log.splice(0)")
+    script = (
+        "globalThis.pictures = []; const c = avatar.camera, canvas = new OffscreenCanvas(SMALL, SMALL);"
+        "const context = canvas.getContext('2d', { willReadFrequently: true }), finder = c.viewfinder;"
+        "const show = finder.show.bind(finder);"
+        "let small = null, known = null; finder.show = (picture, ...size) => {"
+        "context.drawImage(picture, 0, 0, SMALL, SMALL);"
+        "small = Array.from(context.getImageData(0, 0, SMALL, SMALL).data); return show(picture, ...size); };"
+        "const next = c.live.next; c.live.next = (...given) => { known = small; return next(...given); };"
+        "const painter = avatar.painter, begin = painter.begin.bind(painter); let last = 0;"
+        "painter.begin = (moment) => { begin(moment); const now = performance.now(); if (now - last > 200 && known) {"
+        "pictures.push([known, document.querySelector('#picture').toDataURL('image/jpeg', 0.9)]); last = now; } };"
+    ).replace("SMALL", str(SMALL))
+    tab.evaluate(f"(() => {{ {script} }})()")
+    tab.wait_for_timeout(1000 * 2 * SECONDS)
+    pictures = [
+        (np.array(small).reshape(SMALL, SMALL, 4)[..., :3], decoded(url)) for small, url in tab.evaluate("pictures")
+    ]
+    return {
+        "drawn": drawn / SECONDS,
+        "alone": np.array(alone),
+        "log": np.array(tab.evaluate("log")),
+        "pictures": pictures,
+    }
+
+
+def decoded(url: str) -> np.ndarray:
+    data = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def test_the_lips_are_apart_as_the_pages_tracker_sees_them(followed):
+    log = followed["alone"][followed["alone"][:, 1] > 0]
+    rate = len(followed["alone"]) / np.ptp(followed["alone"][:, 0])
+    correlation = np.corrcoef(log[:, 2], log[:, 3])[0, 1]
+    print(
+        f"live page: {rate:.1f} pictures a second tracked, {followed['drawn']:.1f} drawn; lips' r = {correlation:.2f}"
+    )
     assert correlation > 0.8
-    assert rate > 3  # of a busy machine; quiet ones reach 15 and more
+    assert followed["drawn"] > 3  # of a busy machine; quiet ones reach 15 and more
+
+
+def test_the_mouth_follows_the_camera(followed, frames):
+    """Lips of the camera's clip, by Python's tracker, against those that it finds in what the page shows of it."""
+    tracker = MediaPipeTracker()
+    known = np.stack([cv2.resize(frame, (SMALL, SMALL), interpolation=cv2.INTER_AREA) for frame in frames]).astype(
+        float
+    )
+    pairs = []
+    for small, picture in followed["pictures"]:
+        away = np.abs(known.astype(float) - small).mean((1, 2, 3))
+        if away.min() > 12:  # grey levels: the wall
+            continue
+        pairs.append([lips(tracker.detect(frames[away.argmin()])), lips(tracker.detect(picture))])
+    seen = np.array(pairs)
+    correlation = np.corrcoef(seen.T)[0, 1]
+    print(f"live page: {len(seen)} of {len(followed['pictures'])} pictures, mouth's r = {correlation:.2f}")
+    assert len(seen) > 15
+    assert correlation > 0.8
+
+
+def lips(seen) -> float:
+    return lip_distance(seen.points[:, :2]) / float(np.linalg.norm(seen.points[33, :2] - seen.points[263, :2]))
+
+
+def test_a_lost_face_eases_to_rest_and_comes_back(followed, tab):
+    """Where the wall is seen the head goes to its rest without a jump, and comes back without one."""
+    log = followed["log"]
+    rest = np.array(tab.evaluate("(({ transform: T }) => [T[2], T[6], T[8], T[9]])(avatar.camera.live.rest)"))
+    lost = log[:, 1] == 0
+    assert lost.sum() > 5
+    assert (~lost).sum() > 10
+    settings = tab.evaluate("avatar.camera.live.settings")
+    since = np.maximum.accumulate(np.where(lost, 0, log[:, 0]))
+    rested = lost & (log[:, 0] - since > settings["patience"] + settings["leave"] + 0.1) & (since > 0)
+    assert rested.any()
+    np.testing.assert_allclose(log[rested, 4:], np.tile(rest, (rested.sum(), 1)), atol=1e-9)
+    # From where it is, at most the whole way to where it goes, by the steepest part of the easing.
+    passed, moved = np.diff(log[:, 0]), np.abs(np.diff(log[:, 3:], axis=0)).max(1)
+    way = np.ptp(log[:, 3:], axis=0).max()
+    turns = np.flatnonzero(lost[1:] != lost[:-1])
+    assert len(turns)
+    for turn in turns:
+        assert (moved[turn : turn + 2] <= 1.5 * way * passed[turn : turn + 2] / settings["resume"] + 0.02).all()
+
+
+def test_calibrate_says_so(tab, followed):
     tab.click("#calibrate")
     assert "Counted" in tab.inner_text("#status")
     tab.click("#camera")
