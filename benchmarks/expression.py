@@ -125,7 +125,7 @@ def _by_pictures(
 def errors(driver: np.ndarray, result: np.ndarray, own: np.ndarray) -> dict[str, float]:
     """The figures of a pair from the points of driver and result (T, 478, 3) and of the photo (478, 3)."""
     ear = metrics.eye_opening(driver)
-    theirs, mine = features(driver, _open_eyes(ear)), features(result, metrics.eye_opening(own))
+    theirs, mine = features(driver, metrics.usual_opening(ear)), features(result, metrics.eye_opening(own))
     values = {name: float(np.sqrt(np.mean((mine[name] - theirs[name]) ** 2)) / theirs[name].std()) for name in FEATURES}
     closed = np.argsort(theirs["eyes"])[: max(2, len(driver) // 100)]
     return {
@@ -153,11 +153,6 @@ def features(points: np.ndarray, open_eyes: np.ndarray) -> dict[str, np.ndarray]
     }
 
 
-def _open_eyes(ratios: np.ndarray) -> np.ndarray:
-    """(2,): the median of the frames (T, 2) whose eyes are more than half as open as the widest tenth's."""
-    return np.array([np.median(r[r > np.percentile(r, 90) / 2]) for r in ratios.T])
-
-
 def _by_codes(
     sources: Sequence[Path], clips: Sequence[Path], components: Components
 ) -> dict[str, dict[str, dict[str, float]]]:
@@ -177,7 +172,7 @@ def _by_codes(
             theirs, mine = (FaceOpenings(components.head, components.head.openings, f) for f in (driver[0], source))
             gaps = theirs.gaps(driver.expcode, driver.posecode[:, 3:])[:, :3]
             own = mine.gaps(source.expcode[None], source.posecode[None, 3:])[0, :3]
-            eye = _open_eyes(gaps[:, 1:])
+            eye = metrics.usual_opening(gaps[:, 1:])
             pair = results[f"{photo.stem} by {options.driver_path.stem}"] = {}
             for state, motion in (("off", off), ("on", on)):
                 got = mine.gaps(motion.expcode, motion.posecode[:, 3:])[:, :3]

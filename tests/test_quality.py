@@ -153,7 +153,7 @@ class TestAdvice:
         status[:4], status[4:6] = INTERPOLATED, HELD
         assert "6 of 40 frames (4 bridged, 2 held)" in self.said(status=status)[0]
         crops = np.tile(np.float32([0, 0, 100]), (40, 1))
-        assert "--temporal-smooth calms it" in self.said(crops=crops)[0]
+        assert "a larger picture does better, and --temporal-smooth calms it" in self.said(crops=crops)[0]
         assert "--temporal-smooth" not in self.said(smooths=True, crops=crops)[0]
         assert "30 degrees from the photo" in self.said(yaw=30.0)[0]
         assert self.said(replace(FINE, yaw=20.0), yaw=30.0) == ()

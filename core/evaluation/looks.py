@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial import Delaunay
 
 from core.evaluation.pictures import hull_mask, luminance
-from core.evaluation.points import correlation, eye_opening, head_angles
+from core.evaluation.points import correlation, eye_opening, head_angles, usual_opening
 from core.libs.flame_model import topology as topo
 
 
@@ -89,11 +89,10 @@ def flat_share(pixels: np.ndarray) -> float:
 def opened_part(points: np.ndarray) -> np.ndarray:
     """(T,): how far both eyes are open over their own usual opening, which is 1; points (T, 478, 3).
 
-    Usual is the median of the frames that are more than half as open as the widest tenth's, eye by eye.
+    Usual is `usual_opening`.
     """
     ratios = eye_opening(points)
-    usual = [np.median(r[r > SETTINGS.open_part * np.percentile(r, 90)]) for r in ratios.T]
-    return (ratios / usual).mean(-1)
+    return (ratios / usual_opening(ratios, SETTINGS.open_part)).mean(-1)
 
 
 def slope(values: np.ndarray, driver: np.ndarray, least: float = 0.0) -> float:

@@ -35,6 +35,7 @@ from core.evaluation.points import (
     mouth_width,
     procrustes,
     rotation_between,
+    usual_opening,
 )
 
 __all__ = [
@@ -82,5 +83,6 @@ __all__ = [
     "squared_jitter",
     "ssim",
     "temporal_stability",
+    "usual_opening",
     "warped",
 ]

@@ -146,6 +146,14 @@ def eye_opening(points: np.ndarray) -> np.ndarray:
                      for corners, _, lids in _EYES], -1)  # fmt: skip
 
 
+def usual_opening(ratios: np.ndarray, part: float = 0.5) -> np.ndarray:
+    """(2,): how far a person's eyes are open when they are open, of `eye_opening` over time (T, 2).
+
+    The median of the frames that are more than `part` of the widest tenth's, eye by eye.
+    """
+    return np.array([np.median(r[r > part * np.percentile(r, 90)]) for r in ratios.T])
+
+
 def gaze(points: np.ndarray) -> np.ndarray:
     """(..., 2): where the irises stand between the corners of their eyes, mean of both eyes.
 

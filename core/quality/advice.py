@@ -89,7 +89,10 @@ def _of_motion(
     if farthest > s.turns:
         yield f"the head turns up to {farthest:.0f} degrees from the photo: what the photo does not show is guessed"
     if driver.crops is not None and (side := float(np.median(driver.crops[:, 2]))) < s.small_driver:
-        what = "is smoothed as far as it can be" if smooths else "trembles; --temporal-smooth calms it"
-        yield f"the driver's head has only {side:.0f} pixels: its motion {what}"
+        calmed = "" if smooths else ", and --temporal-smooth calms it"
+        yield (
+            f"the driver's head has only {side:.0f} pixels: lips and lids are read less surely; a larger picture does"
+            f" better{calmed}"
+        )
     if len(driver) > 1 and not driver.stills and driver.fps < s.slow:
         yield f"the driver has {float(driver.fps):.3g} frames a second, and so has the result: it looks jerky"

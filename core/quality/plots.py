@@ -34,7 +34,7 @@ def plot_series(driver: Series, result: Series, unseen: np.ndarray) -> str:
         _shade(axis, result.seconds, unseen)
         axis.set_ylabel(text, fontsize=8)
         axis.margins(x=0)
-    axes[0, 0].legend(fontsize=8, ncols=2, frameon=False, loc="upper right")
+    axes[0, 0].legend(fontsize=8, ncols=2, frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
     axes[-1, 0].set_xlabel("seconds", fontsize=8)
     return as_svg(figure)
 
