@@ -13,7 +13,7 @@ from core.data.video import VideoWriter
 from core.pipeline.whole import Region
 
 TIMES = 8  # as strong as it is
-BESIDE = np.r_[-8:-2, 3:9]  # pixels beside a border, where the usual step between two is measured
+BESIDE = np.r_[-6:0, 1:7]  # pixels beside a border, where steps are looked at too
 
 
 def borders(source: TrackedSource, region: Region, photo: np.ndarray) -> list[tuple[int, int]]:
@@ -33,7 +33,7 @@ def borders(source: TrackedSource, region: Region, photo: np.ndarray) -> list[tu
 
 
 class Difference:
-    """The video of the difference, `TIMES` as strong around grey, and the largest step at a line, as a context.
+    """The video of the difference, `TIMES` as strong around grey, and whether there are lines in it, as a context.
 
     Args:
         path: of the video; None: the figure alone. photo: (H, W, 3) uint8. lines: see `borders`.
@@ -42,7 +42,7 @@ class Difference:
     def __init__(self, path: Path | None, photo: np.ndarray, lines: list[tuple[int, int]]) -> None:
         self._photo, self._lines = photo.astype(np.int16), lines
         self._writer = None if path is None else VideoWriter(path, 25, photo.shape[1::-1])
-        self._steps: list[list[float]] = []
+        self._steps: list[list[tuple[int, int]]] = []
 
     def __enter__(self) -> Self:
         if self._writer is not None:
@@ -58,19 +58,23 @@ class Difference:
         away = picture.astype(np.int16) - self._photo
         if self._writer is not None:
             self._writer.write(np.clip(128 + TIMES * away, 0, 255).astype(np.uint8))
-        self._steps.append([_step(away, axis, at) for axis, at in self._lines])
+        self._steps.append([_largest(away, axis, at) for axis, at in self._lines])
 
     @property
-    def step(self) -> float | None:
-        """Grey levels by which a step across a line is larger than beside it, at the line where that is most.
+    def line(self) -> float | None:
+        """How often a step across a border is the largest around, over how often chance makes it so, where most often.
 
-        None where no line lies in the photo.
+        None where no border lies in the photo, or nothing changes at any.
         """
-        return float(np.mean(self._steps, 0).max()) if self._lines else None
+        counts = np.sum(self._steps, 0) if self._steps else np.zeros((0, 2))
+        shares = [largest / changed for largest, changed in counts if changed > 0]
+        return max(shares) * (len(BESIDE) + 1) if shares else None
 
 
-def _step(away: np.ndarray, axis: int, at: int) -> float:
-    def across(place: int) -> float:
-        return float(np.abs(away.take(place, axis) - away.take(place - 1, axis)).mean())
-
-    return across(at) - float(np.median([across(at + beside) for beside in BESIDE]))
+def _largest(away: np.ndarray, axis: int, at: int) -> tuple[int, int]:
+    """Of the pixels along a border beside which something changes: those whose largest step is across it, and all."""
+    places = np.r_[at, at + BESIDE]
+    steps = np.abs(away.take(places, axis).astype(int) - away.take(places - 1, axis)).sum(2)
+    steps = steps if axis == 0 else steps.T
+    changed = steps.max(0) > 0
+    return int((changed & (steps[0] > steps[1:].max(0))).sum()), int(changed.sum())

@@ -13,8 +13,8 @@ most hair.
 With `--frame photo` outside is what stands still, and printed is also the mean difference in grey levels where what is
 drawn fades into it. The sheet is the photo, the frame that differs most from it, and that difference, eight times as
 strong around grey: a seam would be a line in it. `--difference FOLDER` writes that of all frames as a video. The last
-figure, `line`, says by how many grey levels the difference steps more across the borders of the crops that are worked
-in than beside them, at the border where that is most.
+figure, `line`, is of the border of a crop that is worked in at which most is seen: how often, along it, the difference
+steps more across it than at any of twelve places beside it, over how often chance makes it so. A line is 13, none 1.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def whole(options: Options, count: int, out: Path | None, video: Path | None = N
     most = away[int(np.argmax([np.abs(one).mean() for one in away]))]
     faint = f"{np.mean([np.abs(one)[seam].mean() for one in away]):.2f}" if seam.any() else "none"
     difference = int(max(np.abs(one)[outside].max(initial=0) for one in away))
-    line = "none" if change.step is None else f"{change.step:.2f}"
+    line = "none" if change.line is None else f"{change.line:.1f}"
     print(WHOLE_ROW.format(stem, f"{outside.mean():.0%}", difference, ours, alone, faint, line), flush=True)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

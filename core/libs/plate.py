@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 from core.libs.numeric import smoothstep
-from core.libs.patch_match import complete
+from core.libs.patch_match import PatchSettings, complete
 from core.libs.poisson import fill_hole
 
-VERSION = "6"  # of all that changes what comes out
+VERSION = "10"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class PlateSettings:
         sources: how far from the person patches are taken, over the radius of the largest disc that fits into them.
         size: pixels of the longer side of the picture in which patches are looked for.
         steps: grey levels by which patches differ from what the rim makes of it, from which and to which they count.
+        grain: standard deviation up to which what is in a patch is grain, pixels of a 512-pixel picture.
         reach: how far the photo's colours tell beside the patches', of the longer side.
     """
 
@@ -42,6 +43,7 @@ class PlateSettings:
     sources: float = 0.4
     size: int = 256
     steps: tuple[float, float] = (12.0, 36.0)
+    grain: float = 2.0
     reach: float = 0.05
 
 
@@ -84,13 +86,22 @@ def make_plate(
 def _without_person(image: np.ndarray, matte: np.ndarray, settings: PlateSettings) -> np.ndarray:
     """The picture (H, W, 3) float32 without the little of the person that is in it where the matte is faint.
 
-    A pixel is matte x person + (1 - matte) x background; the person's colour is that of what is opaque nearby.
+    A pixel is matte x person + (1 - matte) x background; the person's colour is that of what is opaque nearby. No more
+    is taken away than the pixel differs from the background nearby: a matte is faint where nobody is, too.
     """
-    picture, opaque = image.astype(np.float32), (matte > settings.opaque).astype(np.float32)
+    picture = image.astype(np.float32)
     size = (2 * max(1, round(settings.near * max(matte.shape) / _UNIT)) + 1,) * 2
-    share = cv2.blur(opaque, size)
-    person = cv2.blur(picture * opaque[..., None], size) / np.maximum(share, 1e-6)[..., None]
-    part = np.where(share > 0, np.clip(matte, 0, settings.opaque), 0).astype(np.float32)[..., None]
+
+    def nearby(where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        share = cv2.blur(where.astype(np.float32), size)
+        return share, cv2.blur(picture * where[..., None], size) / np.maximum(share, 1e-6)[..., None]
+
+    share, person = nearby(matte > settings.opaque)
+    known, behind = nearby(matte < settings.faint[0])
+    apart = person - behind
+    differs = ((picture - behind) * apart).sum(2) / np.maximum((apart**2).sum(2), 1)
+    most = np.where(known > 0, np.clip(differs, 0, 1), 1)
+    part = np.where(share > 0, np.clip(np.minimum(matte, most), 0, settings.opaque), 0).astype(np.float32)[..., None]
     return np.where(part > 0, (picture - part * person) / (1 - part), picture).clip(0, 255)
 
 
@@ -127,14 +138,46 @@ def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> 
     colors, field = found
     smooth = fill_hole(small, share < 0.5)
     # In a slow gradient patches make steps, where the rim alone says what there is
-    away = np.abs(colors - smooth).max(2, keepdims=True)
-    colors = smooth + (colors - smooth) * smoothstep(away, *settings.steps)
-    rows, columns = _taken_from(field, hole)
-    right, below = np.zeros_like(picture), np.zeros_like(picture)
-    right[:, :-1], below[:-1] = np.diff(picture, axis=1), np.diff(picture, axis=0)
-    colors = cv2.resize(colors, (width, height), interpolation=cv2.INTER_CUBIC)
-    reach = settings.reach * max(height, width)
-    return fill_hole(picture, hole, (right[rows, columns], below[rows, columns]), colors, reach)
+    differs = smoothstep(np.abs(colors - smooth).max(2), *settings.steps)[..., None]
+    colors = smooth + (colors - smooth) * differs
+    colors, differs = (cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC) for part in (colors, differs))
+    rows, columns = _taken_from(_in_pieces(field, hole_there > 0), hole)
+    # Patches that say no more than the rim have their grain for it, but not their slopes: these make steps, too
+    known = (~hole).astype(np.float32)
+    sigma = settings.grain * max(height, width) / _UNIT
+    slopes = cv2.GaussianBlur(picture * known[..., None], (0, 0), sigma)
+    slopes /= np.maximum(cv2.GaussianBlur(known, (0, 0), sigma), 1e-3)[..., None]
+    differs = differs.clip(0, 1)[..., None]
+
+    def texture(axis: int) -> np.ndarray:
+        whole, grain = (_differences(part, axis)[rows, columns] for part in (picture, picture - slopes))
+        return grain + differs * (whole - grain)
+
+    return fill_hole(picture, hole, (texture(1), texture(0)), colors, settings.reach * max(height, width))
+
+
+def _differences(picture: np.ndarray, axis: int) -> np.ndarray:
+    """What the next pixel of a picture (H, W, 3) is more, 0 at the end."""
+    return np.diff(picture, axis=axis, append=picture.take([-1], axis))
+
+
+def _in_pieces(field: np.ndarray, hole: np.ndarray, radius: int = PatchSettings().radius) -> np.ndarray:
+    """A field (h, w, 2) in which neighbours in a hole (h, w) are taken from neighbours, if not always from the likest.
+
+    Where a background is plain the same pixel is the likest one for all, and would be seen over and over.
+    """
+    height, width = hole.shape
+    own = np.moveaxis(np.indices(hole.shape), 0, -1)
+    away = field - own
+    same = np.zeros(hole.shape, int)
+    for axis in (0, 1):
+        equal = (np.diff(away, axis=axis) == 0).all(-1)
+        same += np.pad(equal, [(0, 1 - axis), (0, axis)]) + np.pad(equal, [(1 - axis, 0), (axis, 0)])
+    side = 2 * radius + 1  # a patch can be taken wholly
+    middle = np.minimum(own // side * side + radius, [height - 1, width - 1])
+    row, column = middle[..., 0], middle[..., 1]
+    apart = hole & hole[row, column] & (same < len(("of four neighbours", "two")))
+    return np.where(apart[..., None], own + away[row, column], field)
 
 
 def _taken_from(field: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
