@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from core.libs.compositing import improve_person, over
@@ -79,3 +80,31 @@ def test_a_plate_is_the_picture_beyond_the_person_and_has_nothing_of_the_person(
     assert plate.dtype == np.uint8
     np.testing.assert_array_equal(plate[away > 66], image[away > 66])
     assert np.abs(plate.astype(int) - image).max() <= 6  # the border pulls nowhere, the picture goes on
+
+
+def _disc_before_a_wall(side: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """A dark disc before a light wall with grain and a slow gradient, (S, S, 3) uint8, and how far out a pixel is."""
+    y, x = np.mgrid[:side, :side]
+    away = np.hypot(x - side / 2, y - side / 2) - radius
+    grain = np.random.default_rng(3).normal(0, 4, (side, side, 1))
+    wall = 180 + 30 * x[..., None] / side + grain
+    return np.where(away[..., None] > 0, wall, 40).clip(0, 255).astype(np.uint8).repeat(3, 2), away
+
+
+def test_a_plates_grain_is_the_walls_and_does_not_repeat():
+    image, away = _disc_before_a_wall(768, 120)
+    plate = make_plate(image, (away < 0).astype(np.float32))[..., 0].astype(float)
+    rough = plate - cv2.GaussianBlur(plate, (0, 0), 3)
+    middle, beside = rough[284:484, 284:484], rough[20:120]
+    assert 0.6 < middle.std() / beside.std() < 1.3
+    for lag in range(3, 13):  # three pixels are one of the picture in which patches are looked for
+        for one, other in ((middle[lag:], middle[:-lag]), (middle[:, lag:], middle[:, :-lag])):
+            assert np.corrcoef(one.ravel(), other.ravel())[0, 1] < 0.35
+
+
+def test_a_matte_that_is_too_wide_leaves_no_pale_rim():
+    image, away = _disc_before_a_wall(256, 60)
+    matte = np.where(away < 0, 1, np.where(away < 12, 0.12, 0)).astype(np.float32)
+    plate = make_plate(image, matte)[..., 0].astype(float)
+    rim, wall = (away > 2) & (away < 14), (away > 20) & (away < 32)
+    assert abs(plate[rim].mean() - plate[wall].mean()) < 1.5
