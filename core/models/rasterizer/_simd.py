@@ -136,6 +136,47 @@ def load_block(typingctx, array, index, pitch):
 
 
 @intrinsic
+def store_block(typingctx, array, index, pitch, value):
+    """The reverse of `load_block`: the sixteen lanes of `value` into four rows of four floats."""
+
+    def codegen(context, builder, sig, args):
+        index = args[1]
+        for row in range(BLOCK):
+            order = ir.Constant(ir.VectorType(_I32, BLOCK), list(range(row * BLOCK, (row + 1) * BLOCK)))
+            part = builder.shuffle_vector(args[3], args[3], order)
+            builder.store(part, _address(context, builder, sig.args[0], args[0], index, BLOCK), align=4)
+            index = builder.add(index, args[2])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, F32X16), codegen
+
+
+@intrinsic
+def add_block(typingctx, array, index, pitch, value, weights):
+    """Eight channels `value` times the weights of a 4x4 block, added to its pixels: four in each of four rows, whose
+    channels follow one another and whose rows are `pitch` floats apart. Two pixels at once, without a branch.
+    """
+
+    def codegen(context, builder, sig, args):
+        def take(vector, order):
+            return builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(_I32, 16), order))
+
+        index, twice = args[1], take(args[3], [k % 8 for k in range(16)])
+        for row in range(BLOCK):
+            for pair in range(0, BLOCK, 2):
+                first = row * BLOCK + pair
+                share = take(args[4], [first] * 8 + [first + 1] * 8)
+                offset = builder.add(index, ir.Constant(ir.IntType(64), 8 * pair))
+                at = _address(context, builder, sig.args[0], args[0], offset, 16)
+                product = builder.fmul(twice, share, flags=_FLAGS)
+                builder.store(builder.fadd(builder.load(at, align=4), product, flags=_FLAGS), at, align=4)
+            index = builder.add(index, args[2])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, Vector(8), F32X16), codegen
+
+
+@intrinsic
 def where_ge(typingctx, a, b, yes, no):
     """f32x16: lane by lane `yes` where a >= b, else `no`; scalars are broadcast."""
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from core.models.rasterizer._simd import BLOCK
 from core.models.rasterizer.exponential import EXP_MIN
 from core.models.rasterizer.surface_kernels import BAND, CHUNK, LANES, project_to_bands, splat_bands
 
@@ -189,8 +190,8 @@ def splat_surface(
         col,
         starts,
         lists,
-        work.get("acc", (threads, BAND * W * P)),
-        work.get("zbuf", (threads, BAND * W + 3 * W + 16)),
+        work.get("acc", (threads, (BAND + BLOCK - 1) * W * P)),
+        work.get("zbuf", (threads, (BAND + BLOCK - 1) * W + 16)),
         work.get("lane_w", (threads, 16)),
         deal(n_bands),
         spared,

@@ -11,14 +11,17 @@ from numba import get_thread_id, njit, prange
 from core.models.rasterizer import _simd, exponential, projection
 from core.models.rasterizer._simd import (
     BLOCK,
+    add_block,
     block_columns,
     block_rows,
     load8,
     load_block,
     store8,
     store16,
+    store_block,
     vmax,
     vmin,
+    where_ge,
 )
 from core.models.rasterizer.compiled import FASTMATH, kernel
 from core.models.rasterizer.exponential import exp_neg
@@ -166,8 +169,8 @@ def splat_bands(
     col,  # (N, P)
     starts,  # (bands + 1,)
     lists,  # (as many as starts[bands],)
-    acc,  # (threads, BAND * W * P)
-    zbufs,  # (threads, BAND * W + 3 * W + 16)
+    acc,  # (threads, (BAND + BLOCK - 1) * W * P)
+    zbufs,  # (threads, (BAND + BLOCK - 1) * W + 16)
     lane_w,  # (threads, 16)
     bands,  # (bands,) the order in which they are dealt to the threads
     spared,  # (bands, W / BAND) uint8, `SPARED` where blocks are left as they are; on return `BLANK` where they are
@@ -192,6 +195,7 @@ def splat_bands(
     p_core = -half * core * core
     core_ratio = core / cutoff
     falloff = np.float32(2) / z_window
+    outside = np.float32(-1e30)
 
     for place in prange(n_bands):
         band = bands[place]
@@ -235,14 +239,18 @@ def splat_bands(
             x1 = min(np.int64(np.floor(u + rx)), W - 1)
             y0 = max(np.int64(np.ceil(v - ry)), top)
             y1 = min(np.int64(np.floor(v + ry)), bottom)
-            for y in range(y0, y1 + 1):
-                dy = np.float32(y) - v
-                for x in range(x0, x1 + 1):
-                    dx = np.float32(x) - u
-                    p = (hxx * dx + hxy * dy) * dx + hyy * dy * dy
+            for y in range(y0, y1 + 1, BLOCK):
+                dy = block_rows(np.float32(y) - v)
+                p_y = dy * dy * hyy
+                h_y = dy * hxy
+                for x in range(x0, x1 + 1, BLOCK):
+                    dx = block_columns(np.float32(x) - u)
+                    p = (dx * hxx + h_y) * dx + p_y
                     k = (y - top) * W + x
-                    if p >= p_core and z < zbuf[k]:
-                        zbuf[k] = z
+                    before = load_block(zbuf, k, W)
+                    if x + BLOCK > W:  # beyond the right border the next row begins
+                        p = where_ge(block_columns(np.float32(x)), np.float32(W), outside, p)
+                    store_block(zbuf, k, W, where_ge(p, p_core, vmin(before, z), before))
             xn = np.int64(np.floor(u + half))
             yn = np.int64(np.floor(v + half))
             if xn >= 0 and xn < W and yn >= top and yn <= bottom:
@@ -263,7 +271,6 @@ def splat_bands(
             c8 = load8(colf, first)
             for y in range(y0, y1 + 1, BLOCK):
                 dy = block_rows(np.float32(y) - v)
-                ny = min(BLOCK, y1 + 1 - y)
                 p_y = dy * dy * hyy
                 h_y = dy * hxy
                 for x in range(x0, x1 + 1, BLOCK):
@@ -272,15 +279,19 @@ def splat_bands(
                     e = vmax(exp_neg(vmax(p, p_min)) - floor_w, zero) * scale_w
                     k = (y - top) * W + x
                     t = vmin(vmax((load_block(zbuf, k, W) + behind) * falloff, zero), one)
-                    store16(lw, 0, e * t * t * (three - t - t))
+                    w = e * t * t * (three - t - t)
+                    if P == LANES and x + BLOCK <= W:
+                        add_block(a, k * P, W * P, c8, w)
+                        continue
+                    store16(lw, 0, w)
                     nx = min(BLOCK, x1 + 1 - x)
-                    for r in range(ny):
+                    for r in range(min(BLOCK, y1 + 1 - y)):
                         at = (k + r * W) * P
                         for q in range(nx):
-                            w = lw[r * BLOCK + q]
-                            store8(a, at, load8(a, at) + c8 * w)
+                            w_q = lw[r * BLOCK + q]
+                            store8(a, at, load8(a, at) + c8 * w_q)
                             for c in range(LANES, P, LANES):
-                                store8(a, at + c, load8(a, at + c) + load8(colf, first + c) * w)
+                                store8(a, at + c, load8(a, at + c) + load8(colf, first + c) * w_q)
                             at += P
 
         for block in range(len(blocks)):
