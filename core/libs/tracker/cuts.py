@@ -87,7 +87,7 @@ def _small(image: np.ndarray, settings: CutSettings) -> tuple[np.ndarray, np.nda
     while min(image.shape[:2]) >= 2 * side:  # many times as fast as averaging all of it at once
         image = halved(image)
     picture = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    counts = [np.bincount((picture[..., c] // (256 // bins)).ravel(), minlength=bins) for c in range(3)]
+    counts = [cv2.calcHist([picture], [c], None, [bins], [0, 256])[:, 0] for c in range(3)]
     coarse = cv2.resize(picture, (settings.coarse, settings.coarse), interpolation=cv2.INTER_AREA)
     return coarse.astype(np.float64), np.array(counts) / side**2
 

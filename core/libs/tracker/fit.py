@@ -14,9 +14,10 @@ import numpy as np
 from core.libs.face_measures import lid_ratio, open_lid_ratio
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
-from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
+from core.libs.flame_model.jaw import jaw_angle
 from core.libs.geometry import FLIP, Camera, fit_similarity, turned
 from core.libs.numeric import blocks, ramp
+from core.libs.tracker.fit_kernels import close_jaws, lift_points
 from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.settings import FitSettings, PoseFitSettings
@@ -237,28 +238,16 @@ class HeadFitter:
         The tracker's depths come with its estimate of the pose: the plane by which they differ from the posed person's
         is subtracted.
         """
-        rotation, shift = pose[..., :3], pose[..., 3]
-        weight = self._pose_weights / self._pose_weights.sum()
+        rotation, shift = (np.ascontiguousarray(part, np.float64) for part in (pose[..., :3], pose[..., 3]))
         relief = depth * (shift[:, 2:] / self.camera.pixels_per_unit)  # head units towards the viewer
-        gap = relief + (person @ rotation)[..., 2]
-        plane = np.concatenate([rays, np.ones((*rays.shape[:2], 1))], -1)
-        normal = np.einsum("tna,tnb,n->tab", plane, plane, weight)
-        slope = np.linalg.solve(normal, np.einsum("tna,tn,n->ta", plane, gap, weight)[..., None])
-        z = shift[:, 2:] - relief + (plane @ slope)[..., 0]
-        camera = np.concatenate([rays * z[..., None], z[..., None]], -1)
-        return (camera - shift[:, None]) @ np.swapaxes(rotation, -1, -2)
+        weight = self._pose_weights / self._pose_weights.sum()
+        return lift_points(rotation, shift, np.ascontiguousarray(rays), relief, np.ascontiguousarray(person), weight)
 
     def _unpose(self, lifted: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The points with the jaw closed again (T, 478, 3), and its angles (T,)."""
         joint = (self._template_all[[234, 454]]).mean(0)
         jaw = jaw_angle(lifted, person, joint)
-        weight = self._jaw_weight[None, :, None]
-        # Linear blend skinning inverted per point: (1 - w) v + w R (v - j) + w j = p.
-        rest = lifted - joint
-        for _ in range(self._settings.jaw_rounds):
-            turned = rotate_about_x(rest, jaw)
-            rest = rest + (lifted - joint - (1 - weight) * rest - weight * turned)
-        return rest + joint, jaw
+        return close_jaws(lifted, jaw, joint, self._jaw_weight, self._settings.jaw_rounds), jaw
 
     def _eyes(self, lifted: np.ndarray, pose: np.ndarray, expcode: np.ndarray, person: Person) -> np.ndarray:
         """Left and right eye as axis-angle, (T, 6), that puts the irises where they are seen between the eye's corners.

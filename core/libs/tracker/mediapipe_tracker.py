@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 
 from core.libs.tracker.base import N_POINTS, Observation
+from core.libs.tracker.mesh_graph import SquareCutter, cut_square, landmark_points, serialised
 from core.libs.tracker.settings import MediaPipeSettings
 from core.libs.tracker.several import same_place
 
 _SETTINGS = MediaPipeSettings()
+_CENTRE = np.array([0.5, 0.5, 0.0])  # pixel centres are integers
 
 
 class MediaPipeTracker:
@@ -31,19 +33,19 @@ class MediaPipeTracker:
 
             solutions = mediapipe.solutions
             options = {"refine_landmarks": True, "min_detection_confidence": settings.detection}
-            self._still = solutions.face_mesh.FaceMesh(
-                static_image_mode=True, max_num_faces=settings.max_faces, **options
-            )
+            face_mesh = serialised(solutions.face_mesh.FaceMesh)
+            self._still = face_mesh(static_image_mode=True, max_num_faces=settings.max_faces, **options)
             face = solutions.face_detection.FaceDetection
             self._near = face(model_selection=0, min_detection_confidence=settings.detection)
             self._far = face(model_selection=1, min_detection_confidence=settings.far_score)
             self._segmenter = solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
             self._video: Any = None
-            self._video_options = (solutions.face_mesh.FaceMesh, options)
+            self._video_options = (face_mesh, options)
             blank = np.zeros((64, 64, 3), np.uint8)
             for part in (self._still, self._near, self._far, self._segmenter):
                 part.process(blank)  # the graphs open, and write to stderr, on their first picture
         self._roi: tuple[int, int, int] | None = None
+        self._watched = SquareCutter()
         self._others: list[MediaPipeTracker] = []
 
     def detect(self, image: np.ndarray) -> Observation | None:
@@ -54,7 +56,7 @@ class MediaPipeTracker:
                 box = self._find_box(image) if found is None else found.box
                 if box is not None:
                     square = _square_around(box, self._settings.around)
-                    closer = self._mesh(self._still, _cut(image, square))
+                    closer = self._mesh(self._still, cut_square(image, square))
                     if closer is not None:
                         found = _moved(closer, square)
             return found if found is not None and self._is_face(image, found) else None
@@ -67,7 +69,7 @@ class MediaPipeTracker:
         """
         if self._roi is not None:
             with _silence_native_log():
-                found = self._mesh(self._video, _cut(image, self._roi))
+                found = self._mesh(self._video, self._watched.cut(image, self._roi))
             if found is not None:
                 found = _moved(found, self._roi)
                 self._keep_roi(found)
@@ -101,7 +103,7 @@ class MediaPipeTracker:
                     continue
                 if not isinstance(face, Observation) or _size(face) < self._settings.close_up * max(image.shape[:2]):
                     square = _square_around(box, self._settings.around)
-                    closer = [_moved(near, square) for near in self._meshes(self._still, _cut(image, square))]
+                    closer = [_moved(near, square) for near in self._meshes(self._still, cut_square(image, square))]
                     face = next((near for near in closer if same_place(box, near.box)), face)
                 if isinstance(face, Observation) and self._is_face(image, face, self._settings.agreed):
                     found.append(face)
@@ -111,6 +113,7 @@ class MediaPipeTracker:
         """See `ManyFaceTracker.another`."""
         twin = copy.copy(self)
         twin._roi, twin._video, twin._others = None, None, []
+        twin._watched = SquareCutter()
         self._others.append(twin)
         return twin
 
@@ -151,18 +154,16 @@ class MediaPipeTracker:
 
     def _meshes(self, mesh, image: np.ndarray) -> list[Observation]:
         height, width = image.shape[:2]
-        faces = mesh.process(np.ascontiguousarray(image)).multi_face_landmarks
-        meshes = [
-            np.array([(p.x * width - 0.5, p.y * height - 0.5, p.z * width) for p in face.landmark], np.float32)
-            for face in faces or []
-        ]
+        size = np.array([width, height, width], np.float64)
+        faces = mesh.process(np.ascontiguousarray(image)).multi_face_landmarks or []
+        meshes = [(landmark_points(face) * size - _CENTRE).astype(np.float32) for face in faces]
         return [Observation(points) for points in meshes if points.shape == (N_POINTS, 3)]
 
     def _is_face(self, image: np.ndarray, found: Observation, least: int = 1) -> bool:
         """Whether so many of the detectors' looks at a mesh see a face there."""
         agreed = 0
         for margin in self._settings.face_margins:
-            part = np.ascontiguousarray(_cut(image, _square_around(found.box, margin)))
+            part = np.ascontiguousarray(cut_square(image, _square_around(found.box, margin)))
             for detector, needed in ((self._near, self._settings.near_score), (self._far, self._settings.far_score)):
                 # The detectors' threshold is applied before overlapping boxes are merged; the score counts.
                 agreed += any(face.score[0] >= needed for face in detector.process(part).detections or [])
@@ -195,17 +196,6 @@ def _square_around(box: np.ndarray, margin: float) -> tuple[int, int, int]:
     """x, y, side of the square around a box, larger by `margin` of the box's size on all sides together."""
     side = round(float(max(box[2] - box[0], box[3] - box[1])) * (1 + margin))
     return round(float(box[0] + box[2] - side) / 2), round(float(box[1] + box[3] - side) / 2), max(side, 16)
-
-
-def _cut(image: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
-    """The square of a picture; black where it reaches beyond the picture."""
-    x, y, side = square
-    height, width = image.shape[:2]
-    out = np.zeros((side, side, 3), np.uint8)
-    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
-    if x1 > x0 and y1 > y0:
-        out[y0 - y : y1 - y, x0 - x : x1 - x] = image[y0:y1, x0:x1]
-    return out
 
 
 @contextlib.contextmanager

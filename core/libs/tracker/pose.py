@@ -99,8 +99,11 @@ def _refine(rotation, shift, person, rays, relief, weights, depth_weight, rounds
                         robust * depth_weight * jacobian[2, a],
                     )
                     right[a] += ja * seen_x + jb * seen_y + jc * deep
-                    for b in range(6):
+                    for b in range(a, 6):
                         normal[a, b] += ja * jacobian[0, b] + jb * jacobian[1, b] + jc * jacobian[2, b]
+            for a in range(6):
+                for b in range(a):
+                    normal[a, b] = normal[b, a]
             step = -np.linalg.solve(normal, right)
             rotation[t] = rotation[t].copy() @ np.ascontiguousarray(_turn(step[:3]))
             shift[t] += step[3:]
