@@ -54,8 +54,8 @@ def close_jaws(
     weight: np.ndarray,  # (N,) how much of the jaw's turn a point makes
     rounds: int,
 ) -> np.ndarray:  # (T, N, 3)
-    """The points before the jaw turned: linear blend skinning inverted point by point, (1 - w) v + w R (v - j) + w j = p,
-    by fixed-point iteration.
+    """The points before the jaw turned: linear blend skinning, (1 - w) v + w R (v - j) + w j = p, inverted for each
+    point by fixed-point iteration.
     """
     frames, count = lifted.shape[:2]
     out = np.empty_like(lifted)

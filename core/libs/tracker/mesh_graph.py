@@ -1,4 +1,4 @@
-"""Pictures into MediaPipe's Face Mesh and points out of it, without a Python object for every point of every picture."""
+"""Pictures into MediaPipe's Face Mesh and points out of it, without a Python object for every point."""
 
 from __future__ import annotations
 
