@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -69,5 +70,5 @@ class Report:
 
 def to_image(picture: torch.Tensor) -> np.ndarray:
     """(C, H, W) in 0..1 to (H, W, C) uint8, in memory of its own."""
-    values = picture.clamp(0, 1).mul(255).round_().byte()
-    return values.permute(1, 2, 0).contiguous().numpy()
+    values = np.ascontiguousarray(picture.clamp_min(0).permute(1, 2, 0).float().numpy())
+    return cv2.convertScaleAbs(values, alpha=255)  # which is saturated, and rounded to even
