@@ -53,7 +53,7 @@ class IrisGain:
 
 @dataclass(frozen=True)
 class _ShapedPerson:
-    """What is kept of the last person that a head evaluated: a cache of one entry, never a part of a result."""
+    """What is kept of a person that a head evaluated last: a cache, never a part of a result."""
 
     shapecode: np.ndarray  # (n_shape,)
     template: np.ndarray  # (V, 3) with that shape
@@ -105,6 +105,8 @@ class FLAMEModel(torch.nn.Module):
     embedding: LandmarkEmbedding | None
     iris_gain: ClassVar[IrisGain]
     default_motion: ClassVar[str]
+
+    _last_people: tuple[_ShapedPerson, ...] = ()  # two at most
 
     def __new__(
         cls,
@@ -274,7 +276,14 @@ class FLAMEModel(torch.nn.Module):
 
     def _rest(self, frame: TrackedFrame) -> np.ndarray:  # (V, 3)
         """A frame's vertices before they are posed."""
-        raise NotImplementedError
+        # The shape directions are most of what there is to read, and frames are of the photo's person or the driver's.
+        shape = frame.shapecode[: self.n_shape]
+        known = next((person for person in self._last_people if np.array_equal(person.shapecode, shape)), None)
+        if known is None:
+            shaped = self._np.template + (self._np.directions[:, : self.n_shape] @ shape).reshape(-1, 3)
+            known = _ShapedPerson(shape.copy(), shaped)
+            self._last_people = (known, *self._last_people[:1])
+        return known.template + (self._np.directions[:, self.n_shape :] @ frame.expcode[: self.n_exp]).reshape(-1, 3)
 
     def joints(self, frame: TrackedFrame) -> np.ndarray:  # (5, 3)
         """Root, neck, jaw, left and right eye of a person at rest, head units."""
@@ -335,10 +344,6 @@ class OpenHead(FLAMEModel):
     def _tracker_points(self, vertices: np.ndarray) -> np.ndarray:
         return np.array(vertices[:N_POINTS], np.float32)
 
-    def _rest(self, frame: TrackedFrame) -> np.ndarray:
-        code = np.concatenate([frame.shapecode[: self.n_shape], frame.expcode[: self.n_exp]])
-        return self._np.template + (self._np.directions @ code).reshape(-1, 3)
-
 
 class FlameHead(FLAMEModel):
     """FLAME's own file. What it knows of the tracker's points are its 70 landmarks, the lids' on the lids' edges.
@@ -351,8 +356,6 @@ class FlameHead(FLAMEModel):
     has_tracker_mesh = False
     code_regions = None
     iris_gain = IrisGain()  # its eyes turn as far as they are told to
-
-    _last_person: _ShapedPerson | None = None
 
     @property
     def openings(self) -> Openings | None:
@@ -368,14 +371,6 @@ class FlameHead(FLAMEModel):
         out = np.full((N_POINTS, 3), np.nan, np.float32)
         out[embedding.tracker_points] = embedding.place(vertices)
         return out
-
-    def _rest(self, frame: TrackedFrame) -> np.ndarray:
-        # The shape directions are 18 MB to read, and a clip's frames are of one person: kept from frame to frame.
-        shape, known = frame.shapecode[: self.n_shape], self._last_person
-        if known is None or not np.array_equal(known.shapecode, shape):
-            shaped = self._np.template + (self._np.directions[:, : self.n_shape] @ shape).reshape(-1, 3)
-            self._last_person = known = _ShapedPerson(shape.copy(), shaped)
-        return known.template + (self._np.directions[:, self.n_shape :] @ frame.expcode[: self.n_exp]).reshape(-1, 3)
 
 
 HEAD_TYPES: dict[str, type[FLAMEModel]] = {head.kind: head for head in (OpenHead, FlameHead)}

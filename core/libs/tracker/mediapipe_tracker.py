@@ -17,7 +17,6 @@ from core.libs.tracker.settings import MediaPipeSettings
 from core.libs.tracker.several import same_place
 
 _SETTINGS = MediaPipeSettings()
-_CENTRE = np.array([0.5, 0.5, 0.0])  # pixel centres are integers
 
 
 class MediaPipeTracker:
@@ -156,7 +155,8 @@ class MediaPipeTracker:
         height, width = image.shape[:2]
         size = np.array([width, height, width], np.float64)
         faces = mesh.process(np.ascontiguousarray(image)).multi_face_landmarks or []
-        meshes = [(landmark_points(face) * size - _CENTRE).astype(np.float32) for face in faces]
+        middle = np.array([0.5, 0.5, 0.0])  # of a pixel, which is an integer here
+        meshes = [(landmark_points(face) * size - middle).astype(np.float32) for face in faces]
         return [Observation(points) for points in meshes if points.shape == (N_POINTS, 3)]
 
     def _is_face(self, image: np.ndarray, found: Observation, least: int = 1) -> bool:
