@@ -18,7 +18,7 @@ def serialised(mesh: type) -> Any:
     """A class as MediaPipe's `FaceMesh`, whose `process` gives faces as they are serialised, for `landmark_points`."""
     from mediapipe.python._framework_bindings import _packet_getter
 
-    class SerialisedMesh(mesh):  # type: ignore[misc,valid-type]
+    class SerialisedMesh(mesh):
         def _get_packet_content(self, kind: Any, packet: Any) -> Any:
             return None if packet.is_empty() else _packet_getter._get_serialized_proto_list(packet)
 
