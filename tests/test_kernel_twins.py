@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from core.libs.filters.kalman_kernels import innovations, rts_smoother
 from core.libs.geometry import to_pixels
 from core.libs.mesh import rasterize_mesh
-from core.libs.tracker import pose, refine
+from core.libs.tracker import fit_kernels, pose, refine
 from core.libs.tracker.settings import PoseFitSettings
 from core.models.LiftedAvatar import binding
 from core.models.LiftedAvatar.binding import Role
@@ -131,6 +131,32 @@ def test_pose_is_where_the_robust_cost_is_least():
     np.testing.assert_allclose(found[0][0], turned, atol=1e-4)
     assert (np.abs(start[1] + best[3:] - found[1][0]) < [1e-4, 1e-4, 1e-2]).all()  # depth least sure
     assert np.degrees(Rotation.from_matrix(true.T @ found[0][0]).magnitude()) < 0.5
+
+
+def test_closed_jaws_turn_to_where_they_were_seen():
+    """Linear blend skinning of what comes out is what went in."""
+    random = np.random.default_rng(7)
+    rest, joint = random.normal(0, 0.3, (3, 40, 3)), np.array([0.0, -0.1, -0.2])
+    jaw, weight = np.array([0.0, 0.1, -0.2]), random.uniform(0, 1, 40)
+    rest_from_joint = rest - joint
+    turned = np.stack(
+        [r @ Rotation.from_rotvec([a, 0, 0]).as_matrix().T for r, a in zip(rest_from_joint, jaw, strict=True)]
+    )
+    seen = (1 - weight[:, None]) * rest_from_joint + weight[:, None] * turned + joint
+    np.testing.assert_allclose(fit_kernels.close_jaws(seen, jaw, joint, weight, 40), rest, atol=1e-9)
+
+
+def test_lifted_points_lie_on_their_rays_and_miss_only_a_plane():
+    """Of a posed person whose depths come with any plane's error, the very points."""
+    random = np.random.default_rng(8)
+    person, weight = random.normal(0, 0.3, (50, 3)), random.uniform(0.1, 1, 50)
+    turn = Rotation.from_rotvec([[0.2, -0.3, 0.1], [0, 0.5, 0]]).as_matrix()
+    shift = np.array([[0.1, 0, 9.0], [-0.2, 0.1, 11.0]])
+    camera = person @ turn + shift[:, None]
+    rays = np.ascontiguousarray(camera[..., :2] / camera[..., 2:])
+    relief = shift[:, 2:] - camera[..., 2] + 0.3 * rays[..., 0] - 0.2 * rays[..., 1] + 0.05
+    lifted = fit_kernels.lift_points(turn, shift, rays, relief, person, weight / weight.sum())
+    np.testing.assert_allclose(lifted, np.broadcast_to(person, lifted.shape), atol=1e-9)
 
 
 def _cauchy(residuals: np.ndarray, scale: float) -> np.ndarray:
