@@ -34,6 +34,7 @@ $(STAMP): requirements.txt requirements-dev.txt
 	fi
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@$(PY) -c 'import cv2' || { echo "error: OpenCV cannot be loaded; on Debian or Ubuntu: apt install libgl1 libglib2.0-0" >&2; exit 2; }
+	@echo "compiling the kernels, once: about a minute"; $(PY) -m demos.compile_kernels
 	@touch $(STAMP)
 
 demo: $(STAMP)

@@ -35,7 +35,7 @@ def run(folder: Path, *arguments) -> subprocess.CompletedProcess:
     work = folder / "work"
     work.mkdir(exist_ok=True)
     env = environment(folder)
-    return subprocess.run(command(*arguments), cwd=work, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command(*arguments), cwd=work, env=env, capture_output=True, text=True, timeout=300)
 
 
 def refused(folder: Path, *arguments) -> str:

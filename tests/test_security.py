@@ -127,7 +127,7 @@ def test_a_whole_run_asks_for_no_network(tmp_path):
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         alone = []
     command = [*alone, sys.executable, "-c", WATCHED, *map(str, arguments)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "SEEN []" in done.stdout
     assert (tmp_path / "out.mp4").is_file()

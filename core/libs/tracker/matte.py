@@ -10,6 +10,7 @@ Weiss 2008, as PyMatting has it).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from core.libs.foreground import nearest_sure, share_of
 from core.libs.numeric import smoothstep
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.settings import MatteSettings
+from core.runtime.submodules import packages_not_run
 
 Segmenter = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB to (H, W) in 0..1
 
@@ -142,12 +144,20 @@ def _between(matte: np.ndarray, whole: np.ndarray, inside: np.ndarray, reach: fl
     return np.maximum(np.minimum(matte, most), least)
 
 
+@cache
+def _matting() -> tuple[Callable, Callable]:
+    """PyMatting's solver and its preconditioner."""
+    # Not at the top: it compiles for a while, and a photo that was tracked before does not need it; with the rest of
+    # PyMatting it would be half a minute more
+    with packages_not_run("pymatting", "alpha", "laplacian", "preconditioner", "solver", "util"):
+        from pymatting.alpha.estimate_alpha_cf import estimate_alpha_cf
+        from pymatting.preconditioner.ichol import ichol
+    return estimate_alpha_cf, ichol
+
+
 def _solved(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settings: MatteSettings) -> np.ndarray:
     """The matte (S, S) with its edge solved for from the colours of the photo, which has no say beyond `inside`."""
-    # Not at the top: it compiles for a while, and a photo that was tracked before does not need it
-    from pymatting.alpha.estimate_alpha_cf import estimate_alpha_cf
-    from pymatting.preconditioner.ichol import ichol
-
+    estimate_alpha_cf, ichol = _matting()
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if len(rows) < 3 or len(columns) < 3:
         return matte
