@@ -360,6 +360,25 @@ class TestFiles:
         np.testing.assert_array_equal(source.shown()[0], crop_image(portrait, crop))
 
 
+def test_a_clips_first_picture_is_seen_as_its_last(mediapipe, portrait):
+    """A clip of one picture: the mesh's first look would be off by a twentieth of the eyes' distance."""
+    mediapipe.reset()
+    points = np.stack([mediapipe.follow(portrait).points[:, :2] for _ in range(8)])
+    off = np.abs(points - points[-1]).max((1, 2)) / np.linalg.norm(points[-1, 33] - points[-1, 263])
+    assert off.max() < 0.02
+
+
+def test_a_clip_that_begins_with_a_raised_brow_does_not_begin_with_a_frown(mediapipe):
+    """From frame 205 on one of d10's brows is raised: the mesh's first look at it sees a frown, and an eye closed."""
+    if not CLIPS.exists():
+        pytest.skip("needs ../shared/data")
+    mediapipe.reset()
+    with VideoReader(CLIPS / "d10.mp4") as reader:
+        points = [mediapipe.follow(frame.image).points for frame in reader if 205 <= frame.index < 211]
+    height = [(p[[362, 263], 1].mean() - p[[334, 296, 336], 1].mean()) / abs(p[263, 0] - p[33, 0]) for p in points]
+    np.testing.assert_allclose(height[:-1], height[-1], rtol=0.05)
+
+
 def test_gaze_of_a_real_clip(mediapipe):
     """The irises of the fitted head move as far between the eyes' corners as the tracked ones."""
     if not CLIPS.exists():

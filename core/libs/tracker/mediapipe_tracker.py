@@ -23,7 +23,7 @@ class MediaPipeTracker:
     """478 landmarks and a matte from MediaPipe 0.10.21, the last release that carries these models in its wheel."""
 
     name = "mediapipe"
-    version = "0.10.21/2"
+    version = "0.10.21/3"
 
     def __init__(self, settings: MediaPipeSettings = _SETTINGS) -> None:
         self._settings = settings
@@ -64,20 +64,19 @@ class MediaPipeTracker:
         """See `FaceTracker.follow`. Looks in a square that moves only when the face nears its border.
 
         A square that stays for many frames lets the mesh's temporal filter work; after a frame without a face the next
-        one is searched as a whole.
+        one is searched as a whole. The mesh looks several times at the first picture of a square: in its first looks
+        it takes raised brows for a frown and open eyes for narrow ones.
         """
         if self._roi is not None:
-            with _silence_native_log():
-                found = self._mesh(self._video, self._watched.cut(image, self._roi))
+            found = self._look(image, self._roi)
             if found is not None:
-                found = _moved(found, self._roi)
-                self._keep_roi(found)
+                self._keep_roi(image, found)
                 return found
             self._roi = None
         found = self.detect(image)
-        if found is not None:
-            self._keep_roi(found)
-        return found
+        if found is None:
+            return None
+        return self._keep_roi(image, found) or found
 
     def matte(self, image: np.ndarray) -> np.ndarray:
         """See `FaceTracker.matte`. A guided filter brings the edge of the 256x256 result onto that of the picture."""
@@ -126,7 +125,13 @@ class MediaPipeTracker:
             if part is not None:
                 part.close()
 
-    def _keep_roi(self, found: Observation) -> None:
+    def _look(self, image: np.ndarray, square: tuple[int, int, int]) -> Observation | None:
+        with _silence_native_log():
+            found = self._mesh(self._video, self._watched.cut(image, square))
+        return None if found is None else _moved(found, square)
+
+    def _keep_roi(self, image: np.ndarray, found: Observation) -> Observation | None:
+        """Moves the square, where the face that was found nears its border; what the mesh that begins there sees."""
         inside = False
         if self._roi is not None:
             x, y, side = self._roi
@@ -137,16 +142,18 @@ class MediaPipeTracker:
                 and box[2] < x + side - margin
                 and box[3] < y + side - margin
             ) and self._settings.least_part < _size(found) / side < self._settings.most_part
-        if not inside:
-            self._roi = _square_around(found.box, self._settings.around)
-            if self._video is not None:
-                self._video.close()
-            with _silence_native_log():
-                mesh, options = self._video_options
-                self._video = mesh(
-                    static_image_mode=False, max_num_faces=1, min_tracking_confidence=self._settings.tracking, **options
-                )
-                self._video.process(np.zeros((64, 64, 3), np.uint8))
+        if inside:
+            return None
+        self._roi = square = _square_around(found.box, self._settings.around)
+        if self._video is not None:
+            self._video.close()
+        with _silence_native_log():
+            mesh, options = self._video_options
+            self._video = mesh(
+                static_image_mode=False, max_num_faces=1, min_tracking_confidence=self._settings.tracking, **options
+            )
+            self._video.process(np.zeros((64, 64, 3), np.uint8))
+        return [self._look(image, square) for _ in range(self._settings.first_looks)][-1]
 
     def _mesh(self, mesh, image: np.ndarray) -> Observation | None:
         return max(self._meshes(mesh, image), key=_size, default=None)

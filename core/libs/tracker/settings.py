@@ -223,6 +223,8 @@ class MediaPipeSettings:
         agreed: of the two detectors' looks with either margin, how many have to see a face where there may be several:
             with many looks at a picture one of them errs sooner.
         detection, tracking: confidences that the mesh needs; MediaPipe's own defaults.
+        first_looks: at the first picture of a square; read off cuts of the development clips: points that are off by
+            up to a fifth of the eyes' distance in the first look stand still from the fourth on.
         around: the square in which the next frame is searched is wider than the face by this share of it.
         face_margins: the same for the squares in which the detectors look.
         border: of that square's side: how near its border the face may come before the square moves.
@@ -238,6 +240,7 @@ class MediaPipeSettings:
     agreed: int = 2
     detection: float = 0.5
     tracking: float = 0.5
+    first_looks: int = 4
     around: float = 1.1
     face_margins: tuple[float, ...] = (0.9, 0.5)
     border: float = 0.12
