@@ -216,6 +216,14 @@ def test_large_gaussians_outgrow_the_list_of_bands():
     torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 2047, 2049])
+def test_any_number_of_gaussians_is_drawn(n):
+    """They are projected sixteen at a time, and 2,048 by one task."""
+    gs = scene(5, n, 4)
+    fast, slow = (surface(gs, engine=engine)["images"] for engine in ("numba", "torch"))
+    torch.testing.assert_close(fast, slow, rtol=1e-5, atol=2e-4)
+
+
 def test_batch_is_each_picture_by_itself():
     a, b = scene(1, 100, 3), scene(2, 100, 3)
     cams = torch.stack([FACING, CAMERA])

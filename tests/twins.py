@@ -157,6 +157,7 @@ def update_gaussians(
         else:
             beside = share[silhouette == kind]
             opacity[g] = beside.mean() ** blend.fringe_exponent if len(beside) else 0
+    opacity[opacity < blend.faint] = 0
     i, j = np.array([(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]).T
     return xyz, covariance[face][:, i, j], opacity
 

@@ -30,19 +30,21 @@ class BindingSettings:
         longest: stretch that Gaussians follow at most.
         blend_at: mean stretch around a vertex at which photo and inpainting weigh the same.
         smeared_at: stretch of its own triangle at which a Gaussian of the photo has half its weight left.
+        faint: weight below which a Gaussian is left out; a covered pixel has a sum of about 2.
         fringe_exponent: power of the photo's share along a silhouette in the weight of its fringe.
     """
 
     longest: float = 12.0
     blend_at: float = 4.2
     smeared_at: float = 6.0
+    faint: float = 0.001
     fringe_exponent: float = 30.0
 
 
 SETTINGS = BindingSettings()
 # The kernel takes these as compile-time constants, as it always has: arguments in their place would round otherwise.
 _LONGEST, _BLEND_AT = SETTINGS.longest, SETTINGS.blend_at
-_SMEARED_AT, _FRINGE_EXPONENT = SETTINGS.smeared_at, SETTINGS.fringe_exponent
+_SMEARED_AT, _FAINT, _FRINGE_EXPONENT = SETTINGS.smeared_at, SETTINGS.faint, SETTINGS.fringe_exponent
 _SOLID, _FADING, _INPAINTED, _LEFT_FRINGE = (
     int(role) for role in (Role.SOLID, Role.FADING, Role.INPAINTED, Role.LEFT_FRINGE)
 )
@@ -160,11 +162,10 @@ def update_gaussians(
         for k in range(6):
             covariances[g, k] = shape[f, k]
         kind = role[g]
-        if kind >= _LEFT_FRINGE:
-            opacities[g] = fringe[kind - _LEFT_FRINGE]
-            continue
         weight = one
-        if kind != _SOLID:
+        if kind >= _LEFT_FRINGE:
+            weight = fringe[kind - _LEFT_FRINGE]
+        elif kind != _SOLID:
             weight = bary_coords[g, 0] * share[a] + bary_coords[g, 1] * share[b] + bary_coords[g, 2] * share[c]
         if kind == _FADING:
             weight *= shape[f, 6]
@@ -173,7 +174,7 @@ def update_gaussians(
         elif kind == _INPAINTED:
             at_least = least * need[g]
             weight = at_least + (one - at_least) * (one - weight)
-        opacities[g] = weight
+        opacities[g] = weight if weight >= _FAINT else np.float32(0)
 
 
 def barycentric_jacobian(pixels: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -11,10 +11,14 @@ import numba
 import numpy as np
 
 from core.models.LiftedAvatar.settings import EdgeSettings
+from core.models.rasterizer import _simd
+from core.models.rasterizer._simd import lane_sum, load8, load16, store16, vmax, vmin, where_ge, where_gt
+from core.models.rasterizer.compiled import kernel
 from core.models.rasterizer.surface_kernels import BAND, DRAWN, FAR
 
 _DEFAULT = EdgeSettings()
 BLOCK = BAND  # pixels of a row that are looked through at once
+ROW = 8  # pixels of a row of a disc that are looked at in one go
 SPREAD = 2  # rows that splats reach beyond an outline
 
 
@@ -30,9 +34,11 @@ class Antialiasing:
     """What `antialias` needs from picture to picture."""
 
     def __init__(self, settings: EdgeSettings = _DEFAULT) -> None:
-        self._settings, self._disc = settings, np.empty((0, 4), np.int64)
+        self._settings = settings
+        self._disc = disc(settings.radius)
+        self._sums = _sums(self._disc)
         self._places, self._values = np.empty((0, 0), np.int32), np.empty((0, 0, 4), np.float32)
-        self._steep, self._marks = np.empty((0, 0), np.bool_), np.empty((0, 0), np.bool_)
+        self._marks = np.empty((0, 0), np.bool_)
 
     def run(
         self,
@@ -45,71 +51,91 @@ class Antialiasing:
         """See `antialias`; `jump`: head units of depth from which on it is an outline; `blocks`: which may have one."""
         if self._places.shape != depth.shape:
             self._places = np.empty(depth.shape, np.int32)
-            steps = disc(self._settings.radius)
-            beside = (np.abs(steps) < 2).all(1)
-            self._disc = np.c_[steps, steps[:, 1] * depth.shape[1] + steps[:, 0], beside].astype(np.int64)
             self._values = np.empty(image.shape, np.float32)
-            self._steep = np.empty(depth.shape, np.bool_)
             self._marks = np.empty((len(depth), -(-depth.shape[1] // BLOCK)), np.bool_)
         numbers = np.float32(jump), self._settings.hole
         if blocks is None:
             blocks = np.full((-(-len(depth) // BLOCK), self._marks.shape[1]), DRAWN, np.uint8)
-        scratch = self._places, self._values, self._steep, self._marks
-        antialias(image, alpha, depth, *numbers, self._disc, blocks, *scratch)
+        scratch = self._places, self._values, self._marks
+        antialias(image, alpha, depth, *numbers, self._disc, self._sums, blocks, *scratch)
 
 
-@numba.njit(inline="always")
-def widest_gap(v0, v1, v2, v3, v4, v5, v6, v7, v8):
-    """The widest gap between nine values in order, and its middle.
-
-    They are put in order without a branch, by the network of 25 exchanges (Knuth, volume 3, 5.3.4).
+def _sums(steps: np.ndarray) -> np.ndarray:
+    """(4 * (2 R + 1) * ROW,) float32, row by row of a disc of reach R: how much a pixel adds to the number of those in
+    the disc, then to their sums of x, of y, and to the number of the middle nine. Empty where a row exceeds `ROW`.
     """
-    v0, v3 = min(v0, v3), max(v0, v3)
-    v1, v7 = min(v1, v7), max(v1, v7)
-    v2, v5 = min(v2, v5), max(v2, v5)
-    v4, v8 = min(v4, v8), max(v4, v8)
-    v0, v7 = min(v0, v7), max(v0, v7)
-    v2, v4 = min(v2, v4), max(v2, v4)
-    v3, v8 = min(v3, v8), max(v3, v8)
-    v5, v6 = min(v5, v6), max(v5, v6)
-    v0, v2 = min(v0, v2), max(v0, v2)
-    v1, v3 = min(v1, v3), max(v1, v3)
-    v4, v5 = min(v4, v5), max(v4, v5)
-    v7, v8 = min(v7, v8), max(v7, v8)
-    v1, v4 = min(v1, v4), max(v1, v4)
-    v3, v6 = min(v3, v6), max(v3, v6)
-    v5, v7 = min(v5, v7), max(v5, v7)
-    v0, v1 = min(v0, v1), max(v0, v1)
-    v2, v4 = min(v2, v4), max(v2, v4)
-    v3, v5 = min(v3, v5), max(v3, v5)
-    v6, v8 = min(v6, v8), max(v6, v8)
-    v2, v3 = min(v2, v3), max(v2, v3)
-    v4, v5 = min(v4, v5), max(v4, v5)
-    v6, v7 = min(v6, v7), max(v6, v7)
-    v1, v2 = min(v1, v2), max(v1, v2)
-    v3, v4 = min(v3, v4), max(v3, v4)
-    v5, v6 = min(v5, v6), max(v5, v6)
-    gap, middle, last = v1 - v0, (v0 + v1) / 2, v1
-    for value in (v2, v3, v4, v5, v6, v7, v8):
-        if value - last > gap:
-            gap, middle = value - last, (value + last) / 2
-        last = value
+    reach = int(steps.max())
+    if 2 * reach + 1 > ROW:
+        return np.empty(0, np.float32)
+    table = np.zeros((4, 2 * reach + 1, ROW), np.float32)
+    for x, y in steps.tolist():
+        table[:, y + reach, x + reach] = 1, x, y, max(abs(x), abs(y)) < 2
+    return table.reshape(-1)
+
+
+@numba.njit(fastmath=True)
+def _widest_gap(depth, up, down, west, east):
+    """The widest gap between the depths of some pixels in order, and its middle."""
+    gap, low, middle = np.float32(0), np.float32(0), np.float32(0)
+    for v in range(up, down + 1):
+        for u in range(west, east + 1):
+            here, beyond = depth[v, u], FAR
+            for q in range(up, down + 1):
+                for p in range(west, east + 1):
+                    other = depth[q, p]
+                    beyond = other if here < other < beyond else beyond
+            wide = beyond - here
+            if beyond < FAR and (wide > gap or (wide == gap and here < low)):
+                gap, low, middle = wide, here, (here + beyond) * np.float32(0.5)
     return gap, middle
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(fastmath=True)
+def _in_front(depth, flat, x, y, limit, around, sums):
+    """Of the disc around a pixel, how many are in front; the sums of how far these lie along x and y; how many of the
+    middle nine are.
+    """
+    height, width = depth.shape
+    reach = (len(sums) // (4 * ROW) - 1) // 2
+    if len(sums) > 0 and x >= reach and y >= reach and x - reach + ROW <= width and y < height - reach:
+        zero, one = np.float32(0), np.float32(1)
+        size = len(sums) // 4
+        at = np.int64(y - reach) * width + x - reach
+        ahead = where_ge(limit, load8(flat, at), one, zero)
+        total, toward_x = ahead * load8(sums, 0), ahead * load8(sums, size)
+        toward_y, beside = ahead * load8(sums, 2 * size), ahead * load8(sums, 3 * size)
+        for k in range(ROW, size, ROW):
+            at += width
+            ahead = where_ge(limit, load8(flat, at), one, zero)
+            total = total + ahead * load8(sums, k)
+            toward_x = toward_x + ahead * load8(sums, k + size)
+            toward_y = toward_y + ahead * load8(sums, k + 2 * size)
+            beside = beside + ahead * load8(sums, k + 3 * size)
+        return lane_sum(total), lane_sum(toward_x), lane_sum(toward_y), lane_sum(beside)
+    total, toward_x, toward_y, beside = 0, 0, 0, 0
+    for k in range(len(around)):
+        v, u = min(max(y + around[k, 1], 0), height - 1), min(max(x + around[k, 0], 0), width - 1)
+        if depth[v, u] <= limit:
+            total += 1
+            toward_x += around[k, 0]
+            toward_y += around[k, 1]
+            beside += abs(around[k, 0]) < 2 and abs(around[k, 1]) < 2
+    return np.float32(total), np.float32(toward_x), np.float32(toward_y), np.float32(beside)
+
+
+@kernel(_simd)
 def antialias(
     image: np.ndarray,  # (H, W, 4) RGB and the matte, both times what is covered; changed
     alpha: np.ndarray,  # (H, W) how much is covered
     depth: np.ndarray,  # (H, W) of the front surface
     jump: float,  # of depth, from which on it is an outline
     hole: int,  # see `EdgeSettings`
-    around: np.ndarray,  # (K, 4) int64 of `disc`: x, y, the step in memory, 1 for the middle nine
+    around: np.ndarray,  # (K, 2) int64 of `disc`
+    sums: np.ndarray,  # of `_sums`
     states: np.ndarray,  # (H / BLOCK, W / BLOCK) uint8, both rounded up: outlines touch what is `DRAWN`
     places: np.ndarray,  # (H, W) int32 scratch
     values: np.ndarray,  # (H, W, 4) scratch
-    steep: np.ndarray,  # (H, W) bool scratch
-    marks: np.ndarray,  # (H, W / BLOCK) bool scratch
+    marks: np.ndarray,  # (H, W / BLOCK) bool scratch: whether this block of a row, or one beside it, is steep
 ) -> None:
     """The picture with its outlines antialiased, and the colours beside them no longer times what is covered.
 
@@ -123,8 +149,8 @@ def antialias(
     """
     zero, half, one, bit = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e-3)
     height, width = depth.shape
-    count, reach = len(around), around[:, 0].max()
-    flat = depth.reshape(-1)
+    count = len(around)
+    flat, flat_alpha = depth.reshape(-1), alpha.reshape(-1)
     radius = np.sqrt(np.float32(count) / np.float32(np.pi))  # of the disc with as many pixels
     slope = np.float32(np.pi) * radius * half  # of the line's distance over the share in front, about a half
     straight = np.float32(2 / 3) * radius**3  # how far to one side the front lies, summed, if a line parts the disc
@@ -133,47 +159,67 @@ def antialias(
     blocks = (width + BLOCK - 1) // BLOCK
     for y in numba.prange(height):
         below = min(y + 1, height - 1)
-        row = steep[y]
+        marks[y, :] = False
         for k in range(blocks):
             band, last = y // BLOCK, min(k + 1, blocks - 1)
             if states[band, k] != DRAWN and states[below // BLOCK, k] != DRAWN and states[band, last] != DRAWN:
-                marks[y, k] = False
                 continue
             first, end = k * BLOCK, min((k + 1) * BLOCK, width)
+            step = zero
             for x in range(first, min(end, width - 1)):
                 here = depth[y, x]
-                row[x] = max(abs(depth[below, x] - here), abs(depth[y, x + 1] - here)) > quarter
+                step = max(step, max(abs(depth[below, x] - here), abs(depth[y, x + 1] - here)))
             if end == width:
-                row[width - 1] = abs(depth[below, width - 1] - depth[y, width - 1]) > quarter
-            any_steep = False
-            for x in range(first, end):
-                any_steep |= row[x]
-            marks[y, k] = any_steep
+                step = max(step, abs(depth[below, width - 1] - depth[y, width - 1]))
+            if step > quarter:
+                marks[y, max(k - 1, 0)] = marks[y, k] = marks[y, last] = True
     for y in numba.prange(height):
         up, down = max(y - 1, 0), min(y + 1, height - 1)
+        nearest, farthest, wanted = (
+            np.empty(BLOCK, np.float32),
+            np.empty(BLOCK, np.float32),
+            np.empty(BLOCK, np.float32),
+        )
         for block in range(blocks):
-            left, right = max(block - 1, 0), min(block + 1, blocks - 1)
             looked_at = False
             for v in range(max(y - SPREAD, 0), min(y + SPREAD, height - 1) + 1):
-                for k in range(left, right + 1):
-                    looked_at |= marks[v, k]
+                looked_at |= marks[v, block]
             if not looked_at:
                 continue
-            for x in range(block * BLOCK, min((block + 1) * BLOCK, width)):
-                west, east = max(x - 1, 0), min(x + 1, width - 1)
-                a, b, c = depth[up, west], depth[y, west], depth[down, west]
-                near, far = min(a, min(b, c)), max(a, max(b, c))
-                a, b, c = depth[up, x], depth[y, x], depth[down, x]
-                near, far = min(near, min(a, min(b, c))), max(far, max(a, max(b, c)))
-                a, b, c = depth[up, east], depth[y, east], depth[down, east]
-                near, far = min(near, min(a, min(b, c))), max(far, max(a, max(b, c)))
+            first, end = block * BLOCK, min((block + 1) * BLOCK, width)
+            if first > 0 and end < width:
+                at = np.int64(y) * width + first
+                here = np.int64(up) * width + first, at, np.int64(down) * width + first
+                lowest = highest = load16(flat, at)
+                for row in here:
+                    for beside in (row - 1, row, row + 1):
+                        seen = load16(flat, beside)
+                        lowest, highest = vmin(lowest, seen), vmax(highest, seen)
+                cover = load16(flat_alpha, at)
+                partly = where_gt(cover, bit, where_ge(lowest, FAR, one, where_gt(one, cover, one, zero)), zero)
+                touched = where_gt(highest - lowest, jump, one, partly)
+                if lane_sum(touched) == zero:
+                    continue
+                store16(nearest, 0, lowest)
+                store16(farthest, 0, highest)
+                store16(wanted, 0, touched)
+            else:
+                for x in range(first, end):
+                    low, high = depth[y, x], depth[y, x]
+                    for q in range(up, down + 1):
+                        for p in range(max(x - 1, 0), min(x + 1, width - 1) + 1):
+                            low, high = min(low, depth[q, p]), max(high, depth[q, p])
+                    nearest[x - first], farthest[x - first], wanted[x - first] = low, high, one
+            for x in range(first, end):
+                if wanted[x - first] == zero:
+                    continue
+                near, far = nearest[x - first], farthest[x - first]
                 gap, limit = zero, near
-                if far >= FAR:  # no gap is wider than that to where nothing is
-                    gap, limit = far - near, half * far
-                elif far - near > jump:
-                    a, b, c = depth[up, west], depth[y, west], depth[down, west]
-                    d, e, f = depth[up, x], depth[y, x], depth[down, x]
-                    gap, limit = widest_gap(a, b, c, d, e, f, depth[up, east], depth[y, east], depth[down, east])
+                if far - near > jump:
+                    if far >= FAR:  # no gap is wider than that to where nothing is
+                        gap, limit = far - near, half * far
+                    else:
+                        gap, limit = _widest_gap(depth, up, down, max(x - 1, 0), min(x + 1, width - 1))
                 if not gap > jump:
                     covered = alpha[y, x]
                     if covered < one and covered > bit and near < FAR:
@@ -190,28 +236,12 @@ def antialias(
                                 found[y] += 1
                                 break
                     continue
-                total, toward_x, toward_y, beside = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-                if x >= reach and y >= reach and x < width - reach and y < height - reach:
-                    at = np.int64(y) * width + x
-                    for k in range(count):
-                        ahead = np.int64(flat[at + around[k, 2]] <= limit)
-                        total += ahead
-                        toward_x += ahead * around[k, 0]
-                        toward_y += ahead * around[k, 1]
-                        beside += ahead * around[k, 3]
-                else:
-                    for k in range(count):
-                        v, u = min(max(y + around[k, 1], 0), height - 1), min(max(x + around[k, 0], 0), width - 1)
-                        ahead = np.int64(depth[v, u] <= limit)
-                        total += ahead
-                        toward_x += ahead * around[k, 0]
-                        toward_y += ahead * around[k, 1]
-                        beside += ahead * around[k, 3]
-                size = np.sqrt(np.float32(toward_x * toward_x + toward_y * toward_y))
+                total, toward_x, toward_y, beside = _in_front(depth, flat, x, y, limit, around, sums)
+                size = np.sqrt(toward_x * toward_x + toward_y * toward_y)
                 to_x, to_y = one, zero
                 if size > zero:
-                    to_x, to_y = np.float32(toward_x) / size, np.float32(toward_y) / size
-                distance = (np.float32(total) / np.float32(count) - half) * slope
+                    to_x, to_y = toward_x / size, toward_y / size
+                distance = (total / np.float32(count) - half) * slope
                 share = min(max(half + distance, zero), one)
                 front = depth[y, x] <= limit
                 empty = depth[y, x] < FAR and alpha[y, x] <= bit

@@ -18,8 +18,8 @@ from numba import njit, prange
 from core.models.LiftedAvatar.binding import Binding, Role
 from core.models.LiftedAvatar.settings import SmoothSettings
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, _simd
-from core.models.rasterizer._simd import load4, store4
-from core.models.rasterizer.compiled import FASTMATH, kernel
+from core.models.rasterizer._simd import fold, load16, load_spread, store4
+from core.models.rasterizer.compiled import kernel
 from core.models.rasterizer.surface_kernels import BAND, DRAWN, SPARED
 
 BLOCK = BAND  # pixels of a side of the blocks that are looked at as one
@@ -235,14 +235,6 @@ def _show_triangles(
                 clear[y, column] = least == 0
 
 
-@njit(inline="always", fastmath=FASTMATH, error_model="numpy")
-def _row(colors, first, weights, w):
-    """The weighted sum of the colours of `TAPS` pixels beside one another."""
-    at = np.int64(first) * 4
-    a = load4(colors, at) * weights[w] + load4(colors, at + 4) * weights[w + 1]
-    return a + (load4(colors, at + 8) * weights[w + 2] + load4(colors, at + 12) * weights[w + 3])
-
-
 @kernel(_simd)
 def _resample(
     shown,  # (H, W) int32
@@ -287,11 +279,12 @@ def _resample(
                             break
                         w = ((level[f] * steps + down) * steps + across) * (TAPS * TAPS)
                         i, j = i - before, j - before
-                        a = _row(colors, gaussian[j, i], weights, w)
-                        b = _row(colors, gaussian[j + 1, i], weights, w + TAPS)
-                        c = _row(colors, gaussian[j + 2, i], weights, w + 2 * TAPS)
-                        d = _row(colors, gaussian[j + 3, i], weights, w + 3 * TAPS)
-                        store4(image, (y * width + x) * 4, (a + b) + (c + d))
+                        # The colours of `TAPS` pixels beside one another, row by row
+                        a = load16(colors, np.int64(gaussian[j, i]) * 4) * load_spread(weights, w)
+                        b = load16(colors, np.int64(gaussian[j + 1, i]) * 4) * load_spread(weights, w + TAPS)
+                        c = load16(colors, np.int64(gaussian[j + 2, i]) * 4) * load_spread(weights, w + 2 * TAPS)
+                        d = load16(colors, np.int64(gaussian[j + 3, i]) * 4) * load_spread(weights, w + 3 * TAPS)
+                        store4(image, (y * width + x) * 4, fold((a + b) + (c + d)))
                         alpha[y, x] = one
                         depth[y, x] = maps[f, 6] + maps[f, 7] * np.float32(x) + maps[f, 8] * np.float32(y)
                     if not smooth:

@@ -1,8 +1,8 @@
 """Small float32 vectors for numba kernels: f32x4, f32x8 (the channels of a pixel) and f32x16 (pixels: 4x4 or a row).
 
 Numba leaves LLVM's SLP vectoriser off, and loops of eight are unrolled before the loop vectoriser sees them, so the
-kernels name their vectors. LLVM maps them to what the machine has (AVX-512, AVX2, SSE, NEON). `+ - *`, `vmin`, `vmax`
-and `where_ge` take vectors and float32 scalars mixed.
+kernels name their vectors. LLVM maps them to what the machine has (AVX-512, AVX2, SSE, NEON). `+ - * /`, `vmin`,
+`vmax`, `where_ge` and `where_gt` take vectors and float32 scalars mixed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import operator
 
 from llvmlite import ir
 from numba.core import types
+from numba.core.cgutils import get_or_insert_function
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
@@ -44,32 +45,40 @@ def _broadcast(builder, value, lanes):
 
 
 def _as_vectors(builder, context, sig, args):
-    """Both arguments as vectors: a scalar is broadcast."""
+    """Both arguments as vectors: a scalar beside one is broadcast."""
+    if not isinstance(sig.return_type, Vector):
+        return args
     lanes = sig.return_type.lanes
     return [a if isinstance(t, Vector) else _broadcast(builder, a, lanes) for t, a in zip(sig.args, args, strict=True)]
 
 
 def vmin(a, b):
-    """Lane by lane; compiled code only."""
+    """Lane by lane, or of two float32; compiled code only."""
     raise NotImplementedError
 
 
 def vmax(a, b):
-    """Lane by lane; compiled code only."""
+    """Lane by lane, or of two float32; compiled code only."""
     raise NotImplementedError
 
 
 class _Binary(AbstractTemplate):
+    scalars = False  # whether it takes two of them too
+
     def generic(self, args, kws):
         vectors = [a for a in args if isinstance(a, Vector)]
+        if self.scalars and tuple(args) == (types.float32, types.float32):
+            return signature(types.float32, *args)
         if len(args) == 2 and vectors and all(a in (vectors[0], types.float32) for a in args):
             return signature(vectors[0], *args)
         return None
 
 
 def _register(function, emit):
-    infer_global(function)(type(f"_{function.__name__}", (_Binary,), {"key": function}))
-    for pair in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
+    own = function in (vmin, vmax)  # numba has the others' for scalars
+    infer_global(function)(type(f"_{function.__name__}", (_Binary,), {"key": function, "scalars": own}))
+    scalars = ((types.Float, types.Float),) if own else ()
+    for pair in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector), *scalars):
 
         @lower_builtin(function, *pair)
         def lower(context, builder, sig, args):
@@ -79,6 +88,7 @@ def _register(function, emit):
 _register(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=_FLAGS))
 _register(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=_FLAGS))
 _register(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=_FLAGS))
+_register(operator.truediv, lambda builder, a, b: builder.fdiv(a, b, flags=_FLAGS))
 _register(vmin, lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
 _register(vmax, lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
 
@@ -115,6 +125,94 @@ def _storer(lanes):
 # (array, index): consecutive floats of a contiguous 1-D float32 array; bounds are the caller's.
 load4, load8, load16 = _loader(4), _loader(8), _loader(16)
 store4, store8, store16 = _storer(4), _storer(8), _storer(16)
+
+
+@intrinsic
+def load_column(typingctx, array, index, stride):
+    """f32x16: sixteen floats of a contiguous 1-D float32 array that are `stride` apart."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.VectorType(ir.FloatType(), 16)
+        data, index = context.make_array(sig.args[0])(context, builder, args[0]).data, args[1]
+        column = ir.Constant(kind, ir.Undefined)
+        for lane in range(16):
+            value = builder.load(builder.gep(data, [index], inbounds=True))
+            column = builder.insert_element(column, value, ir.Constant(_I32, lane))
+            index = builder.add(index, args[2])
+        return column
+
+    return F32X16(array, types.int64, types.int64), codegen
+
+
+def _unary(name):
+    @intrinsic
+    def lane_by_lane(typingctx, value):
+        def codegen(context, builder, sig, args):
+            kind = args[0].type
+            function = get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), f"llvm.{name}.v16f32")
+            return builder.call(function, [args[0]])
+
+        return F32X16(F32X16), codegen
+
+    return lane_by_lane
+
+
+# Of f32x16, lane by lane
+vsqrt, vfloor, vceil = _unary("sqrt"), _unary("floor"), _unary("ceil")
+
+
+@intrinsic
+def load_spread(typingctx, array, index):
+    """f32x16: four consecutive floats of a contiguous 1-D float32 array, each in four lanes."""
+
+    def codegen(context, builder, sig, args):
+        four = builder.load(_address(context, builder, sig.args[0], args[0], args[1], BLOCK), align=4)
+        order = ir.Constant(ir.VectorType(_I32, 16), [lane // BLOCK for lane in range(16)])
+        return builder.shuffle_vector(four, four, order)
+
+    return F32X16(array, types.int64), codegen
+
+
+@intrinsic
+def fold(typingctx, value):
+    """f32x4: the sum of the four quarters of an f32x16."""
+
+    def codegen(context, builder, sig, args):
+        def part(first):
+            order = ir.Constant(ir.VectorType(_I32, BLOCK), list(range(first, first + BLOCK)))
+            return builder.shuffle_vector(args[0], args[0], order)
+
+        low = builder.fadd(part(0), part(4), flags=_FLAGS)
+        return builder.fadd(low, builder.fadd(part(8), part(12), flags=_FLAGS), flags=_FLAGS)
+
+    return Vector(BLOCK)(value), codegen
+
+
+@intrinsic
+def lane_sum(typingctx, value):
+    """The sum of a vector's lanes, in any order."""
+
+    def codegen(context, builder, sig, args):
+        kind = args[0].type
+        name = f"llvm.vector.reduce.fadd.v{kind.count}f32"
+        reduce = get_or_insert_function(builder.module, ir.FunctionType(kind.element, [kind.element, kind]), name)
+        return builder.call(reduce, [ir.Constant(kind.element, 0.0), args[0]], fastmath=("reassoc", "nsz"))
+
+    return types.float32(value), codegen
+
+
+@intrinsic
+def store_whole(typingctx, array, index, value):
+    """The lanes of an f32x16 of whole numbers into a contiguous 1-D int32 array."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.VectorType(_I32, 16)
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        at = builder.bitcast(builder.gep(data, [args[1]], inbounds=True), kind.as_pointer())
+        builder.store(builder.fptosi(args[2], kind), at, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, F32X16), codegen
 
 
 @intrinsic
@@ -176,15 +274,21 @@ def add_block(typingctx, array, index, pitch, value, weights):
     return types.void(array, types.int64, types.int64, Vector(8), F32X16), codegen
 
 
-@intrinsic
-def where_ge(typingctx, a, b, yes, no):
-    """f32x16: lane by lane `yes` where a >= b, else `no`; scalars are broadcast."""
+def _chooser(operator):
+    @intrinsic
+    def where(typingctx, a, b, yes, no):
+        def codegen(context, builder, sig, args):
+            a, b, yes, no = _as_vectors(builder, context, sig, args)
+            return builder.select(builder.fcmp_ordered(operator, a, b), yes, no)
 
-    def codegen(context, builder, sig, args):
-        a, b, yes, no = _as_vectors(builder, context, sig, args)
-        return builder.select(builder.fcmp_ordered(">=", a, b), yes, no)
+        return next(kind for kind in (a, b, yes, no) if isinstance(kind, Vector))(a, b, yes, no), codegen
 
-    return F32X16(a, b, yes, no), codegen
+    return where
+
+
+# (a, b, yes, no): lane by lane `yes` where a >= b (a > b), else `no`, as where one is no number; scalars are
+# broadcast.
+where_ge, where_gt = _chooser(">="), _chooser(">")
 
 
 def _grid(step):

@@ -27,7 +27,7 @@ from core.models.rasterizer.surface_kernels import FAR, LANES
 TILE = 16  # pixels on a side of a tile, part of the rule's definition
 
 
-@kernel(projection)
+@kernel(projection, _simd)
 def alpha_project(
     xyz,  # (N, 3)
     cov,  # (N, 6)
@@ -66,7 +66,8 @@ def alpha_project(
         iz = one / (qz + W_EPS)
         u = half * np.float32(W - 1) + fx * qx * iz
         v = half * np.float32(H - 1) + fy * qy * iz
-        kxx, kxy, kyy = project_covariance(cam, qx, qy, one / qz, cov, i, fx, fy, tan_x, tan_y)
+        s = cov[i, 0], cov[i, 1], cov[i, 2], cov[i, 3], cov[i, 4], cov[i, 5]
+        kxx, kxy, kyy = project_covariance(cam, qx, qy, one / qz, s, fx, fy, tan_x, tan_y)
         kxx += blur
         kyy += blur
         det = kxx * kyy - kxy * kxy

@@ -23,7 +23,7 @@ import numpy as np
 
 from core.models.rasterizer._simd import BLOCK
 from core.models.rasterizer.exponential import EXP_MIN
-from core.models.rasterizer.surface_kernels import BAND, CHUNK, LANES, project_to_bands, splat_bands
+from core.models.rasterizer.surface_kernels import BAND, CHUNK, LANES, WIDE, project_to_bands, splat_bands
 
 
 def deal(count: int) -> np.ndarray:  # (count,)
@@ -129,6 +129,9 @@ def splat_surface(
     assert len(colors) == N, f"colors must be ({N}, C), got {colors.shape}"
     opacities = opacities.reshape(-1)
     assert opacities.shape == (N,), f"opacities must be ({N},), got {opacities.shape}"
+    if N < WIDE:  # the kernel takes so many at once
+        xyz_cam, cov, colors = (np.pad(array, ((0, WIDE - N), (0, 0))) for array in (xyz_cam, cov, colors))
+        opacities, N = np.pad(opacities, (0, WIDE - N)), WIDE
     C = colors.shape[1]
     bg = np.zeros(C, np.float32) if bg_color is None else np.ascontiguousarray(bg_color, np.float32)
     assert bg.shape == (C,), f"bg_color must be ({C},), got {bg.shape}"
@@ -172,6 +175,8 @@ def splat_surface(
             spared,
             geo,
             col,
+            work.get("seen", (N,), np.int32),
+            work.get("n_seen", (n_chunks,), np.int64),
             work.get("band_range", (N, 2), np.int32),
             work.get("counts", (n_chunks, n_bands), np.int64),
             starts,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import get_thread_id, njit, prange
+from numba import get_thread_id, prange
 
 from core.models.rasterizer import _simd, exponential, projection
 from core.models.rasterizer._simd import (
@@ -14,40 +14,37 @@ from core.models.rasterizer._simd import (
     add_block,
     block_columns,
     block_rows,
+    load4,
     load8,
+    load16,
     load_block,
+    load_column,
+    store4,
     store8,
     store16,
     store_block,
+    store_whole,
+    vceil,
+    vfloor,
     vmax,
     vmin,
+    vsqrt,
     where_ge,
+    where_gt,
 )
-from core.models.rasterizer.compiled import FASTMATH, kernel
+from core.models.rasterizer.compiled import kernel
 from core.models.rasterizer.exponential import exp_neg
 from core.models.rasterizer.projection import NEAR, W_EPS, project_covariance
 
 BAND = 16  # rows of a band: 16 rows of 512 pixels with 8 lanes are 256 KB, which fits the L2 cache
 LANES = 8  # colours and accumulators are padded to a multiple of this
+WIDE = BLOCK * BLOCK  # Gaussians projected at once; there must be as many
 CHUNK = 2048  # Gaussians projected by one task
 DRAWN, SPARED, BLANK = 0, 1, 2  # what becomes of a block: it is drawn, left as it is, or nothing is in it
 FAR = np.float32(1e30)  # depth of a pixel that no Gaussian covers
 
 
-@njit(inline="always", fastmath=FASTMATH, error_model="numpy")
-def _shows(spared, u, v, rx, ry, last_x, last_y):
-    """Whether a footprint touches a block that is to be drawn."""
-    zero = np.float32(0)
-    first, end = np.int64(max(np.floor(u - rx), zero)) // BAND, np.int64(min(np.ceil(u + rx), last_x)) // BAND + 1
-    top, bottom = np.int64(max(np.floor(v - ry), zero)) // BAND, np.int64(min(np.ceil(v + ry), last_y)) // BAND + 1
-    for b in range(top, bottom):
-        for c in range(first, end):
-            if spared[b, c] != SPARED:
-                return True
-    return False
-
-
-@kernel(projection)
+@kernel(projection, _simd)
 def project_to_bands(
     xyz,  # (N, 3)
     cov,  # (N, 6)
@@ -59,7 +56,9 @@ def project_to_bands(
     spared,  # (bands, W / BAND) uint8, `SPARED` where nothing is drawn
     geo,  # (N, 8) u, v, z, -conic/2 xx, -conic xy, -conic/2 yy, radius x, radius y
     col,  # (N, P) opacity * color, opacity, zeros
-    band_range,  # (N, 2) first band and one past the last
+    seen,  # (N,) of each chunk those that are drawn, in order
+    n_seen,  # (chunks,) how many these are
+    band_range,  # (N, 2) of these, first band and one past the last
     counts,  # (chunks, bands) becomes the offset of each chunk in the list of each band
     starts,  # (bands + 1,)
     lists,  # (2 N or more,)
@@ -83,64 +82,97 @@ def project_to_bands(
     mid_y = half * np.float32(H - 1)
     last_x = np.float32(W - 1)
     last_y = np.float32(H - 1)
+    per_block = np.float32(1 / BAND)
+
+    turn = (cam[0], cam[1], cam[2], cam[3], cam[4], cam[5], cam[6], cam[7], cam[8])
+    shift_x, shift_y, shift_z = cam[9], cam[10], cam[11]
+    points, covariances, flat_colors, flat_col = xyz.reshape(-1), cov.reshape(-1), colors.reshape(-1), col.reshape(-1)
 
     for chunk in prange(n_chunks):
         for b in range(n_bands):
             counts[chunk, b] = 0
-        for i in range(chunk * CHUNK, min(N, (chunk + 1) * CHUNK)):
-            band_range[i, 0] = 0
-            band_range[i, 1] = 0
-            x, y, z = xyz[i, 0], xyz[i, 1], xyz[i, 2]
-            o = opacities[i]
-            qz = x * cam[2] + y * cam[5] + z * cam[8] + cam[11]
-            if not (qz > NEAR and o > zero):
+        n_seen[chunk] = 0
+        begin, end = chunk * CHUNK, min(N, (chunk + 1) * CHUNK)
+        lanes, places = np.empty(8 * WIDE, np.float32), np.empty(4 * WIDE, np.int32)
+        for first in range(begin, end, WIDE):
+            past = min(first + WIDE, end)
+            weighs = False
+            for i in range(first, past):
+                weighs |= opacities[i] > zero
+            if not weighs:
                 continue
-            qx = -(x * cam[0] + y * cam[3] + z * cam[6] + cam[9])
-            qy = -(x * cam[1] + y * cam[4] + z * cam[7] + cam[10])
+            # Sixteen at once, the last ones with some of those before; then one by one what is seen of them.
+            at = min(first, end - WIDE)
+            x, y, z = (
+                load_column(points, 3 * at, 3), load_column(points, 3 * at + 1, 3), load_column(points, 3 * at + 2, 3)
+            )  # fmt: skip
+            qz = x * turn[2] + y * turn[5] + z * turn[8] + shift_z
+            qx = zero - (x * turn[0] + y * turn[3] + z * turn[6] + shift_x)
+            qy = zero - (x * turn[1] + y * turn[4] + z * turn[7] + shift_y)
             iz = one / (qz + W_EPS)
-            u = mid_x + fx * qx * iz
-            v = mid_y + fy * qy * iz
-            # Its covariance is looked at only if it may reach a block that is to be drawn.
-            scale = max(fx, fy) * iz
-            spread = (cov[i, 0] + cov[i, 3] + cov[i, 5]) * (one + tan_x * tan_x + tan_y * tan_y)
-            reach = cutoff * np.sqrt(scale * scale * spread + blur)
-            if not (u + reach > -one and u - reach < last_x + one and v + reach > -one and v - reach < last_y + one):
-                continue
-            if not _shows(spared, u, v, reach, reach, last_x, last_y):
-                continue
-            kxx, kxy, kyy = project_covariance(cam, qx, qy, one / qz, cov, i, fx, fy, tan_x, tan_y)
-            kxx += blur
-            kyy += blur
+            s = (
+                load_column(covariances, 6 * at, 6), load_column(covariances, 6 * at + 1, 6),
+                load_column(covariances, 6 * at + 2, 6), load_column(covariances, 6 * at + 3, 6),
+                load_column(covariances, 6 * at + 4, 6), load_column(covariances, 6 * at + 5, 6),
+            )  # fmt: skip
+            kxx, kxy, kyy = project_covariance(turn, qx, qy, one / qz, s, fx, fy, tan_x, tan_y)
+            kxx = kxx + blur
+            kyy = kyy + blur
             det = kxx * kyy - kxy * kxy
-            rx = cutoff * np.sqrt(kxx)
-            ry = cutoff * np.sqrt(kyy)
-            # One pixel of slack: the pixel nearest to the centre may lie outside a tiny footprint.
-            if not (det > zero and u + rx > -one and u - rx < last_x + one and v + ry > -one and v - ry < last_y + one):
-                continue
-            y0 = np.int64(max(np.floor(v - ry), zero))
-            y1 = np.int64(min(np.ceil(v + ry), last_y))
-            b0 = y0 // BAND
-            b1 = y1 // BAND + 1
-            if not _shows(spared, u, v, rx, ry, last_x, last_y):
-                continue
             inv = one / det
-            geo[i, 0] = u
-            geo[i, 1] = v
-            geo[i, 2] = qz
-            geo[i, 3] = -half * kyy * inv
-            geo[i, 4] = kxy * inv
-            geo[i, 5] = -half * kxx * inv
-            geo[i, 6] = rx
-            geo[i, 7] = ry
-            for c in range(C):
-                col[i, c] = o * colors[i, c]
-            col[i, C] = o
-            for c in range(C + 1, P):
-                col[i, c] = zero
-            band_range[i, 0] = b0
-            band_range[i, 1] = b1
-            for b in range(b0, b1):
-                counts[chunk, b] += 1
+            u, v = qx * fx * iz + mid_x, qy * fy * iz + mid_y
+            rx, ry = vsqrt(kxx) * cutoff, vsqrt(kyy) * cutoff
+            store16(lanes, 0, u)
+            store16(lanes, WIDE, v)
+            store16(lanes, 2 * WIDE, qz)
+            store16(lanes, 3 * WIDE, kyy * -half * inv)
+            store16(lanes, 4 * WIDE, kxy * inv)
+            store16(lanes, 5 * WIDE, kxx * -half * inv)
+            store16(lanes, 6 * WIDE, rx)
+            store16(lanes, 7 * WIDE, ry)
+            # The blocks that it touches: first and one past the last, and none where it is not seen at all. One pixel
+            # of slack: the pixel nearest to the centre may lie outside a tiny footprint.
+            past_x = vfloor(vmin(vceil(u + rx), last_x) * per_block) + one
+            past_y = vfloor(vmin(vceil(v + ry), last_y) * per_block) + one
+            past_y = where_gt(load16(opacities, at), zero, past_y, zero)
+            past_y = where_gt(qz, NEAR, where_gt(det, zero, past_y, zero), zero)
+            past_y = where_gt(u + rx, -one, where_gt(last_x + one, u - rx, past_y, zero), zero)
+            past_y = where_gt(v + ry, -one, where_gt(last_y + one, v - ry, past_y, zero), zero)
+            store_whole(places, 0, where_gt(past_y, zero, vfloor(vmax(u - rx, zero) * per_block), zero))
+            store_whole(places, WIDE, where_gt(past_y, zero, past_x, zero))
+            store_whole(places, 2 * WIDE, where_gt(past_y, zero, vfloor(vmax(v - ry, zero) * per_block), zero))
+            store_whole(places, 3 * WIDE, past_y)
+            for i in range(first, past):
+                k = i - at
+                left, right, b0, b1 = places[k], places[k + WIDE], places[k + 2 * WIDE], places[k + 3 * WIDE]
+                if b1 == 0:
+                    continue
+                # Whether one of them is to be drawn: most footprints touch no more than four, all of them corners.
+                shows = spared[b0, left] & spared[b0, right - 1] & spared[b1 - 1, left] & spared[b1 - 1, right - 1]
+                if shows == SPARED:
+                    for b in range(b0 + 1, b1 - 1):
+                        for c in range(left, right):
+                            shows &= spared[b, c]
+                    for c in range(left + 1, right - 1):
+                        shows &= spared[b0, c] & spared[b1 - 1, c]
+                    if shows == SPARED:
+                        continue
+                for n in range(8):
+                    geo[i, n] = lanes[k + n * WIDE]
+                if C == BLOCK:
+                    store4(flat_col, i * P, load4(flat_colors, i * BLOCK) * opacities[i])
+                else:
+                    for c in range(C):
+                        col[i, c] = opacities[i] * colors[i, c]
+                col[i, C] = opacities[i]
+                for c in range(C + 1, P):
+                    col[i, c] = zero
+                seen[begin + n_seen[chunk]] = i
+                n_seen[chunk] += 1
+                band_range[i, 0] = b0
+                band_range[i, 1] = b1
+                for b in range(b0, b1):
+                    counts[chunk, b] += 1
 
     total = 0
     for b in range(n_bands):
@@ -154,7 +186,8 @@ def project_to_bands(
         return total
 
     for chunk in prange(n_chunks):
-        for i in range(chunk * CHUNK, min(N, (chunk + 1) * CHUNK)):
+        for n in range(n_seen[chunk]):
+            i = seen[chunk * CHUNK + n]
             for b in range(band_range[i, 0], band_range[i, 1]):
                 lists[counts[chunk, b]] = i
                 counts[chunk, b] += 1
