@@ -14,11 +14,11 @@ from core.models.LiftedAvatar.settings import EdgeSettings
 from core.models.rasterizer import _simd
 from core.models.rasterizer._simd import lane_sum, load8, load16, store16, vmax, vmin, where_ge, where_gt
 from core.models.rasterizer.compiled import kernel
-from core.models.rasterizer.surface_kernels import BAND, DRAWN, FAR
+from core.models.rasterizer.surface_kernels import BAND, DRAWN, FAR, LANES
 
 _DEFAULT = EdgeSettings()
 BLOCK = BAND  # pixels of a row that are looked through at once
-ROW = 8  # pixels of a row of a disc that are looked at in one go
+ROW = LANES  # pixels of a row of a disc that are looked at in one go
 SPREAD = 2  # rows that splats reach beyond an outline
 
 
@@ -165,13 +165,13 @@ def antialias(
             if states[band, k] != DRAWN and states[below // BLOCK, k] != DRAWN and states[band, last] != DRAWN:
                 continue
             first, end = k * BLOCK, min((k + 1) * BLOCK, width)
-            step = zero
+            fall = zero
             for x in range(first, min(end, width - 1)):
                 here = depth[y, x]
-                step = max(step, max(abs(depth[below, x] - here), abs(depth[y, x + 1] - here)))
+                fall = max(fall, max(abs(depth[below, x] - here), abs(depth[y, x + 1] - here)))
             if end == width:
-                step = max(step, abs(depth[below, width - 1] - depth[y, width - 1]))
-            if step > quarter:
+                fall = max(fall, abs(depth[below, width - 1] - depth[y, width - 1]))
+            if fall > quarter:
                 marks[y, max(k - 1, 0)] = marks[y, k] = marks[y, last] = True
     for y in numba.prange(height):
         up, down = max(y - 1, 0), min(y + 1, height - 1)
@@ -192,8 +192,8 @@ def antialias(
                 here = np.int64(up) * width + first, at, np.int64(down) * width + first
                 lowest = highest = load16(flat, at)
                 for row in here:
-                    for beside in (row - 1, row, row + 1):
-                        seen = load16(flat, beside)
+                    for start in (row - 1, row, row + 1):
+                        seen = load16(flat, start)
                         lowest, highest = vmin(lowest, seen), vmax(highest, seen)
                 cover = load16(flat_alpha, at)
                 partly = where_gt(cover, bit, where_ge(lowest, FAR, one, where_gt(one, cover, one, zero)), zero)
