@@ -99,42 +99,48 @@ def call(tab, what: str, *arguments):
     return np.array(tab.evaluate(f"(([a, b, c, d]) => {what})({given})"))
 
 
-def test_openings_are_pythons(tab, pipeline):
-    """Goals of lips and lids, and the codes that meet them, of faces all over what a driver does."""
-    head, source, random = pipeline.components.head, pipeline.source.frame, np.random.default_rng(4)
+@pytest.fixture(scope="module")
+def table() -> dict[str, np.ndarray]:
+    """Frames of a driver: eight as people move, eight beyond every limit. Codes, jaw, angles, shift, shoulders."""
+    rows = json.loads((Path(__file__).parent / "golden/page_motion.json").read_text(encoding="utf-8"))
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def test_openings_are_pythons(tab, pipeline, table):
+    """Goals of lips and lids, and the codes that meet them."""
+    head, source = pipeline.components.head, pipeline.source.frame
     person = replace(source, shapecode=0 * source.shapecode, static_offset=None)
     driver, own = FaceOpenings(head, head.openings, person), FaceOpenings(head, head.openings, source)
-    codes, jaw = random.normal(size=(40, 100)) * 0.6, np.zeros((40, 3))
-    jaw[:, 0] = 0.2 * random.random(40)
-    known = driver.gaps(codes, jaw)
+    codes, jaw = table["code"], np.stack([table["jaw"], 0 * table["jaw"], 0 * table["jaw"]], 1)
+    known, frames = driver.gaps(codes, jaw), len(codes)
     gaps = own.gaps(source.expcode[None].astype(float), source.posecode[None, JAW].astype(float))[0]
-    goals = part_goals(driver, known, np.arange(39), own, gaps, NeutralSettings())
+    goals = part_goals(driver, known, np.arange(frames), own, gaps, NeutralSettings())
     settings, neutral = OpeningSettings(), NeutralSettings()
     kept = 1 - min(max(gaps[0] / own.width / neutral.contact - 1, 0.0), 1.0)
-    for t in (0, 7, 23, 39):
-        found = call(tab, "avatar.camera.live.openings.goals(a, b, c, d)", known[t, :3], known[:39, :3], driver.width,
-                     driver.reference)  # fmt: skip
+    codes = source.expcode + codes
+    met = opened(own, gaps, goals, codes, jaw, settings.limit, settings, kept)
+    assert (np.abs(codes) > settings.limit).any()
+    live = "avatar.camera.live.openings"
+    for t in range(frames):
+        found = call(tab, f"{live}.goals(a, b, c, d)", known[t, :3], known[:, :3], driver.width, driver.reference)
         np.testing.assert_allclose(found, goals[t], atol=1e-4)
-        code = source.expcode + codes[t]
-        met = opened(own, gaps, goals[t : t + 1], code[None], jaw[t : t + 1], settings.limit,
-                     replace(settings, more_rounds=0), kept)[0]  # fmt: skip
-        found = call(tab, "avatar.camera.live.openings.opened(a, b, c)", code, jaw[t, 0], goals[t])
-        np.testing.assert_allclose(found, met, atol=5e-3)  # standard deviations of codes, of a basis in 16 bits
+        np.testing.assert_allclose(
+            call(tab, f"{live}.opened(a, b, c)", codes[t], jaw[t, 0], goals[t]), met[t], atol=1e-4
+        )
 
 
-def test_poses_are_pythons(tab, pipeline):
+def test_poses_are_pythons(tab, pipeline, table):
     source = pipeline.source.frame
-    random = np.random.default_rng(5)
-    angles, shift = random.normal(size=(6, 3)) * 0.4, source.transform_matrix[:, 3] + random.normal(size=(6, 3)) * 0.3
-    transforms = np.concatenate([head_rotation(angles), shift[..., None]], -1).astype(np.float32)
-    names = {name: np.repeat(getattr(source, name)[None], 6, 0) for name in ("shapecode", "expcode", "posecode")}
+    own, shift, frames = table["angles"], source.transform_matrix[:, 3] + table["shift"], len(table["angles"])
+    transforms = np.concatenate([head_rotation(own), shift[..., None]], -1)
+    names = {name: np.repeat(getattr(source, name)[None], frames, 0) for name in ("shapecode", "expcode", "posecode")}
     driver = TrackedSequence(
-        **names, eyecode=np.zeros((6, 6), np.float32), transform_matrix=transforms, bbox=np.zeros((6, 4), np.float32),
-        times=tuple(Fraction(t, 25) for t in range(6)), fps=Fraction(25), status=np.full(6, SEEN, np.int8), head="open",
+        **names, eyecode=np.zeros((frames, 6), np.float32), transform_matrix=transforms,
+        bbox=np.zeros((frames, 4), np.float32), times=tuple(Fraction(t, 25) for t in range(frames)), fps=Fraction(25),
+        status=np.full(frames, SEEN, np.int8), head="open",
     )  # fmt: skip
     moved = relative_pose(source, driver, Reference(driver[0]), PoseSettings()).transform_matrix
-    own = head_angles(transforms[..., :3].astype(float))
-    for t in range(6):
+    for t in range(frames):
         script = (
             "(() => { const l = avatar.camera.live; l.fitter.person = { rest: l.fitter.template };"
             "const f = (angles, shift) => ({ angles, shift, code: Array(101).fill(0), eyes: [0, 0, 0, 0], "
@@ -143,6 +149,19 @@ def test_poses_are_pythons(tab, pipeline):
         )
         found = call(tab, script, own[0], transforms[0, :, 3], own[t], transforms[t, :, 3])
         np.testing.assert_allclose(found.reshape(3, 4), moved[t], atol=1e-4)
+
+
+def test_neck_and_shoulders_are_pythons(tab, pipeline, table):
+    """Where face, hair, neck and shoulders go, of heads that turn and shoulders that move on their own."""
+    rig, source, head = pipeline.avatar.surface.rig, pipeline.source.frame, pipeline.components.head
+    for t in range(len(table["angles"])):
+        shift = source.transform_matrix[:, 3] + table["shift"][t]
+        transform = np.concatenate([head_rotation(table["angles"][t]), shift[:, None]], 1).astype(np.float32)
+        code = (source.expcode + 0.1 * table["code"][t]).astype(np.float32)
+        face = head.evaluate(replace(source, expcode=code))[:478]
+        torso = table["torso"][t].astype(np.float32)
+        found = call(tab, "[...avatar.painter.rig.pose(a, b, c)]", face.ravel(), transform.ravel(), torso)
+        np.testing.assert_allclose(found.reshape(-1, 3), rig.pose(face, transform, torso), atol=1e-4)
 
 
 def test_points_of_a_known_face_give_its_pose(tab, pipeline):

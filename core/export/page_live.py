@@ -45,6 +45,9 @@ def add_live(out: Payload, pipeline: Pipeline) -> None:
     out.array("live.openingInverse", face.pseudo_inverse(rims=False))
     out.array("live.inverse", face.pseudo_inverse())
     out.array("live.rimGradient", face.gradient[len(face.names) :])
+    # Not in steps, as the head's basis is: from gaps to codes an error grows a thousandfold.
+    for name, values in face.terms().items():
+        out.array(f"live.gap.{name}", values)
     out.values["live"] = {
         "size": camera.size,
         "expansion": track.crop.expansion,

@@ -15,7 +15,7 @@ export class Live {
     const { values } = data;
     Object.assign(this, { head, still, live: values.live, settings: values.live.liveSettings });
     this.fitter = new Fitter(data);
-    this.openings = new Openings(data, head);
+    this.openings = new Openings(data);
     this.rest = { ...still, torso: null, interior: null, anchor: still.transform };
     this.filters = Object.fromEntries(Object.entries(SMOOTH).map(([name, [cutoff, slope]]) => [name, new OneEuro({ cutoff, slope })]));
     this.forget();

@@ -1,6 +1,6 @@
 // How far the photo's lips and lids are to be open for a driver's, and the codes that open them so far. As
 // core/libs/retargeting/opening_goals.py, the plain strategy.
-import { clamp, median, percentile, smoothstep, softClip, softUpperClip } from "./numeric.js";
+import { clamp, median, percentile, rotation, smoothstep, softClip, softUpperClip } from "./numeric.js";
 
 // Rows: lips, left eye, right eye; then one for each pair of their rims. Head units along the head's vertical.
 export function gapsOf(face, live) {
@@ -30,8 +30,8 @@ export function calmFrames(gaps, width, settings) {
 }
 
 export class Openings {
-  constructor({ arrays, values }, head) {
-    Object.assign(this, { arrays, live: values.live, head, settings: values.live.openingSettings });
+  constructor({ arrays, values }) {
+    Object.assign(this, { arrays, live: values.live, settings: values.live.openingSettings });
     this.rims = this.live.rims.flatMap((pairs, i) => pairs.map(() => i));
     this.own = this.live.sourceGaps;
     this.width = this.live.sourceWidth;
@@ -69,6 +69,22 @@ export class Openings {
     return { parts, opens };
   }
 
+  // How far the photo's face is open with codes (100) and a jaw's angle, radians: the rows of gapsOf.
+  gaps(code, jaw) {
+    const { arrays } = this, n = code.length, term = (name) => arrays[`live.gap.${name}`];
+    const rest = term("rest"), moves = term("moves"), share = term("jaw"), signs = term("signs"), points = share.length;
+    const along = (basis, row) => code.reduce((sum, c, k) => sum + c * basis[row * n + k], 0);
+    const joint = Array.from(term("joint"), (v, k) => v + along(term("jointMoves"), k));
+    const turn = rotation(jaw, 0, 0).slice(3, 6).map((v, k) => v - Number(k === 1));
+    const rows = new Float64Array(signs.length / points);
+    for (let v = 0; v < points; v++) {
+      const place = [0, 1, 2].map((k) => rest[3 * v + k] + along(moves, 3 * v + k));
+      const y = place[1] + share[v] * turn.reduce((sum, t, k) => sum + t * (place[k] - joint[k]), 0);
+      for (let r = 0; r < rows.length; r++) rows[r] += signs[r * points + v] * y;
+    }
+    return rows;
+  }
+
   // The codes (100) with the least change that gives the photo's face these openings; jaw: its angle, radians.
   opened(code, jaw, goals) {
     const s = this.settings, n = goals.length, codes = code.length, { arrays, own } = this;
@@ -78,10 +94,10 @@ export class Openings {
       ? Math.min(own[n + r], 0) + kept * Math.max(own[n + r], 0) : Math.max(part[i], 0) * own[n + r]));
     const closing = this.rims.map((i) => clamp(1 - part[i], 0, 1));
     const opening = arrays["live.openingInverse"], inverse = arrays["live.inverse"], gradient = arrays["live.rimGradient"];
-    const change = new Float64Array(codes);
-    let now = Array.from(code);
-    for (let round = 0; round < s.rounds; round++) {
-      const gaps = gapsOf(this.head.evaluate(now, [0, 0, 0, jaw, 0, 0, 0, 0, 0, 0, 0, 0]), this.live);
+    const change = new Float64Array(codes), start = Array.from(code);
+    let now = start;
+    const step = (share) => {
+      const gaps = this.gaps(now, jaw);
       const missing = goals.map((g, i) => g - gaps[i]), moves = new Float64Array(codes);
       missing.forEach((m, i) => { for (let k = 0; k < codes; k++) moves[k] += m * opening[i * codes + k]; });
       const rows = [...missing, ...this.rims.map((_, r) => {
@@ -89,9 +105,13 @@ export class Openings {
         for (let k = 0; k < codes; k++) along += moves[k] * gradient[r * codes + k];
         return along + closing[r] * (shut[r] - gaps[n + r] - along);
       })];
-      rows.forEach((value, r) => { for (let k = 0; k < codes; k++) change[k] += value * inverse[r * codes + k]; });
-      now = now.map((_, k) => code[k] + softClip(change[k], Math.max(s.limit - Math.sign(change[k]) * code[k], 1e-9)));
-    }
+      rows.forEach((value, r) => { for (let k = 0; k < codes; k++) change[k] += share * value * inverse[r * codes + k]; });
+      now = start.map((c, k) => c + softClip(change[k], Math.max(s.limit - Math.sign(change[k]) * c, 1e-9)));
+    };
+    const lost = () => start.reduce((most, c, k) => Math.max(most, Math.abs(c + change[k] - now[k])), 0);
+    for (let round = 0; round < s.rounds; round++) step(1);
+    // What the limit cut off is distributed again.
+    for (let round = 0; round < s.more_rounds && lost(); round++) step(Math.min(lost() / s.cut, 1));
     return now;
   }
 }

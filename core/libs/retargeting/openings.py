@@ -116,6 +116,17 @@ class FaceOpenings:
         y = at_rest[..., 1] + self._jaw * np.einsum("tvc,tc->tv", at_rest - joint[:, None], turn[:, 1])
         return y @ self._signs.T
 
+    def terms(self) -> dict[str, np.ndarray]:
+        """What `gaps` is computed from without corrective directions, for another program.
+
+        rest (V, 3), moves (V, 3, N) by the codes and jaw (V,), its share, of the V points that openings are made of;
+        joint (3,) and jointMoves (3, N) of the jaw; signs (rows, V), by which heights become gaps.
+        """
+        assert self._corrections is None
+        moves = self._joint_moves
+        parts = {"rest": self._rest, "moves": self._moves, "jaw": self._jaw, "joint": self._joint}
+        return parts | {"jointMoves": moves, "signs": self._signs}
+
     def pseudo_inverse(
         self, rims: bool = True, settings: PseudoInverseSettings | None = None
     ) -> np.ndarray:  # (rows, N), or (openings, N) without rims
