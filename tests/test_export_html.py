@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -18,11 +19,14 @@ from core.export import page, portrait_payload
 from core.export.__main__ import main
 from core.export.payload import Payload
 from core.libs.face_measures import signed_lid_ratio
+from core.libs.flame_model import topology as topo
+from core.libs.geometry import to_camera
 from core.models.LiftedAvatar.chin import ChinLayer
 from core.models.LiftedAvatar.layers import Shot
 from core.models.LiftedAvatar.lids import LidLayer
 from core.models.request import DrawRequest
 from core.options import Options
+from core.output.watermark import metadata
 from core.pipeline import Pipeline
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -70,14 +74,18 @@ def tab(browser, file) -> Iterator:
     tab.on("pageerror", lambda error: faults.append(str(error)))
     tab.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
     tab.goto(file.as_uri())
+    until_shown(tab)
+    yield tab
+    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [file.as_uri()]
+    assert not [fault for fault in faults if "GPU stall" not in fault]
+
+
+def until_shown(tab) -> None:
     end = time.monotonic() + 20
     while not tab.evaluate("globalThis.avatar !== undefined"):
         assert time.monotonic() < end, tab.inner_text("#status")
         tab.wait_for_timeout(20)
     tab.evaluate("(() => { avatar.state.playing = false; avatar.painter.smooth = true; })()")
-    yield tab
-    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [file.as_uri()]
-    assert not [fault for fault in faults if "GPU stall" not in fault]
 
 
 def picture(tab, moment: str) -> np.ndarray:
@@ -166,6 +174,43 @@ def test_buttons_keys_and_the_pointer_turn_it_and_play_it(tab):
     moved = "([seconds, frames]) => avatar.state.seconds > seconds + 0.3 && avatar.state.frames > frames + 5"
     tab.wait_for_function(moved, arg=before)
     tab.keyboard.press(" ")
+
+
+def test_a_recording_says_what_it_is_and_how_long(tab, tmp_path):
+    tab.click("#record")
+    tab.wait_for_timeout(1500)
+    with tab.expect_download() as coming:
+        tab.click("#record")
+    coming.value.save_as(tmp_path / "avatar.webm")
+    assert coming.value.suggested_filename == "avatar.webm"
+    with av.open(str(tmp_path / "avatar.webm")) as file:
+        told = {name.lower(): text for name, text in file.metadata.items()}
+        assert {name: told[name] for name in metadata("lifted")} == metadata("lifted")
+        pictures, length = list(file.decode(video=0)), file.duration / 1e6
+    assert (pictures[0].width, pictures[0].height) == (512, 512)
+    assert length == pytest.approx(pictures[-1].time - pictures[0].time, abs=0.5)
+    assert length > 1.2
+
+
+def test_lips_that_the_photo_has_shut_part_over_the_mouths_inside(browser, tmp_path):
+    """Between them there is no skin: what is behind the person does not shine through."""
+    options = Options(PHOTO.with_name("2.jpg"), DRIVER, model="lifted", layout="result", quiet=True, no_watermark=True)
+    pipeline = Pipeline(options, default_components(options, "lifted"))
+    path = tmp_path / "avatar.html"
+    path.write_text(page(portrait_payload(pipeline)), encoding="utf-8")
+    tab = browser.new_page()
+    tab.goto(path.as_uri())
+    until_shown(tab)
+    frame = pipeline.motion[0]
+    place = pipeline.avatar.camera.to_pixels(
+        to_camera(pipeline.components.head.evaluate(frame)[list(topo.INNER_LIPS)], frame.transform_matrix)
+    )
+    inside = np.zeros((512, 512), np.uint8)
+    cv2.fillPoly(inside, [np.rint(place).astype(np.int32)], 1)
+    drawn = pipeline.draw(frame).permute(1, 2, 0).numpy() * 255
+    assert inside.sum() > 300
+    assert psnr(picture(tab, "avatar.motion.at(0)"), drawn, inside) > 28
+    tab.close()
 
 
 def test_numbers_survive_the_block_of_bytes():

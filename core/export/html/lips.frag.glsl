@@ -3,6 +3,7 @@ in vec2 pixel;
 uniform sampler2D painted; // a window of the picture
 uniform vec2 windowStart;
 uniform mat3 toUpper;
+uniform float under; // 1: all of it, to be seen where the person is not
 uniform float share, growth, feather, soft, lipUp, opening, pixelSize, deep, lower, reach;
 out vec4 color;
 void main() {
@@ -25,5 +26,5 @@ void main() {
   float v = (lipUp - q.y) / max(opening, 1e-3);
   float shadow = deep * (lower + (1.0 - lower) * (1.0 - smoothstep(0.3, 0.7, v)));
   float shade = log(1.0 - shadow * exp(-max(within + 0.5, 0.0) * pixelSize / reach));
-  color = vec4(sum / total * exp(vec3(0.9, 1.05, 1.1) * shade), mask * share);
+  color = vec4(sum / total * exp(vec3(0.9, 1.05, 1.1) * shade), max(mask * share, under));
 }

@@ -41,7 +41,7 @@ async function start() {
     record() {
       if (recorder.on) recorder.stop();
       else recorder.start();
-      say(recorder.on ? "Recording; press again to save it." : "Saved.");
+      if (recorder.on) say("Recording; press again to save it.");
     },
   };
   const camera = find("camera") && new Camera(find("seen"), data, painter.head, still, find("tracker").textContent);
@@ -70,11 +70,12 @@ async function start() {
     const on = { orbit: orbit.since !== null, mirror: painter.mirrored, record: recorder.on };
     for (const [name, value] of Object.entries(on)) find(name).setAttribute("aria-pressed", String(Boolean(value)));
   };
-  const recorder = new Recorder(canvas, (blob) => {
+  const recorder = new Recorder(canvas, values.about, (blob, told) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = "avatar.webm";
+    link.download = `avatar.${blob.type.split("/")[1]}`;
     link.click();
+    say(told ? "Saved." : "Saved; this browser records MP4: the mark is in the picture, not in the file's metadata.");
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   });
   for (const name of Object.keys(controls)) {

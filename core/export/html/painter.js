@@ -323,12 +323,15 @@ export class Painter {
     }, { rows: this.textures.rows, ownRow: this.textures["mouth.photo"] });
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.person.buffer);
     gl.viewport(0, 0, side, side);
-    this.blend();
-    this.fill(this.programs.lips, box, [side, side], {
-      ...common, origin: [0, 0], contour: outline, windowStart: [box[0], box[1]], share, soft: about.soft * scale,
-      growth: settings.outline.growth * scale, feather: settings.outline.feather * scale, deep: shadow.deep,
-      lower: shadow.lower, reach: view.reach,
-    }, { painted: this.painted.texture });
+    // First where nothing is yet between parted lips, so that what is behind the person does not shine through.
+    for (const under of [1, 0]) {
+      this.blend(under);
+      this.fill(this.programs.lips, box, [side, side], {
+        ...common, origin: [0, 0], contour: outline, windowStart: [box[0], box[1]], share, soft: about.soft * scale,
+        growth: settings.outline.growth * scale, feather: settings.outline.feather * scale, deep: shadow.deep,
+        lower: shadow.lower, reach: view.reach, under,
+      }, { painted: this.painted.texture });
+    }
   }
 
   drawIrises({ pixels }) {
@@ -345,11 +348,12 @@ export class Painter {
     });
   }
 
-  // What is painted goes over the person and changes nothing of how much there is of it.
-  blend() {
+  // What is painted goes over the person and changes nothing of how much there is of it; `under`: or behind it.
+  blend(under = 0) {
     const { gl } = this;
     gl.enable(gl.BLEND);
-    gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ZERO, gl.ONE);
+    if (under) gl.blendFunc(gl.ONE_MINUS_DST_ALPHA, gl.ONE);
+    else gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ZERO, gl.ONE);
   }
 
   compose({ pixels }) {

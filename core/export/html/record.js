@@ -1,19 +1,29 @@
-// The picture as a WebM file, mark and all, as long as it is recorded.
+// The picture as a video file, mark and metadata and all, as long as it is recorded.
+import { described } from "./webm.js";
+
+const KINDS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"]; // as browsers have them
 
 export class Recorder {
-  constructor(canvas, save) {
-    Object.assign(this, { canvas, save, recorder: null });
+  // about: title, comment and artist; save: what is called with the file and whether it has them.
+  constructor(canvas, about, save) {
+    Object.assign(this, { canvas, about, save, recorder: null });
+    const able = typeof MediaRecorder === "function" && "captureStream" in canvas;
+    this.kind = able ? KINDS.find((kind) => MediaRecorder.isTypeSupported(kind)) : undefined;
   }
 
-  get possible() { return typeof MediaRecorder === "function" && "captureStream" in this.canvas; }
+  get possible() { return this.kind !== undefined; }
 
   get on() { return this.recorder !== null; }
 
   start() {
-    const parts = [], type = ["video/webm;codecs=vp9", "video/webm"].find((t) => MediaRecorder.isTypeSupported(t));
-    this.recorder = new MediaRecorder(this.canvas.captureStream(), { mimeType: type, videoBitsPerSecond: 4e6 });
+    const parts = [], [type] = this.kind.split(";"), begun = performance.now();
+    this.recorder = new MediaRecorder(this.canvas.captureStream(), { mimeType: this.kind, videoBitsPerSecond: 4e6 });
     this.recorder.ondataavailable = (event) => parts.push(event.data);
-    this.recorder.onstop = () => this.save(new Blob(parts, { type: "video/webm" }));
+    this.recorder.onstop = async () => {
+      const seconds = (performance.now() - begun) / 1000, file = new Blob(parts, { type });
+      if (type !== "video/webm") this.save(file, false);
+      else this.save(new Blob([described(new Uint8Array(await file.arrayBuffer()), this.about, seconds)], { type }), true);
+    };
     this.recorder.start();
   }
 
