@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from core.export import moment, write_splats
 from core.export.__main__ import main
 from core.export.mesh import principal_targets
 from core.export.splats import RIGHT_DOWN_FRONT, RIGHT_UP_BACK, SH_C0, to_splats
+from core.libs.flame_model import topology as topo
+from core.libs.geometry import to_camera
 from core.models.LiftedAvatar.bake import Gaussians
-from core.models.rasterizer.alpha import splat_alpha
-from core.models.rasterizer.projection import LOW_PASS
-from core.models.rasterizer.surface import RasterWorkspace
 from core.options import Options
 from core.pipeline import Pipeline
+from tests.splat_readers import READERS, UNIT, covariances_of, draw, drawn_person, person_psnr
 
 ROOT = Path(__file__).parents[1]
 PHOTO, DRIVER = ROOT / "demos/examples/1.jpg", ROOT / "demos/drivers/obama"
@@ -39,12 +36,6 @@ def few(count: int = 50) -> Gaussians:
     )
 
 
-def covariances_of(scales: np.ndarray, quaternions: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) from scales (N, 3) and quaternions (N, 4) w x y z."""
-    R = Rotation.from_quat(quaternions[:, [1, 2, 3, 0]]).as_matrix()
-    return R @ (scales[:, :, None] ** 2 * np.eye(3)) @ R.transpose(0, 2, 1)
-
-
 def full(covariances: np.ndarray) -> np.ndarray:
     xx, xy, xz, yy, yz, zz = covariances.T
     return np.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz], 1).reshape(-1, 3, 3)
@@ -61,113 +52,40 @@ def test_axes_are_turned_and_nothing_is_mirrored(axes):
     np.testing.assert_allclose(splats.harmonics * SH_C0 + 0.5, given.colors, atol=1e-6)
 
 
-def read_ply(path: Path) -> Gaussians:
-    plyfile = pytest.importorskip("plyfile")
-    vertex = plyfile.PlyData.read(path)["vertex"]
-    values = {p.name: np.asarray(vertex[p.name], np.float64) for p in vertex.properties}
-    columns = lambda *names: np.stack([values[n] for n in names], 1)  # noqa: E731
-    S = covariances_of(np.exp(columns("scale_0", "scale_1", "scale_2")), columns("rot_0", "rot_1", "rot_2", "rot_3"))
-    return in_camera(
-        columns("x", "y", "z"),
-        S,
-        columns("f_dc_0", "f_dc_1", "f_dc_2") * SH_C0 + 0.5,
-        1 / (1 + np.exp(-values["opacity"])),
-        RIGHT_DOWN_FRONT,
+@pytest.fixture(scope="module", params=["1.jpg", "2.jpg"], ids=["teeth in the photo", "lips shut in the photo"])
+def speaking(request):
+    """A run and a moment of it at which the mouth is open, as Gaussians."""
+    pipeline = Pipeline(
+        Options(PHOTO.with_name(request.param), driver_path=DRIVER, layout="result", model="lifted", quiet=True)
     )
-
-
-def read_spz(path: Path) -> Gaussians:
-    """Version 3, from its description: a gzip stream of a header and one array after the other."""
-    data = gzip.decompress(path.read_bytes())
-    magic, version, count, degree, bits, _, _ = struct.unpack_from("<IIIBBBB", data)
-    assert (magic, version, degree) == (0x5053474E, 3, 0)
-    parts, at = {}, 16
-    for name, width in (("xyz", 9), ("alpha", 1), ("color", 3), ("scale", 3), ("rotation", 4)):
-        parts[name] = np.frombuffer(data, np.uint8, count * width, at).reshape(count, width)
-        at += count * width
-    assert at == len(data)
-    low, mid, high = (parts["xyz"].reshape(count, 3, 3)[..., k].astype(np.int32) for k in range(3))
-    fixed = low | mid << 8 | high << 16
-    means = np.where(fixed >= 1 << 23, fixed - (1 << 24), fixed) / 2.0**bits
-    packed = parts["rotation"].copy().view("<u4")[:, 0].astype(np.int64)
-    largest, quaternions = packed >> 30, np.zeros((count, 4))  # x y z w
-    for component in (3, 2, 1, 0):
-        there = largest != component
-        size, negative = packed & 511, packed >> 9 & 1
-        value = np.sqrt(0.5) * size / 511 * np.where(negative, -1, 1)
-        quaternions[there, component] = value[there]
-        packed = np.where(there, packed >> 10, packed)
-    rest = np.sqrt(np.maximum(1 - (quaternions**2).sum(1), 0))
-    quaternions[np.arange(count), largest] = rest
-    S = covariances_of(np.exp(parts["scale"] / 16.0 - 10), quaternions[:, [3, 0, 1, 2]])
-    colors = ((parts["color"] / 255.0 - 0.5) / 0.15) * SH_C0 + 0.5
-    return in_camera(means, S, colors, parts["alpha"][:, 0] / 255.0, RIGHT_UP_BACK)
-
-
-def read_glb(path: Path, unit: float) -> Gaussians:
-    pygltflib = pytest.importorskip("pygltflib")
-    gltf = pygltflib.GLTF2().load(path)
-    raw = json.loads(path.read_bytes()[20 : 20 + struct.unpack_from("<I", path.read_bytes(), 12)[0]])
-    primitive = raw["meshes"][0]["primitives"][0]
-    assert raw["extensionsUsed"] == ["KHR_gaussian_splatting"]
-    assert primitive["mode"] == 0
-
-    def values(name: str) -> np.ndarray:
-        accessor = gltf.accessors[primitive["attributes"][name]]
-        view = gltf.bufferViews[accessor.bufferView]
-        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor.type]
-        array = np.frombuffer(gltf.binary_blob(), np.float32, accessor.count * width, view.byteOffset)
-        return array.reshape(accessor.count, width).astype(np.float64)
-
-    means, k = values("POSITION"), "KHR_gaussian_splatting:"
-    S = covariances_of(values(k + "SCALE"), values(k + "ROTATION")[:, [3, 0, 1, 2]])
-    opacities, colors = values(k + "OPACITY")[:, 0], values(k + "SH_DEGREE_0_COEF_0") * SH_C0 + 0.5
-    return in_camera(means / unit, S / unit**2, colors, opacities, RIGHT_UP_BACK)
-
-
-def in_camera(means, S, colors, opacities, axes) -> Gaussians:
-    S = axes.T @ S @ axes
-    six = np.stack([S[:, 0, 0], S[:, 0, 1], S[:, 0, 2], S[:, 1, 1], S[:, 1, 2], S[:, 2, 2]], 1)
-    return Gaussians(*(np.asarray(a, np.float32) for a in (means @ axes, six, colors, opacities)))
-
-
-READERS = {".ply": read_ply, ".spz": read_spz, ".glb": lambda path: read_glb(path, 0.05)}
-
-
-@pytest.fixture(scope="module")
-def speaking(tmp_path_factory):
-    """A moment of the demo's run at which the mouth is open, its picture, and where the head is."""
-    pipeline = Pipeline(Options(PHOTO, driver_path=DRIVER, layout="result", model="lifted", quiet=True))
     frame = pipeline.motion[121]
-    picture = pipeline.draw(frame).permute(1, 2, 0).numpy()
-    return moment(pipeline, frame), picture, pipeline.source.frame.transform_matrix[:, 3], pipeline.avatar.camera
+    return pipeline, frame, moment(pipeline, frame)
 
 
 @pytest.mark.parametrize("ending", [".ply", ".spz", ".glb"])
 def test_a_file_read_by_another_reader_shows_the_picture(tmp_path, speaking, ending):
     """With eyes and mouth, by alpha compositing: at least 28 dB from what the surface rule draws."""
-    gaussians, picture, centre, camera = speaking
+    pytest.importorskip({".ply": "plyfile", ".glb": "pygltflib"}.get(ending, "gzip"))
+    pipeline, frame, gaussians = speaking
     path = tmp_path / f"avatar{ending}"
-    write_splats(path, gaussians, 0.05)
+    write_splats(path, gaussians, UNIT)
     back = READERS[ending](path)
     assert len(back) == len(gaussians)
-    drawn, alpha = splat_alpha(
-        back.xyz + centre.astype(np.float32),
-        back.covariances,
-        back.colors,
-        back.opacities,
-        (camera.size, camera.size),
-        (camera.focal, camera.focal),
-        RasterWorkspace(),
-        transform=np.eye(3, 4, dtype=np.float32),
-        bg_color=np.zeros(3),
-        blur=LOW_PASS,
-    )
-    person = alpha > 0.98
-    error = (drawn - picture)[person]
-    assert person.mean() > 0.2
-    assert -10 * np.log10((error**2).mean()) > 28
+    assert person_psnr(back, pipeline, frame) > 28
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_splats_have_the_mouths_inside(speaking):
+    """As the renderer paints it, where the photo shows it and where it does not."""
+    pipeline, frame, gaussians = speaking
+    face = pipeline.components.head.evaluate(frame)[list(topo.INNER_LIPS)]
+    place = pipeline.avatar.camera.to_pixels(to_camera(face, frame.transform_matrix))
+    inside = np.zeros((512, 512), np.uint8)
+    cv2.fillPoly(inside, [np.rint(place).astype(np.int32)], 1)
+    assert inside.sum() > 300
+    drawn, _ = draw(gaussians, pipeline)
+    error = np.square(drawn - drawn_person(pipeline, frame)[..., :3])[inside > 0].mean()
+    assert -10 * np.log10(error) > 24
 
 
 def test_motion_of_known_rank_is_that_many_targets():
@@ -198,6 +116,13 @@ def test_a_mesh_plays_the_drivers_motion(tmp_path):
     size = np.subtract(points.max, points.min)
     assert 0.2 < size[0] < 1  # metres: a head with shoulders
     assert gltf.accessors[primitive.indices].count % 3 == 0
+
+
+def test_what_of_the_improvements_a_file_does_not_have_is_said(tmp_path, capsys):
+    path = tmp_path / "avatar.mesh.glb"
+    assert main(["-i", str(PHOTO), "-o", str(path), "--detail-enhance"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--")]
+    assert said == ["--detail-enhance has no effect: the mesh has the photo's own pixels"]
 
 
 @pytest.mark.parametrize(

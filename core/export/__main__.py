@@ -16,6 +16,21 @@ from core.options import IMPROVEMENTS, Options
 _PUPILS = 0.063  # metres between the pupils of an adult, on average
 _MESH = ".mesh.glb"
 _PAGE = ".html"
+# What of the improvements that are on a file does not have.
+_LEFT_OUT = {
+    _PAGE: {
+        "detail_enhance": "has no effect: a page shows the photo's pixels, without folds, and sharpens nothing",
+        "gaze_correct": "acts on where the eyes look; a page does not sharpen them",
+    },
+    _MESH: {
+        "detail_enhance": "has no effect: the mesh has the photo's own pixels",
+        "gaze_correct": "has no effect: the mesh has the photo's own eyes",
+    },
+    "": {
+        "detail_enhance": "acts on the photo's own detail and on folds; splats are not sharpened",
+        "gaze_correct": "acts on where the eyes look; splats are not sharpened",
+    },
+}
 _FORMATS = (".ply", ".spz", ".glb", _MESH, _PAGE)
 
 
@@ -51,6 +66,10 @@ def _run(given: argparse.Namespace) -> int:
         expression_opt=given.expression_opt or None,
         gaze_correct=given.gaze_correct or None,
     )
+    if not given.quiet:
+        for name, what in _LEFT_OUT.get(ending, _LEFT_OUT[""]).items():
+            if options.wants(name):
+                print(f"--{name.replace('_', '-')} {what}")
     from core.export import animated_mesh, moment, page, portrait_payload, write_mesh, write_page, write_splats
     from core.export.face_mesh import face_mesh_files
     from core.export.moment import frame_at

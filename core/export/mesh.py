@@ -133,12 +133,6 @@ def _placed(points: np.ndarray, centre: np.ndarray, unit: float) -> np.ndarray:
     return (points - centre) @ RIGHT_UP_BACK.T * unit
 
 
-def _with(frame, expression):
-    from dataclasses import replace
-
-    return replace(frame, expcode=expression)
-
-
 def _of_the_person(triangles: np.ndarray, pixels: np.ndarray, matte: np.ndarray, least: float) -> np.ndarray:
     """The triangles (F, 3) any point or middle of which lies on the person."""
     at = np.clip(np.rint(pixels).astype(int), 0, len(matte) - 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from core.libs.geometry import Camera, to_camera
@@ -27,7 +28,9 @@ class BakeSettings:
         growth: of the Gaussians' axes: alpha compositing spreads every one by .3 pixels squared.
         thickness: of a flat Gaussian, over its longer axis.
         opacity: of a Gaussian in front, where the person is opaque.
-        behind: head units that inpainted Gaussians lie behind their surface, seen from the photo's camera.
+        behind: head units that inpainted Gaussians lie behind their surface, seen from the photo's camera, and what is
+            painted where there is no surface behind the nearest one.
+        nowhere: depth from which on a pixel shows no surface.
         views: degrees to either side that a viewer is expected to turn the head by.
         faint: opacity below which a Gaussian is left out.
         painted: change of a colour, 0..1, from which on a layer has painted on a pixel.
@@ -38,6 +41,7 @@ class BakeSettings:
     thickness: float = 0.1
     opacity: float = 0.92
     behind: float = 0.02
+    nowhere: float = 1e9
     views: tuple[float, ...] = (-40.0, -20.0, 20.0, 40.0)
     faint: float = 0.02
     painted: float = 0.004
@@ -139,10 +143,20 @@ def _opacities_from_beside(surface: SurfaceLayer, points: np.ndarray, settings: 
 def _pixels(
     image: np.ndarray, depth: np.ndarray, painted: np.ndarray, camera: Camera, settings: BakeSettings
 ) -> Gaussians:
-    """Painted pixels (H, W) of a picture (H, W, 4) as round Gaussians at the depth (H, W) of the surface there."""
-    known = np.where(depth < 1e9, depth, np.nan)
-    y, x = np.nonzero(painted & np.isfinite(known))
-    z = known[y, x].astype(np.float64)
+    """Painted pixels (H, W) of a picture (H, W, 4) as round Gaussians at the depth (H, W) of the surface there.
+
+    Where there is none, as between lips that the photo has shut, a little behind the nearest there is.
+    """
+    known = depth < settings.nowhere
+    if not known.any():
+        painted = known
+    _, label = cv2.distanceTransformWithLabels(
+        np.where(known, 0, 1).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    nearest = np.zeros(label.max() + 1, np.float64)
+    nearest[label[known]] = depth[known]
+    y, x = np.nonzero(painted)
+    z = nearest[label[y, x]] + settings.behind * ~known[y, x]
     plane = camera.unproject(np.stack([x, y], 1).astype(np.float64))
     xyz = np.concatenate([plane * z[:, None], z[:, None]], 1)
     size = settings.pixel * z / camera.pixels_per_unit
