@@ -15,7 +15,7 @@ from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS
 from core.libs.geometry import head_angles, head_rotation
 from core.libs.retargeting import neutral
 from core.libs.retargeting.gaze import EYE_TURNS, outward_raised, visible_gain
-from core.libs.retargeting.neutral import resting_transform
+from core.libs.retargeting.neutral import resting_gaze, resting_transform
 from core.libs.retargeting.openings import FaceOpenings
 from core.libs.retargeting.pose import PoseSettings
 from core.libs.retargeting.stage import Retargeting
@@ -66,12 +66,12 @@ def turning(axis: int, degrees: np.ndarray) -> TrackedSequence:
 
 class TestRelative:
     def test_at_its_rest_the_source_stays_as_it_is(self, source, driver):
-        # Its pose and gaze are those of one frame; its resting expression, here the mean face, is that of many.
+        # Its pose is that of one frame; its resting expression, here the mean face, and gaze, here ahead, are of many.
         source, rest = with_closed_lips(source), neutral_frame(driver)
         touching = np.zeros_like(source.static_offset)  # the mean face, but that its lips touch
         upper, lower = np.array(LIP_PAIRS).T
         touching[lower] = (HEAD.template[upper] - HEAD.template[lower]).numpy()
-        codes = {name: 0 * getattr(driver[0], name) for name in ("shapecode", "expcode", "posecode")}
+        codes = {name: 0 * getattr(driver[0], name) for name in ("shapecode", "expcode", "posecode", "eyecode")}
         frames = [replace(frame, **codes, static_offset=touching) for frame in driver]
         still = Retargeting().run(source, a_clip(frames), HEAD)[rest]
         for name in ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "static_offset"):
@@ -81,10 +81,12 @@ class TestRelative:
         motion = Retargeting().run(source, a_clip([source] * 3), HEAD)
         np.testing.assert_allclose(motion.transform_matrix, np.stack([source.transform_matrix] * 3), atol=2e-6)
         np.testing.assert_allclose(motion.expcode, np.stack([source.expcode] * 3), atol=2e-6)
+        aside = replace(source, eyecode=np.radians([5, 30, 0, 5, 30, 0]).astype(np.float32))
+        np.testing.assert_allclose(Retargeting().run(aside, a_clip([aside] * 3), HEAD).eyecode, [aside.eyecode] * 3)
 
     def test_codes_differ_from_the_source_as_the_drivers_from_rest(self, source, driver):
-        motion, rest = Retargeting().run(source, driver, HEAD), neutral_frame(driver)
-        eyes = outward_raised(driver.eyecode - driver.eyecode[rest], EYE_TURNS.apart)
+        motion = Retargeting().run(source, driver, HEAD)
+        eyes = outward_raised(driver.eyecode - resting_gaze(source, driver), EYE_TURNS.apart)
         eyes = eyes / np.tile([*visible_gain(source, driver[0], HEAD), 1], 2)  # to the sides more than is tracked of it
         assert np.abs(source.eyecode + eyes).max() < EYE_TURNS.limit
         np.testing.assert_allclose(motion.eyecode - source.eyecode, eyes, atol=1e-5)

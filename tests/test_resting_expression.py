@@ -11,7 +11,8 @@ from synthetic_head import a_clip, a_frame
 from core.data.records import TrackedFrame, TrackedSequence
 from core.libs.face_measures import closed_lip_gap
 from core.libs.flame_model import FLAMEModel
-from core.libs.retargeting.neutral import NEUTRAL, neutral_frame, resting_expression
+from core.libs.geometry import head_rotation
+from core.libs.retargeting.neutral import NEUTRAL, neutral_frame, resting_expression, resting_gaze
 from core.libs.retargeting.opening_goals import OPENINGS
 from core.libs.retargeting.openings import FaceOpenings
 from core.libs.retargeting.stage import Retargeting
@@ -26,6 +27,9 @@ def person(seed: int = 3) -> TrackedFrame:
     """Someone with the mean expression and the jaw closed."""
     frame = a_frame(np.random.default_rng(seed), expression=0)
     return replace(frame, posecode=np.zeros(6, np.float32))
+
+
+STRAIGHT = replace(person(8), eyecode=np.zeros(6, np.float32))
 
 
 def clip_of(codes: np.ndarray, frame: TrackedFrame | None = None) -> TrackedSequence:
@@ -97,6 +101,36 @@ class TestRest:
         motion = Retargeting().run(source, driver, HEAD)
         moved = np.array([brow_height(code - source.expcode) for code in motion.expcode.astype(np.float64)])
         assert moved.min() > 0
+
+
+class TestRestingGaze:
+    """`person` looks at the camera from the front where nothing else is said."""
+
+    def looks(self, yaws: np.ndarray, head: tuple[float, float, float] = (0, 0, 0)) -> TrackedSequence:
+        """A clip of eyes turned by degrees (T,) in a head of roll, yaw and pitch in degrees."""
+        transform = np.concatenate([head_rotation(np.radians(head)), [[0], [0], [8.5]]], 1).astype(np.float32)
+        eyes = np.radians(np.stack([[0, yaw, 0, 0, yaw, 0] for yaw in yaws])).astype(np.float32)
+        return a_clip([replace(person(), transform_matrix=transform, eyecode=codes) for codes in eyes])
+
+    def test_a_clip_that_mostly_looks_aside_rests_where_it_looks_ahead(self):
+        rest = resting_gaze(STRAIGHT, self.looks(np.repeat([3.0, -28.0], [15, 35])))
+        np.testing.assert_allclose(np.degrees(rest), [0, 3, 0, 0, 3, 0], atol=0.5)
+        # So a photo looks as it does whenever its driver looks ahead, and aside when it looks aside.
+        source, driver = STRAIGHT, self.looks(np.repeat([3.0, -28.0], [15, 35]))
+        eyes = Retargeting().run(source, driver, HEAD).eyecode - source.eyecode
+        assert np.abs(np.degrees(eyes[:15])).max() < 1
+        assert np.degrees(eyes[15:, [1, 4]]).max() < -25
+
+    def test_a_look_into_the_camera_from_a_turned_head_is_a_rest(self):
+        for yaw in (25.0, -25.0):
+            driver = self.looks(np.full(50, -yaw), (0, yaw, 0))
+            np.testing.assert_allclose(np.degrees(resting_gaze(STRAIGHT, driver))[[1, 4]], -yaw, atol=0.01)
+
+    def test_a_look_aside_throughout_is_one_beyond_what_eyes_and_tracker_are_off_by(self):
+        least, most = np.degrees(NEUTRAL.aside)
+        for yaw in (-2.0, 6.0, 20.0, -40.0):
+            rest = np.degrees(resting_gaze(STRAIGHT, self.looks(np.full(50, yaw))))[[1, 4]]
+            assert np.sign(yaw) * rest == pytest.approx(abs(yaw) if abs(yaw) <= least else most, abs=0.2)
 
 
 class TestOpenings:

@@ -4,6 +4,7 @@
   Relative motion counts pose and gaze from it; a tracked frame has its pose, eyes and torso motion of one moment.
 * `resting_expression`: the expression that relative motion counts from, of many frames and of what faces are without
   having seen any: one frame is no more at rest than its brows were at that moment.
+* `resting_gaze`: the eye codes that it counts from: of a clip that looks aside most of the time, where it looks ahead.
 * `resting_frames` among `calm_frames`: some frames, whose mean `ExpressionOptimizer.fit_neutral` takes.
 * `matching_reference`: the frame that shows the photo's very face, for absolute motion of the person in the photo.
 * a driver of one frame has no neutral: `neutral_reference` counts from the source, and expression codes are split by
@@ -23,7 +24,7 @@ from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.libs.face_measures import lip_contact, open_lid_gap
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE
 from core.libs.geometry import FLIP, to_camera, to_pixels
-from core.libs.numeric import blocks
+from core.libs.numeric import blocks, soft_upper_clip
 from core.libs.retargeting.openings import FaceOpenings, linear_gap
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class NeutralSettings:
         contact: distances of the eyes: the most that a tracker may see lips apart, or one over the other, that touch.
         radians_per_unit: of `nearest_pose`: radians of turn that count as much as a head unit of shift.
         expression_seconds: that it takes to see one more expression that has nothing to do with the last.
+        ahead: radians from straight ahead, or from a look into the camera, at which a frame counts .6 for the resting
+            gaze (the standard deviation of a normal distribution).
+        aside: radians from there up to which a person's rest is what was seen, and towards which it is limited: eyes
+            and a tracker are off by some degrees.
         motion_share: how much of a code seen once is expression, the rest being the person's neutral: variance within
             clips over that plus the variance of neutral codes between people; `python -m benchmarks.expression --codes`
             prints it for its clips.
@@ -72,6 +77,8 @@ class NeutralSettings:
     contact: float = 0.012
     radians_per_unit: float = 0.2
     expression_seconds: float = 1.0
+    ahead: float = float(np.radians(10.0))
+    aside: tuple[float, float] = (float(np.radians(8.0)), float(np.radians(12.0)))
     motion_share: float = 0.82
 
 
@@ -84,7 +91,7 @@ class Reference:
     """The frame that a driver's motion is counted from.
 
     Attributes:
-        frame: its parameters, its expression and jaw those of the rest; the source's own for a driver of one frame.
+        frame: its parameters, expression, jaw and eyes those of the rest; the source's own for a driver of one frame.
         index: which of the driver's frames it is.
         scale, shift: how the source's face in the photo is laid onto this one in pixels, of `matching_reference`.
     """
@@ -102,7 +109,8 @@ class Reference:
 def neutral_reference(
     source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel, settings: NeutralSettings = NEUTRAL
 ) -> Reference:
-    """What relative motion is counted from: the driver's `neutral_frame`, with its `resting_expression`.
+    """What relative motion is counted from: the driver's `neutral_frame`, with its `resting_expression` and
+    `resting_gaze`.
 
     A driver of one picture has none: the source takes over what it shows, at the source's place. Where such a driver
     has the head's turn and not its place, the turn is counted from the front.
@@ -112,7 +120,8 @@ def neutral_reference(
         frame, (expcode, jaw) = driver[index], resting_expression(source, driver, head, settings)
         posecode = frame.posecode.copy()
         posecode[3:] = jaw
-        return Reference(replace(frame, expcode=expcode, posecode=posecode), index)
+        eyecode = frame.eyecode if "eyecode" in driver.absent else resting_gaze(source, driver, settings)
+        return Reference(replace(frame, expcode=expcode, posecode=posecode, eyecode=eyecode), index)
     if "transform_matrix" in driver.absent:  # the turn itself, and no shift
         front = np.concatenate([np.diag(FLIP), driver.transform_matrix[0, :, 3:]], 1)
         return Reference(replace(source, transform_matrix=front))
@@ -179,6 +188,53 @@ def likely_rest(
     seen = seconds / s.expression_seconds
     known = seen / (seen + s.motion_share / (1 - s.motion_share))
     return (common + known * (median - common)).astype(np.float32)
+
+
+def resting_gaze(
+    source: TrackedFrame, driver: TrackedSequence, settings: NeutralSettings = NEUTRAL
+) -> np.ndarray:  # (6,) float32
+    """The driver's eye codes at rest: their medians, frames weighted by how nearly they look ahead or into the camera.
+
+    Ahead is what lies between straight ahead of the head and the camera: someone who turns the head from a camera and
+    looks into it looks at nothing else. A clip of a few seconds may look aside most of the time; its median would be
+    that look, and a photo that looks into the camera would look away whenever the driver looks up. What is left of a
+    rest aside, where no frame looks ahead, is limited. Where the photo looks too is as good as ahead: a person who is
+    moved by the like looks stays.
+    """
+    s, visible = settings, np.flatnonzero(driver.status == SEEN)
+    if not len(visible):
+        visible = np.arange(len(driver))
+    codes = driver.eyecode[visible].astype(np.float64)
+    away = _away_from_ahead(source, codes, driver.transform_matrix[visible].astype(np.float64))
+    # The distribution's tail is cut: among looks aside alone all count alike, not the least of them alone.
+    weights = np.maximum(np.exp(-0.5 * ((away / s.ahead) ** 2).sum(-1)), 1 / len(visible) ** 2)
+    rest = np.array([_weighted_median(values, weights) for values in codes.T])
+    here = np.median(driver.transform_matrix[visible], 0)[None].astype(np.float64)
+    aside = _away_from_ahead(source, rest[None], here)[0]
+    far = np.array([np.linalg.norm(aside)])
+    limited = aside * soft_upper_clip(far, *s.aside) / np.maximum(far, 1e-9)
+    return (rest + np.tile([*(limited - aside), 0.0], 2)).astype(np.float32)
+
+
+def _away_from_ahead(source: TrackedFrame, eyecode: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    """How far eyes (T, 6) look from the line between straight ahead and the camera, or from where a photo's look if
+    that is nearer: (T, 2) code pitch and yaw.
+    """
+    looks, own = ((codes[..., :2] + codes[..., 3:5]) / 2 for codes in (eyecode, source.eyecode.astype(np.float64)))
+    camera = np.einsum("tij,tj->ti", transform[..., :3], -transform[..., 3])  # in head space
+    camera /= np.linalg.norm(camera, axis=-1, keepdims=True)
+    viewer = np.stack([-np.arcsin(camera[:, 1]), np.arctan2(camera[:, 0], camera[:, 2])], 1)
+    along = (looks * viewer).sum(-1, keepdims=True) / np.maximum((viewer**2).sum(-1, keepdims=True), 1e-9)
+    away = looks - np.clip(along, 0, 1) * viewer
+    nearer = np.linalg.norm(looks - own, axis=-1) < np.linalg.norm(away, axis=-1)
+    return np.where(nearer[:, None], looks - own, away)
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """The value at which half of the weight is reached, between the two nearest."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order]) - weights[order] / 2
+    return float(np.interp(weights.sum() / 2, reached, values[order]))
 
 
 def matching_reference(
