@@ -83,7 +83,8 @@ class Detailed:
         )
         if self._strength:
             face = to_pixels(to_camera(vertices[: topo.N_FACE].astype(np.float64), transform))
-            matte = face_matte(face, picture.shape[1:], [face[list(topo.INNER_LIPS)]])
+            rings = (topo.INNER_LIPS, topo.RIGHT_EYE, topo.LEFT_EYE)
+            matte = face_matte(face, picture.shape[1:], [face[list(ring)] for ring in rings])
             picture = self._enhancer(picture[None], self._strength, matte)[0]
         return to_image(picture)
 

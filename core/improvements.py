@@ -181,14 +181,14 @@ class Improvements:
         """The picture (3, H, W) in 0..1 with its detail raised, on its device; on the CPU in place."""
         if points is None or not self._has("detail_enhance") or self._options.detail_strength == 0:
             return picture
-        from core.libs.flame_model.topology import INNER_LIPS
+        from core.libs.flame_model.topology import INNER_LIPS, LEFT_EYE, RIGHT_EYE
         from core.models.modules.detail_enhancer import as_matte, face_mask
         from core.runtime.device import upload
 
         known = np.isfinite(points).all(1)
-        lips = points[inner := list(INNER_LIPS)]
-        # The inside of the mouth is painted, not photographed: it has no detail to raise.
-        holes = [lips] if known[inner].all() else []
+        # The inside of the mouth is painted, not photographed: it has no detail to raise. Eyes are `clear_eyes`'.
+        rings = [list(ring) for ring in (INNER_LIPS, RIGHT_EYE, LEFT_EYE)]
+        holes = [points[ring] for ring in rings if known[ring].all()]
         mask = face_mask(points[known], (picture.shape[-2], picture.shape[-1]), holes=holes)
         strength = self._options.detail_strength
         if _on_host(picture):

@@ -22,17 +22,20 @@ from core.libs.retargeting.gaze_reading import (
     EyeGeometry,
     EyeLandmarks,
     angles_of,
+    camera_angles,
     direction_of,
     iris_reach,
     read_gaze,
     read_irises,
 )
+from core.libs.retargeting.gaze_rest import GazeRestSettings, on_camera, rest_offset
 from core.libs.retargeting.neutral import Reference
 
 if TYPE_CHECKING:
     from core.libs.gaze_corrector import GazeCorrector
 
 TARGETS = ("driver", "camera")
+_REST = GazeRestSettings()
 # The open head's iris gains, the defaults.
 IRIS_GAIN, SAME_FACE_IRIS_GAIN = OpenHead.iris_gain.reading, OpenHead.iris_gain.same_face
 
@@ -114,10 +117,12 @@ def transfer_gaze(
     target: str = "driver",
     *,
     iris_gain: tuple[float, float] = IRIS_GAIN,
+    rest: GazeRestSettings = _REST,
 ) -> TrackedSequence:
     """The motion with eye codes that look where the driver looks in head space, or at the viewer.
 
-    Absolute, not counted from the source's gaze: a source that looks aside in the photo looks where the driver looks.
+    A source that looks aside in the photo looks where the driver looks; where both are near their cameras the driver's
+    usual gaze is the photo's own (`rest_offset`), and looking at the viewer is what the photo shows.
     The driver's gaze is measured on the driver's face; the constant between the source's two eyes is kept.
 
     Args:
@@ -127,19 +132,30 @@ def transfer_gaze(
         iris_gain: how much of a turn, in pitch and yaw, the tracker shows that photo and clip were tracked with. For an
             avatar that moves the photo's own irises; (1, 1) for one that learned from tracked codes what they look
             like, as GAGAvatar did.
+        rest: what counts as near a camera.
     """
     if target not in TARGETS:
         raise UserError(f"gaze target {target!r} is none of {', '.join(TARGETS)}")
     gain = np.array(iris_gain, np.float64)
     driver_geometry = EyeGeometry.of(head, driver[0])
     read = read_gaze(EyeLandmarks(head, driver), driver.transform_matrix, driver_geometry, driver.fps)
-    direction = direction_of(angles_of(torch.from_numpy(read.direction)) / torch.from_numpy(gain)).numpy()
-    if target == "camera":
-        rendered = seen_from(motion.transform_matrix, motion.view).astype(np.float64)
-        direction = corrector.camera_gaze(rendered, direction, driver.transform_matrix.astype(np.float64))
+    looks = angles_of(torch.from_numpy(read.direction)).numpy() / gain
     geometry = EyeGeometry.of(head, source)
     source_gaze = read_gaze(EyeLandmarks(head, [source]), source.transform_matrix[None], geometry)
     photo = np.nan_to_num(angles_of(torch.from_numpy(source_gaze.direction)).numpy()[0])
+    viewer = camera_angles(source.transform_matrix[None])[0]
+    certain = read.confidence >= rest.certain
+    if target == "camera":
+        rendered = seen_from(motion.transform_matrix, motion.view).astype(np.float64)
+        own = driver.transform_matrix.astype(np.float64)
+        looks = angles_of(
+            torch.from_numpy(corrector.camera_gaze(rendered, direction_of(torch.from_numpy(looks)).numpy(), own))
+        ).numpy()
+        looks = looks + on_camera(photo / gain - viewer, rest.photo) * (photo / gain - viewer)
+    elif certain.sum() >= rest.least_seconds * driver.fps:
+        theirs = camera_angles(driver.transform_matrix[certain])
+        looks = looks + rest_offset(looks[certain], theirs, photo / gain, viewer, rest)
+    direction = direction_of(torch.from_numpy(looks)).numpy()
     # Irises are moved from where the photo has them: there they look further aside than their codes say.
     irises = read_irises(EyeLandmarks(head, motion), geometry) + photo * (1 / gain - 1)
     code = torch.from_numpy(motion.eyecode.astype(np.float64))

@@ -222,6 +222,11 @@ def to_viewer(transform: Tensor, settings: GazeReadingSettings = _S) -> Tensor:
     return torch.nn.functional.normalize(camera - camera.new_tensor(settings.between_eyes), dim=-1)
 
 
+def camera_angles(transform: np.ndarray) -> np.ndarray:
+    """(B, 2) pitch and yaw in head space at which the camera is seen, for transforms (B, 3, 4)."""
+    return angles_of(to_viewer(torch.from_numpy(transform.astype(np.float64)))).numpy()
+
+
 def angles_of(direction: Tensor) -> Tensor:
     """Pitch and yaw (..., 2) of directions (..., 3) of any length."""
     x, y, z = direction.unbind(-1)

@@ -19,6 +19,7 @@ from core.libs.retargeting.gaze_reading import (
     EyeLandmarks,
     GazeReadingSettings,
     angles_of,
+    camera_angles,
     direction_of,
     eye_offset,
     fused_eyes,
@@ -26,11 +27,13 @@ from core.libs.retargeting.gaze_reading import (
     read_gaze,
     read_irises,
 )
+from core.libs.retargeting.gaze_rest import GazeRestSettings, on_camera, rest_offset
 
 if TYPE_CHECKING:
     from core.libs.gaze_corrector import GazeCorrector
 
 _READING = GazeReadingSettings()
+_REST = GazeRestSettings()
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class LiveGaze:
 
     Args:
         source: the photo. head: of both. corrector: see `transfer_gaze`. target: `driver` or `camera`.
-        settings: of what is found on the way.
+        settings: of what is found on the way. rest: what counts as near a camera, see `transfer_gaze`.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class LiveGaze:
         corrector: GazeCorrector,
         target: str = "driver",
         settings: LiveGazeSettings = LiveGazeSettings(),
+        rest: GazeRestSettings = _REST,
     ) -> None:
         self._head, self._corrector, self._target, self._settings = head, corrector, target, settings
         self._gain = np.array(head.iris_gain.reading, np.float64)
@@ -70,6 +74,7 @@ class LiveGaze:
         own = read_gaze(EyeLandmarks(head, [source]), source.transform_matrix[None], self._source)
         self._offset = own.offset
         self._photo = np.nan_to_num(angles_of(torch.from_numpy(own.direction)).numpy()[0])
+        self._viewer, self._rest = camera_angles(source.transform_matrix[None])[0], rest
         self.forget()
 
     def forget(self) -> None:
@@ -79,6 +84,7 @@ class LiveGaze:
         self._driver = self._source
         self._lids: deque[np.ndarray] = deque(maxlen=memory)
         self._read: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=memory)
+        self._usual: deque[np.ndarray] = deque(maxlen=memory)  # gaze and camera, pitch and yaw each
         self._filter = LiveKalman(memory=memory)
         self._last: np.ndarray | None = None
         self._apart, self._since = torch.zeros(2, 2, dtype=torch.float64), 0
@@ -90,11 +96,18 @@ class LiveGaze:
         angles = self._angles(driver)
         if angles is None:
             return motion.eyecode
-        direction = direction_of(torch.from_numpy(angles / self._gain))[None]
+        looks, photo = angles / self._gain, self._photo / self._gain
         if self._target == "camera":
+            direction = direction_of(torch.from_numpy(looks))[None].numpy()
             rendered = seen_from(motion.transform_matrix[None], None).astype(np.float64)
             own = driver.transform_matrix[None].astype(np.float64)
-            direction = torch.from_numpy(self._corrector.camera_gaze(rendered, direction.numpy(), own))
+            looks = angles_of(torch.from_numpy(self._corrector.camera_gaze(rendered, direction, own)))[0].numpy()
+            looks = looks + on_camera(photo - self._viewer, self._rest.photo) * (photo - self._viewer)
+        else:
+            self._usual.append(np.concatenate([looks, camera_angles(driver.transform_matrix[None])[0]]))
+            theirs, cameras = np.split(np.stack(self._usual), 2, axis=1)
+            looks = looks + rest_offset(theirs, cameras, photo, self._viewer, self._rest)
+        direction = direction_of(torch.from_numpy(looks))[None]
         irises = read_irises(EyeLandmarks(self._head, [motion]), self._source) + self._photo * (1 / self._gain - 1)
         code = torch.from_numpy(motion.eyecode[None].astype(np.float64))
         turned = self._corrector.turned(code, direction, irises=torch.from_numpy(irises), offset=self._offset)

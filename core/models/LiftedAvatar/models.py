@@ -277,7 +277,7 @@ class LiftedAvatar:
 
         kept_faces = np.where(photo.kept, photo.pix_to_face, -1)
         weight = detail_weight(photo.matte, kept_faces, photo.mesh, photo.camera.scale, settings.detail)
-        detail = missing_detail(photo_colors, colors, draw, weight[photo.kept], settings.detail)
+        detail = missing_detail(photo_colors, colors, draw, weight, photo.kept, photo.camera.scale, settings.detail)
         detailed = np.flatnonzero(detail.any(1))
         return SurfaceLayer(
             rig=rig,
