@@ -14,8 +14,10 @@ from core.data.records import TrackedFrame
 from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.gaze_corrector import GazeCorrector
+from core.libs.geometry import head_rotation
 from core.libs.retargeting.gaze import counted_eyes, outward_raised, steady_gaze, transfer_gaze, visible_gain
 from core.libs.retargeting.gaze_reading import EyeGeometry, iris_reach, read_gaze, read_irises
+from core.libs.retargeting.live_gaze import LiveGaze
 from core.libs.retargeting.neutral import Reference
 from core.libs.retargeting.stage import Retargeting
 
@@ -90,13 +92,29 @@ class TestTransfer:
 
     def test_the_source_looks_where_the_driver_looks(self, head, clip):
         driver, yaws = clip
-        source = a_frame(np.random.default_rng(9))  # looks elsewhere, with an expression of its own
+        source = coded(a_frame(np.random.default_rng(9)), 0, -30)  # looks elsewhere, with an expression of its own
         motion = Retargeting().run(source, driver, head)
         out = transfer_gaze(source, driver, motion, head, GazeCorrector(1.0), iris_gain=(1, 1))
         error = np.abs(self.gaze_of(head, out, source) - np.stack([0 * yaws, yaws], 1)).max()
         before = np.abs(self.gaze_of(head, motion, source) - np.stack([0 * yaws, yaws], 1)).max()
         assert error < 0.7
         assert before > 2
+
+    @pytest.mark.parametrize(("photo", "rest"), [(6, 6), (-6, -6), (40, 0)])
+    def test_a_driver_who_looks_into_the_camera_does_so_where_the_photo_does(self, head, plain, photo, rest):
+        ahead = np.concatenate([head_rotation(np.zeros(3)), plain.transform_matrix[:, 3:]], 1)
+        plain = replace(plain, transform_matrix=ahead.astype(np.float32))
+        yaws = np.repeat([0, 5, 0, -5, 0], 12)
+        driver = a_clip([coded(plain, 0, y) for y in yaws])
+        source = coded(plain, 0, photo)
+        motion = Retargeting().run(source, driver, head)
+        out = transfer_gaze(source, driver, motion, head, GazeCorrector(1.0), iris_gain=(1, 1))
+        np.testing.assert_allclose(self.gaze_of(head, out, source)[:, 1], rest + yaws, atol=1.0)
+        live = LiveGaze(source, head, GazeCorrector(1.0))
+        live._gain = np.ones(2)
+        codes = np.stack([live(frame, moved) for frame, moved in zip(driver, motion, strict=True)])
+        seen = self.gaze_of(head, motion.with_parameters({"eyecode": codes}), source)[-8:, 1]
+        np.testing.assert_allclose(seen, rest, atol=1.5)
 
     def test_only_the_eyes_change(self, head, clip):
         driver, _ = clip
@@ -112,7 +130,8 @@ class TestTransfer:
         out = transfer_gaze(
             plain, driver, Retargeting().run(plain, driver, head), head, GazeCorrector(1.0), iris_gain=(1, 0.5)
         )
-        np.testing.assert_allclose(self.gaze_of(head, out, plain)[:, 1], 2 * yaws, atol=0.8)
+        turns = yaws - np.median(yaws)  # from the usual gaze, which is the photo's
+        np.testing.assert_allclose(self.gaze_of(head, out, plain)[:, 1], 2 * turns, atol=0.8)
 
     def test_an_unknown_target_is_refused(self, head, clip, plain):
         with pytest.raises(UserError, match="driver, camera"):

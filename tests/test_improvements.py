@@ -12,7 +12,7 @@ from core.components import Components, default_components
 from core.data.records import TrackedSequence
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.libs.expression_optimizer import ExpressionOptimizer
-from core.libs.flame_model.topology import EYE_PAIRS, INNER_LIPS
+from core.libs.flame_model.topology import EYE_PAIRS, INNER_LIPS, LEFT_EYE, RIGHT_EYE
 from core.libs.gaze_corrector import GazeCorrector
 from core.libs.geometry import to_camera, to_pixels
 from core.libs.retargeting.expression import transfer_expression
@@ -102,7 +102,8 @@ def test_all_on_is_each_in_turn(runs, parts):
     told = {"torso_motion": frame.torso_motion, "mouth": frame.mouth_interior}
     request = DrawRequest(head.evaluate(frame), frame.transform_matrix, fade, **told)
     drawn = parts.model.render(run.avatar, request)[None]
-    sharp = DetailEnhancer()(drawn, 1.0, face_matte(points(frame), (512, 512), [points(frame)[list(INNER_LIPS)]]))
+    holes = [points(frame)[list(ring)] for ring in (INNER_LIPS, RIGHT_EYE, LEFT_EYE)]
+    sharp = DetailEnhancer()(drawn, 1.0, face_matte(points(frame), (512, 512), holes))
     clear = corrector.enhance_eye_region(sharp, points(frame)[None])
     assert torch.equal(run.draw(frame), clear[0])
     assert not torch.equal(sharp, drawn)

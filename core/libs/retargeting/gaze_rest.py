@@ -39,7 +39,7 @@ _DEFAULT = GazeRestSettings()
 
 def on_camera(beside: np.ndarray, limits: tuple[float, float]) -> float:
     """How far a gaze read `beside` the camera, pitch and yaw (2,) in radians, is taken to be on it, 0 to 1."""
-    return float(1 - smoothstep(np.linalg.norm(beside), *limits))
+    return float(1 - smoothstep(np.asarray(np.linalg.norm(beside)), *limits))
 
 
 def rest_offset(

@@ -107,10 +107,10 @@ class LiveGaze:
             self._usual.append(np.concatenate([looks, camera_angles(driver.transform_matrix[None])[0]]))
             theirs, cameras = np.split(np.stack(self._usual), 2, axis=1)
             looks = looks + rest_offset(theirs, cameras, photo, self._viewer, self._rest)
-        direction = direction_of(torch.from_numpy(looks))[None]
+        goal = direction_of(torch.from_numpy(looks))[None]
         irises = read_irises(EyeLandmarks(self._head, [motion]), self._source) + self._photo * (1 / self._gain - 1)
         code = torch.from_numpy(motion.eyecode[None].astype(np.float64))
-        turned = self._corrector.turned(code, direction, irises=torch.from_numpy(irises), offset=self._offset)
+        turned = self._corrector.turned(code, goal, irises=torch.from_numpy(irises), offset=self._offset)
         return turned[0].numpy().astype(np.float32)
 
     def _angles(self, driver: TrackedFrame) -> np.ndarray | None:
