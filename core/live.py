@@ -32,7 +32,7 @@ from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.live import LiveTracker
 from core.options import IMPROVEMENTS, Options
 from core.output.watermark import Watermark
-from core.pipeline.backdrop import drawn_alone, still_backdrop
+from core.pipeline.backdrop import apart, drawn_alone, still_backdrop
 from core.pipeline.choice import tracked_photo
 from core.pipeline.drawing import Drawing
 from core.pipeline.result import to_image
@@ -199,8 +199,7 @@ class LiveSession:
             self._improvements.set_source(self.source, head)
             parts, source, plate = self._components, self.source, None
             if parts.separate is not None and drawn_alone(background, parts.model):
-                plate = parts.plate(source.image, source.matte, source.inside)
-                source = parts.separate(source, plate)
+                source, plate = apart(parts, source)
             self._avatar = parts.model.encode(source, source.frame.transform_matrix)
             self._backdrop = still_backdrop(background, parts, (source.size,) * 2, source, plate)
             self._transparent = background.kind == "transparent"

@@ -16,6 +16,7 @@ from core.data.image import read_image
 from core.data.records import TrackedSource
 from core.data.video import VideoReader
 from core.errors import UserError
+from core.libs.beyond_photo import continued_beyond
 from core.libs.foreground import resting_plate
 
 if TYPE_CHECKING:
@@ -141,14 +142,22 @@ def asks_for_plate(background: Background, components: Components, source: Track
     return components.separate is not None or source.joined or background.kind == "photo"
 
 
-def apart(components: Components, source: TrackedSource, photo: np.ndarray) -> tuple[TrackedSource, np.ndarray]:
-    """The person of a photo (H, W, 3) with their own colours, and what is behind, (S, S, 3) uint8 of the wide crop."""
+def apart(
+    components: Components, source: TrackedSource, photo: np.ndarray | None = None
+) -> tuple[TrackedSource, np.ndarray]:
+    """The person of a photo (H, W, 3) with their own colours, and what is behind, (S, S, 3) uint8 of the wide crop.
+
+    Where the frame is the head's crop, the photo is not asked for; where that goes on beyond the photo, so does the
+    person.
+    """
     if source.joined:
         from core.pipeline.whole import whole_plate  # it loads torch
 
+        assert photo is not None
         plate = whole_plate(components, source, photo)
     else:
         plate = components.plate(source.image, source.matte, source.inside)
+        source = continued_beyond(source)
     return source if components.separate is None else components.separate(source, plate), plate
 
 
