@@ -233,7 +233,9 @@ def test_the_other_sides_hairline_is_not_taken_over(frame):
 )
 def test_samples_leave_no_gap(flat):
     flat = np.array(flat, float)
-    weights = triangle_samples(flat, SPACING)
+    owner, weights = triangle_samples(np.stack([flat, 2 * flat]), SPACING)
+    assert np.array_equal(triangle_samples(2 * flat[None], SPACING)[1], weights[owner == 1])  # of each by itself
+    weights = weights[owner == 0]
     assert weights.min() >= 0
     assert np.allclose(weights.sum(1), 1)
     mix = np.random.default_rng(0).dirichlet(np.ones(3), 4000) @ flat

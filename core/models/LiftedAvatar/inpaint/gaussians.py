@@ -21,7 +21,7 @@ from core.models.LiftedAvatar.inpaint.texture import (
     soft_clip,
     surrounding_colors,
 )
-from core.models.LiftedAvatar.inpaint.visibility import face_triangles, hidden_triangles, shows_triangle
+from core.models.LiftedAvatar.inpaint.visibility import face_triangles, hidden_triangles, shows_triangles
 from core.models.LiftedAvatar.layers import Photo
 
 
@@ -93,68 +93,82 @@ def inpaint(
     soft = cv2.GaussianBlur(image, (0, 0), camera.scale)
     certain = np.where(photo.kept & ~unsure, pix_to_face, -1)
 
-    jacobians, faces, weights, paints, needs = [], [], [], [], []
-    for k, f in enumerate(chosen):
-        flat = _flat(first[f], second[f], normal[f]) * scale
-        jacobians.append(_jacobian(flat) * numbers.spacing)  # as wide as they stand apart
-        bary = triangle_samples(flat, numbers.spacing)
-        weights.append(bary)
-        faces.append(np.full(len(bary), k))
-        corner = triangles[f]
-        places = bary @ pixels[corner]
-        paint = bary @ colors[corner]
-        if in_face[f]:
-            opposite = bary @ pixels[mirror[corner]]
-            standing_out = sample(soft, opposite) - bary @ sample(smooth, pixels[mirror[corner]])
-            relief = soft_clip(standing_out, photo.settings.texture.max_relief)
-            paint = paint + (bary @ mirrored[corner])[:, None] ** 2 * relief
-            # Towards the seen side the photo's own colours: there is nothing to tell the two apart where they meet.
-            visible_share = (bary @ seen[corner])[:, None] ** 2
-            # So at the face's border too, where hair and ears begin that the photo draws.
-            like_photo = np.maximum(visible_share, (bary @ border[corner])[:, None] ** 2)
-            clear = like_photo * sample(clean, places)[:, None]  # no background in it
-            paint = paint + clear * (sample(soft, places) - paint)
-            paint[:, 3] = 1
-            needs.append(1 - visible_share[:, 0] * shows_triangle(certain, triangles, f, places))
-        else:  # where the photo shows the background, nothing of hair or neck stands out
-            paint[:, 3] *= sample(image[..., 3:], places)
-            needs.append(np.ones(len(bary)))
-        paints.append(np.clip(paint, 0, 1))
-    return Inpainting(chosen, np.stack(jacobians), *(np.concatenate(x) for x in (faces, weights, paints, needs)))
+    flat = _flat(first[chosen], second[chosen], normal[chosen]) * scale
+    owner, bary = triangle_samples(flat, numbers.spacing)
+    corner, inner = triangles[chosen[owner]], in_face[chosen[owner]]
+    places, paint = _between(bary, pixels[corner]), _between(bary, colors[corner])
+
+    here, weight = corner[inner], bary[inner]
+    opposite = mirror[here]
+    standing_out = sample(soft, _between(weight, pixels[opposite]))
+    standing_out = standing_out - _between(weight, sample(smooth, pixels[: topo.N_POINTS])[opposite])
+    relief = soft_clip(standing_out, photo.settings.texture.max_relief)
+    own = paint[inner] + _between(weight, mirrored[here].astype(float))[:, None] ** 2 * relief
+    # Towards the seen side the photo's own colours: there is nothing to tell the two apart where they meet.
+    visible_share = _between(weight, seen[here].astype(float)) ** 2
+    # So at the face's border too, where hair and ears begin that the photo draws.
+    like_photo = np.maximum(visible_share, _between(weight, border[here]) ** 2)
+    clear = (like_photo * sample(clean, places[inner]))[:, None]  # no background in it
+    own = own + clear * (sample(soft, places[inner]) - own)
+    own[:, 3] = 1
+    paint[inner] = own
+    # Where the photo shows the background, nothing of hair or neck stands out
+    paint[~inner, 3] *= sample(image[..., 3:], places[~inner])
+    need = np.ones(len(owner))
+    need[inner] -= visible_share * shows_triangles(certain, triangles, chosen[owner[inner]], places[inner])
+    jacobian = _jacobian(flat) * numbers.spacing  # as wide as they stand apart
+    return Inpainting(chosen, jacobian, owner, bary, np.clip(paint, 0, 1), need)
+
+
+def _between(bary: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """What has values (K, 3, ...) at the corners of triangles, at points (K, 3) of them."""
+    return np.einsum("ki,ki...->k...", bary, values)
 
 
 def _jacobian(flat: np.ndarray) -> np.ndarray:
-    """d(barycentric coordinates) / d(x, y), (3, 2), of a triangle's corners (3, 2) in its own plane."""
-    inverse = np.linalg.inv(np.stack([flat[1] - flat[0], flat[2] - flat[0]], 1))
-    return np.stack([-inverse.sum(0), inverse[0], inverse[1]])
+    """d(barycentric coordinates) / d(x, y), (T, 3, 2), of triangles' corners (T, 3, 2) in their own planes."""
+    inverse = np.linalg.inv(np.stack([flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]], 2))
+    return np.concatenate([-inverse.sum(1, keepdims=True), inverse], 1)
 
 
 def _flat(first: np.ndarray, second: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """The corners (3, 2) of a triangle in its own plane, from its edges out of the first corner."""
-    tangent = first / np.linalg.norm(first)
-    other = np.cross(normal / np.linalg.norm(normal), tangent)
-    return np.array([[0, 0], [first @ tangent, first @ other], [second @ tangent, second @ other]])
+    """The corners (T, 3, 2) of triangles in their own planes, from their edges (T, 3) out of the first corner."""
+    tangent = first / np.linalg.norm(first, axis=1, keepdims=True)
+    other = np.cross(normal / np.linalg.norm(normal, axis=1, keepdims=True), tangent)
+    across, along = np.stack([tangent, other], 2), np.stack([np.zeros_like(first), first, second], 1)
+    return along @ across
 
 
-def triangle_samples(flat: np.ndarray, spacing: float) -> np.ndarray:
-    """Barycentric weights (K, 3) of points in rows over a triangle (3, 2), about `spacing` apart, in slivers too.
+def triangle_samples(flat: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points in rows over triangles (T, 3, 2), about `spacing` apart, in slivers too: the triangle (K,) that each lies
+    in, in order, and its barycentric weights (K, 3) there.
 
     The rows lie along the longest edge. Towards a row's ends, where the triangle is lower than the row, its points are
     in the middle of what is left.
     """
-    edges = np.roll(flat, -1, 0) - flat
-    lengths = np.linalg.norm(edges, axis=1)
-    start = int(np.argmax(lengths))
-    base, apex = edges[start], flat[start - 1] - flat[start]
-    foot = np.clip(apex @ base / lengths[start] ** 2, 1e-6, 1 - 1e-6)
-    height = abs(base[0] * apex[1] - base[1] * apex[0]) / lengths[start]
-    rows = max(1, round(height / spacing))
-    weights = []
-    for low in np.arange(rows) / rows:
-        count = max(1, round(lengths[start] * (1 - low - 0.25 / rows) / spacing))
-        x = low * foot + (np.arange(count) + 0.5) / count * (1 - low)
-        top = np.minimum(np.minimum(x / foot, (1 - x) / (1 - foot)), low + 1 / rows)
-        up = (low + top) / 2
-        along = x - up * foot
-        weights.append(np.stack([1 - up - along, along, up], 1))
-    return np.roll(np.clip(np.concatenate(weights), 0, 1), start, axis=1)
+    every = np.arange(len(flat))
+    edges = np.roll(flat, -1, 1) - flat
+    lengths = np.linalg.norm(edges, axis=2)
+    start = lengths.argmax(1)
+    longest, base, apex = lengths[every, start], edges[every, start], flat[every, start - 1] - flat[every, start]
+    foot = np.clip((apex * base).sum(1) / longest**2, 1e-6, 1 - 1e-6)
+    height = np.abs(base[:, 0] * apex[:, 1] - base[:, 1] * apex[:, 0]) / longest
+    rows = np.maximum(1, np.rint(height / spacing)).astype(np.int64)
+    owner, number = _counted(rows)  # of rows
+    low, step = number / rows[owner], 1 / rows[owner]
+    count = np.maximum(1, np.rint(longest[owner] * (1 - low - 0.25 * step) / spacing)).astype(np.int64)
+    row, number = _counted(count)  # of points
+    owner, low, step = owner[row], low[row], step[row]
+    foot = foot[owner]
+    x = low * foot + (number + 0.5) / count[row] * (1 - low)
+    top = np.minimum(np.minimum(x / foot, (1 - x) / (1 - foot)), low + step)
+    up = (low + top) / 2
+    along = x - up * foot
+    weights = np.clip(np.stack([1 - up - along, along, up], 1), 0, 1)
+    return owner, np.take_along_axis(weights, (np.arange(3) - start[owner][:, None]) % 3, 1)
+
+
+def _counted(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Things of which there are so many (N,) each, one after the other: which one it is, and which of its own."""
+    which = np.repeat(np.arange(len(counts)), counts)
+    return which, np.arange(len(which)) - (counts.cumsum() - counts)[which]

@@ -7,6 +7,8 @@ the smooth colours on the other half of the face, as a brow does, is put on top 
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import scipy.sparse as sp
@@ -24,9 +26,13 @@ _NOSE_OUTLINE = (168, 193, 417, 245, 465, 129, 358, 2, 98, 327, 64, 294)  # the 
 
 def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Bilinear samples (N, C) at pixels (N, 2); (N,) of a picture with one channel."""
-    p = pixels.astype(np.float32)
-    samples = cv2.remap(image, p[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-    return samples.reshape(len(p), *image.shape[2:]) if image.shape[2] > 1 else samples.reshape(-1)
+    side = math.isqrt(len(pixels)) + 1  # as a square: OpenCV takes rows of 32,766 at most
+    p = np.zeros((side * side, 2), np.float32)
+    p[: len(pixels)] = pixels
+    p = p.reshape(side, side, 2)
+    samples = cv2.remap(image, p, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    samples = samples.reshape(side * side, -1)[: len(pixels)]
+    return samples if image.shape[2] > 1 else samples[:, 0]
 
 
 def nose_points(face: np.ndarray, settings: TextureSettings = _DEFAULT) -> np.ndarray:

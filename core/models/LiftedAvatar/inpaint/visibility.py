@@ -70,8 +70,8 @@ def hidden_triangles(
     return in_face & touching[triangles].any(1) | scarce & (behind | at_border) | cut
 
 
-def shows_triangle(pix_to_face: np.ndarray, triangles: np.ndarray, of: int, pixels: np.ndarray) -> np.ndarray:
-    """(K,) bool: a picture (S, S) shows a triangle, or one that shares a point with it, at pixels (K, 2)."""
+def shows_triangles(pix_to_face: np.ndarray, triangles: np.ndarray, of: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(K,) bool: a picture (S, S) shows triangles (K,), or ones that share a point with them, at pixels (K, 2)."""
     column, row = np.clip(np.round(pixels).astype(int), 0, len(pix_to_face) - 1).T
     face = pix_to_face[row, column]
-    return (face >= 0) & np.isin(triangles[face], triangles[of]).any(1)
+    return (face >= 0) & (triangles[face][:, :, None] == triangles[of][:, None]).any((1, 2))
