@@ -27,19 +27,32 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[1]
 PHOTO, TALK = ROOT / "demos/examples/2.jpg", ROOT / "demos/drivers/talk.mp4"
-FRAMES = 40  # of the driver that is uploaded
+FRAMES = 20  # of the driver that is uploaded
 BLANK = 45  # frames of the camera's file without a face, at its end
 LEARNING = 5  # seconds in which a session finds out what the face at rest is; in them the mouth opens less
 MINUTES = 240_000  # ms, for what compiles on its first run
 
 
-def serve(cache: Path, port: int = 0) -> tuple[subprocess.Popen, str]:
-    command = [sys.executable, "-m", "core.page", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    line = server.stdout.readline()
-    address = re.search(r"http://\S+", line)
-    assert address, line
-    return server, address.group()
+class Served:
+    """The page's server as a program of its own, at an address that it keeps when it is started again."""
+
+    def __init__(self) -> None:
+        self.address = self.start(0)
+
+    def start(self, port: int) -> str:
+        command = [sys.executable, "-m", "core.page", "--port", str(port)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        address = re.search(r"http://\S+", line)
+        assert address, line
+        return address.group()
+
+    def again(self) -> None:
+        self.start(int(self.address.rstrip("/").rpartition(":")[2]))
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +101,15 @@ def browser(camera) -> Iterator:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[str]:
-    process, address = serve(tmp_path_factory.mktemp("cache"))
-    yield address
-    process.terminate()
-    process.wait(20)
+def served() -> Iterator[Served]:
+    served = Served()
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="module")
+def server(served) -> str:
+    return served.address
 
 
 @pytest.fixture
@@ -311,25 +328,6 @@ def test_wrong_files_are_told_in_one_line(page, tmp_path):
     assert "/tmp" not in page.inner_text("#job")
 
 
-def test_a_server_that_goes_away_is_told_and_found_again(browser, tmp_path):
-    process, address = serve(tmp_path)
-    page = browser.new_page()
-    page.goto(address)
-    page.get_by_text("Ready.").wait_for()
-    give(page)
-    process.kill()
-    process.wait()
-    page.get_by_text("The server is gone").wait_for()
-    again, _ = serve(tmp_path, int(address.rstrip("/").rpartition(":")[2]))
-    try:
-        page.get_by_text("Ready.").wait_for(timeout=MINUTES)
-        page.get_by_text("The server began anew").wait_for()
-    finally:
-        page.close()
-        again.terminate()
-        again.wait(20)
-
-
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 1100), ("light", 390)])
 def test_it_fits_and_every_control_has_a_name(browser, server, scheme, width):
     page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
@@ -343,4 +341,19 @@ def test_it_fits_and_every_control_has_a_name(browser, server, scheme, width):
     page.focus("#tab-animate")
     page.keyboard.press("ArrowRight")
     assert page.locator("#panel-live").is_visible()
+    page.close()
+
+
+def test_a_server_that_goes_away_is_told_and_found_again(browser, served):
+    """The last one: what the others' server knew is gone with it."""
+    page = browser.new_page()
+    page.goto(served.address)
+    page.get_by_text("Ready.").wait_for()
+    give(page)
+    served.process.kill()
+    served.process.wait()
+    page.get_by_text("The server is gone").wait_for()
+    served.again()
+    page.get_by_text("Ready.").wait_for(timeout=MINUTES)
+    page.get_by_text("The server began anew").wait_for()
     page.close()

@@ -195,7 +195,7 @@ def splat_surface(
         col,
         starts,
         lists,
-        work.get("acc", (threads, (BAND + BLOCK - 1) * W * P)),
+        work.get("acc", (threads, ((BAND + BLOCK - 1) * W + BAND) * P)),
         work.get("zbuf", (threads, (BAND + BLOCK - 1) * W + 16)),
         work.get("lane_w", (threads, 16)),
         deal(n_bands),

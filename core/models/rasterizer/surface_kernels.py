@@ -19,6 +19,7 @@ from core.models.rasterizer._simd import (
     load16,
     load_block,
     load_column,
+    ramp,
     store4,
     store8,
     store16,
@@ -202,7 +203,7 @@ def splat_bands(
     col,  # (N, P)
     starts,  # (bands + 1,)
     lists,  # (as many as starts[bands],)
-    acc,  # (threads, (BAND + BLOCK - 1) * W * P)
+    acc,  # (threads, ((BAND + BLOCK - 1) * W + BAND) * P)
     zbufs,  # (threads, (BAND + BLOCK - 1) * W + 16)
     lane_w,  # (threads, 16)
     bands,  # (bands,) the order in which they are dealt to the threads
@@ -229,6 +230,8 @@ def splat_bands(
     core_ratio = core / cutoff
     falloff = np.float32(2) / z_window
     outside = np.float32(-1e30)
+    flat_image, flat_alpha = image.reshape(-1), alpha.reshape(-1)
+    flat_weights, flat_depth = weights.reshape(-1), depth.reshape(-1)
 
     for place in prange(n_bands):
         band = bands[place]
@@ -241,6 +244,7 @@ def splat_bands(
         begin = starts[band]
         end = starts[band + 1]
         blocks = spared[band]
+        blank = ramp(zero) * zero
         for block in range(len(blocks)):
             blocks[block] = SPARED if blocks[block] == SPARED else BLANK
         for j in range(begin, end):
@@ -253,12 +257,11 @@ def splat_bands(
         for block in range(len(blocks)):
             if blocks[block] == BLANK:
                 continue
-            left, right = block * BAND, min((block + 1) * BAND, W)
-            for y in range(bottom - top + 1):
-                for k in range(y * W + left, y * W + right):
-                    zbuf[k] = FAR
-                for k in range((y * W + left) * P, (y * W + right) * P):
-                    a[k] = zero
+            for y in range(bottom - top + 1):  # beyond the right border the next row begins, which is cleared as well
+                k = y * W + block * BAND
+                store16(zbuf, k, blank + FAR)
+                for n in range(k * P, (k + BAND) * P, BAND):
+                    store16(a, n, blank)
 
         for j in range(begin, end):
             i = lists[j]
@@ -339,6 +342,20 @@ def splat_bands(
                         depth[y, x] = FAR
                         for c in range(C):
                             image[y, x, c] = bg[c]
+                    continue
+                k = (y - top) * W + left
+                if C == BLOCK and P == LANES and left + BAND <= W:
+                    s16 = load_column(a, k * P + C, P)
+                    inv16 = one / vmax(s16, full_weight)
+                    covered16 = where_ge(s16, full_weight, one, s16 * inv16)
+                    at = np.int64(y) * W + left
+                    store16(flat_alpha, at, covered16)
+                    store16(flat_weights, at, s16)
+                    store16(flat_depth, at, load16(zbuf, k))
+                    store16(lw, 0, inv16)
+                    for n in range(BAND):
+                        own = load4(a, (k + n) * P) * lw[n]
+                        store4(flat_image, (at + n) * BLOCK, own + load4(bg, 0) * (one - flat_alpha[at + n]))
                     continue
                 for x in range(left, right):
                     k = (y - top) * W + x
