@@ -108,3 +108,28 @@ def test_a_matte_that_is_too_wide_leaves_no_pale_rim():
     plate = make_plate(image, matte)[..., 0].astype(float)
     rim, wall = (away > 2) & (away < 14), (away > 20) & (away < 32)
     assert abs(plate[rim].mean() - plate[wall].mean()) < 1.5
+
+
+def test_hair_that_the_matte_does_not_have_is_not_left_behind():
+    """A strand of the person's colour beside them; what the wall has of its own stays, to the bit."""
+    image, away = _disc_before_a_wall(512, 100)
+    matte = (away < 0).astype(np.float32)
+    image[250:262, 350:372], image[30:60, 400:440] = 40, 40
+    image[120:140, 150:180] = image[20:40, 20:50] = (200, 120, 40)  # no mixture of disc and wall
+    plate = make_plate(image, matte).astype(int)
+    strand, wall = plate[250:262, 360:370], plate[250:262, 380:400]
+    assert abs(strand.mean() - wall.mean()) < 6
+    np.testing.assert_array_equal(plate[30:60, 400:440], image[30:60, 400:440])
+    np.testing.assert_array_equal(plate[20:40, 20:50], image[20:40, 20:50])
+
+
+def test_what_ends_behind_the_person_does_not_glow():
+    """A bright post before a dark wall: patches go on with the wall, and the post's light is not in it."""
+    y, x = np.mgrid[:384, :384]
+    wall = 40 + np.random.default_rng(1).normal(0, 3, (384, 384, 1))
+    image = np.where(((x > 120) & (x < 134) & (y > 140) & (y < 244))[..., None], 230, wall).clip(0, 255).repeat(3, 2)
+    matte = ((np.abs(x - 200) < 64) & (np.abs(y - 192) < 90)).astype(np.float32)
+    image[matte > 0] = (150, 90, 60)
+    plate = make_plate(np.rint(image).astype(np.uint8), matte).astype(float)
+    assert plate[160:224, 170:230].mean() < 60
+    assert plate[160:224, 148:160].mean() < 110

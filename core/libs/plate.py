@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from core.libs.numeric import smoothstep
 from core.libs.patch_match import PatchSettings, complete
 from core.libs.poisson import fill_hole
 
-VERSION = "10"  # of all that changes what comes out
+VERSION = "11"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,19 @@ class PlateSettings:
         sources: how far from the person patches are taken, over the radius of the largest disc that fits into them.
         size: pixels of the longer side of the picture in which patches are looked for.
         steps: grey levels by which patches differ from what the rim makes of it, from which and to which they count.
+        strays: how far from the person pixels of their colours are theirs too, where these lead there: hair that the
+            matte does not have; of a 512-pixel picture.
+        mixed: share of the person's colour, over the background's, from which on a pixel is one of those.
+        off: grey levels by which it may be another mixture, and that over what the two colours are apart.
+        apart: grey levels by which the two must differ to be told apart.
+        bin: grey levels of a channel within which colours of the person are one; least: of their outline, at which
+            that is one of theirs.
+        nearest: how far away a colour of the person may be, over the nearest one.
+        alike: grey levels within which a colour that the background has farther away is its own. along: how far away,
+            over `strays`; the farther, the fewer grey levels.
         grain: standard deviation up to which what is in a patch is grain, pixels of a 512-pixel picture.
-        reach: how far the photo's colours tell beside the patches', of the longer side.
+        reach: how far the photo's colours tell beside the patches', of the longer side. rim: grey levels by which they
+            tell at most.
     """
 
     faint: tuple[float, float] = (0.02, 0.15)
@@ -43,8 +55,18 @@ class PlateSettings:
     sources: float = 0.4
     size: int = 256
     steps: tuple[float, float] = (12.0, 36.0)
+    strays: float = 24.0
+    mixed: float = 0.4
+    off: tuple[float, float] = (6.0, 0.12)
+    apart: float = 30.0
+    bin: float = 40.0
+    least: float = 0.02
+    nearest: float = 1.4
+    alike: float = 14.0
+    along: float = 3.0
     grain: float = 2.0
     reach: float = 0.05
+    rim: float = 40.0
 
 
 _DEFAULT = PlateSettings()
@@ -71,12 +93,17 @@ def make_plate(
     reach = max(1, round(settings.beside * longer / _UNIT))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
     near = cv2.dilate(matte.astype(np.float32), disc)
+    person = near > settings.faint[0]
     if inside is not None:  # a crop darkens at the photo's very border
         near[cv2.erode(inside.astype(np.uint8), np.ones((7, 7))) == 0] = 1
     hole = near > settings.faint[0]
     if hole.all():
         return image.copy()
     picture = _without_person(image, matte, settings)
+    if textured:
+        remains = _remains(picture, matte, hole, person, settings)
+        near = np.maximum(near, cv2.GaussianBlur(remains, (0, 0), max(0.5, reach / 2)))
+        hole = near > settings.faint[0]
     share = smoothstep(near, *settings.faint)[..., None]
     completed = (_patched if textured else _smooth)(picture, hole, settings)
     filled = picture + share * (completed - picture)
@@ -103,6 +130,69 @@ def _without_person(image: np.ndarray, matte: np.ndarray, settings: PlateSetting
     most = np.where(known > 0, np.clip(differs, 0, 1), 1)
     part = np.where(share > 0, np.clip(np.minimum(matte, most), 0, settings.opaque), 0).astype(np.float32)[..., None]
     return np.where(part > 0, (picture - part * person) / (1 - part), picture).clip(0, 255)
+
+
+def _remains(
+    picture: np.ndarray, matte: np.ndarray, hole: np.ndarray, person: np.ndarray, settings: PlateSettings
+) -> np.ndarray:
+    """(H, W) float32, 1 where a picture (H, W, 3) shows something of the person that lies beyond the hole (H, W).
+
+    A mixture of a colour that the person has at their outline and of what the background farther away is, in one piece
+    with the person's part of the hole (H, W). Looked for in a small picture.
+    """
+    small, share = _shrunk(picture, hole, settings)
+    unit = max(small.shape[:2]) / _UNIT
+    radius = max(1, round(settings.strays * unit))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+    inner = (share < 0.5).astype(np.uint8)
+    theirs = cv2.resize(person.astype(np.float32), share.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
+    outer = cv2.dilate(theirs.astype(np.uint8), disc) | inner
+    alone = (
+        cv2.resize((matte > settings.opaque).astype(np.float32), share.shape[::-1], interpolation=cv2.INTER_AREA) > 0.99
+    )
+    rim = alone & (cv2.erode(alone.astype(np.uint8), disc) == 0)
+    ring = (outer > 0) & (inner == 0)
+    if outer.all() or not rim.any() or not ring.any():
+        return np.zeros(hole.shape, np.float32)
+    own = cv2.resize(picture, share.shape[::-1], interpolation=cv2.INTER_AREA)
+    behind = fill_hole(small, outer > 0)[ring]
+    away = _away(rim)[ring]
+    seen, stray = own[ring] - behind, np.zeros(len(behind), bool)
+    bins = (own // settings.bin).astype(int) @ np.array([10000, 100, 1])
+    for one in np.unique(bins[rim]):
+        places = rim & (bins == one)
+        if places.sum() < settings.least * rim.sum():
+            continue
+        near = _away(places)[ring] < settings.nearest * (1 + away)
+        toward = own[places].mean(0) - behind
+        length = np.linalg.norm(toward, axis=1)
+        part = (seen * toward).sum(1) / np.maximum(length, 1) ** 2
+        beside = np.linalg.norm(seen - part[:, None] * toward, axis=1)
+        fits = beside < settings.off[0] + settings.off[1] * length
+        stray |= near & fits & (length > settings.apart) & (part > settings.mixed) & (part < 1 / (1 - settings.mixed))
+    # What the background has farther away, too, is the background's
+    clean = outer == 0
+    step = settings.alike / (settings.along * radius)
+    places = cKDTree(np.concatenate([step * np.argwhere(clean), small[clean]], 1).astype(np.float32))
+    found = (
+        places.query(np.concatenate([step * np.argwhere(ring), own[ring]], 1)[stray], workers=1)[0]
+        if stray.any()
+        else []
+    )
+    stray[stray] = np.asarray(found) > settings.alike
+    theirs &= inner > 0
+    both = theirs.astype(np.uint8)
+    both[ring] = stray
+    count, label = cv2.connectedComponents(both)
+    attached = np.zeros(count, bool)
+    attached[np.unique(label[theirs])] = True
+    found = (attached[label] & (both > 0) & (inner == 0)).astype(np.float32)
+    return cv2.resize(cv2.dilate(found, np.ones((3, 3))), hole.shape[::-1])
+
+
+def _away(places: np.ndarray) -> np.ndarray:
+    """(H, W) how far the nearest of some pixels (H, W) is."""
+    return cv2.distanceTransform(1 - places.astype(np.uint8), cv2.DIST_L2, 5)
 
 
 def _shrunk(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +243,23 @@ def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> 
         whole, grain = (_differences(part, axis)[rows, columns] for part in (picture, picture - slopes))
         return grain + differs * (whole - grain)
 
-    return fill_hole(picture, hole, (texture(1), texture(0)), colors, settings.reach * max(height, width))
+    reach = settings.reach * max(height, width)
+    rim = _bounded(picture, hole, colors, settings.rim)
+    return np.where(hole[..., None], fill_hole(rim, hole, (texture(1), texture(0)), colors, reach), picture)
+
+
+def _bounded(picture: np.ndarray, hole: np.ndarray, colors: np.ndarray, most: float) -> np.ndarray:
+    """The picture (H, W, 3), beyond a hole (H, W) at most so far from the colours (H, W, 3) that the hole ends with.
+
+    What ends at the hole, as a rope before a flag does, would else glow into it.
+    """
+    _, label = cv2.distanceTransformWithLabels(
+        1 - hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_label = np.zeros((label.max() + 1, 3), np.float32)
+    of_label[label[hole]] = colors[hole]
+    nearest = of_label[label]
+    return nearest + np.clip(picture - nearest, -most, most)
 
 
 def _differences(picture: np.ndarray, axis: int) -> np.ndarray:
