@@ -154,7 +154,7 @@ class TemporalSmoother:
         return {name: _like(value, known[name]) if name in known else value for name, value in params.items()}
 
     def _smooth_clip(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """All parameters of a clip, (T, ...) each; none is averaged over a cut."""
+        """All parameters of a clip, (T, ...) each, which are taken out of `values`; none is averaged over a cut."""
         # Another shot or person shows in the head's place and in the expression.
         jumps = [
             find_cuts(self._path(name, values[name]).columns, self.settings.outliers)
@@ -162,7 +162,8 @@ class TemporalSmoother:
             if name in values
         ]
         cuts = np.any(jumps, 0) if jumps else None
-        return {name: self._smooth_parameter(name, value, cuts) for name, value in values.items()}
+        # Of a long clip each is some tens of megabytes: those that are done are let go
+        return {name: self._smooth_parameter(name, values.pop(name), cuts) for name in list(values)}
 
     def _smooth_parameter(self, name: str, value: np.ndarray, cuts: np.ndarray | None) -> np.ndarray:
         """One parameter of a clip."""
@@ -196,7 +197,7 @@ class TemporalSmoother:
             weight=self._weight(),
             settings=s.kalman,
         )
-        return path.restore(found - path.columns)
+        return path.restore(np.subtract(found, path.columns, out=found))
 
     def _next(self, name: str, value: Array) -> Array:
         """One parameter of the next live frame."""

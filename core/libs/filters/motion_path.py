@@ -43,7 +43,7 @@ class MotionPath:
     """A parameter over T frames, without gaps.
 
     Attributes:
-        columns: (T, D); where not valid, what lies between the frames that are.
+        columns: (T, D), to be read; where not valid, what lies between the frames that are.
         valid: (T, D) bool, whether the parameter was finite.
         restore: from changes of the columns (T, D) to the parameter (T, ...).
     """
@@ -69,7 +69,7 @@ def motion_path(name: str, values: np.ndarray, settings: MotionPathSettings = Mo
     if name in TURNS:
         return _axis_angles(name, values)
     valid = np.isfinite(values)
-    columns = values.copy()
+    columns = values if valid.all() else values.copy()
     for d in np.flatnonzero(~valid.all(0)):
         columns[:, d] = _fill(name, values[:, d : d + 1], valid[:, d])[:, 0]
     return MotionPath(columns, valid, lambda change: columns + change)
