@@ -105,6 +105,36 @@ def test_what_the_far_cheek_hid_of_the_surroundings_is_no_crack(frame, yaw):
     assert (alpha[around & inner] < 0.5).sum() < 100
 
 
+def test_what_is_shown_as_a_whole_is_not_inpainted(frame):
+    """A third of the surroundings' Gaussians lay on shoulders that nothing hides, by the pixels on their edges."""
+    surface = LiftedAvatar().encode(person(frame, plain(), np.ones((SIDE, SIDE)))).surface
+    mesh, binding = surface.rig.mesh, surface.binding
+    away = (mesh.triangles >= topo.N_POINTS).all(1)  # of the grid
+    reach = (mesh.pixels[: topo.N_POINTS].min(0) - 30, mesh.pixels[: topo.N_POINTS].max(0) + 30)
+    middle = mesh.pixels[mesh.triangles].mean(1)
+    away &= ((middle < reach[0]) | (middle > reach[1])).any(1) & ((middle > 30) & (middle < SIDE - 30)).all(1)
+    inpainted = binding.triangles[binding.n_mesh :]
+    assert away.sum() > 500
+    assert not (inpainted[:, None] == mesh.triangles[away]).all(-1).any()
+
+
+def test_there_is_no_veil_beside_the_cheek(frame, face):
+    """The person ends where the face does: what the cheek hid is nothing, and not half of something."""
+    wide = cv2.dilate(face.astype(np.uint8), np.ones((5, 5)))
+    below = np.arange(SIDE)[:, None] > np.flatnonzero(face.any(1)).max() - 40  # and has a neck
+    surface = LiftedAvatar().encode(person(frame, plain(), np.maximum(wide, below))).surface
+    now = turned(frame, 20)
+    points = surface.rig.pose(FLAMEModel().evaluate(now), now.transform_matrix)
+    image, alpha = surface.splat(points, Camera(), surface.colors)
+    alpha = alpha * image[..., 3]
+    triangles = surface.rig.mesh.triangles
+    pix_to_face, _ = rasterize_mesh(to_pixels(points), points[:, 2], triangles, IMAGE_SIZE)
+    beside = (pix_to_face >= 0) & (triangles >= topo.N_FACE).any(1)[pix_to_face]
+    beside[np.flatnonzero(beside.any(1)).max() // 2 :] = False  # above the neck
+    assert beside.sum() > 100_000
+    assert ((alpha > 0.1) & (alpha < 0.9))[beside].sum() < 450  # the outline's own; 638 with the veil
+
+
 def test_a_fringe_that_the_mesh_missed_stays_at_rest_and_goes_when_the_cheek_turns(frame, face):
     wide = cv2.dilate(face.astype(np.uint8), np.ones((9, 9))) > 0
     image = np.where(wide[..., None], SKIN, [0.05, 0.05, 0.2])

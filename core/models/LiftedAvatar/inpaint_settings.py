@@ -15,14 +15,12 @@ class VisibilitySettings:
     Attributes:
         scarce: a triangle with fewer pixels than its frontal area over this is hidden.
         edge_on: cosine to the line of sight below which a triangle is edge-on, about 70 degrees.
-        cut: share of its area in the picture, below which a triangle shows only a part. rounding: pixels that a
-            triangle may miss of it for one of its outline.
+        cut: share of its pixels, below which a triangle shows only a part.
     """
 
     scarce: float = 2.2
     edge_on: float = 0.35
     cut: float = 0.95
-    rounding: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,14 @@ class InpaintSettings:
         least_area: of a triangle that gets any, seen from the front, pixels squared.
         unsure: doubt above which a pixel is background as likely as face.
         clean: pixels around unsure ones whose colours are not used.
+        behind: continued matte of what the face hides, at which nothing of it is drawn, and from which on all of it.
     """
 
     spacing: float = 1.4
     least_area: float = 2.0
     unsure: float = 0.1
     clean: int = 5
+    behind: tuple[float, float] = (0.4, 0.7)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from core.libs.flame_model import topology as topo
+from core.libs.numeric import smoothstep
 from core.models.LiftedAvatar.inpaint.texture import (
     border_points,
     face_colors,
@@ -112,8 +113,9 @@ def inpaint(
     own = own + clear * (sample(soft, places[inner]) - own)
     own[:, 3] = 1
     paint[inner] = own
-    # Where the photo shows the background, nothing of hair or neck stands out
-    paint[~inner, 3] *= sample(image[..., 3:], places[~inner])
+    # Where the photo shows the background, nothing of hair or neck stands out; and what lies between a person and
+    # nothing is one of them: half a matte would be a pale veil beside the cheek.
+    paint[~inner, 3] = smoothstep(paint[~inner, 3], *numbers.behind) * sample(image[..., 3:], places[~inner])
     need = np.ones(len(owner))
     need[inner] -= visible_share * shows_triangles(certain, triangles, chosen[owner[inner]], places[inner])
     jacobian = _jacobian(flat) * numbers.spacing  # as wide as they stand apart

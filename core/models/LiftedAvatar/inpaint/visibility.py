@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.libs.mesh import ProxyMesh, view_cosine
+from core.libs.mesh import ProxyMesh, rasterize_mesh, view_cosine
 from core.models.LiftedAvatar.inpaint_settings import VisibilitySettings
 
 _DEFAULT = VisibilitySettings()
@@ -61,12 +61,12 @@ def hidden_triangles(
     touching[triangles[face]] = True
     behind = ~in_face & ~visible_points(mesh.pixels, triangles, pix_to_face)[triangles].all(1)
     at_border = ~in_face & (triangles < topo.N_POINTS).any(1)
-    a, b, c = (mesh.pixels[triangles[:, k]] for k in range(3))
-    (ux, uy), (vx, vy) = (b - a).T, (c - a).T
-    drawn = np.abs(ux * vy - uy * vx) / 2
-    around = np.hypot(ux, uy) + np.hypot(vx, vy) + np.hypot(ux - vx, uy - vy)
-    within = ((mesh.pixels >= 0) & (mesh.pixels < len(pix_to_face))).all(1)[triangles].all(1)
-    cut = ~in_face & within & (count(pix_to_face) < settings.cut * drawn - settings.rounding * around)
+    # Which triangle has the pixels of an edge is the rasterizer's rule: counted as it draws them with nothing in front.
+    cut = np.zeros(len(triangles), bool)
+    for of in (np.flatnonzero(at_border), np.flatnonzero(~in_face & ~at_border)):
+        alone, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], triangles[of], len(pix_to_face))
+        drawn = np.bincount(alone[alone >= 0], minlength=len(of))
+        cut[of] = count(pix_to_face)[of] < settings.cut * drawn
     return in_face & touching[triangles].any(1) | scarce & (behind | at_border) | cut
 
 
