@@ -116,7 +116,7 @@ def test_hair_that_the_matte_does_not_have_is_not_left_behind():
     matte = (away < 0).astype(np.float32)
     image[250:262, 350:372], image[30:60, 400:440] = 40, 40
     image[120:140, 150:180] = image[20:40, 20:50] = (200, 120, 40)  # no mixture of disc and wall
-    plate = make_plate(image, matte).astype(int)
+    plate = make_plate(image, matte, np.ones(matte.shape, bool)).astype(int)
     strand, wall = plate[250:262, 360:370], plate[250:262, 380:400]
     assert abs(strand.mean() - wall.mean()) < 6
     np.testing.assert_array_equal(plate[30:60, 400:440], image[30:60, 400:440])

@@ -18,7 +18,7 @@ from core.libs.numeric import smoothstep
 from core.libs.patch_match import PatchSettings, complete
 from core.libs.poisson import fill_hole
 
-VERSION = "11"  # of all that changes what comes out
+VERSION = "12"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def make_plate(
 
     Args:
         image: (H, W, 3) uint8 RGB, a whole photo or a crop of it. matte: (H, W) in 0..1, of the person.
-        inside: (H, W) bool, where it shows the photo; None: everywhere. What lies beyond is completed too.
+        inside: (H, W) bool, where a crop shows the photo, and what lies beyond is completed too; None: all of a
+            whole photo, in which hair that the matte does not have is not looked for.
         textured: False: by colours alone, as smoothly as can be, which takes a tenth of the time.
     Returns:
         (H, W, 3) uint8. It is the picture where the matte is 0, a band beside the person excepted.
@@ -100,7 +101,8 @@ def make_plate(
     if hole.all():
         return image.copy()
     picture = _without_person(image, matte, settings)
-    if textured:
+    # In a whole photo people are small, and other things end beside them
+    if textured and inside is not None:
         remains = _remains(picture, matte, hole, person, settings)
         near = np.maximum(near, cv2.GaussianBlur(remains, (0, 0), max(0.5, reach / 2)))
         hole = near > settings.faint[0]
