@@ -15,7 +15,7 @@ from core.libs.geometry import Camera
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.settings import TrackSettings
 
-VERSION = "18"  # of all in `core.libs.tracker` that changes what comes out
+VERSION = "19"  # of all in `core.libs.tracker` that changes what comes out
 FLAME_VERSION = "1"  # of the fit of FLAME
 _SETTINGS, _CAMERA = TrackSettings(), Camera()
 _LOG = logging.getLogger(__name__)

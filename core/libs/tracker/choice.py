@@ -25,7 +25,7 @@ from core.libs.tracker.people import observe_people
 from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import NoFaceError, all_faces, box_middle, check_number
-from core.libs.tracker.still import settled_face
+from core.libs.tracker.still import face_of_photo
 
 _SETTINGS = TrackSettings()
 _FACES = "faces.npz"
@@ -153,7 +153,7 @@ def people_of(
 def _in_picture(image: np.ndarray, tracker: FaceTracker, settings: TrackSettings) -> list[Observed]:
     people = []
     for face in all_faces(image, tracker):
-        found = settled_face(image, tracker, settings, face.box) or face
+        found = face_of_photo(image, tracker, settings, face.box) or face
         points = PointBuffer()
         points.append(found.points)
         people.append(Observed(points, np.array([True]), [Fraction(0)], settings.image_fps))

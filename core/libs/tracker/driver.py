@@ -31,7 +31,7 @@ from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.second_look import second_look
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import FaceCount, NoFaceError
-from core.libs.tracker.still import settled_face
+from core.libs.tracker.still import face_of_photo
 from core.runtime.threads import QueueSettings, read_ahead
 
 _SETTINGS = TrackSettings()
@@ -133,7 +133,7 @@ def track_footage(
     tracker.reset()
     with PointBuffer() as points:
         if isinstance(footage, np.ndarray):
-            found = settled_face(footage, tracker, settings)
+            found = face_of_photo(footage, tracker, settings)
             points.append(None if found is None else found.points)
             seen = Observed(points, np.array([found is not None]), [Fraction(0)], settings.image_fps)
         else:

@@ -22,7 +22,7 @@ from core.libs.tracker.matte import photo_matte, without_bars
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import all_faces, check_number, own_side
-from core.libs.tracker.still import settled_face
+from core.libs.tracker.still import face_of_photo
 from core.libs.tracker.whole import VERSION as WHOLE_VERSION
 from core.libs.tracker.whole import fit_photo, whole_crop, whole_matte, whole_pixels
 
@@ -96,12 +96,12 @@ def track_source_image(
     image = fit_photo(image, settings.whole) if whole else image
     boxes = np.empty((0, 4))
     if face is None:
-        found = settled_face(image, tracker, settings)
+        found = face_of_photo(image, tracker, settings)
     else:
         faces = all_faces(image, tracker)
         boxes = np.array([one.box for one in faces]).reshape(-1, 4)
         check_number(name, face, boxes, image.shape[1])
-        found = settled_face(image, tracker, settings, boxes[face - 1]) or faces[face - 1]
+        found = face_of_photo(image, tracker, settings, boxes[face - 1]) or faces[face - 1]
     if found is None:
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
     crop = crop_around(found.box, settings.crop) if crop is None else crop
