@@ -133,3 +133,17 @@ def test_what_ends_behind_the_person_does_not_glow():
     plate = make_plate(np.rint(image).astype(np.uint8), matte).astype(float)
     assert plate[160:224, 170:230].mean() < 60
     assert plate[160:224, 148:160].mean() < 110
+
+
+def test_shelves_go_on_at_their_height():
+    """Behind the outline, where a turning head bares them."""
+    y, x = np.mgrid[:256, :256]
+    boards = np.array([60.0, 105, 142, 195])  # at no regular distance: nothing but their height tells them
+    near = np.abs(y[..., None] - boards).min(2)
+    wall = (190 - 90 * np.exp(-((near / 4) ** 2)) + 0.1 * y)[..., None] * np.float32([1, 0.97, 0.9])
+    away = np.hypot(x - 128, y - 120) - 70
+    image = np.where(away[..., None] > 0, wall, 40).clip(0, 255).astype(np.uint8)
+    plate = make_plate(image, (away < 0).astype(np.float32)).astype(float)
+    bared = (away < 0) & (away > -25) & (np.abs(x - 128) > 40)
+    off = np.abs(plate - wall)[bared].mean()
+    assert off < 6  # it was 16 without `fill_along`

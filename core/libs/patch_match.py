@@ -1,9 +1,9 @@
 """Holes in pictures completed from the rest of the picture, patch by patch.
 
-Wexler, Shechtman and Irani (Space-time completion of video, 2007): every patch of the hole is to look like one of the
-picture's, coarse to fine, and the hole takes the mean of the patches that lie over it. The likest patch is looked for
-as in Barnes, Shechtman, Finkelstein and Goldman (PatchMatch, 2009), with numbers from a hash in the place of random
-ones: the same picture is always completed the same way.
+Wexler, Shechtman and Irani (Space-time completion of video, 2007): from a first guess on, coarse to fine, every patch
+of the hole is to look like one of the picture's, and the hole takes the mean of those that lie over it. The likest
+patch is looked for as in Barnes, Shechtman, Finkelstein and Goldman (PatchMatch, 2009), with numbers from a hash in
+the place of random ones: the same picture is always completed the same way.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import cv2
 import numba
 import numpy as np
-
-from core.libs.poisson import fill_hole
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ def complete(
     picture: np.ndarray,  # (H, W, 3) float32, grey levels
     hole: np.ndarray,  # (H, W) bool, what is to be completed
     usable: np.ndarray,  # (H, W) bool, what may be taken for it; nothing of the hole
+    guess: np.ndarray,  # (H, W, 3) float32, the picture with its hole filled in some way, from which to start
     settings: PatchSettings = _DEFAULT,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The picture with its hole completed, and the pixel (H, W, 2), y and x, each of the hole was taken from.
@@ -65,7 +64,9 @@ def complete(
         if not sources.any():
             return None
         if field is None:
-            filled = fill_hole(picture, hole)
+            filled = np.where(
+                hole[..., None], cv2.resize(guess, hole.shape[::-1], interpolation=cv2.INTER_AREA), picture
+            )
             field = _first_field(hole, sources)
         else:
             field = _doubled(field, hole, sources)

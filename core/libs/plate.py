@@ -1,9 +1,9 @@
 """The plate of a photo: what stood behind the person, completed where the person was.
 
-Most of it is never seen: a band beside the head is, when that turns or moves away. What the background is made of goes
-on there, patch by patch (`patch_match`), and its texture is the photo's own at full size. The colours where both meet,
-and between patches from different places, are made to agree by Poisson's equation: in a plain or blurred background,
-where every step shows, that leaves its slow gradients and its grain.
+Most of it is never seen: a band beside the head is, when that turns or moves away. Lines that run behind the head go on
+(`coherence`), then what the background is made of, patch by patch (`patch_match`), and its texture is the photo's own
+at full size. The colours where both meet, and between patches from different places, are made to agree by Poisson's
+equation: in a plain or blurred background, where every step shows, that leaves its slow gradients and its grain.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from core.libs.coherence import fill_along
 from core.libs.numeric import smoothstep
 from core.libs.patch_match import PatchSettings, complete
 from core.libs.poisson import fill_hole
 
-VERSION = "12"  # of all that changes what comes out
+VERSION = "13"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class PlateSettings:
         nearest: how far away a colour of the person may be, over the nearest one.
         alike: grey levels within which a colour that the background has farther away is its own. along: how far away,
             over `strays`; the farther, the fewer grey levels.
+        lines: pixels of that picture around a place that differs by the latter, which count, too: both sides of a line.
         grain: standard deviation up to which what is in a patch is grain, pixels of a 512-pixel picture.
         reach: how far the photo's colours tell beside the patches', of the longer side. rim: grey levels by which they
             tell at most.
@@ -64,6 +66,7 @@ class PlateSettings:
     nearest: float = 1.4
     alike: float = 14.0
     along: float = 3.0
+    lines: int = 6
     grain: float = 2.0
     reach: float = 0.05
     rim: float = 40.0
@@ -224,13 +227,16 @@ def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> 
     around = settings.sources * cv2.distanceTransform(hole_there, cv2.DIST_L2, 5).max()
     beside = cv2.distanceTransform(1 - hole_there, cv2.DIST_L2, 5) < around
     usable = share > 1 - 1e-3
-    found = complete(small, hole_there > 0, usable & beside if (usable & beside).any() else usable)
+    usable = usable & beside if (usable & beside).any() else usable
+    found = complete(small, hole_there > 0, usable, fill_along(small, hole_there > 0))
     if found is None:
         return fill_hole(picture, hole)
     colors, field = found
     smooth = fill_hole(small, share < 0.5)
     # In a slow gradient patches make steps, where the rim alone says what there is
-    differs = smoothstep(np.abs(colors - smooth).max(2), *settings.steps)[..., None]
+    apart = np.abs(colors - smooth).max(2)
+    line = cv2.dilate((apart > settings.steps[1]).astype(np.float32), np.ones((2 * settings.lines + 1,) * 2))
+    differs = np.maximum(smoothstep(apart, *settings.steps), line)[..., None]
     colors = smooth + (colors - smooth) * differs
     colors, differs = (cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC) for part in (colors, differs))
     rows, columns = _taken_from(_in_pieces(field, hole_there > 0), hole)
