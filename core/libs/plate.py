@@ -19,7 +19,7 @@ from core.libs.numeric import smoothstep
 from core.libs.patch_match import PatchSettings, complete
 from core.libs.poisson import fill_hole
 
-VERSION = "13"  # of all that changes what comes out
+VERSION = "15"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class PlateSettings:
         mixed: share of the person's colour, over the background's, from which on a pixel is one of those.
         off: grey levels by which it may be another mixture, and that over what the two colours are apart.
         apart: grey levels by which the two must differ to be told apart.
+        thin: pixels across, of a 512-pixel picture, below which hair is: what is wider is the background's. few: pixels
+            of the small picture, below which a piece is none.
         bin: grey levels of a channel within which colours of the person are one; least: of their outline, at which
             that is one of theirs.
         nearest: how far away a colour of the person may be, over the nearest one.
@@ -61,6 +63,8 @@ class PlateSettings:
     mixed: float = 0.4
     off: tuple[float, float] = (6.0, 0.12)
     apart: float = 30.0
+    thin: float = 8.0
+    few: int = 4
     bin: float = 40.0
     least: float = 0.02
     nearest: float = 1.4
@@ -191,7 +195,13 @@ def _remains(
     count, label = cv2.connectedComponents(both)
     attached = np.zeros(count, bool)
     attached[np.unique(label[theirs])] = True
-    found = (attached[label] & (both > 0) & (inner == 0)).astype(np.float32)
+    found = (attached[label] & (both > 0) & (inner == 0)).astype(np.uint8)
+    core = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(settings.thin / 2 * unit)) + 1,) * 2)
+    count, pieces = cv2.connectedComponents(found)
+    wrong = np.bincount(pieces.ravel(), minlength=count) < settings.few
+    wrong[np.unique(pieces[cv2.erode(found, core) > 0])] = True
+    found[wrong[pieces]] = 0
+    found = found.astype(np.float32)
     return cv2.resize(cv2.dilate(found, np.ones((3, 3))), hole.shape[::-1])
 
 
