@@ -136,7 +136,7 @@ class TestOrbit:
         rig = avatar.surface.rig
         moved = replace(rig, anchor=seen_from(rig.anchor, frame.view).astype(np.float64))
         same = moved.pose(vertices, seen_from(frame.transform_matrix, frame.view))
-        viewed = to_camera(rig.pose(vertices, frame.transform_matrix), frame.view)
+        viewed = to_camera(rig.pose(vertices, frame.transform_matrix, view=frame.view), frame.view)
         np.testing.assert_allclose(viewed, same, atol=1e-5)
         plain = run.draw(replace(frame, view=None)).clone()
         np.testing.assert_allclose(run.draw(replace(frame, view=np.eye(3, 4))), plain, atol=2e-3)

@@ -11,6 +11,7 @@ from core.export.moment import lifted
 from core.export.splats import RIGHT_UP_BACK
 from core.libs.flame_model import topology as topo
 from core.models.LiftedAvatar.models import Avatar
+from core.models.LiftedAvatar.rig import Rig
 from core.pipeline import Pipeline
 
 
@@ -69,7 +70,7 @@ def animated_mesh(
         unit: what a head unit is in the points.
     """
     avatar, source = lifted(pipeline), pipeline.source
-    mesh, rig = avatar.surface.rig.mesh, avatar.surface.rig
+    mesh, rig = avatar.surface.rig.mesh, _solid(avatar)
     centre = source.frame.transform_matrix[:, 3].astype(np.float64)
     rest = _placed(mesh.points, centre, unit)
     names: tuple[str, ...]
@@ -124,9 +125,15 @@ def principal_targets(offsets: np.ndarray, most: int, error: float) -> tuple[tup
 
 def _moving_points(pipeline: Pipeline, avatar: Avatar) -> Iterator[np.ndarray]:
     head = pipeline.components.head
+    rig = _solid(avatar)
     for frame in pipeline.motion:
         face = head.evaluate(frame)[: topo.N_POINTS]
-        yield avatar.surface.rig.pose(face, frame.transform_matrix, frame.torso_motion)
+        yield rig.pose(face, frame.transform_matrix, frame.torso_motion)
+
+
+def _solid(avatar: Avatar) -> Rig:
+    """Its rig without what depends on the camera."""
+    return replace(avatar.surface.rig, sides=None)
 
 
 def _placed(points: np.ndarray, centre: np.ndarray, unit: float) -> np.ndarray:

@@ -116,6 +116,10 @@ def _add_rig(out: Payload, avatar: Avatar, side: int) -> None:
     out.array("rig.surroundings", rig.surroundings)
     out.array("rig.torso", mesh.torso_weights)
     out.quantised("rig.border", mesh.border_weights.reshape(-1, 1))
+    assert rig.sides is not None
+    out.quantised("rig.offsets", rig.sides.offsets)
+    out.quantised("rig.outwards", rig.sides.outwards)
+    out.quantised("rig.atRest", rig.sides.at_rest[:, None])
     inpainted = binding.triangles[binding.n_mesh :]
     known = {tuple(triangle): k for k, triangle in enumerate(mesh.triangles.tolist())}
     out.array("inpainted", np.array([known[tuple(t)] for t in inpainted.tolist()], np.uint16))
@@ -127,6 +131,7 @@ def _add_rig(out: Payload, avatar: Avatar, side: int) -> None:
         "neck": NECK.tolist(),
         "neckReach": rig.neck_reach,
         "followedNeckReach": rig.followed_neck_reach,
+        "sideTurn": rig.sides.turn,
         "binding": asdict(BINDING),
         "inpaintWeight": avatar.surface.inpaint_weight,
         "frontOpacity": avatar.surface.settings.front_opacity,

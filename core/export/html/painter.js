@@ -184,7 +184,7 @@ export class Painter {
     face = closeNearlyShut(face, values.openings, values.topology, values.eyeSettings);
     const gaps = lidGaps(face, values.topology);
     this.chin.unfold(face);
-    const points = this.rig.pose(face, transform, torso, anchor, this.pointsNow);
+    const points = this.rig.pose(face, transform, torso, anchor, view, this.pointsNow);
     this.pointsNow = points;
     const seen = seenFrom(transform, view), camera = new Float64Array(3 * POINTS);
     for (let v = 0; v < POINTS; v++) camera.set(toCamera([face[3 * v], face[3 * v + 1], face[3 * v + 2]], seen), 3 * v);

@@ -1,5 +1,5 @@
 // Where the proxy mesh goes: the face with the head model, hair with the head, shoulders on their own. As rig.py.
-import { mean, toCamera } from "./numeric.js";
+import { mean, seenFrom, smoothstep, toCamera } from "./numeric.js";
 
 const POINTS = 478;
 
@@ -16,18 +16,21 @@ export class Rig {
     this.surroundings = arrays["rig.surroundings"];
     this.torso = arrays["rig.torso"];
     this.border = arrays["rig.border"];
+    this.sides = { offsets: arrays["rig.offsets"], outwards: arrays["rig.outwards"], atRest: arrays["rig.atRest"] };
     this.values = values;
     this.count = this.torso.length;
   }
 
   // The points (M * 3) in the camera frame of a face (478 * 3) in head space under a transform (12); torso: (4) or null;
-  // anchor: (12) where the head is when the shoulders stand as in the photo, the motion's own where it is left out.
-  pose(face, transform, torso, anchor, out = new Float64Array(3 * this.count)) {
+  // anchor: (12) where the head is when the shoulders stand as in the photo, the motion's own where it is left out;
+  // view: (12) to the camera that draws, or null.
+  pose(face, transform, torso, anchor, view, out = new Float64Array(3 * this.count)) {
     const { neck, neckReach, followedNeckReach, topology } = this.values;
     const oval = topology.oval, T = transform, still = anchor || this.values.anchor.flat();
     face = restEyes(face, topology);
     const move = oval.map((v) => [0, 1, 2].map((k) => face[3 * v + k] - this.face[3 * v + k]));
-    for (let v = 0; v < POINTS; v++) out.set(toCamera([face[3 * v], face[3 * v + 1], face[3 * v + 2]], T), 3 * v);
+    const aside = this.aside(seenFrom(T, view));
+    for (let v = 0; v < POINTS; v++) out.set(toCamera([0, 1, 2].map((k) => face[3 * v + k] + aside(v, k)), T), 3 * v);
     const pivot = toCamera(neck, still);
     const stand = torso ? torsoMotion(pivot, torso) : (p) => p;
     // A neck reaches only so far: the shoulders stand still for small moves and go along with large ones.
@@ -41,11 +44,24 @@ export class Rig {
         const w = this.border[oval.length * i + b];
         if (w) for (let k = 0; k < 3; k++) around[k] += w * move[b][k];
       }
+      for (let k = 0; k < 3; k++) around[k] += aside(POINTS + i, k);
       const share = this.torso[POINTS + i], head = toCamera(around, T), body = stand(toCamera(rest, still));
       for (let k = 0; k < 3; k++)
         out[3 * (POINTS + i) + k] = head[k] * (1 - share) + (body[k] + shift[k] * follows) * share;
     }
     return out;
+  }
+
+  // Where ears and hair of a side that turns to the camera go, of a point and an axis. As sides.py.
+  aside(T) {
+    const { offsets, outwards, atRest } = this.sides, turn = Math.sin((this.values.sideTurn * Math.PI) / 180);
+    const camera = [0, 1, 2].map((i) => -(T[4 * i] * T[3] + T[4 * i + 1] * T[7] + T[4 * i + 2] * T[11]));
+    const far = Math.hypot(...camera), shares = new Float64Array(this.count);
+    for (let v = 0; v < this.count; v++) {
+      const along = (outwards[3 * v] * camera[0] + outwards[3 * v + 1] * camera[1] + outwards[3 * v + 2] * camera[2]) / far;
+      shares[v] = smoothstep(along - atRest[v], 0, turn);
+    }
+    return (v, k) => offsets[3 * v + k] * shares[v];
   }
 }
 

@@ -49,6 +49,7 @@ from core.models.LiftedAvatar.mouth import warm_up as warm_up_mouth
 from core.models.LiftedAvatar.mouth.layer import MouthLayer
 from core.models.LiftedAvatar.rig import Rig, rest_eyes
 from core.models.LiftedAvatar.settings import LiftedSettings
+from core.models.LiftedAvatar.sides import SideDepth
 from core.models.LiftedAvatar.smooth_parts import SmoothParts
 from core.models.LiftedAvatar.surface import Scratch, SurfaceLayer, splat
 from core.models.rasterizer import SurfaceSettings, warm_up
@@ -269,6 +270,7 @@ class LiftedAvatar:
             followed_neck_reach=settings.followed_neck_reach,
             follows=None if photo.join is None else photo.join.follows,
             body=None if photo.join is None else photo.join.body,
+            sides=SideDepth.of(photo.mesh, photo.transform, photo.matte, photo.camera, settings.sides),
         )
         wide = photo.camera.widened(photo.margin)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.libs.geometry import NECK, apply_torso_motion, to_camera
+from core.libs.geometry import NECK, apply_torso_motion, seen_from, to_camera
 from core.libs.mesh import ProxyMesh
+from core.models.LiftedAvatar.sides import SideDepth
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Rig:
         followed_neck_reach: the same, where the driver's shoulders were followed.
         follows: (M - 478,) how much of its move a point of the surroundings makes, 0 where it joins the rest of the
             photo; body: (M - 478,) the same of the shoulders' move alone. None where all of it moves.
+        sides: ears and hair beside a face that turns; None: they are as deep as the mesh of the photo has them.
     """
 
     mesh: ProxyMesh
@@ -33,19 +35,31 @@ class Rig:
     followed_neck_reach: float
     follows: np.ndarray | None = None
     body: np.ndarray | None = None
+    sides: SideDepth | None = None
 
-    def pose(self, face: np.ndarray, transform: np.ndarray, torso_motion: np.ndarray | None = None) -> np.ndarray:
+    def pose(
+        self,
+        face: np.ndarray,
+        transform: np.ndarray,
+        torso_motion: np.ndarray | None = None,
+        view: np.ndarray | None = None,
+    ) -> np.ndarray:
         """The mesh's points (M, 3) in the camera frame.
 
         Args:
             face: (478 or more, 3) the head's points in head space, the tracker's first. transform: (3, 4).
             torso_motion: (4,) of the shoulders since the anchor, see `TrackedFrame`; None: only as the neck takes them.
+            view: (3, 4) from the photo's camera to the one that draws, to which sides may turn; the points are in the
+                photo's all the same. None: the same one.
         """
         transform = transform.astype(np.float64)
         face = rest_eyes(face[: topo.N_POINTS].astype(np.float64))
         border = (face - self.face)[list(topo.FACE_OVAL)]
         around = self.surroundings + self.mesh.border_weights @ border
-        head = to_camera(np.concatenate([face, around]), transform)
+        head = np.concatenate([face, around])
+        if self.sides is not None:
+            head += self.sides.at(seen_from(transform, view))
+        head = to_camera(head, transform)
         still = to_camera(np.concatenate([self.surroundings, NECK[None]]), self.anchor)
         if torso_motion is not None:
             still = apply_torso_motion(still, still[-1], torso_motion)

@@ -145,7 +145,7 @@ class SurfaceLayer:
 
     def draw(self, shot: Shot) -> None:
         """Begin the picture with the Gaussians in the shot's colours, its outlines antialiased."""
-        points = self.rig.pose(shot.face, shot.transform, shot.torso_motion)
+        points = self.rig.pose(shot.face, shot.transform, shot.torso_motion, shot.view)
         if shot.view is not None:
             points = to_camera(points, shot.view)
         numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch, self.smooth

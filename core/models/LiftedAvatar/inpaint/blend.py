@@ -10,11 +10,16 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
 from core.libs.mesh import ProxyMesh, triangle_normals, view_cosine
 from core.models.LiftedAvatar.binding import Role
-from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles, face_triangles, visible_points
+from core.models.LiftedAvatar.inpaint.visibility import (
+    NOSE_TIP,
+    edge_on_triangles,
+    face_triangles,
+    nose_share,
+    visible_points,
+)
 from core.models.LiftedAvatar.inpaint_settings import BlendSettings, OvershootSettings, VisibilitySettings
 
 _DEFAULT, _VISIBILITY, _OVERSHOOT = BlendSettings(), VisibilitySettings(), OvershootSettings()
-_NOSE_TIP = 1  # the tracker's point
 
 
 def find_fringe(
@@ -78,7 +83,7 @@ def find_not_skin(
     nothing = np.zeros(pix_to_face.shape, bool)
     oval = mesh.pixels[list(topo.FACE_OVAL)]
     low, high = oval.min(0), oval.max(0)
-    nose = (mesh.pixels[_NOSE_TIP, 0] - low[0]) / (high[0] - low[0])
+    nose = nose_share(mesh)
     if min(nose, 1 - nose) > settings.nose:
         return nothing
     side = -1 if nose < 0.5 else 1
@@ -102,7 +107,7 @@ def find_not_skin(
     colors[label[firm]] = skin[firm]
     unlike = np.abs(image - colors[label]).max(-1) > settings.difference
     below = np.arange(len(image))[:, None] > low[1] + settings.below * (high[1] - low[1])
-    far = side * (np.arange(image.shape[1])[None] - mesh.pixels[_NOSE_TIP, 0]) > 0
+    far = side * (np.arange(image.shape[1])[None] - mesh.pixels[NOSE_TIP, 0]) > 0
     unlike &= on_face & sideways[pix_to_face] & below & far
     # Moles and lashes are within the face; hair and veil come from outside it.
     outside = ~on_face & far
