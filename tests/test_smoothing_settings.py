@@ -100,7 +100,7 @@ class TestClosedForms:
                 bare.update(frame, np.ones(4, bool))
             noise, (ahead, after) = bare._noise, bare._past[-1]
             r = noise.variance * (1 - alpha) / alpha * (window / 5) ** 4
-            np.testing.assert_allclose(after.x, ahead.x + ahead.p / (ahead.p + r) * (z[-1] - ahead.x), rtol=1e-9)
+            np.testing.assert_allclose(after[0], ahead[0] + ahead[2] / (ahead[2] + r) * (z[-1] - ahead[0]), rtol=1e-9)
 
     @WAYS
     def test_alpha_of_one_takes_every_value_as_it_is(self, way):

@@ -1,4 +1,4 @@
-"""The compiled passes of the constant-velocity Kalman filter: innovations forwards, and both ways.
+"""The compiled passes of the constant-velocity Kalman filter: innovations forwards, both ways, and a live step.
 
 State x, v: position and velocity. Covariance p, c, s: of the position, of both, of the velocity. White acceleration of
 strength q adds q / 3, q / 2 and q to it in a step of one frame. `tests/twins.py` has both in matrices.
@@ -115,3 +115,44 @@ def rts_smoother(z, valid, scale, ratio):
             p, c, s = p - k00 * g00 - k01 * g01, c - k00 * g10 - k01 * g11, s - k10 * g10 - k11 * g11
             out[t, d] = x
     return out, energy
+
+
+@numba.njit(cache=True, nogil=True)
+def live_deviation(state, z, valid, noise, q):
+    """How far a measurement is from what is predicted, in standard deviations: root of the mean square over columns.
+
+    Args:
+        state: (5, D) x, v, p, c and s after the frame before. z: (D,) the measurement. valid: (D,) bool; where it is
+            not, 0 counts. noise: (D,) its variance. q: (D,) strength of the white acceleration.
+    """
+    total = 0.0
+    for d in range(len(z)):
+        if valid[d]:
+            e = z[d] - (state[0, d] + state[1, d])
+            total += e * e / (state[2, d] + 2 * state[3, d] + state[4, d] + q[d] / 3 + noise[d])
+    return np.sqrt(total / len(z))
+
+
+@numba.njit(cache=True, nogil=True)
+def live_step(state, z, valid, noise, q, gate):
+    """The state before and after a measurement, (5, D) each; arguments as `live_deviation` has them.
+
+    A step far beyond what was predicted is real far more often than not: what is beyond `gate`, in squared standard
+    deviations, is taken for process noise.
+    """
+    before, after = np.empty_like(state), np.empty_like(state)
+    for d in range(len(z)):
+        x, v, p, c, s = state[0, d] + state[1, d], state[1, d], state[2, d], state[3, d], state[4, d]
+        e, strength = 0.0, q[d]
+        if valid[d]:
+            e = z[d] - x
+            strength += 3 * max(e * e / gate - (p + 2 * c + s + strength / 3) - noise[d], 0.0)
+        p, c, s = p + 2 * c + s + strength / 3, c + s + strength / 2, s + strength
+        before[0, d], before[1, d], before[2, d], before[3, d], before[4, d] = x, v, p, c, s
+        if valid[d]:
+            total = p + noise[d]
+            gain, velocity_gain = p / total, c / total
+            x, v = x + gain * e, v + velocity_gain * e
+            p, c, s = p * noise[d] / total, c * noise[d] / total, s - c * velocity_gain
+        after[0, d], after[1, d], after[2, d], after[3, d], after[4, d] = x, v, p, c, s
+    return before, after

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from core.libs.filters.live_kalman import LiveKalman
-from core.libs.filters.motion_path import TRANSFORM, TURNS, MotionPath, MotionPathSettings, motion_path, slerp
+from core.libs.filters.live_path import LivePath, PathStep
+from core.libs.filters.motion_path import TRANSFORM, TURNS, MotionPathSettings, slerp
 
 
 class LiveFilter(Protocol):
@@ -30,22 +31,20 @@ class KalmanOnPath:
 
     def __init__(self, name: str, kalman: LiveKalman, path: MotionPathSettings) -> None:
         self.last: np.ndarray | None = None
-        self._name, self._kalman, self._settings = name, kalman, path
-        self._past: deque[tuple[MotionPath, np.ndarray]] = deque(maxlen=kalman.lag + 1)
+        self._kalman, self._path = kalman, LivePath(name, path)
+        self._past: deque[PathStep] = deque(maxlen=kalman.lag + 1)
 
     @property
     def outliers(self) -> int:
         return self._kalman.outliers
 
     def next(self, frame: np.ndarray) -> np.ndarray:
-        frames = frame[None] if self.last is None else np.stack([self.last, frame])
-        path = motion_path(self._name, frames, self._settings)
-        columns = path.columns[0] if self.last is None else self._past[-1][1] + path.columns[-1] - path.columns[0]
-        self._past.append((path, columns))
-        self.last = path.restore(np.zeros_like(path.columns))[-1]
-        found = self._kalman.update(columns, path.valid[-1])
-        path, columns = self._past[-1 - self._kalman.behind]
-        return path.restore(np.tile(found - columns, (len(path.columns), 1)))[-1]
+        step = self._path.next(frame)
+        self._past.append(step)
+        self.last = step.frame
+        found = self._kalman.update(step.columns, step.valid)
+        shown = self._past[-1 - self._kalman.behind]
+        return shown.restore(found - shown.columns)
 
 
 class ExponentialAverage:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from core.libs.filters.kalman import KalmanSettings, Noise, estimate
+from core.libs.filters.kalman_kernels import live_deviation, live_step
 from core.libs.filters.noise import noise_floor
 
 
@@ -40,46 +41,19 @@ class LiveKalmanSettings:
     kalman: KalmanSettings = field(default_factory=KalmanSettings)
 
 
-@dataclass(frozen=True)
-class _State:
-    """Position and velocity (D,), and their covariance: of the position, of both, of the velocity (D,)."""
-
-    x: np.ndarray
-    v: np.ndarray
-    p: np.ndarray
-    c: np.ndarray
-    s: np.ndarray
-
-    def predicted(self, q: np.ndarray) -> _State:
-        """A frame later, under white acceleration of the strength `q` (D,)."""
-        p = self.p + 2 * self.c + self.s + q / 3
-        return _State(self.x + self.v, self.v, p, self.c + self.s + q / 2, self.s + q)
-
-    def updated(self, z: np.ndarray, valid: np.ndarray, noise: np.ndarray) -> _State:
-        """After a measurement `z` of variance `noise`, where it is `valid`; all (D,)."""
-        total, e = self.p + noise, np.where(valid, z - self.x, 0)
-        gain, velocity_gain = self.p / total, self.c / total
-        x, v = self.x + gain * e, self.v + velocity_gain * e
-        after = _State(x, v, self.p * noise / total, self.c * noise / total, self.s - self.c * velocity_gain)
-        return _State(*(np.where(valid, new, old) for new, old in zip(_values(after), _values(self), strict=True)))
-
-
-def _values(state: _State) -> tuple[np.ndarray, ...]:
-    return state.x, state.v, state.p, state.c, state.s
-
-
-def _rts_step(filtered: _State, predicted: _State, later: _State) -> _State:
+def _rts_step(filtered: np.ndarray, predicted: np.ndarray, later: np.ndarray) -> np.ndarray:
     """`filtered`, given what is known of the frame after it (Rauch, Tung and Striebel); variances are left out.
 
-    `predicted` and `later`: the state of that frame before its measurement, and after all.
+    `predicted` and `later`: the state of that frame before its measurement, and after all; each is (5, D), see
+    `live_step`.
     """
-    determinant = predicted.p * predicted.s - predicted.c**2
-    dx, dv = later.x - predicted.x, later.v - predicted.v
-    u = (predicted.s * dx - predicted.c * dv) / determinant
-    w = (predicted.p * dv - predicted.c * dx) / determinant
-    x = filtered.x + (filtered.p + filtered.c) * u + filtered.c * w
-    v = filtered.v + (filtered.c + filtered.s) * u + filtered.s * w
-    return _State(x, v, filtered.p, filtered.c, filtered.s)
+    _, _, p, c, s = predicted
+    determinant = p * s - c**2
+    dx, dv = later[:2] - predicted[:2]
+    u = (s * dx - c * dv) / determinant
+    w = (p * dv - c * dx) / determinant
+    x, v, p, c, s = filtered
+    return np.stack([x + (p + c) * u + c * w, v + (c + s) * u + s * w, p, c, s])
 
 
 @dataclass
@@ -106,9 +80,9 @@ class LiveKalman:
     outliers: int = 0
     settings: LiveKalmanSettings = field(default_factory=LiveKalmanSettings)
     _frames: deque[tuple[np.ndarray, np.ndarray]] = field(default_factory=deque, repr=False)
-    _past: deque[tuple[_State, _State]] = field(default_factory=deque, repr=False)  # predicted, then updated
+    _past: deque[tuple[np.ndarray, np.ndarray]] = field(default_factory=deque, repr=False)  # predicted, then updated
     _deviations: deque[float] = field(default_factory=lambda: deque(maxlen=25), repr=False)
-    _state: _State | None = field(default=None, repr=False)
+    _state: np.ndarray | None = field(default=None, repr=False)
     _noise: Noise | None = field(default=None, repr=False)
     _age: int = 0
     _held: int = 0
@@ -140,23 +114,21 @@ class LiveKalman:
         """Start from a frame as if nothing had come before; the noise is kept."""
         one = np.ones_like(z)
         variance = one if self._noise is None else self._noise.variance
-        self._state = state = _State(z, 0 * one, variance, 0 * one, variance * (1e3 + 10 * self._largest_ratio))
+        start = variance * (1e3 + 10 * self._largest_ratio)
+        self._state = state = np.stack([z, 0 * one, variance, 0 * one, start])
         self._frames.clear()
         self._past.clear()
         self._deviations.clear()
         self._held = self._age = 0
         self._remember(z, np.ones(z.shape, bool), state, state)
 
-    def _follow(self, state: _State, z: np.ndarray, valid: np.ndarray) -> None:
+    def _follow(self, state: np.ndarray, z: np.ndarray, valid: np.ndarray) -> None:
         """Predict from the state, gate, update; now and then estimate the noise again."""
         s = self.settings
         noise = self._noise or Noise(np.ones_like(z), np.full_like(z, self._largest_ratio))
         q = noise.ratio * noise.variance / self.strength**4
-        if self._noise is not None:
-            noise = replace(noise, variance=noise.variance * self._noise_factor)
-        predicted = state.predicted(q)
-        square = np.where(valid, z - predicted.x, 0) ** 2
-        deviation = np.sqrt((square / (predicted.p + noise.variance)).mean())
+        variance = noise.variance if self._noise is None else noise.variance * self._noise_factor
+        deviation = live_deviation(state, z, valid, variance, q)
         if self._is_outlier(deviation):
             self.outliers += 1
             self._held += 1
@@ -168,10 +140,8 @@ class LiveKalman:
         else:
             self._held = 0
             self._deviations.append(deviation)
-        # A step far beyond what was predicted is real far more often than not: process noise that explains it.
-        missing = np.maximum(square / s.gate - predicted.p - noise.variance, 0)
-        predicted = state.predicted(q + 3 * missing * valid)
-        self._state = state = predicted.updated(z, valid, noise.variance)
+        predicted, state = live_step(state, z, valid, variance, q, s.gate)
+        self._state = state
         self._remember(z, valid, predicted, state)
         self._age += 1
         interval = s.estimate_interval if self._age > s.early else s.early_interval
@@ -184,7 +154,7 @@ class LiveKalman:
         known = self.gated and self._noise is not None
         return known and deviation > self.settings.snr_threshold and deviation > self.settings.outlier_ratio * lately
 
-    def _remember(self, z: np.ndarray, valid: np.ndarray, predicted: _State, state: _State) -> None:
+    def _remember(self, z: np.ndarray, valid: np.ndarray, predicted: np.ndarray, state: np.ndarray) -> None:
         """Keep a frame for the noise and its states for the pass backwards."""
         self._frames.append((z, valid))
         self._past.append((predicted, state))
@@ -207,7 +177,7 @@ class LiveKalman:
         if self._noise is None:  # so far everything was taken as it came
             start = variance * self._noise_factor
             predicted, state = self._past[-1]
-            self._state = _State(state.x, state.v, start, start, 2 * start)
+            self._state = np.stack([state[0], state[1], start, start, 2 * start])
             self._past[-1] = (predicted, self._state)
         self._noise = Noise(variance, ratio)
 
@@ -217,4 +187,4 @@ class LiveKalman:
         for predicted_before, filtered in earlier:
             smoothed = _rts_step(filtered, predicted, smoothed)
             predicted = predicted_before
-        return smoothed.x
+        return smoothed[0]

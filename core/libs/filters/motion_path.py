@@ -32,10 +32,12 @@ class MotionPathSettings:
         face_middle: of a face in head space: the mean of the open head's template, rounded.
         nearest: distance of the face; where it is less, or the face behind the camera, the transforms are not of a
             perspective camera, and the path has the plain position. By eye.
+        least_determinant: of a rotation's matrix; below it the transform says nothing.
     """
 
     face_middle: tuple[float, float, float] = (0.0, -0.1, 0.33)
     nearest: float = 0.5
+    least_determinant: float = 1e-6
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _transforms(values: np.ndarray, settings: MotionPathSettings) -> MotionPath:
     face_middle = np.array(settings.face_middle)
     known = np.isfinite(values).all((1, 2))
     matrices = np.where(known[:, None, None], values, np.eye(3, 4))
-    known = known & (np.linalg.det(matrices[..., :3]) > 1e-6)
+    known = known & (np.linalg.det(matrices[..., :3]) > settings.least_determinant)
     matrices = np.where(known[:, None, None], matrices, np.eye(3, 4))
     rotations, turned = _rotations(TRANSFORM, Rotation.from_matrix(matrices[..., :3]), known)
     position = _fill(TRANSFORM, face_middle @ matrices[..., :3] + matrices[..., 3], known)

@@ -15,7 +15,6 @@ from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from core.data.records import TrackedFrame
@@ -24,6 +23,7 @@ from core.libs.flame_model.asset import OPEN_HEAD, HeadAsset, is_open_head, read
 from core.libs.flame_model.landmarks import LandmarkEmbedding
 from core.libs.flame_model.openings import OPEN_HEAD_OPENINGS, Openings, flame_openings
 from core.libs.flame_model.topology import N_POINTS, REGIONS
+from core.libs.rotations import matrices_of
 
 
 class Joint(IntEnum):
@@ -258,7 +258,7 @@ class FLAMEModel(torch.nn.Module):
         if frame.static_offset is not None:
             rest = rest + frame.static_offset
         turns = np.concatenate([frame.posecode[:3], np.zeros(3), frame.posecode[3:], frame.eyecode]).reshape(5, 3)
-        rotations = Rotation.from_rotvec(turns).as_matrix().astype(np.float32)
+        rotations = matrices_of(turns.astype(np.float64)).astype(np.float32)
         if self._corrects_pose:
             bent = rotations[1:] - np.eye(3, dtype=np.float32)
             rest = rest + (self._np.pose_directions @ bent.ravel()).reshape(-1, 3)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 from core.data.records import TrackedFrame
 from core.libs.flame_model.openings import Openings, Pairs
+from core.libs.rotations import matrices_of
 
 if TYPE_CHECKING:
     from core.libs.flame_model import FLAMEModel
@@ -110,7 +110,7 @@ class FaceOpenings:
         """How far upper and lower vertices are apart along the head's y, in head units; negative where they crossed."""
         at_rest = self._rest + (expcode @ self._moves.reshape(-1, expcode.shape[1]).T).reshape(-1, *self._rest.shape)
         joint = self._joint + expcode @ self._joint_moves.T
-        turn = Rotation.from_rotvec(jaw).as_matrix() - np.eye(3)
+        turn = matrices_of(jaw.astype(np.float64)) - np.eye(3)
         if self._corrections is not None:
             at_rest += np.einsum("vcr,tr->tvc", self._corrections, turn.reshape(-1, 9))
         y = at_rest[..., 1] + self._jaw * np.einsum("tvc,tc->tv", at_rest - joint[:, None], turn[:, 1])
