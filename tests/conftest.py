@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.synthetic_checkpoint import write
+from tests.made_once import made_once, track_the_demo_photo
+from tests.synthetic_checkpoint import CHECKPOINT, FLAME, write
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,4 +29,11 @@ def released_files(tmp_path_factory) -> tuple[Path, Path]:
 
     Drawing the weights, 750 MB, takes ten seconds.
     """
-    return write(tmp_path_factory.mktemp("assets"))
+    folder = made_once(tmp_path_factory, "assets", write)
+    return folder / CHECKPOINT, folder / FLAME
+
+
+@pytest.fixture(scope="session")
+def demo_cache(tmp_path_factory) -> Path:
+    """A cache folder that knows the demo's first photo, to be copied with `copy_cache`: tracking it takes seconds."""
+    return made_once(tmp_path_factory, "demo_photo", track_the_demo_photo) / "cache"

@@ -54,7 +54,7 @@ def nodes(inputs) -> Iterator[Any]:
 
 def planned(inputs: Path, out: Path):
     photos, drivers = sorted((inputs / "photos").iterdir()), sorted((inputs / "drivers").iterdir())
-    return Planner(out, Options()).product(photos, drivers)
+    return Planner(out, Options(layout="result")).product(photos, drivers)
 
 
 def results(inputs: Path, out: Path, executor, split: int = 0) -> list[JobResult]:

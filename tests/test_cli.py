@@ -14,6 +14,7 @@ import pytest
 from core.data.image import write_image
 from core.data.video import VideoReader, VideoWriter
 from inference import main
+from tests.made_once import copy_cache
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared/data"
@@ -79,6 +80,25 @@ def test_parsing_loads_nothing_heavy():
     assert done.stdout.strip() == "set()"
 
 
+@pytest.fixture
+def refused_here(tmp_path, monkeypatch, capsys):
+    """As `refused`, in this process: the libraries are loaded once for all cases."""
+
+    def call(*arguments) -> str:
+        (tmp_path / "work").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "work")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        assert main([*map(str, arguments)]) == 2
+        assert [path for path in (tmp_path / "work").rglob("*") if path.is_file()] == []
+        said = capsys.readouterr()
+        assert said.out == ""
+        line = said.err.strip().splitlines()[-1]
+        assert line.startswith("error: ")
+        return line
+
+    return call
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -102,49 +122,40 @@ def test_parsing_loads_nothing_heavy():
         ((*DRIVE, "--unknown"), "unrecognized arguments: --unknown"),
     ],
 )
-def test_refused_in_one_line(tmp_path, arguments, said):
+def test_refused_in_one_line(refused_here, arguments, said):
+    assert said in refused_here(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [((), "no photo given"), ((*DRIVE, "--device", "cuda"), "runs on the CPU")]
+)
+def test_refused_in_a_process_of_its_own(tmp_path, arguments, said):
     assert said in refused(tmp_path, *arguments)
 
 
-def test_files_that_are_not_what_they_say(tmp_path):
+def test_files_that_are_not_what_they_say(tmp_path, refused_here):
     text, empty = tmp_path / "text.jpg", tmp_path / "empty.mp4"
     text.write_text("not a picture")
     empty.write_bytes(b"")
-    assert "neither a picture nor a video" in refused(tmp_path, "-i", text, "-d", TRACK)
-    assert "is empty" in refused(tmp_path, "-i", PHOTO, "-d", empty)
+    assert "neither a picture nor a video" in refused_here("-i", text, "-d", TRACK)
+    assert "is empty" in refused_here("-i", PHOTO, "-d", empty)
     (tmp_path / "upstream").mkdir()
     (tmp_path / "upstream/smoothed.pkl").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
-    assert "GAGAvatar_track" in refused(tmp_path, "-i", PHOTO, "-d", tmp_path / "upstream")
+    assert "GAGAvatar_track" in refused_here("-i", PHOTO, "-d", tmp_path / "upstream")
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged/track.npz").write_bytes(b"PK\x03\x04")
-    assert "damaged" in refused(tmp_path, "-i", PHOTO, "-d", tmp_path / "damaged")
+    assert "damaged" in refused_here("-i", PHOTO, "-d", tmp_path / "damaged")
 
 
-def test_output_over_an_input_is_refused(tmp_path):
+def test_output_over_an_input_is_refused(tmp_path, refused_here):
     driver = noise_video(tmp_path / "clip.mp4")
     before = driver.read_bytes()
-    assert "is an input of this run" in refused(tmp_path, "-i", PHOTO, "-d", driver, "-o", driver)
+    assert "is an input of this run" in refused_here("-i", PHOTO, "-d", driver, "-o", driver)
     assert driver.read_bytes() == before
 
 
-@pytest.fixture
-def refused_here(tmp_path, monkeypatch, capsys):
-    """As `refused`, in this process: the tracker's libraries are loaded once for several cases."""
-
-    def call(*arguments) -> str:
-        (tmp_path / "work").mkdir(exist_ok=True)
-        monkeypatch.chdir(tmp_path / "work")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        assert main([*map(str, arguments)]) == 2
-        assert list((tmp_path / "work").rglob("*.*")) == []
-        return capsys.readouterr().err.strip().splitlines()[-1]
-
-    return call
-
-
 def test_no_face(tmp_path, refused_here):
-    assert "error: " in (line := refused_here("-i", noise(tmp_path / "noise.png"), "-d", TRACK))
-    assert "face" in line
+    assert "face" in refused_here("-i", noise(tmp_path / "noise.png"), "-d", TRACK)
     assert "face" in refused_here("-i", PHOTO, "-d", noise_video(tmp_path / "noise.mp4"))
 
 
@@ -153,7 +164,8 @@ def test_a_dog_is_refused(refused_here):
     assert "face" in refused_here("-i", DATA / "sources/not_a_human_face.jpg", "-d", TRACK)
 
 
-def test_a_whole_run_with_a_picture_as_driver(tmp_path):
+def test_a_whole_run_with_a_picture_as_driver(tmp_path, demo_cache):
+    copy_cache(demo_cache, tmp_path / "cache")
     done = run(tmp_path, "-i", PHOTO, "-d", PHOTO, "-o", tmp_path / "work", "--layout", "result")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1].startswith(str(tmp_path / "work/1_1.png"))
@@ -163,7 +175,8 @@ def test_a_whole_run_with_a_picture_as_driver(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_leaves_nothing(tmp_path, number, code):
+def test_an_interrupted_run_leaves_nothing(tmp_path, demo_cache, number, code):
+    copy_cache(demo_cache, tmp_path / "cache")
     process = subprocess.Popen(
         command(*DRIVE, "-o", tmp_path / "out.mp4"), stderr=subprocess.PIPE, env=environment(tmp_path)
     )

@@ -28,6 +28,7 @@ from examples.live_camera import mirrored
 from examples.measure_a_pair import follow
 from examples.one_improvement import smooth, unrest
 from examples.own_tracker import MirrorTracker
+from tests.made_once import copy_cache
 
 ROOT = Path(__file__).parents[1]
 PHOTO, OTHER = ROOT / "demos/examples/1.jpg", ROOT / "demos/examples/2.jpg"
@@ -35,9 +36,9 @@ TRACK, CLIP = ROOT / "demos/drivers/obama", ROOT / "demos/drivers/talk.mp4"
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
+def cache(tmp_path_factory, demo_cache) -> Path:
     """Of all these tests: the two photos are tracked once, as a user's are."""
-    return tmp_path_factory.mktemp("cache")
+    return copy_cache(demo_cache, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)

@@ -119,7 +119,7 @@ sys.exit(code)
 
 
 def test_a_whole_run_asks_for_no_network(tmp_path):
-    """With all improvements, in a process whose sockets are watched and cut off."""
+    """With all improvements and nothing in the cache, in a process whose sockets are watched and cut off."""
     arguments = ["-i", PORTRAIT, "-d", tracked(tmp_path / "driver", 3), "-o", tmp_path / "out.mp4", "--enhanced"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
     # Where the kernel allows it, C libraries are cut off too: a namespace of its own has no network at all.

@@ -35,6 +35,7 @@ from core.models.modules.detail_enhancer import DetailEnhancer, SobelEdgeDetecto
 from core.options import IMPROVEMENTS, Options
 from core.pipeline import Pipeline, animate
 from inference import main
+from tests.made_once import copy_cache
 from tests.specification_rows import ids_of, rows, short_driver
 from tests.test_upstream_folder import put_pictures
 
@@ -103,8 +104,8 @@ def put_copy(given: Path, place: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def cache(tmp_path_factory, demo_cache) -> Path:
+    return copy_cache(demo_cache, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
