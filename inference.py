@@ -29,7 +29,12 @@ def main(arguments: list[str] | None = None, interruption: Interruption | None =
             left = "what is kept is said above"
             if interruption is not None:
                 interruption.allow(_FINISHING)
-        from core.pipeline import animate  # after parsing: what it imports takes seconds
+        # What a look at the names tells is told before the imports below, which take seconds.
+        from core.preflight import choose_model, find_files
+
+        find_files(options)
+        choose_model(options)
+        from core.pipeline import animate
 
         with _warnings_shown(not options.quiet):
             report = animate(options)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from core.background import Background
 from core.data.audio import check_sound
-from core.data.image import kind_of
+from core.data.image import Kind, kind_of
 from core.data.loader_track import DriverData
 from core.data.motion_file import sound_beside
 from core.data.picture_folder import PictureFolder
@@ -37,7 +36,7 @@ class Inputs:
 
     photo: Path
     driver: Path
-    kind: Literal["image", "video", "folder", "motion"]
+    kind: Kind
     tracked: DriverData | None = None
     sound: Path | None = None
     frames: PictureFolder | None = None
@@ -50,13 +49,7 @@ class Inputs:
 
 def find_inputs(options: Options) -> Inputs:
     """The photo and the driver; UserError where one is missing or of the wrong kind."""
-    photo, driver = options.image_path, options.driver_path
-    if photo is None:
-        raise UserError("no photo given: name one with -i/--image_path")
-    if driver is None:
-        raise UserError("no driver given: name a video, a picture or a folder with -d/--driver_path")
-    check_photo(photo)
-    kind = kind_of(driver)
+    photo, driver, kind = find_files(options)
     if options.audio is not None and kind == "image":
         raise UserError("--audio: a picture as driver gives a picture, which has no sound; leave the option out")
     sound = options.audio or (sound_beside(driver) if kind == "motion" else None)
@@ -70,6 +63,17 @@ def find_inputs(options: Options) -> Inputs:
     if options.audio is not None and inputs.stills:
         raise UserError("--audio: single pictures as driver give a picture, which has no sound; leave the option out")
     return inputs
+
+
+def find_files(options: Options) -> tuple[Path, Path, Kind]:
+    """The photo, the driver and its kind, by their names and first bytes; UserError as `find_inputs`."""
+    photo, driver = options.image_path, options.driver_path
+    if photo is None:
+        raise UserError("no photo given: name one with -i/--image_path")
+    if driver is None:
+        raise UserError("no driver given: name a video, a picture or a folder with -d/--driver_path")
+    check_photo(photo)
+    return photo, driver, kind_of(driver)
 
 
 def check_photo(photo: Path) -> None:

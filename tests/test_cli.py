@@ -80,6 +80,13 @@ def test_parsing_loads_nothing_heavy():
     assert done.stdout.strip() == "set()"
 
 
+def test_a_name_that_is_wrong_is_refused_before_the_libraries_are_loaded():
+    code = "import sys, inference; inference.main(['-i', 'missing.jpg', '-d', 'missing.mp4']); "
+    code += "print({'torch', 'cv2', 'numba', 'mediapipe'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr.count("missing.jpg does not exist")) == ("set()", 1)
+
+
 @pytest.fixture
 def refused_here(tmp_path, monkeypatch, capsys):
     """As `refused`, in this process: the libraries are loaded once for all cases."""

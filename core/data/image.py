@@ -19,6 +19,7 @@ from core.data.motion_file import motion_format
 from core.data.part_file import PartFile
 from core.errors import UserError
 
+Kind = Literal["image", "video", "folder", "motion"]
 # An allow-list: some of Pillow's other formats start outside programs (EPS) or have no signature to go by (TGA).
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 _EXIF_DESCRIPTION = 0x010E
@@ -140,7 +141,7 @@ def write_image(path: Path, image: np.ndarray, metadata: Mapping[str, str] | Non
         raise UserError(f"{path} cannot be written ({error.strerror or _one_line(error)}): check the disk") from error
 
 
-def kind_of(path: Path) -> Literal["image", "video", "folder", "motion"]:
+def kind_of(path: Path) -> Kind:
     """Say what a path holds, by its content and not its ending. Only headers are read.
 
     An animated GIF or PNG counts as a video (`read_image` still reads its first frame). `motion`: a file that may hold
