@@ -51,8 +51,16 @@ def plain(tracker) -> TrackedSource:
     return track_source_image(portrait(), tracker)
 
 
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """The cache of tracked photos, of all cases: most have the same one."""
+    from core.libs.tracker.cache import TrackCache
+
+    return TrackCache(tmp_path_factory.mktemp("known"))
+
+
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys, caplog, tracker):
+def call(tmp_path, monkeypatch, capsys, caplog, tracker, known):
     """Run the command line in this process: its exit code, all that it said, and the photo as it was tracked.
 
     The tracker is the real one, opened once for all cases; the avatar is a grey picture.
@@ -76,7 +84,8 @@ def call(tmp_path, monkeypatch, capsys, caplog, tracker):
             return default_components(options, model_name)
 
         def source(path, force):
-            photos.append(track_source(path, tracker=tracker, cache=cache, force=force))
+            own = (tmp_path / "cache").exists()  # a test that lays one out is about it
+            photos.append(track_source(path, tracker=tracker, cache=cache if own else known, force=force))
             return photos[-1]
 
         def driver(path, force, advance):
