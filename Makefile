@@ -12,7 +12,7 @@ PYTHON ?=
 TOOLS := build/tools
 LOCK_FROM = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--extra-index-url $(TORCH_INDEX) --index-strategy unsafe-best-match)
 
-.PHONY: setup demo avatar page figures specification test lint format clean lock audit fuzz faults
+.PHONY: setup demo avatar page figures specification left-out test lint format clean lock audit fuzz faults
 
 setup: $(STAMP)
 
@@ -62,6 +62,13 @@ specification: $(STAMP)
 	$(PY) -m core.evaluation.ablation --pairs benchmarks/pairs_cross.yaml $(MEASURED) --out build/ablation/cross
 	$(PY) -m core.evaluation.specification_table build/ablation/self build/ablation/cross --into IMPROVEMENTS_README.md
 	$(PY) -m core.evaluation.specification_table build/ablation/self --poor --into IMPROVEMENTS_README.md
+
+# The same for a head that was made without the clip that is measured: six heads, then all four against none
+left-out: $(STAMP)
+	@mkdir -p build/heads; for clip in obama d0 d10 d13 d19 s18; do head=build/heads/without-$$clip.npz; \
+		[ -f $$head ] || $(PY) -m tools.build_open_head --data ../shared/data --exclude $$clip --out $$head || exit; done
+	$(PY) -m core.evaluation.ablation --pairs benchmarks/pairs_left_out.yaml --poor-driver --poor-photo --model lifted \
+		--frames 120 --variants off all --out build/ablation/left_out
 
 # Two processes, each file's tests in one of them: what libraries compile and load is made once for a file
 test: $(STAMP)

@@ -34,7 +34,8 @@ class Performance:
     ) -> None:
         self._pipeline = pipeline = Pipeline(options, components)
         if tracker is not None:
-            pipeline.source = source_in_crop(options.image_path, pipeline.driver.track.crops[0], tracker)
+            crop, head = pipeline.driver.track.crops[0], pipeline.components.open_head
+            pipeline.source = source_in_crop(options.image_path, crop, tracker, open_head=head)
         self.components = pipeline.components
         self.source: TrackedSource = pipeline.source
         self.track: TrackedSequence = pipeline.driver.track

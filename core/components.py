@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -82,6 +83,8 @@ class Components:
         people: finds one of several people; None where the tracker sees one face only.
         separate: a photo whose person is to be put over something else, and its plate, into the photo with the person's
             own colours; None where the avatar has no use for them.
+        pose_seen_small: the pose that the photo's face is tracked with in a crop of so many pixels, see
+            `core.libs.tracker.seen_small`; None where that is not measured.
     """
 
     track_source: Callable[[Path, bool], TrackedSource]
@@ -96,6 +99,7 @@ class Components:
     plate: Callable[..., np.ndarray] = make_plate
     people: People | None = None
     separate: Callable[[TrackedSource, np.ndarray], TrackedSource] | None = None
+    pose_seen_small: Callable[[TrackedSource, float], np.ndarray | None] | None = None
 
 
 def default_components(
@@ -117,6 +121,7 @@ def default_components(
     from core.libs.tracker.driver import track_driver
     from core.libs.tracker.folder import track_folder
     from core.libs.tracker.plates import cached_plate
+    from core.libs.tracker.seen_small import pose_seen_small
     from core.libs.tracker.source import track_source
 
     cache, built_in = cache or TrackCache(), OpenHead(path=open_head or OPEN_HEAD)
@@ -136,6 +141,7 @@ def default_components(
         plate=lambda *picture: cached_plate(cache, *picture),
         people=_People(tracked, shown),
         separate=separated if model_name == "lifted" else None,
+        pose_seen_small=partial(pose_seen_small, open_head=built_in) if model_name == "lifted" else None,
     )
 
 

@@ -7,7 +7,7 @@ that is off returns its input as it is.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,23 @@ class Improvements:
                 for name, value in smoothed.items():
                     given[name][frames] = value
         return track.with_parameters(given)
+
+    def steady(
+        self, track: TrackedSequence, source: TrackedSource, pose_seen_small: Callable[..., np.ndarray | None] | None
+    ) -> TrackedSequence:
+        """As `smooth`, and with --motion absolute without the constant offset that a small driver is tracked with.
+
+        `pose_seen_small`: of `Components`, which measures that offset on the photo.
+        """
+        from core.libs.retargeting.pose import without_offset
+        from core.libs.tracker.seen_small import crop_side
+
+        smoothed, side = self.smooth(track), crop_side(track)
+        counts = self._has("temporal_smooth") and self._options.motion == "absolute" and len(track) > 1
+        if not counts or side is None or pose_seen_small is None or self._options.smooth_strength == 0:
+            return smoothed
+        seen = pose_seen_small(source, side)
+        return smoothed if seen is None else without_offset(smoothed, source.frame.transform_matrix, seen)
 
     def retargeting(self, head: Any, track: TrackedSequence) -> Retargeting:
         """The stage that transfers the driver's motion to the photo's person, with the strategies of the options.

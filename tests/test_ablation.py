@@ -68,9 +68,14 @@ def test_pairs(clip, photo, tmp_path):
     file = tmp_path / "pairs.yaml"
     file.write_text(f"- driver: {clip}\n- driver: {clip}\n  source: {photo}\n  name: cross\n")
     assert read_pairs(file) == [Pair("clip", clip), Pair("cross", clip, photo)]
+    head = tmp_path / "head.npz"
+    head.touch()
+    file.write_text(f"- {{driver: {clip}, head: {head}}}")
+    assert read_pairs(file) == [Pair("clip", clip, head=head)]
     for text, said in [
         ("driver: x", "write a list"),
         (f"- {{driver: {clip}, sorce: x}}", "is no pair"),
+        (f"- {{driver: {clip}, head: none.npz}}", "none.npz is not there: make it with"),
         (f"- driver: {clip}\n- driver: {clip}", "two pairs are called clip"),
         (f"- driver: {photo}", "needs a video"),
         ("- [", "cannot be read"),

@@ -61,6 +61,27 @@ def test_gains_and_verdicts(folder):
     assert row(text, "detail fidelity")[3] == "cannot be measured here"  # the row is not there
 
 
+def test_what_an_oracle_does_not_reach_is_out_of_reach(folder):
+    group = '"self-reenactment, poor driver 0",all'
+    lines = [
+        HEADER,
+        f"{group},psnr,dB,up,all,off,all,20,20.1,0.1,0,0.2,0,none,6",
+        f"{group},psnr,dB,up,true all,off,true all,20,23,3.0,2.5,3.5,0.15,better,6",
+        f"{group},psnr,dB,up,best smoothing,off,best smoothing,20,20.4,0.4,0.3,0.5,0.02,better,6",
+        f"{group},ssim,,up,all,off,all,0.8,0.8,0.0,0,0,0,none,6",
+        f"{group},ssim,,up,true all,off,true all,0.8,0.82,0.02,0.01,0.03,0.02,better,6",
+        f"{group},ssim,,up,best smoothing,off,best smoothing,0.8,0.84,0.04,0.03,0.05,0.05,better,6",
+        f"{group},speed,,up,all,off,all,1,0.5,-0.5,-0.5,-0.5,-0.5,worse,6",
+        f"{group},speed,,up,true all,off,true all,1,0.5,-0.5,-0.5,-0.5,-0.5,worse,6",
+    ]
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    text = specification_table(folder / "table.csv", poor=True)
+    assert row(text, "")[3:] == ["", "at most", "filtered"]
+    assert row(text, "PSNR")[3:] == ["out of a filter's reach", "+3.00 dB", "+0.40 dB"]
+    assert row(text, "SSIM")[3:] == ["out of reach", "+2.5 %", "+5.0 %"]
+    assert row(text, "frames per second")[3:] == ["not reached", "-", "-"]
+
+
 def test_the_table_is_put_between_the_marks(folder, capsys):
     document = folder / "doc.md"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")

@@ -8,9 +8,10 @@ photo, or with `-i first-frame`, the driver's own first frame is moved and the c
 reenactment. With a photo it is cross-identity: there is no true picture, and what is compared is what the faces do; the
 driver may then be a tracked folder as well, such as demos/drivers/obama.
 `--tracking-noise`, `--poor-driver` and `--poor-photo` add the same again under a condition
-(`core.evaluation.conditions`), beside oracles: what `off` gains where one group of the driver's parameters, or the
-photo, is that of the clean clip, which is the most that an improvement of it can gain. Options of a run (`--model`,
-...) may be added and are given to every variant.
+(`core.evaluation.conditions`; `--poor-driver-parts dropped` is one with dropped frames alone), beside oracles: what
+`off` gains where one group of the driver's parameters, or the photo, is that of the clean clip, which is the most that
+an improvement of it can gain, and what the best filter of all gains, which was fitted to the truth. Options of a run
+(`--model`, ...) may be added and are given to every variant.
 
 Into the folder come table.md, table.csv, metrics.json, gains_*.png, time_*.png, sheet_*.png and off_all_*.mp4. A run
 that is finished stays in runs/ and is not made again unless code, options or inputs change.
@@ -27,7 +28,7 @@ from typing import NoReturn
 
 from core.errors import UserError
 from core.evaluation import plots, sheets, tables
-from core.evaluation.conditions import KINDS, Condition
+from core.evaluation.conditions import KINDS, PARTS, Condition
 from core.evaluation.lpips import ALEXNET, LINEAR
 from core.evaluation.runner import Opened, Run, open_experiment, plan, run_all
 from core.evaluation.setting import Setting
@@ -46,6 +47,7 @@ from core.evaluation.variants import (
 )
 
 OUT = Path("render_results/ablation")
+EACH = "each"  # part of a poor driver, one by one
 
 
 def ablate(
@@ -118,6 +120,7 @@ def _groups(runs: Sequence[Run]) -> list[Group]:
     kinds: dict[str, list[Run]] = {}
     for run in runs:
         kind = "self-reenactment" if run.setting.pair.same_person else "cross-identity"
+        kind += "" if run.setting.pair.head is None else " with a head of other people"
         condition = run.setting.condition
         kinds.setdefault(kind if condition is None else f"{kind}, {condition.title}", []).append(run)
     groups = []
@@ -184,6 +187,14 @@ def build_parser() -> argparse.ArgumentParser:
             f"--{kind}", type=int, nargs="?", const=0, metavar="SEED", help=f"also {what} (default seed: 0)"
         )
     parser.add_argument(
+        "--poor-driver-parts",
+        nargs="+",
+        choices=[*PARTS, EACH],
+        default=PARTS,
+        metavar="PART",
+        help=f"what makes that clip poor, of {', '.join(PARTS)} (default: all of them at once); {EACH}: one by one",
+    )
+    parser.add_argument(
         "--stride",
         type=_positive,
         default=4,
@@ -211,6 +222,21 @@ def _positive(text: str) -> int:
     return value
 
 
+def _conditions(args: argparse.Namespace) -> list[Condition]:
+    """What the command line asks for."""
+    found = []
+    for kind in KINDS:
+        if (seed := getattr(args, kind.replace("-", "_"))) is None:
+            continue
+        if kind != "poor-driver":
+            found.append(Condition(kind, seed))
+        elif EACH in args.poor_driver_parts:
+            found += [Condition(kind, seed, (part,)) for part in PARTS]
+        else:
+            found.append(Condition(kind, seed, tuple(args.poor_driver_parts)))
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     try:
@@ -225,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ablate(
             pairs,
             args.out,
-            [Condition(kind, seed) for kind in KINDS if (seed := getattr(args, kind.replace("-", "_"))) is not None],
+            _conditions(args),
             variants,
             stride=args.stride,
             frames=args.frames,

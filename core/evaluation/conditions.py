@@ -1,14 +1,15 @@
 """Conditions under which an ablation is measured again: what users have in place of a studio's clip and photo.
 
 * `tracking-noise`: white noise on the driver's track, see `core.evaluation.tracking_noise`.
-* `poor-driver`: the clip as a poor camera and a call give it, tracked afresh; the truth stays the clip itself.
+* `poor-driver`: the clip as a poor camera and a call give it, tracked afresh; the truth stays the clip itself. What
+  makes it poor, `PARTS`, may also be measured one by one.
 * `poor-photo`: the photo small, soft and strongly compressed; the truth stays the clip.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, get_args
@@ -29,24 +30,34 @@ from core.libs.tracker.driver import track_footage
 
 Kind = Literal["tracking-noise", "poor-driver", "poor-photo"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+PARTS = ("small", "blurred", "dim", "dropped", "compressed")
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One of `KINDS`, and the seed of what is random in it."""
+    """One of `KINDS`, and the seed of what is random in it.
+
+    `parts`: of a poor driver, some of `PARTS`; all by default.
+    """
 
     kind: Kind
     seed: int = 0
+    parts: tuple[str, ...] = PARTS
 
     @property
     def name(self) -> str:
-        """For folders: `noise0`, `poor-driver0`, `poor-photo0`."""
-        return f"{self.kind.removeprefix('tracking-')}{self.seed}"
+        """For folders: `noise0`, `poor-driver0`, `poor-driver0-dropped`, `poor-photo0`."""
+        return "-".join([f"{self.kind.removeprefix('tracking-')}{self.seed}", *self._some])
 
     @property
     def title(self) -> str:
-        """For tables: `tracking noise 0`."""
-        return f"{self.kind.replace('-', ' ')} {self.seed}"
+        """For tables: `tracking noise 0`, `poor driver 0, dim and dropped`."""
+        return ", ".join([f"{self.kind.replace('-', ' ')} {self.seed}", *filter(None, [" and ".join(self._some)])])
+
+    @property
+    def _some(self) -> tuple[str, ...]:
+        """The parts where they are not all."""
+        return () if set(self.parts) == set(PARTS) else tuple(part for part in PARTS if part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -54,15 +65,15 @@ class PoorDriverSettings:
     """A cheap camera in a dim room, and a call. Chosen to be bad and still usable, before any gain was looked at.
 
     Attributes:
-        height: pixels of the picture. shutter: share of a frame's light that is the frame before's: motion blur of a
-            shutter that is open most of the time.
+        height: pixels of the picture; None: the clip's. shutter: share of a frame's light that is the frame before's:
+            motion blur of a shutter that is open most of the time.
         exposure: of the light that reaches the sensor. read_noise: grey levels; shot_noise: grey levels at white, whose
             variance grows with the light; both before the camera's gain makes the picture brighter again. gain: by
             which.
         dropped: share of frames in place of which the one before is shown again. crf: of H.264.
     """
 
-    height: int = 192
+    height: int | None = 192
     shutter: float = 0.4
     exposure: float = 0.35
     read_noise: float = 1.5
@@ -70,6 +81,21 @@ class PoorDriverSettings:
     gain: float = 2.0
     dropped: float = 0.1
     crf: int = 33
+
+    def only(self, parts: Sequence[str]) -> PoorDriverSettings:
+        """These settings in some of `PARTS`, in all else those of the clip itself, coded without visible loss."""
+        kept = {name for part in parts for name in _OF_PART[part]}
+        return replace(_GOOD, **{f.name: getattr(self, f.name) for f in fields(self) if f.name in kept})
+
+
+_GOOD = PoorDriverSettings(height=None, shutter=0, exposure=1, read_noise=0, shot_noise=0, gain=1, dropped=0, crf=8)
+_OF_PART = {
+    "small": ("height",),
+    "blurred": ("shutter",),
+    "dim": ("exposure", "read_noise", "shot_noise", "gain"),
+    "dropped": ("dropped",),
+    "compressed": ("crf",),
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +112,7 @@ def poor_driver(clip: Path, seed: int, settings: PoorDriverSettings = PoorDriver
     reader = VideoReader(clip)
     path = BUILD / f"{clip.stem}-{digest(clip.read_bytes(), repr(settings), str(seed))}-poor.mp4"
     first = next(iter(reader)).image
-    height = settings.height
+    height = settings.height or first.shape[0] // 2 * 2
     width = round(first.shape[1] * height / first.shape[0] / 2) * 2
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)

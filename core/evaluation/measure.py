@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import cv2
@@ -18,16 +18,24 @@ from core.data.loader_track import DriverData
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.evaluation import metrics
-from core.evaluation.conditions import Condition, PoorPhotoSettings, poor_driver, poor_photo, track_in_crops
+from core.evaluation.conditions import (
+    Condition,
+    PoorDriverSettings,
+    PoorPhotoSettings,
+    poor_driver,
+    poor_photo,
+    track_in_crops,
+)
+from core.evaluation.oracles import best_filter, best_smoothing
 from core.evaluation.setting import Setting, first_frames, usual_components
 from core.evaluation.timing import FrameTimer, Video, peak_memory, reset_peak_memory
 from core.evaluation.track_truth import TrackTruth
 from core.evaluation.tracking_noise import add_tracking_noise
 from core.evaluation.truth import Truth, digest, lossless_first_frame, source_in_crop
-from core.evaluation.variants import ALL, OFF, Variant
+from core.evaluation.variants import ALL, BEST_FILTER, BEST_SMOOTHING, OFF, Variant
 from core.libs.flame_model import FlameHead, OpenHead
 from core.libs.tracker.base import FaceTracker
-from core.options import IMPROVEMENTS, Options
+from core.options import IMPROVEMENTS
 from core.pipeline import Pipeline
 from core.preflight import find_inputs
 
@@ -60,8 +68,8 @@ class Experiment:
 
     Args:
         setting: what is measured. tracker: finds the faces in the results.
-        make_components: the components of a pipeline for options.
-        crop_source: the photo of self-reenactment in a given crop, with FLAME's file where the avatar has that head.
+        make_components: the components of a pipeline for options, and for another open head as `open_head`.
+        crop_source: the photo of self-reenactment in a given crop, as `source_in_crop`.
         settings: how much is measured and kept.
     """
 
@@ -69,13 +77,15 @@ class Experiment:
         self,
         setting: Setting,
         tracker: FaceTracker,
-        make_components: Callable[[Options], Components] = usual_components,
-        crop_source: Callable[[Path, np.ndarray, FaceTracker, Path | None], TrackedSource] = source_in_crop,
+        make_components: Callable[..., Components] = usual_components,
+        crop_source: Callable[..., TrackedSource] = source_in_crop,
         settings: MeasureSettings = MeasureSettings(),
     ) -> None:
         self._settings = settings
-        self.setting, self.tracker, self._make_components = setting, tracker, make_components
         pair = setting.pair
+        if pair.head is not None:
+            make_components = partial(make_components, open_head=pair.head)
+        self.setting, self.tracker, self._make_components = setting, tracker, make_components
         self.photo = pair.source or lossless_first_frame(pair.driver)
         self._options = setting.options(self.photo)
         self._components = components = make_components(self._options)
@@ -114,7 +124,7 @@ class Experiment:
             return self._source(poor_photo(self.photo), PoorPhotoSettings().scale), self.clean
         if self._inputs.tracked is not None:
             raise UserError(f"{self.setting.pair.driver}: --poor-driver needs a video as driver, to make it worse")
-        return self.clean_source, self._poorly_tracked(condition.seed)
+        return self.clean_source, self._poorly_tracked(condition)
 
     def _source(self, photo: Path, scale: float = 1.0) -> TrackedSource:
         """A photo, tracked: in self-reenactment in the crop of the driver's first frame, which is `scale` as large."""
@@ -123,11 +133,12 @@ class Experiment:
         assert self.clean.crops is not None  # the driver is a video then
         head = self._components.head
         flame = head.path if isinstance(head, FlameHead) else None
-        return self._crop_source(photo, self.clean.crops[0] * np.float32(scale), self.tracker, flame)
+        return self._crop_source(photo, self.clean.crops[0] * np.float32(scale), self.tracker, flame, self._open_head)
 
-    def _poorly_tracked(self, seed: int) -> TrackedSequence:
+    def _poorly_tracked(self, condition: Condition) -> TrackedSequence:
         """The driver as a poor camera gives it, tracked afresh, in the crops of the clean one."""
-        clip, scale = poor_driver(self.setting.pair.driver, seed)
+        how = PoorDriverSettings().only(condition.parts)
+        clip, scale = poor_driver(self.setting.pair.driver, condition.seed, how)
         assert self._full_crops is not None  # the driver is a video
         track = track_in_crops(clip, self._full_crops * np.float32(scale), self.tracker, self._open_head)
         convert = self._components.convert
@@ -140,12 +151,15 @@ class Experiment:
         options = variant.applied(self._options)
         same_components = set(variant.changes) <= set(IMPROVEMENTS)  # loading the network takes long
         source = self.clean_source if variant.true_photo else self.source
+        if variant.fitted == BEST_FILTER:
+            source = best_filter(self.source, self.clean_source)
         components = replace(
             self._components if same_components else self._make_components(options),
             track_source=lambda path, force: source,
         )
         known = {name: getattr(self.clean, name) for name in variant.true_parameters}
-        tracked = DriverData(self._inputs.driver, self._inputs.kind, replace(self.track, **known))
+        track = best_smoothing(self.track, self.clean) if variant.fitted == BEST_SMOOTHING else self.track
+        tracked = DriverData(self._inputs.driver, self._inputs.kind, replace(track, **known))
         return Pipeline(options, components, inputs=replace(self._inputs, tracked=tracked))
 
     def _track(self, components: Components, recorded: TrackedSequence | None) -> TrackedSequence:
@@ -201,7 +215,7 @@ class Experiment:
         motion = pipeline.motion
         values = [np.asarray(value) for value in vars(motion).values() if isinstance(value, np.ndarray)]
         drawn = {name: value for name, value in variant.changes.items() if name not in MOTION_ONLY}
-        return digest(*values, repr(sorted(drawn.items())), repr(variant.true_photo))
+        return digest(*values, repr(sorted(drawn.items())), repr((variant.true_photo, variant.fitted)))
 
     def _time(
         self,

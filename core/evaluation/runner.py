@@ -75,7 +75,8 @@ def plan(settings: Sequence[Setting], variants: Sequence[Variant], out: Path) ->
     code = _code()
     runs = []
     for setting in settings:
-        inputs = [_content(path) for path in (setting.pair.driver, setting.pair.source) if path is not None]
+        pair = setting.pair
+        inputs = [_content(path) for path in (pair.driver, pair.source, pair.head) if path is not None]
         # Not the photo's own path: self-reenactment has one that is made later, out of the driver.
         options = setting.options(Path(FIRST_FRAME))
         weights = options.resume_path.stat().st_size if options.resume_path.is_file() else 0

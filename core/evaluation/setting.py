@@ -48,9 +48,9 @@ class Setting:
         return load_options([*given, *motion, *self.arguments])
 
 
-def usual_components(options: Options) -> Components:
-    """The components of the avatar that the options lead to."""
-    return default_components(options, choose_model(options)[0])
+def usual_components(options: Options, open_head: Path | None = None) -> Components:
+    """The components of the avatar that the options lead to. `open_head`: the file of another than the built-in one."""
+    return default_components(options, choose_model(options)[0], open_head)
 
 
 def first_frames(track: TrackedSequence, n: int) -> TrackedSequence:

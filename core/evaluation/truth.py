@@ -20,6 +20,7 @@ from core.data.array_file import load_arrays, save_arrays
 from core.data.image import read_image, write_image
 from core.data.records import IMAGE_SIZE, TrackedSequence, TrackedSource
 from core.data.video import VideoReader
+from core.libs.flame_model import OpenHead
 from core.libs.tracker.base import N_POINTS, FaceTracker
 from core.libs.tracker.crop import crop_image, to_crop
 from core.libs.tracker.matte import two_looks, without_bars
@@ -74,15 +75,17 @@ def lossless_first_frame(clip: Path) -> Path:
     return path
 
 
-def source_in_crop(photo: Path, crop: np.ndarray, tracker: FaceTracker, head: Path | None = None) -> TrackedSource:
+def source_in_crop(
+    photo: Path, crop: np.ndarray, tracker: FaceTracker, head: Path | None = None, open_head: OpenHead | None = None
+) -> TrackedSource:
     """As `track_source`, but in a given crop (x, y, side): that of the driver's first frame, which the photo is.
 
-    `head`: FLAME's file, for codes of that head.
+    `head`: FLAME's file, for codes of that head. `open_head`: the built-in one where it is left out.
 
     With its own crop, set around its own face, the photo would be shown at another size and place than the clip, and
     what is not the head - the shoulders - could not be where the clip has it.
     """
-    return track_source_image(read_image(photo), tracker, str(photo), crop, head)
+    return track_source_image(read_image(photo), tracker, str(photo), crop, head, open_head)
 
 
 def settled_points(image: np.ndarray, tracker: FaceTracker, looks: int = 5) -> np.ndarray | None:

@@ -13,13 +13,15 @@ from core.data.image import kind_of
 from core.data.loader_track import DriverData
 from core.data.upstream_folder import is_upstream
 from core.errors import UserError
-from core.evaluation.conditions import Condition
+from core.evaluation.conditions import PARTS, Condition
 from core.libs.flame_model import HEAD_TYPES, FlameHead
 from core.options import IMPROVEMENTS, Options, short
 
 FIRST_FRAME = "first-frame"  # instead of a photo: the driver's own first frame
 OFF, ALL = "off", "all"
 ORACLES = TRUE_TRACK, TRUE_PHOTO = "true all", "true photo"  # variants, see `variants_under`
+BEST_SMOOTHING, BEST_FILTER = "best smoothing", "best filter"  # oracles too: see `core.evaluation.oracles`
+FITTED = (BEST_SMOOTHING, BEST_FILTER)
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,13 @@ class Pair:
     Attributes:
         name: of its files. driver: a video, or a folder that the tracker saved.
         source: a photo; None for the driver's own first frame, which makes it self-reenactment and needs a video.
+        head: a file of `tools.build_open_head` in place of the built-in head, such as one made without the driver.
     """
 
     name: str
     driver: Path
     source: Path | None = None
+    head: Path | None = None
 
     @property
     def same_person(self) -> bool:
@@ -49,12 +53,14 @@ class Variant:
         changes: values of `Options` by name.
         true_parameters: what of the driver's track is taken from the clean clip, fields of `TrackedSequence`: an
             oracle, which says how much there is to be had at most. true_photo: the same for the photo.
+        fitted: one of `FITTED`: the track or the photo through the filter that is best, as the clean one says.
     """
 
     name: str
     changes: dict[str, Any] = field(default_factory=dict)
     true_parameters: tuple[str, ...] = ()
     true_photo: bool = False
+    fitted: str | None = None
 
     def applied(self, options: Options) -> Options:
         """The options of this variant: all improvements off but for what it changes."""
@@ -89,10 +95,13 @@ def variants_under(condition: Condition | None, variants: Sequence[Variant]) -> 
     if condition.kind == "tracking-noise":  # what it adds is known: without it the result is that of the clip as it is
         return tuple(kept)
     if condition.kind == "poor-photo":
-        return *kept, Variant(TRUE_PHOTO, true_photo=True)
-    oracles = [Variant(f"true {name}", true_parameters=fields) for name, fields in _TRUE.items()]
+        return *kept, Variant(TRUE_PHOTO, true_photo=True), Variant(BEST_FILTER, fitted=BEST_FILTER)
     everything = tuple(name for fields in _TRUE.values() for name in fields)
-    return *kept, *oracles, Variant(TRUE_TRACK, true_parameters=everything)
+    whole = Variant(TRUE_TRACK, true_parameters=everything)
+    if set(condition.parts) != set(PARTS):
+        return *kept, whole
+    oracles = [Variant(f"true {name}", true_parameters=fields) for name, fields in _TRUE.items()]
+    return *kept, *oracles, whole, Variant(BEST_SMOOTHING, fitted=BEST_SMOOTHING)
 
 
 def comparisons(names: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -139,7 +148,8 @@ def _check_folder(folder: Path) -> None:
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Pairs of a yaml file: a list of `{driver: clip.mp4, source: photo.jpg, name: word}`, only the driver needed.
+    """Pairs of a yaml file: a list of `{driver: clip.mp4, source: photo.jpg, name: word, head: head.npz}`, only the
+    driver needed.
 
     Paths in it count from the current folder. UserError where the file cannot be read or is something else.
     """
@@ -151,10 +161,13 @@ def read_pairs(path: Path) -> list[Pair]:
         raise UserError(f"{path}: write a list with one '- driver: clip.mp4' for every pair")
     pairs = []
     for entry in content:
-        if not isinstance(entry, dict) or "driver" not in entry or set(entry) - {"driver", "source", "name"}:
-            raise UserError(f"{path}: {entry!r} is no pair: it takes driver and, if wanted, source and name")
-        name = None if entry.get("name") is None else str(entry["name"])
-        pairs.append(make_pair(entry.get("source"), Path(str(entry["driver"])), name))
+        if not isinstance(entry, dict) or "driver" not in entry or set(entry) - {"driver", "source", "name", "head"}:
+            raise UserError(f"{path}: {entry!r} is no pair: it takes driver and, if wanted, source, name and head")
+        name, head = (None if entry.get(key) is None else str(entry[key]) for key in ("name", "head"))
+        if head is not None and not Path(head).is_file():
+            raise UserError(f"{path}: {head} is not there: make it with `python -m tools.build_open_head --out {head}`")
+        pair = make_pair(entry.get("source"), Path(str(entry["driver"])), name)
+        pairs.append(pair if head is None else replace(pair, head=Path(head)))
     names = [pair.name for pair in pairs]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{path}: two pairs are called {doubled[0]}: give them a name each")

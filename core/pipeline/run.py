@@ -118,7 +118,7 @@ class Pipeline:
         if cuts and not track.stills:
             what = "1 cut" if cuts == 1 else f"{cuts} cuts"
             self.progress.say(f"{what} in the driver: every shot is smoothed, and its motion counted, on its own")
-        track = self.improvements.smooth(track)
+        track = self.improvements.steady(track, self.source, self.components.pose_seen_small)
         head = self.components.head
         if self.components.retarget is not None:
             motion = self.components.retarget(source, track, head)

@@ -108,6 +108,18 @@ def absolute_pose(
     return with_resting_torso(source, moved)
 
 
+def without_offset(driver: TrackedSequence, known: np.ndarray, seen: np.ndarray) -> TrackedSequence:
+    """The driver without the offset of its tracker, which sees the pose `known` (3, 4) of some face as `seen` (3, 4).
+
+    Turns are corrected about the camera's axes, places by the shift.
+    """
+    transform = driver.transform_matrix.astype(np.float64)
+    back = seen[:, :3].astype(np.float64).T @ known[:, :3]
+    places = transform[..., 3] + (known[:, 3] - seen[:, 3])
+    corrected = np.concatenate([transform[..., :3] @ back, places[..., None]], -1)
+    return replace(driver, transform_matrix=corrected.astype(np.float32))
+
+
 def with_resting_torso(source: TrackedFrame, motion: TrackedSequence) -> TrackedSequence:
     """The motion with its torso counted from the frame in which the head is nearest its pose in the photo."""
     if motion.torso_motion is None:

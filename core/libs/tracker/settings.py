@@ -349,6 +349,21 @@ class EnlargeSettings:
 
 
 @dataclass(frozen=True)
+class SmallSettings:
+    """Of `pose_seen_small`. Chosen on the six development clips made poor (`core.evaluation.conditions`).
+
+    Attributes:
+        below: of the photo's crop, how many pixels a driver's has at most that is seen otherwise. least: pixels of a
+            driver's crop that still show a face. quality: of a JPEG: the small photo is looked at as it is and as one,
+            since small drivers are mostly coded strongly too.
+    """
+
+    below: float = 0.7
+    least: float = 40.0
+    quality: int = 30
+
+
+@dataclass(frozen=True)
 class TrackSettings:
     """Of `track_source`, `track_driver`, `track_folder` and what they share, each station's own among them.
 
@@ -360,6 +375,7 @@ class TrackSettings:
         refine, torso, ring, view, reading: of what a clip's pictures say: points, shoulders, the inside of the mouth.
         looked_at: shots of a clip, the longest ones, whose pictures correct their points: each takes memory.
         settle: frames after which the points of a still picture stand still; read off MediaPipe's tracker.
+        small: of the offset of small faces.
         bridged: seconds; gaps up to this long are interpolated, longer ones held. By eye.
     """
 
@@ -379,4 +395,5 @@ class TrackSettings:
     reading: ReadingSettings = field(default_factory=ReadingSettings)
     looked_at: int = 8
     settle: int = 5
+    small: SmallSettings = SmallSettings()
     bridged: Fraction = Fraction(1, 2)
