@@ -45,7 +45,8 @@ def pose_seen_small(
         None where a driver of that size is not tracked otherwise than the photo (`SmallSettings`), or shows no face.
     """
     small = settings.small
-    if source.joined or not small.least <= side < small.below * source.size:
+    own = source.size if source.crop is None else min(source.size, source.crop[2])  # pixels that the photo has itself
+    if source.joined or not small.least <= side < small.below * own:
         return None
     size = round(len(source.image) * side / source.size)
     factor = size / len(source.image)
