@@ -164,6 +164,32 @@ def test_hair_beside_the_cheek_is_no_fringe(frame, face):
     assert (fringe[hair] < 0).all()
 
 
+def test_what_only_the_face_holds_goes_with_it_if_it_is_small(frame, face):
+    """A shred beside the cheek, of another colour; not one that hangs on hair, lies apart, or is as large as an ear."""
+    image = np.where(face[..., None], SKIN, [0.4, 0.1, 0.2]).astype(np.float32)
+    mesh = mesh_of(frame)
+    pix_to_face, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, SIDE)
+    on_face = (pix_to_face >= 0) & (mesh.triangles < topo.N_POINTS).all(1)[pix_to_face]
+    middle = int(np.argwhere(on_face.any(1)).mean())
+    left, right = np.flatnonzero(on_face[middle])[[0, -1]]
+
+    def fringed(rows: int, start: int, end: int, hair: bool = False) -> np.ndarray:
+        matte = on_face.astype(np.float32)
+        piece = np.zeros_like(on_face)
+        piece[middle : middle + rows, start:end] = True
+        piece &= ~on_face
+        matte[piece] = 1
+        if hair:
+            matte[: middle + 1, end - 1 :] = 1
+        return find_fringe(mesh, pix_to_face, image, matte)[piece] >= 0
+
+    for start, end in ((left - 8, left), (right + 1, right + 9)):
+        assert fringed(20, start, end).all()
+    assert not fringed(20, right + 1, right + 9, hair=True).all()
+    assert not fringed(20, right + 30, right + 38).any()
+    assert not fringed(80, right + 1, right + 31).all()
+
+
 def test_hair_that_the_mesh_reaches_over_is_not_skin_on_the_far_side_alone(frame, face):
     rim = face & ~cv2.erode(face.astype(np.uint8), np.ones((9, 9))).astype(bool)
 

@@ -80,6 +80,7 @@ class BlendSettings:
         skin_difference: between colours, within which a fringe is skin.
         least_cosine: to the line of sight, from which on the face's colours are sure. least_matte: the same.
         matte_floor: pixels fainter than this are no fringe.
+        island: of the face's pixels, up to so many of which a piece is no ear; see `inpaint.blend`.
     """
 
     doubt_exponent: float = 300.0
@@ -89,6 +90,7 @@ class BlendSettings:
     least_cosine: float = 0.2
     least_matte: float = 0.9
     matte_floor: float = 0.02
+    island: float = 0.01
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,32 @@ def find_fringe(
     thin = skin & ~cv2.morphologyEx(skin, cv2.MORPH_OPEN, brush)
     near = (pix_to_face >= 0) & behind[pix_to_face] & (distance <= reach) & (matte > settings.matte_floor)
     beside = cv2.dilate(thin * near.astype(np.uint8), np.ones((camera.odd(settings.beside),) * 2, np.uint8)) > 0
-    return np.where(near & beside, pix_to_face[row, column], nothing)
+    fringe = near & beside
+    fringe |= _islands(mesh, pix_to_face, (matte > settings.matte_floor) & ~fringe, on_face, reach, settings)
+    return np.where(fringe, pix_to_face[row, column], nothing)
+
+
+def _islands(
+    mesh: ProxyMesh,
+    pix_to_face: np.ndarray,  # (S, S)
+    person: np.ndarray,  # (S, S) bool, without its fringe
+    on_face: np.ndarray,  # (S, S) bool
+    reach: float,  # pixels
+    settings: BlendSettings,
+) -> np.ndarray:
+    """(S, S) bool: small pieces of the person beside the face that nothing but the face holds.
+
+    An ear hangs together with hair or neck; what does not is the cheek's own outline, and would be left in the air.
+    """
+    around = (pix_to_face >= 0) & ~(mesh.triangles < topo.N_POINTS).all(1)[pix_to_face]
+    _, part, stats, _ = cv2.connectedComponentsWithStats((person & around).astype(np.uint8))
+    small = stats[:, cv2.CC_STAT_AREA] < settings.island * on_face.sum()
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(reach) + 1,) * 2)
+    beside = np.zeros(len(stats), bool)
+    beside[np.unique(part[cv2.dilate(on_face.astype(np.uint8), brush) > 0])] = True
+    small &= beside
+    small[0] = False  # all that is none
+    return small[part]
 
 
 def find_not_skin(
