@@ -12,14 +12,17 @@ from synthetic_head import a_clip, a_frame
 
 from core.data.records import TrackedFrame
 from core.errors import UserError
-from core.libs.flame_model import FLAMEModel
+from core.libs.flame_model import FLAMEModel, OpenHead
 from core.libs.gaze_corrector import GazeCorrector
 from core.libs.geometry import head_rotation
 from core.libs.retargeting.gaze import counted_eyes, outward_raised, steady_gaze, transfer_gaze, visible_gain
 from core.libs.retargeting.gaze_reading import EyeGeometry, iris_reach, read_gaze, read_irises
+from core.libs.retargeting.gaze_rest import same_face
 from core.libs.retargeting.live_gaze import LiveGaze
 from core.libs.retargeting.neutral import Reference
 from core.libs.retargeting.stage import Retargeting
+from core.libs.tracker.fit import HeadFitter
+from core.libs.tracker.refit import tracked_points
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +133,21 @@ class TestTransfer:
         out = transfer_gaze(
             plain, driver, Retargeting().run(plain, driver, head), head, GazeCorrector(1.0), iris_gain=(1, 0.5)
         )
-        turns = yaws - np.median(yaws)  # from the usual gaze, which is the photo's
-        np.testing.assert_allclose(self.gaze_of(head, out, plain)[:, 1], 2 * turns, atol=0.8)
+        # From the look that is nearest to the camera, which is the photo's
+        np.testing.assert_allclose(self.gaze_of(head, out, plain)[:, 1], 2 * yaws, atol=0.8)
+
+    def test_of_the_photos_own_clip_nothing_is_taken_for_a_look_into_the_camera(self, head, plain):
+        found = HeadFitter(OpenHead()).fit(
+            tracked_points(head.evaluate(plain)[None, :478], plain.transform_matrix[None])
+        )
+        photo = replace(plain, static_offset=found.static_offset)
+        yaws = np.repeat([4, 12, 4, 12, 12], 12)
+        driver = a_clip([replace(coded(photo, 0, y), transform_matrix=plain.transform_matrix) for y in yaws])
+        source = replace(coded(photo, 0, 4), transform_matrix=plain.transform_matrix)
+        motion = Retargeting().run(source, driver, head)
+        assert same_face(source, driver, head)
+        out = transfer_gaze(source, driver, motion, head, GazeCorrector(1.0), iris_gain=(1, 1))
+        np.testing.assert_allclose(self.gaze_of(head, out, source)[:, 1], yaws, atol=0.8)
 
     def test_an_unknown_target_is_refused(self, head, clip, plain):
         with pytest.raises(UserError, match="driver, camera"):

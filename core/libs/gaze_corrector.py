@@ -38,7 +38,8 @@ class GazeLimits:
 
     Attributes:
         turn: of an eye from straight ahead, without the head (`correct_gaze` promises 35 degrees).
-        code: of a code, where expressions move irises too; the tracker's own (`core.libs.tracker.fit.EYE_LIMIT`).
+        code: of a code, where expressions move irises too; the tracker's own (`core.libs.tracker.fit.EYE_LIMIT`). Gaze
+            that is carried over goes as far: straight ahead is read up to twenty degrees beside on some faces.
         convergence: the most that two eyes turn towards one another.
         released, away: angle of the driver's gaze from its camera up to which the eyes stay on the viewer, and from
             which they follow the driver.
@@ -190,6 +191,7 @@ class GazeCorrector:
         confidence: Tensor | None = None,  # (B,) in 0..1
         irises: Tensor | None = None,  # (B, 2, 2) pitch and yaw at which these codes put the left and the right iris
         offset: np.ndarray | None = None,  # (2, 2), see `Gaze`; or (B, 2, 2)
+        limit: float | None = None,  # radians from straight ahead; else `GazeLimits.turn`
     ) -> Tensor:  # (B, 6)
         """Codes turned towards directions by the strength times the confidence: every correction calls this one.
 
@@ -205,9 +207,10 @@ class GazeCorrector:
         turn = angles_of(_look(code))
         irises = turn if irises is None else irises.to(code)
         current = irises - offsets
-        goal = angles_of(_limited(direction, self.limits.turn))[:, None]
+        limit = self.limits.turn if limit is None else limit
+        goal = angles_of(_limited(direction, limit))[:, None]
         looks = _consistent(current + strength[:, None, None] * (goal - current), self.limits.convergence) + offsets
-        turn = turn + angles_of(_limited(direction_of(looks), self.limits.turn)) - irises
+        turn = turn + angles_of(_limited(direction_of(looks), limit)) - irises
         out = aim(_limited(direction_of(turn), self.limits.code)).flatten(-2)
         return torch.where(unchanged[:, None] | ~torch.isfinite(out).all(-1, keepdim=True), code, out)
 

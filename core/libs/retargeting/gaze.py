@@ -28,7 +28,7 @@ from core.libs.retargeting.gaze_reading import (
     read_gaze,
     read_irises,
 )
-from core.libs.retargeting.gaze_rest import GazeRestSettings, on_camera, rest_offset
+from core.libs.retargeting.gaze_rest import GazeRestSettings, camera_look, on_camera, rest_offset, same_face
 from core.libs.retargeting.neutral import Reference
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ def transfer_gaze(
     """The motion with eye codes that look where the driver looks in head space, or at the viewer.
 
     A source that looks aside in the photo looks where the driver looks; where both are near their cameras the driver's
-    usual gaze is the photo's own (`rest_offset`), and looking at the viewer is what the photo shows.
+    usual gaze is the photo's own (`rest_offset`), and looking at the viewer is what the photo shows. Where the clip
+    shows the photo's very face (`same_face`), both are read by the clip's eyeballs, and it looks where the clip does.
     The driver's gaze is measured on the driver's face; the constant between the source's two eyes is kept.
 
     Args:
@@ -140,7 +141,8 @@ def transfer_gaze(
     driver_geometry = EyeGeometry.of(head, driver[0])
     read = read_gaze(EyeLandmarks(head, driver), driver.transform_matrix, driver_geometry, driver.fps)
     looks = angles_of(torch.from_numpy(read.direction)).numpy() / gain
-    geometry = EyeGeometry.of(head, source)
+    same = same_face(source, driver, head, rest)
+    geometry = driver_geometry if same else EyeGeometry.of(head, source)
     source_gaze = read_gaze(EyeLandmarks(head, [source]), source.transform_matrix[None], geometry)
     photo = np.nan_to_num(angles_of(torch.from_numpy(source_gaze.direction)).numpy()[0])
     viewer = camera_angles(source.transform_matrix[None])[0]
@@ -148,11 +150,15 @@ def transfer_gaze(
     if target == "camera":
         rendered = seen_from(motion.transform_matrix, motion.view).astype(np.float64)
         own = driver.transform_matrix.astype(np.float64)
+        if certain.any():
+            cameras = camera_angles(driver.transform_matrix[certain])
+            look, share = camera_look(looks[certain], cameras, rest)
+            looks = looks + share * (np.median(cameras, axis=0) - look)
         looks = angles_of(
             torch.from_numpy(corrector.camera_gaze(rendered, direction_of(torch.from_numpy(looks)).numpy(), own))
         ).numpy()
-        looks = looks + on_camera(photo / gain - viewer, rest.photo) * (photo / gain - viewer)
-    elif certain.sum() >= rest.least_seconds * driver.fps:
+        looks = looks + on_camera(photo / gain, viewer, rest.photo, rest) * (photo / gain - viewer)
+    elif not same and certain.sum() >= rest.least_seconds * driver.fps:
         theirs = camera_angles(driver.transform_matrix[certain])
         looks = looks + rest_offset(looks[certain], theirs, photo / gain, viewer, rest)
     direction = direction_of(torch.from_numpy(looks)).numpy()
@@ -160,7 +166,11 @@ def transfer_gaze(
     irises = read_irises(EyeLandmarks(head, motion), geometry) + photo * (1 / gain - 1)
     code = torch.from_numpy(motion.eyecode.astype(np.float64))
     eyecode = corrector.turned(
-        code, torch.from_numpy(direction), irises=torch.from_numpy(irises), offset=source_gaze.offset
+        code,
+        torch.from_numpy(direction),
+        irises=torch.from_numpy(irises),
+        offset=source_gaze.offset,
+        limit=corrector.limits.code,
     )
     return motion.with_parameters({"eyecode": eyecode.numpy().astype(motion.eyecode.dtype)})
 

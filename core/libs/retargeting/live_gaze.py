@@ -102,7 +102,7 @@ class LiveGaze:
             rendered = seen_from(motion.transform_matrix[None], None).astype(np.float64)
             own = driver.transform_matrix[None].astype(np.float64)
             looks = angles_of(torch.from_numpy(self._corrector.camera_gaze(rendered, direction, own)))[0].numpy()
-            looks = looks + on_camera(photo - self._viewer, self._rest.photo) * (photo - self._viewer)
+            looks = looks + on_camera(photo, self._viewer, self._rest.photo, self._rest) * (photo - self._viewer)
         else:
             self._usual.append(np.concatenate([looks, camera_angles(driver.transform_matrix[None])[0]]))
             theirs, cameras = np.split(np.stack(self._usual), 2, axis=1)
@@ -110,7 +110,9 @@ class LiveGaze:
         goal = direction_of(torch.from_numpy(looks))[None]
         irises = read_irises(EyeLandmarks(self._head, [motion]), self._source) + self._photo * (1 / self._gain - 1)
         code = torch.from_numpy(motion.eyecode[None].astype(np.float64))
-        turned = self._corrector.turned(code, goal, irises=torch.from_numpy(irises), offset=self._offset)
+        turned = self._corrector.turned(
+            code, goal, irises=torch.from_numpy(irises), offset=self._offset, limit=self._corrector.limits.code
+        )
         return turned[0].numpy().astype(np.float32)
 
     def _angles(self, driver: TrackedFrame) -> np.ndarray | None:

@@ -208,7 +208,7 @@ def resting_gaze(
     away = _away_from_ahead(source, codes, driver.transform_matrix[visible].astype(np.float64))
     # The distribution's tail is cut: among looks aside alone all count alike, not the least of them alone.
     weights = np.maximum(np.exp(-0.5 * ((away / s.ahead) ** 2).sum(-1)), 1 / len(visible) ** 2)
-    rest = np.array([_weighted_median(values, weights) for values in codes.T])
+    rest = np.array([weighted_median(values, weights) for values in codes.T])
     here = np.median(driver.transform_matrix[visible], 0)[None].astype(np.float64)
     aside = _away_from_ahead(source, rest[None], here)[0]
     far = np.array([np.linalg.norm(aside)])
@@ -230,7 +230,7 @@ def _away_from_ahead(source: TrackedFrame, eyecode: np.ndarray, transform: np.nd
     return np.where(nearer[:, None], looks - own, away)
 
 
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     """The value at which half of the weight is reached, between the two nearest."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order]) - weights[order] / 2
@@ -238,19 +238,23 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def matching_reference(
-    source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel, same_face: float
+    source: TrackedFrame,
+    driver: TrackedSequence,
+    head: FLAMEModel,
+    same_face: float,
+    frames: np.ndarray | None = None,
 ) -> Reference | None:
     """The frame whose face lies nearest that of the photo in the picture; None where none is nearer than `same_face`.
 
     `same_face` is in pixels (rms over the face, after a shift and a change of scale). A photo and a clip of one person
     are fitted slightly apart: motion that is counted from that frame has it come out as the photo went in. For the open
-    head with a source that was fitted to its photo; None for others.
+    head with a source that was fitted to its photo; None for others. `frames`: those to look at; all that show a face.
     """
     if "transform_matrix" in driver.absent or not head.has_tracker_mesh or source.static_offset is None:
         return None
     points = to_pixels(to_camera(head.evaluate(source)[:N_FACE], source.transform_matrix))
     found, distance = None, same_face
-    for t in np.flatnonzero(driver.status == SEEN):
+    for t in np.flatnonzero(driver.status == SEEN) if frames is None else frames:
         frame = driver[t]
         targets = to_pixels(to_camera(head.evaluate(frame)[:N_FACE], frame.transform_matrix))
         scale, shift, left = _similarity(points, targets)
