@@ -17,7 +17,7 @@ from core.libs.gaze_corrector import GazeCorrector
 from core.libs.geometry import head_rotation
 from core.libs.retargeting.gaze import counted_eyes, outward_raised, steady_gaze, transfer_gaze, visible_gain
 from core.libs.retargeting.gaze_reading import EyeGeometry, iris_reach, read_gaze, read_irises
-from core.libs.retargeting.gaze_rest import same_face
+from core.libs.retargeting.gaze_rest import camera_look, on_camera, same_face
 from core.libs.retargeting.live_gaze import LiveGaze
 from core.libs.retargeting.neutral import Reference
 from core.libs.retargeting.stage import Retargeting
@@ -118,6 +118,20 @@ class TestTransfer:
         codes = np.stack([live(frame, moved) for frame, moved in zip(driver, motion, strict=True)])
         seen = self.gaze_of(head, motion.with_parameters({"eyecode": codes}), source)[-8:, 1]
         np.testing.assert_allclose(seen, rest, atol=1.5)
+
+    def test_who_looks_around_half_of_the_time_looks_into_the_camera_as_read_then(self):
+        random = np.random.default_rng(0)
+        into = np.radians([2.0, -6.0] + random.normal(0, 0.5, (60, 2)))
+        around = np.radians([0.0, 35.0] + random.normal(0, 3, (70, 2)))
+        look, share = camera_look(np.concatenate([into, around]), np.zeros((130, 2)))
+        np.testing.assert_allclose(np.degrees(look), [2, -6], atol=0.4)
+        assert share > 0.99
+        assert camera_look(around, np.zeros((70, 2)))[1] == 0
+
+    def test_a_turned_head_is_read_to_look_into_the_camera_less_far(self):
+        limits = np.radians([15, 25])
+        assert on_camera(np.radians([5, 14]), np.radians([12, 38]), limits) > 0.99
+        assert on_camera(np.radians([5, -14]), np.radians([12, 38]), limits) == 0
 
     def test_only_the_eyes_change(self, head, clip):
         driver, _ = clip

@@ -28,7 +28,7 @@ from core.libs.numeric import blocks, soft_upper_clip
 from core.libs.retargeting.openings import FaceOpenings, linear_gap
 
 if TYPE_CHECKING:
-    from core.libs.flame_model import FLAMEModel
+    from core.libs.flame_model import FLAMEModel, Head
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 def matching_reference(
     source: TrackedFrame,
     driver: TrackedSequence,
-    head: FLAMEModel,
+    head: Head,
     same_face: float,
     frames: np.ndarray | None = None,
 ) -> Reference | None:
