@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import gaze_twin
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from core.errors import UserError
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.gaze_corrector import GazeCorrector
+from core.libs.retargeting.gaze_reading import EyeGeometry, read_eyes
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +151,31 @@ class TestCamera:
         gaze = self.viewer(driver)[None]
         out = GazeCorrector().camera_gaze(self.transform(source), gaze, self.transform(driver))
         np.testing.assert_allclose(out[0], self.viewer(source), atol=1e-6)
+
+
+def test_the_kernels_are_what_torch_does():
+    """Reading irises and turning eyes, compiled, against the same rules in torch; unknown points and targets too."""
+    random = np.random.default_rng(3)
+    head, corrector = FLAMEModel(), GazeCorrector(0.8)
+    faces = [a_frame(random) for _ in range(6)]
+    points = torch.from_numpy(np.stack([head.landmarks(head.evaluate(face)) for face in faces]).astype(np.float64))
+    points[4, 468] = torch.nan
+    points[5] = torch.nan
+    transform = torch.from_numpy(np.stack([face.transform_matrix for face in faces]).astype(np.float64))
+    geometry, opened = EyeGeometry.of(head, faces[0]), torch.tensor([0.3, 0.26], dtype=torch.float64)
+    for given in ((points, geometry), (points, geometry, transform, opened)):
+        for value, expected in zip(read_eyes(*given), gaze_twin.read_eyes(*given), strict=True):
+            torch.testing.assert_close(value, expected, atol=1e-9, rtol=0, equal_nan=True)
+
+    code = torch.from_numpy(random.normal(0, 0.4, (40, 6)))
+    code[:, 2::3] = 0
+    code[0] = 0
+    target = torch.from_numpy(random.normal(size=(40, 3)) * [1, 1, 0.5] + [0, 0, 1])
+    target[1], target[2] = torch.nan, 0
+    irises = torch.from_numpy(random.normal(0, 0.3, (40, 2, 2)))
+    irises[3, 0] = torch.nan
+    confidence, offset = torch.from_numpy(random.choice([0.0, 0.4, 1.0], 40)), random.normal(0, 0.05, (2, 2))
+    for told in ((None, None, None), (confidence, irises, offset)):
+        for limit in (None, 0.8):
+            expected = gaze_twin.turned(code, target, *told, corrector.correction_strength, corrector.limits, limit)
+            torch.testing.assert_close(corrector.turned(code, target, *told, limit), expected, atol=1e-7, rtol=0)

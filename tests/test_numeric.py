@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from core.libs.numeric import blocks, cubic_spline
+from core.libs.numeric import blocks, cubic_spline, percentile
 
 
 @pytest.mark.parametrize("length", [1, 255, 256, 257, 1000])
@@ -28,3 +28,12 @@ def test_a_cubic_spline_is_scipy_s(count):
     curve, slope = cubic_spline(knots, values, at)
     assert curve == pytest.approx(twin(at), abs=1e-11)
     assert slope == pytest.approx(twin(at, 1), abs=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (250, 2), (101, 3)])
+@pytest.mark.parametrize("percent", [0.0, 2.0, 33.0, 80.0, 90.0, 100.0])
+def test_a_percentile_is_numpy_s_to_the_bit(shape, percent):
+    values = np.random.default_rng(1).normal(size=shape)
+    np.testing.assert_array_equal(percentile(values, percent), np.percentile(values, percent, axis=0))
+    values[0] = np.nan
+    np.testing.assert_array_equal(percentile(values, percent), np.percentile(values, percent, axis=0))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.libs import numeric
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.openings import Pairs
 
@@ -95,7 +96,7 @@ def open_lid_ratio(ratios: np.ndarray, percentile: float = 80.0) -> np.ndarray: 
 
     The percentile is by eye: blinks take less than a fifth of a clip.
     """
-    return np.percentile(ratios, percentile, axis=0)
+    return numeric.percentile(ratios, percentile)
 
 
 def open_lid_gap(gaps: np.ndarray) -> float:  # (T,)
@@ -104,7 +105,7 @@ def open_lid_gap(gaps: np.ndarray) -> float:  # (T,)
     The unit of a driver's lids when expressions are carried over. Eyes that are opened wide for a while raise it less
     than `open_lid_ratio`.
     """
-    wide = np.percentile(gaps, 90)
+    wide = float(numeric.percentile(gaps, 90))
     return float(np.median(gaps[gaps >= min(wide / 2, wide)]))
 
 
@@ -113,7 +114,7 @@ def lip_contact(gaps: np.ndarray, most: float) -> float:  # (T,)
 
     A tracker sees lips that touch a little apart or one over the other; where they never touch, no more than `most`.
     """
-    return float(np.clip(np.percentile(gaps, 2), -most, most))
+    return float(np.clip(numeric.percentile(gaps, 2), -most, most))
 
 
 def lips_apart(gap: float, most: float) -> float:

@@ -17,6 +17,7 @@ from core.errors import UserError
 from core.libs.eye_enhancer import EyeEnhancer
 from core.libs.landmark_sets import SETS, as_tracker_points
 from core.libs.numeric import smoothstep
+from core.libs.retargeting.gaze_kernels import turned_eyes
 from core.libs.retargeting.gaze_reading import (
     EyeGeometry,
     aim,
@@ -199,20 +200,19 @@ class GazeCorrector:
         where they are, and the code is turned by the angle that is missing from there. Rows whose target is NaN or zero
         come back as they are.
         """
-        strength = torch.full_like(code[:, 0], self.correction_strength)
-        strength = strength if confidence is None else strength * confidence
-        direction = torch.nn.functional.normalize(target, dim=-1)
-        unchanged = (strength == 0) | ~torch.isfinite(target).all(-1) | (direction.norm(dim=-1) < 0.5)
-        offsets = code.new_zeros(2, 2) if offset is None else torch.from_numpy(np.asarray(offset)).to(code)
-        turn = angles_of(_look(code))
-        irises = turn if irises is None else irises.to(code)
-        current = irises - offsets
-        limit = self.limits.turn if limit is None else limit
-        goal = angles_of(_limited(direction, limit))[:, None]
-        looks = _consistent(current + strength[:, None, None] * (goal - current), self.limits.convergence) + offsets
-        turn = turn + angles_of(_limited(direction_of(looks), limit)) - irises
-        out = aim(_limited(direction_of(turn), self.limits.code)).flatten(-2)
-        return torch.where(unchanged[:, None] | ~torch.isfinite(out).all(-1, keepdim=True), code, out)
+        count = len(code)
+        strength = np.full(count, self.correction_strength) * (1.0 if confidence is None else _double(confidence))
+        seen = np.zeros((0, 2, 2)) if irises is None else _double(irises)
+        offsets = np.zeros((1, 2, 2)) if offset is None else np.asarray(offset, np.float64).reshape(-1, 2, 2)
+        turn = self.limits.turn if limit is None else limit
+        limits = np.array([turn, self.limits.code, self.limits.convergence])
+        target = target.expand(count, 3)
+        return torch.from_numpy(turned_eyes(_double(code), _double(target), strength, seen, offsets, limits)).to(code)
+
+
+def _double(values: Tensor) -> np.ndarray:
+    """A tensor as float64 in the host's memory."""
+    return np.ascontiguousarray(values.detach().cpu().numpy(), np.float64)
 
 
 def _consistent(angles: Tensor, convergence: float) -> Tensor:

@@ -49,6 +49,19 @@ def smoothstep(values: Array, low: float, high: float) -> Array:
     return t * t * (3 - 2 * t)
 
 
+def percentile(values: np.ndarray, percent: float) -> np.ndarray:  # (T, ...) -> (...)
+    """`np.percentile` over the first axis, to the bit, which takes a tenth of a millisecond of a frame's time.
+
+    NaN where there is one.
+    """
+    ordered = np.sort(values, axis=0)
+    place = percent / 100 * (len(ordered) - 1)
+    below = int(place)
+    low, high, part = ordered[below], ordered[min(below + 1, len(ordered) - 1)], place - below
+    found = low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part)
+    return np.where(np.isnan(ordered[-1]), np.nan, found)
+
+
 def interpolate_gaps(values: np.ndarray, known: np.ndarray) -> np.ndarray:  # (T, D), (K,) indices -> (T, D)
     """Columns with straight lines between the known frames, the first and the last of which are held to the ends."""
     return np.stack([np.interp(np.arange(len(values)), known, column[known]) for column in values.T], 1)

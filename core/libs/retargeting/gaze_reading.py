@@ -29,9 +29,11 @@ from core.libs.face_measures import CORNERS_68, LIDS_68, lid_ratio_68, open_lid_
 from core.libs.filters.fixations import steady_fixations
 from core.libs.flame_model import Head
 from core.libs.numeric import blocks, ramp
+from core.libs.retargeting.gaze_kernels import iris_angles, lid_weights
 
 # Left, then right eye. Only points that iBUG's 68 have too, and the irises: FLAME knows no others.
 _IRISES = (tuple(range(473, 478)), tuple(range(468, 473)))
+_CORNERS, _IRIS_POINTS = np.array(CORNERS_68), np.array(_IRISES)
 _USED = np.unique(np.concatenate([np.ravel(CORNERS_68), np.ravel(LIDS_68), np.ravel(_IRISES)]))
 
 
@@ -179,20 +181,14 @@ def read_eyes(
 
     `open_eyes` is the lid distance over eye width of these eyes when they are open.
     """
-    middle, width, iris = _eyes(points)
-    centre = middle + width[..., None] * torch.from_numpy(geometry.centre).to(points)
-    rest = torch.from_numpy(geometry.rest).to(points)
-    visible = angles_of(iris - centre)
-    angles, at_rest = visible - rest, direction_of(rest)
-    for _ in range(3):  # turning the line at rest is not quite adding angles
-        angles = angles + visible - angles_of(_turned_along(direction_of(angles), at_rest))
-    weight = ramp(lid_ratio_68(points) / open_eyes, settings.shut, settings.open)
-    if transform is not None:
-        side, front = np.sin(settings.outward), np.cos(settings.outward)
-        facing = points.new_tensor([[side, 0, front], [-side, 0, front]])
-        weight = weight * ramp((facing * to_viewer(transform)[:, None]).sum(-1), settings.turned_away, settings.facing)
-    known = torch.isfinite(angles).all(-1) & torch.isfinite(weight)
-    return angles, torch.where(known, weight, torch.zeros_like(weight))
+    values = points.detach().cpu().to(torch.float64)
+    angles = iris_angles(values.numpy(), _CORNERS, _IRIS_POINTS, geometry.centre, geometry.rest)
+    viewer = np.zeros((0, 3)) if transform is None else to_viewer(transform.detach().cpu().to(torch.float64)).numpy()
+    opened = np.broadcast_to(np.asarray(open_eyes, np.float64), (2,))
+    limits = (settings.shut, settings.open, settings.outward, settings.turned_away, settings.facing)
+    weight = lid_weights(lid_ratio_68(values).numpy(), opened, viewer, np.array(limits))
+    known = np.isfinite(angles).all(-1) & np.isfinite(weight)
+    return torch.from_numpy(angles).to(points), torch.from_numpy(np.where(known, weight, 0.0)).to(points)
 
 
 def iris_reach(head: Head, frame: TrackedFrame) -> float:
@@ -246,15 +242,6 @@ def aim(direction: Tensor) -> Tensor:
     angle = torch.atan2(sine, z)
     scale = torch.where(sine > 1e-9, angle / sine.clamp_min(1e-9), torch.ones_like(sine))
     return torch.stack([-y * scale, x * scale, torch.zeros_like(x)], -1)
-
-
-def _turned_along(direction: Tensor, vector: Tensor) -> Tensor:
-    """Vectors (..., 3) after the turn without torsion that takes (0, 0, 1) to unit directions (..., 3): see `aim`."""
-    x, y, z = direction.unbind(-1)
-    a, b, c = vector.unbind(-1)
-    across = x * a + y * b  # Rodrigues' formula about (-y, x, 0), whose length is the sine of the angle
-    pull = c - across / (1 + z).clamp_min(1e-9)
-    return torch.stack([a + x * pull, b + y * pull, z * c - across], -1)
 
 
 def _eyes(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
