@@ -7,8 +7,8 @@
 `LiveSession.run` does the same for a camera that does not wait: a thread reads it, and pictures that come faster than
 they are drawn are left out, so what is shown is never older than one picture and what it takes to draw it.
 `LiveDriver` is the part that draws nothing: what the camera shows becomes the parameters that are drawn. All of it is
-causal: what comes later changes nothing of what was given. What a mouth shows inside is not read here, as that takes a
-whole clip: the avatar's own teeth are drawn.
+causal: what comes later changes nothing of what was given. What an open mouth shows is judged by what it showed so far:
+at first the avatar's teeth are as is usual for the opening.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SETTINGS = LiveSettings()
 _SMOOTHED = ("expcode", "posecode", "eyecode", "transform_matrix")
 # Of a file, of the network, or of what a camera has no time for.
 _NOT_LIVE = (
-    *("driver_path", "resume_path", "audio", "device", "motion", "take", "orbit", "mouth", "output", "layout"),
+    *("driver_path", "resume_path", "audio", "device", "motion", "take", "orbit", "output", "layout"),
     *("variants", "keep_partial", "accept_flame_license", "driver_face", "frame"),
 )
 
@@ -86,7 +86,7 @@ class LiveDriver:
         tracker: finds points and matte; not closed here.
         improvements: that may be switched on, with their settings; see `improvements`.
         fps: of the camera, about: how far back the smoother looks.
-        settings: how the neutral is found.
+        settings: how the neutral is found. mouth: whether open mouths are looked into.
 
     Attributes:
         improvements: names of those that are on, `core.options.IMPROVEMENTS`; setting it acts on the next picture.
@@ -100,8 +100,9 @@ class LiveDriver:
         improvements: Improvements,
         fps: float = 25.0,
         settings: LiveSettings = _SETTINGS,
+        mouth: bool = True,
     ) -> None:
-        self._tracker = LiveTracker(tracker, head)
+        self._tracker = LiveTracker(tracker, head, mouth=mouth)
         self._retargeting = LiveRetargeting(source, head, settings)
         self._patience = settings.patience
         has = improvements.wanted
@@ -209,7 +210,8 @@ class LiveSession:
 
             tracker = self._own = MediaPipeTracker()
         self._mark = None if options.no_watermark else Watermark(self.source.size, self.source.size)
-        self.driver = LiveDriver(self.source.frame, head, tracker, self._improvements, fps)
+        mouth = options.mouth == "auto"
+        self.driver = LiveDriver(self.source.frame, head, tracker, self._improvements, fps, mouth=mouth)
         self.improvements = tuple(name for name in IMPROVEMENTS if options.wants(name))
 
     @property

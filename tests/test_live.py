@@ -21,6 +21,7 @@ from core.libs.flame_model import OpenHead
 from core.libs.geometry import head_angles, to_camera, to_pixels
 from core.libs.retargeting.live import LiveRetargeting, LiveSettings
 from core.libs.tracker.base import Observation
+from core.libs.tracker.live_mouth import LiveMouth
 from core.libs.tracker.refit import tracked_points
 from core.live import LiveDriver, LiveMotion, LivePicture, LiveSession, Newest, run_live
 from core.options import IMPROVEMENTS, Options
@@ -190,6 +191,18 @@ class TestDriver:
         for motion in motions:
             assert np.linalg.norm(points_of(head, motion.frame) - points_of(head, source), axis=1).max() < 4
 
+    @pytest.mark.parametrize("mouth", [True, False])
+    def test_open_mouths_are_looked_into_where_that_is_wanted(self, head, source, monkeypatch, mouth):
+        """By a reader that knows what it sees; its numbers are what is drawn."""
+        told = np.array([0.5, 0.2, 0.0, 0.7], np.float32)
+        monkeypatch.setattr(LiveMouth, "look", lambda *_: told)
+        points = tracked_points(head.evaluate(source)[None], source.transform_matrix[None])[0] * np.float32(0.6)
+        points[:, :2] += [150, 60]
+        driver = LiveDriver(source, head, Knowing([points] * 30), Improvements(Options(PHOTO)), mouth=mouth)
+        for i in range(30):
+            frame = driver.step(plain_picture(), i / FPS).frame
+        assert frame.mouth_interior is (told if mouth else None)
+
     def test_other_pictures_are_refused(self, head, source):
         with pytest.raises(ValueError, match="camera picture"):
             self.driver(head, source).step(np.zeros((4, 4), np.uint8), 0.0)
@@ -289,6 +302,13 @@ def test_a_clip_as_a_camera_is_followed(head):
         by_lag = {lag: np.corrcoef(x[lag:], y[: len(y) - lag])[0, 1] for lag in range(4)}
         assert max(by_lag.values()) > 0.95, (name, by_lag)
         assert max(by_lag, key=by_lag.get) <= 2, (name, by_lag)
+    # What the open mouth shows, once there was enough to judge colours by: the upper teeth, as the file has them
+    told = [i for i in known if live[i].mouth_interior is not None]
+    assert told
+    assert told == list(range(told[0], 150))
+    assert told[0] < 100
+    teeth = np.array([live[i].mouth_interior[0] for i in told]), np.array([offline[i].mouth_interior[0] for i in told])
+    assert max(np.corrcoef(teeth[0][lag:], teeth[1][: len(told) - lag])[0, 1] for lag in range(5)) > 0.6
 
 
 def test_another_person_begins_anew(head, source):

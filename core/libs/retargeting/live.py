@@ -234,6 +234,7 @@ class LiveRetargeting:
             posecode=posecode,
             eyecode=counted_eyes(source, single, reference, self._gain)[0],
             torso_motion=counted_torso(driver.torso_motion[None], self.neutral.torso, s.pose)[0],
+            mouth_interior=driver.mouth_interior,
         )
         return motion if self.eyes is None else replace(motion, eyecode=self.eyes(driver, motion))
 

@@ -91,6 +91,16 @@ def crop_part(image: np.ndarray, crop: np.ndarray, part: np.ndarray, size: int =
     return _warped(small, crop, size, tuple(int(v) for v in part))
 
 
+def mouth_part(points: np.ndarray, size: int = IMAGE_SIZE, margin: int = 8) -> np.ndarray:
+    """x0, y0, x1, y1 (4,) of the face in its crop: what a look into its mouth takes, for `crop_part`.
+
+    `margin` pixels more on every side, as far as the crop goes.
+    """
+    box = face_box(points) + np.array([-margin, -margin, margin + 1, margin + 1])
+    corner = np.clip(box[:2], 0, size - 2)
+    return np.concatenate([corner, np.maximum(np.clip(box[2:], 0, size), corner + 2)]).astype(int)
+
+
 def halved(image: np.ndarray) -> np.ndarray:
     """A picture (H, W, ...) of half the size: the means of every four pixels; an odd row or column is left out."""
     height, width = image.shape[0] // 2, image.shape[1] // 2

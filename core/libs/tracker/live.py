@@ -20,6 +20,7 @@ from core.libs.numeric import ramp
 from core.libs.tracker.base import FaceTracker, Observation
 from core.libs.tracker.crop import compared_crop, crop_around, crop_image, head_box, to_crop
 from core.libs.tracker.fit import HeadFitter, Person
+from core.libs.tracker.live_mouth import LiveMouth
 from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.torso import TorsoTracker
@@ -89,7 +90,7 @@ class LiveTracker:
     Args:
         tracker: finds points and matte; not closed here. head: the open head.
         settings: of what is found on the way. track: of the stations.
-        camera: of the crop in whose pixels the face is fitted.
+        camera: of the crop in whose pixels the face is fitted. mouth: whether open mouths are looked into.
     """
 
     def __init__(
@@ -99,14 +100,18 @@ class LiveTracker:
         settings: LiveTrackSettings = _SETTINGS,
         track: TrackSettings = _TRACK,
         camera: Camera = _CAMERA,
+        mouth: bool = True,
     ) -> None:
         self._tracker, self._head, self._settings, self._track, self._camera = tracker, head, settings, track, camera
         self._fitter = HeadFitter(head, camera, track.fit, track.pose)
+        self._mouth = LiveMouth(camera, ring=track.ring, view=track.view, reading=track.reading) if mouth else None
         self.forget()
 
     def forget(self) -> None:
         """Begin anew, with another person as well."""
         self._tracker.reset()
+        if self._mouth is not None:
+            self._mouth.forget()
         self._crop: np.ndarray | None = None
         self._now = 0.0
         self._seen = 0
@@ -167,6 +172,7 @@ class LiveTracker:
             head=self._fitter.kind,
             static_offset=self._offset,
             torso_motion=torso,
+            mouth_interior=None if self._mouth is None else self._mouth.look(image, crop, points, pose, now),
         )
         return LiveFace(frame, changed)
 

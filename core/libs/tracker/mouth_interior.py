@@ -103,8 +103,7 @@ class MouthReader:
 
     def wants(self, points: np.ndarray, transform: np.ndarray) -> bool:
         """Whether there is something to see between the lips of points (478, 2..3) in a crop; the head's (3, 4)."""
-        gap = lip_distance(points[:, :2]) * transform[2, 3] / self._camera.pixels_per_unit  # head units
-        return bool(gap / _MILLIMETRE >= self._reading.least_open)
+        return mouth_is_open(points, transform, self._camera, self._reading)
 
     def look(self, index: int, picture: np.ndarray, points: np.ndarray, transform: np.ndarray) -> None:
         """One frame, in order: its crop (S, S, 3) uint8 RGB, the points (478, 2..3) in it, the head's (3, 4)."""
@@ -115,7 +114,7 @@ class MouthReader:
             self._views.append(None)
         last = max(self._skin, default=None)
         if last is None or index - last >= self._reading.skin_every or self._shots[last] != self._shots[index]:
-            self._skin[index] = _skin(picture, points)
+            self._skin[index] = cheek_colour(picture, points)
         view = straightened(picture, ring_on_picture(picture, points, self._ring), self._curve, self._view)
         if view is not None:
             self._views[index], self._open[index] = view, True
@@ -145,6 +144,14 @@ class MouthReader:
         views = np.concatenate([self._views[chosen[part]] for part in blocks(len(chosen))])
         skin = [value for index, value in self._skin.items() if self._shots[index] == self._shots[frames[0]]]
         return find_anchors(views, np.median(skin, 0), self._reading, self._view)
+
+
+def mouth_is_open(
+    points: np.ndarray, transform: np.ndarray, camera: Camera = _CAMERA, settings: ReadingSettings = _READING
+) -> bool:
+    """Whether there is something to see between the lips of points (478, 2..3) in a crop; the head's (3, 4)."""
+    gap = lip_distance(points[:, :2]) * transform[2, 3] / camera.pixels_per_unit  # head units
+    return bool(gap / _MILLIMETRE >= settings.least_open)
 
 
 @dataclass(frozen=True)
@@ -258,7 +265,7 @@ def _bite(bright: np.ndarray, line: float) -> int:
     return int(depth.argmax()) if len(depth) and depth.max() > line else len(bright)
 
 
-def _skin(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+def cheek_colour(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(3,) the median of small patches on the cheeks, 0..255."""
     places = np.clip(np.round(points[list(_SKIN_POINTS)]).astype(int), 2, np.array(picture.shape[1::-1]) - 3)
     return np.median(np.concatenate([picture[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3) for x, y in places]), 0)

@@ -16,7 +16,7 @@ from core.libs.flame_model import OpenHead
 from core.libs.geometry import Camera
 from core.libs.retargeting.neutral import neutral_frame
 from core.libs.tracker.base import FaceTracker
-from core.libs.tracker.crop import compared_crop, crop_image, crop_part, face_box, to_crop
+from core.libs.tracker.crop import compared_crop, crop_image, crop_part, mouth_part, to_crop
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.gaps import bridge_torso_motion, scenes_of
 from core.libs.tracker.mouth_interior import MouthReader
@@ -108,7 +108,7 @@ def second_look(
                 if frame.shoulders is not None:
                     torso_motion[frame.index] = frame.shoulders.follow(frame.compared)
                 if mouth.wants(frame.points, frame.transform):
-                    part = _face_part(frame.points, camera.size)
+                    part = mouth_part(frame.points, camera.size)
                     face = crop_part(frame.image, crops[frame.index], part, camera.size)
                     mouth.look(frame.index, face, frame.points[:, :2] - part[:2], frame.transform)
 
@@ -149,10 +149,3 @@ def _compared(
     """The frames and what is compared of them."""
     for frame in reader:
         yield frame, compared_crop(frame.image, crops[frame.index], size)
-
-
-def _face_part(points: np.ndarray, size: int, margin: int = 8) -> np.ndarray:
-    """x0, y0, x1, y1 (4,) of the face in its crop, `margin` pixels more on every side, as far as the crop goes."""
-    box = face_box(points) + np.array([-margin, -margin, margin + 1, margin + 1])
-    corner = np.clip(box[:2], 0, size - 2)
-    return np.concatenate([corner, np.maximum(np.clip(box[2:], 0, size), corner + 2)]).astype(int)
