@@ -25,7 +25,7 @@ from core.evaluation.conditions import Condition
 from core.evaluation.measure import Experiment
 from core.evaluation.setting import Setting
 from core.evaluation.track_truth import TrackTruth
-from core.evaluation.variants import Pair, Variant, comparisons, make_pair, read_pairs, standard_variants
+from core.evaluation.variants import TRUE_TRACK, Pair, Variant, comparisons, make_pair, read_pairs, standard_variants
 from core.libs.flame_model import OpenHead
 from core.libs.geometry import head_rotation
 from core.libs.tracker.base import Observation
@@ -257,6 +257,16 @@ def test_self_reenactment_has_the_scores_of_greys(clip, tmp_path):
     assert len(count) == 3 * FRAMES
 
 
+@pytest.mark.parametrize("oracles", [True, False])
+def test_oracles_can_be_left_out(clip, photo, tmp_path, oracles, monkeypatch):
+    made: list[str] = []
+    monkeypatch.setattr(ablation, "run_all", lambda runs, *_: made.extend(run.variant.name for run in runs))
+    monkeypatch.setattr(ablation, "show", lambda *_: [])
+    pairs, conditions = [make_pair(photo, clip)], [Condition("poor-photo")]
+    ablate(pairs, tmp_path / "out", [], conditions=conditions, oracles=oracles)
+    assert made == ["off", "all", "off", "all"] + ["true photo", "best filter"] * oracles
+
+
 def test_what_is_written(clip, photo, tmp_path):
     out = tmp_path / "out"
     ablate([make_pair(None, clip), make_pair(photo, clip)], out, [])
@@ -287,6 +297,10 @@ def test_a_tracked_folder_needs_a_photo_and_no_pictures(photo, clip, tmp_path):
         make_pair(None, tracked)
     rows = ablate([make_pair(photo, tracked)], tmp_path / "out", [], conditions=[Condition("tracking-noise")])
     assert {row.group for row in rows} == {"cross-identity", "cross-identity, tracking noise 0"}
+    # What there is to be had under noise at most is the clip as it is, which is not rendered again
+    labels = {group: {row.label for row in rows if row.group == group} for group in {row.group for row in rows}}
+    assert labels["cross-identity, tracking noise 0"] - labels["cross-identity"] == {TRUE_TRACK}
+    assert not list((tmp_path / "out").rglob("true-*"))
     values = {row.metric.key: row.result for row in rows if row.group == "cross-identity" and row.clip == "all"}
     assert "psnr" not in values  # there is no true picture
     assert values["found"].base == 1

@@ -38,6 +38,7 @@ from core.evaluation.variants import (
     ALL,
     FIRST_FRAME,
     OFF,
+    TRUE_TRACK,
     Pair,
     Variant,
     make_pair,
@@ -63,6 +64,7 @@ def ablate(
     workers: int = 2,
     seed: int = 0,
     quiet: bool = False,
+    oracles: bool = True,
     opener: Callable[..., Opened] = open_experiment,
 ) -> list[Row]:
     """Run an ablation and write everything into a folder.
@@ -73,6 +75,7 @@ def ablate(
         stride, frames: see `Setting`. arguments: options of the command line for every variant.
         lpips_weights: see `Setting`.
         workers: processes side by side. seed: of the bootstrap. quiet: without a progress bar.
+        oracles: whether those of a condition are measured beside the variants.
         opener: gives the experiment of a setting, to measure with another tracker or other components.
     Returns:
         The comparisons, as they stand in table.csv.
@@ -85,7 +88,10 @@ def ablate(
         for condition in (None, *conditions)
         for pair in pairs
     ]
-    runs = [run for setting in settings for run in plan([setting], variants_under(setting.condition, variants), out)]
+    runs = []
+    for setting in settings:
+        measured = variants_under(setting.condition, variants)
+        runs += plan([setting], [one for one in measured if oracles or one in variants], out)
     _make_folder(out)
     run_all(runs, workers, quiet, opener)
     return show(runs, out, seed)
@@ -123,12 +129,22 @@ def _groups(runs: Sequence[Run]) -> list[Group]:
         kind += "" if run.setting.pair.head is None else " with a head of other people"
         condition = run.setting.condition
         kinds.setdefault(kind if condition is None else f"{kind}, {condition.title}", []).append(run)
+    clean = {_whose(run): run for run in runs if run.setting.condition is None and run.variant.name == OFF}
     groups = []
     for title, members in kinds.items():
         results = {name: _columns(of_setting) for name, of_setting in _by_setting(members).items()}
+        for run in members:  # without its noise a track is that of the clip as it is
+            noisy = run.setting.condition is not None and run.setting.condition.kind == "tracking-noise"
+            if noisy and TRUE_TRACK not in results[run.setting.name] and _whose(run) in clean:
+                results[run.setting.name][TRUE_TRACK] = clean[_whose(run)].columns()
         blocks = {name: _block(runs[OFF]) for name, runs in results.items()}
         groups.append(Group(title, results, blocks, members[0].setting.pair.same_person))
     return groups
+
+
+def _whose(run: Run) -> tuple[Pair, int, int | None]:
+    """What two runs have in common that differ in condition and variant alone."""
+    return run.setting.pair, run.setting.stride, run.setting.frames
 
 
 def _block(columns: tables.Columns) -> int:
@@ -211,6 +227,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workers", type=_positive, default=2, metavar="N", help="processes side by side (default: 2)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
+    parser.add_argument("--no-oracles", action="store_true", help="only the variants, also under a condition")
     parser.add_argument("--quiet", action="store_true", help="print nothing but the table and errors")
     return parser
 
@@ -260,6 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             workers=args.workers,
             seed=args.seed,
             quiet=args.quiet,
+            oracles=not args.no_oracles,
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
