@@ -17,6 +17,7 @@ from core.libs.flame_model import HEAD_TYPES, OPEN_HEAD, FlameHead, FLAMEModel, 
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle, rotate_about_x
 from core.libs.tracker.cache import tracked_by
+from tools.open_head.alignment import mirror_of
 from tools.open_head.observe import CLIPS, clips_of
 
 REGION_POINTS = {
@@ -240,3 +241,15 @@ class TestKinds:
         (tmp_path / "drivers" / "s18.mp4").unlink()
         with pytest.raises(UserError, match=r"s18\.mp4 is not there"):
             clips_of(tmp_path)
+
+
+def test_points_of_few_faces_have_mirror_images_too():
+    """Noise makes two points have the same nearest one; all are paired still, and nearly all as without the noise."""
+    mean = np.asarray(OpenHead().template)[: topo.N_POINTS].astype(float)
+    exact = mirror_of(mean)
+    for seed in range(3):
+        noise = np.random.default_rng(seed).normal(0, 0.004, mean.shape)
+        noise[topo.N_FACE :] = 0  # irises are paired otherwise
+        noisy = mirror_of(mean + noise)
+        np.testing.assert_array_equal(noisy[noisy], np.arange(len(mean)))
+        assert (noisy == exact).mean() > 0.9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import fit_similarity
@@ -28,10 +29,11 @@ def onto(points: np.ndarray, target: np.ndarray, align: np.ndarray) -> np.ndarra
 
 
 def mirror_of(mean: np.ndarray, settings: AlignmentSettings = _SETTINGS) -> np.ndarray:
-    """For every point, the one on the other side of the face: (478,).
+    """For every point, the one on the other side of the face: (478,), the nearest one. Where two points have the same
+    one, as with few faces, they are shared out.
 
     Raises:
-        RuntimeError: two points have the same one: too few faces.
+        RuntimeError: two points of an iris have the same one: too few faces.
     """
     flipped = mean * [-1, 1, 1]
     scale, rotation, shift = fit_similarity(flipped[None, [33, 263, 1, 152, 10]], mean[[263, 33, 1, 152, 10]])
@@ -41,6 +43,11 @@ def mirror_of(mean: np.ndarray, settings: AlignmentSettings = _SETTINGS) -> np.n
         mutual = mirror[mirror] == np.arange(len(mean))
         scale, rotation, shift = fit_similarity(flipped[None, mutual], mean[mirror[mutual]])
         flipped = (scale[:, None, None] * flipped[None] @ rotation + shift[:, None])[0]
+    if not mutual.all():
+        apart = np.linalg.norm(flipped[:, None] - mean[None], axis=-1)
+        skin = np.setdiff1d(np.arange(len(mean)), [*topo.RIGHT_IRIS, *topo.LEFT_IRIS])
+        if not mutual[skin].all():
+            mirror[skin] = skin[_pairs((apart + apart.T)[np.ix_(skin, skin)])]
     mirror[list(topo.RIGHT_IRIS)], mirror[list(topo.LEFT_IRIS)] = topo.LEFT_IRIS, topo.RIGHT_IRIS
     # The border points of an iris run the other way round in the mirror.
     right, left = list(topo.RIGHT_IRIS), list(topo.LEFT_IRIS)
@@ -48,8 +55,25 @@ def mirror_of(mean: np.ndarray, settings: AlignmentSettings = _SETTINGS) -> np.n
         b = left[1 + int(np.linalg.norm(flipped[a] - mean[left[1:]], axis=-1).argmin())]
         mirror[a], mirror[b] = b, a
     if not (mirror[mirror] == np.arange(len(mean))).all():
-        raise RuntimeError("the mesh has no mirror image: too few faces")
+        raise RuntimeError("the irises have no mirror image: too few faces")
     return mirror
+
+
+def _pairs(apart: np.ndarray) -> np.ndarray:
+    """For each of N points the one that it is paired with, itself perhaps, by their distances (N, N).
+
+    Those whose distances are smallest together; where that does not go both ways, the nearest pairs are made first.
+    """
+    pair = linear_sum_assignment(apart)[1]
+    left = pair[pair] != np.arange(len(pair))
+    for flat in np.argsort(np.where(left[:, None] & left, apart, np.inf), axis=None, kind="stable"):
+        a, b = np.unravel_index(flat, apart.shape)
+        if not left.any():
+            break
+        if left[a] and left[b]:
+            pair[a], pair[b] = b, a
+            left[[a, b]] = False
+    return pair
 
 
 def mirrored(moves: np.ndarray, mirror: np.ndarray) -> np.ndarray:
