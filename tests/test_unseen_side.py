@@ -164,6 +164,24 @@ def test_hair_beside_the_cheek_is_no_fringe(frame, face):
     assert (fringe[hair] < 0).all()
 
 
+def test_spots_beside_the_cheek_are_no_outline(frame, face):
+    """Hair that has the skin's colour here and there stays hair; a line of skin is the cheek's."""
+    mesh = mesh_of(frame)
+    pix_to_face, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, SIDE)
+    on_face = (pix_to_face >= 0) & (mesh.triangles < topo.N_POINTS).all(1)[pix_to_face]
+    strip = cv2.dilate(on_face.astype(np.uint8), np.ones((9, 9))).astype(bool)
+
+    def found(rows: np.ndarray) -> int:
+        skin = on_face | strip & rows[:, None]
+        image = np.where(skin[..., None], SKIN, [0.1, 0.08, 0.05]).astype(np.float32)
+        return int((find_fringe(mesh, pix_to_face, image, np.ones((SIDE, SIDE), np.float32)) >= 0).sum())
+
+    height = np.ptp(mesh.pixels[list(topo.FACE_OVAL), 1])
+    rows = np.arange(SIDE)
+    assert found(rows >= 0) > 300
+    assert found(rows % round(0.1 * height) < 3) == 0
+
+
 def test_what_only_the_face_holds_goes_with_it_if_it_is_small(frame, face):
     """A shred beside the cheek, of another colour; not one that hangs on hair, lies apart, or is as large as an ear."""
     image = np.where(face[..., None], SKIN, [0.4, 0.1, 0.2]).astype(np.float32)

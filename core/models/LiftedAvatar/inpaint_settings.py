@@ -76,6 +76,7 @@ class BlendSettings:
     Attributes:
         doubt_exponent: what is added to the fade exponent of a pixel of the face that is certainly background.
         fringe_reach: heights of the face, as far as the mesh may miss the person's outline.
+        shortest: heights of the face, that a piece of a fringe is long.
         beside: pixels from what is thin enough for a fringe to what belongs to it.
         skin_difference: between colours, within which a fringe is skin.
         least_cosine: to the line of sight, from which on the face's colours are sure. least_matte: the same.
@@ -85,6 +86,7 @@ class BlendSettings:
 
     doubt_exponent: float = 300.0
     fringe_reach: float = 0.04
+    shortest: float = 0.1
     beside: int = 7
     skin_difference: float = 0.15
     least_cosine: float = 0.2

@@ -63,7 +63,10 @@ def find_fringe(
     thin = skin & ~cv2.morphologyEx(skin, cv2.MORPH_OPEN, brush)
     near = (pix_to_face >= 0) & behind[pix_to_face] & (distance <= reach) & (matte > settings.matte_floor)
     beside = cv2.dilate(thin * near.astype(np.uint8), np.ones((camera.odd(settings.beside),) * 2, np.uint8)) > 0
-    fringe = near & beside
+    _, part, stats, _ = cv2.connectedComponentsWithStats((near & beside).astype(np.uint8))
+    length = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
+    # An outline is a line: spots beside it are hair in the skin's colour.
+    fringe = near & beside & (length >= settings.shortest * np.ptp(mesh.pixels[list(topo.FACE_OVAL), 1]))[part]
     fringe |= _islands(mesh, pix_to_face, (matte > settings.matte_floor) & ~fringe, on_face, reach, settings)
     return np.where(fringe, pix_to_face[row, column], nothing)
 
