@@ -25,6 +25,8 @@ class PatchSettings:
         searches: passes over the picture in a round.
         far: squared grey levels a pixel of a patch that a source as far away as the picture is wide counts as worse.
         spread: grey levels by which a patch may differ from its source and still count for much in the mean.
+        sure: how much surer a pixel is than one that lies a pixel farther from what is known; surest: how much more
+            than what lies deepest.
     """
 
     radius: int = 3
@@ -34,6 +36,8 @@ class PatchSettings:
     searches: int = 3
     far: float = 800.0
     spread: float = 12.0
+    sure: float = 1.3
+    surest: float = 20.0
 
 
 _DEFAULT = PatchSettings()
@@ -71,15 +75,33 @@ def complete(
         else:
             field = _doubled(field, hole, sources)
             filled = picture.copy()
-            _vote(filled, picture, hole, field, _costs(hole), settings.radius, np.float32(1e9))
+            _vote(
+                filled, picture, hole, field, _costs(hole), _sureness(hole, settings), settings.radius, np.float32(1e9)
+            )
         costs = _costs(hole)
+        sure = _sureness(hole, settings)
+        around = cv2.boxFilter(
+            sure, -1, (2 * settings.radius + 1,) * 2, normalize=False, borderType=cv2.BORDER_CONSTANT
+        )
         rounds = max(settings.fewest, settings.rounds - 2 * (len(levels) - 1 - index))
         penalty = np.float32(settings.far / max(hole.shape) ** 2)
         for number in range(rounds):
-            _measure(filled, picture, field, costs, hole, settings.radius, penalty)
+            _measure(filled, picture, field, costs, hole, sure, around, settings.radius, penalty)
             for search in range(settings.searches):
-                _search(filled, picture, field, costs, hole, sources, settings.radius, penalty, number * 8 + search)
-            _vote(filled, picture, hole, field, costs, settings.radius, np.float32(settings.spread**2))
+                _search(
+                    filled,
+                    picture,
+                    field,
+                    costs,
+                    hole,
+                    sources,
+                    sure,
+                    around,
+                    settings.radius,
+                    penalty,
+                    number * 8 + search,
+                )
+            _vote(filled, picture, hole, field, costs, sure, settings.radius, np.float32(settings.spread**2))
     assert field is not None
     return filled, field
 
@@ -132,16 +154,24 @@ def _doubled(field: np.ndarray, hole: np.ndarray, sources: np.ndarray) -> np.nda
     return np.where(hole[..., None], np.where(lost[..., None], nearest, out), own).astype(np.int32)
 
 
+def _sureness(hole: np.ndarray, settings: PatchSettings) -> np.ndarray:
+    """(H, W) float32, 1 where the picture is known and less the deeper in its hole: what lies there is only guessed.
+
+    As in the paper, so that a hole is completed from its rim, and not from what its middle has agreed on.
+    """
+    deep = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5)
+    return np.maximum(settings.sure**-deep, 1 / settings.surest).astype(np.float32)
+
+
 def _costs(hole: np.ndarray) -> np.ndarray:
     return np.zeros(hole.shape, np.float32)
 
 
 @numba.njit(cache=True, fastmath=True)
-def _distance(filled, picture, y, x, sy, sx, radius, penalty, limit):
-    """Mean squared difference of two patches and what their distance adds; given up above `limit`."""
+def _distance(filled, picture, sure, around, y, x, sy, sx, radius, penalty, limit):
+    """Mean squared difference of two patches, weighted, and what their distance adds; given up above `limit`."""
     height, width = filled.shape[:2]
-    total, count = np.float32(0), np.float32(0)
-    area = np.float32((2 * radius + 1) ** 2)
+    total, area = np.float32(0), around[y, x]
     far = penalty * np.float32((y - sy) ** 2 + (x - sx) ** 2)
     bound = (limit - far) * area
     for dy in range(-radius, radius + 1):
@@ -152,28 +182,28 @@ def _distance(filled, picture, y, x, sy, sx, radius, penalty, limit):
             px = x + dx
             if px < 0 or px >= width:
                 continue
+            square = np.float32(0)
             for k in range(3):
                 step = filled[py, px, k] - picture[sy + dy, sx + dx, k]
-                total += step * step
-            count += np.float32(1)
+                square += step * step
+            total += sure[py, px] * square
         if total > bound:
             return np.float32(1e12)
-    return total / count + far
+    return total / area + far
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
-def _measure(filled, picture, field, costs, hole, radius, penalty):
+def _measure(filled, picture, field, costs, hole, sure, around, radius, penalty):
     height, width = hole.shape
     for y in numba.prange(height):
         for x in range(width):
             if hole[y, x]:
-                costs[y, x] = _distance(
-                    filled, picture, y, x, field[y, x, 0], field[y, x, 1], radius, penalty, np.float32(1e11)
-                )
+                sy, sx = field[y, x, 0], field[y, x, 1]
+                costs[y, x] = _distance(filled, picture, sure, around, y, x, sy, sx, radius, penalty, np.float32(1e11))
 
 
 @numba.njit(cache=True, fastmath=True)
-def _search(filled, picture, field, costs, hole, sources, radius, penalty, number):
+def _search(filled, picture, field, costs, hole, sources, sure, around, radius, penalty, number):
     """One pass of PatchMatch, forwards or, where `number` is odd, backwards, in place."""
     height, width = hole.shape
     step = 1 if number % 2 == 0 else -1
@@ -191,7 +221,7 @@ def _search(filled, picture, field, costs, hole, sources, radius, penalty, numbe
                 sy, sx = field[ny, nx, 0] + (y - ny), field[ny, nx, 1] + (x - nx)
                 if sy < 0 or sy >= height or sx < 0 or sx >= width or not sources[sy, sx]:
                     continue
-                cost = _distance(filled, picture, y, x, sy, sx, radius, penalty, best)
+                cost = _distance(filled, picture, sure, around, y, x, sy, sx, radius, penalty, best)
                 if cost < best:
                     best, by, bx = cost, sy, sx
             reach = max(height, width) // 2
@@ -204,14 +234,14 @@ def _search(filled, picture, field, costs, hole, sources, radius, penalty, numbe
                 reach //= 2
                 if sy < 0 or sy >= height or sx < 0 or sx >= width or not sources[sy, sx]:
                     continue
-                cost = _distance(filled, picture, y, x, sy, sx, radius, penalty, best)
+                cost = _distance(filled, picture, sure, around, y, x, sy, sx, radius, penalty, best)
                 if cost < best:
                     best, by, bx = cost, sy, sx
             costs[y, x], field[y, x, 0], field[y, x, 1] = best, by, bx
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
-def _vote(filled, picture, hole, field, costs, radius, spread):
+def _vote(filled, picture, hole, field, costs, sure, radius, spread):
     """Every pixel of the hole as the mean of what the patches over it say, those that fit well before others."""
     height, width = hole.shape
     for y in numba.prange(height):
@@ -229,7 +259,7 @@ def _vote(filled, picture, hole, field, costs, radius, spread):
                     if px < 0 or px >= width or not hole[py, px]:
                         continue
                     sy, sx = field[py, px, 0] - dy, field[py, px, 1] - dx
-                    weight = np.exp(-min(costs[py, px] / spread, np.float32(20)))
+                    weight = sure[py, px] * np.exp(-min(costs[py, px] / spread, np.float32(20)))
                     red += weight * picture[sy, sx, 0]
                     green += weight * picture[sy, sx, 1]
                     blue += weight * picture[sy, sx, 2]

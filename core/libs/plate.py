@@ -19,7 +19,7 @@ from core.libs.numeric import smoothstep
 from core.libs.patch_match import PatchSettings, complete
 from core.libs.poisson import fill_hole
 
-VERSION = "15"  # of all that changes what comes out
+VERSION = "16"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
