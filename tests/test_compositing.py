@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from core.libs.compositing import improve_person, over
+from core.libs.patch_match import complete
 from core.libs.plate import make_plate
 from core.libs.poisson import fill_hole
 from core.models.LiftedAvatar.composite import composite, cut_out
@@ -147,3 +148,17 @@ def test_shelves_go_on_at_their_height():
     bared = (away < 0) & (away > -25) & (np.abs(x - 128) > 40)
     off = np.abs(plate - wall)[bared].mean()
     assert off < 6  # it was 16 without `fill_along`
+
+
+def test_a_hole_is_completed_from_its_rim():
+    """A first guess that is wrong deep inside does not spread to the rim, where the picture says what there is."""
+    y, x = np.mgrid[:160, :160]
+    grain = np.random.default_rng(1).normal(0, 3, (160, 160, 1))
+    wall = np.where((x < 80)[..., None], [170, 200, 235], [80, 80, 88]) + grain
+    away = np.hypot(x - 80, y - 80) - 45
+    guess = np.where((away < -12)[..., None], [80, 80, 88], wall).astype(np.float32)
+    picture = np.where((away < 0)[..., None], 0, wall).astype(np.float32)
+    found = complete(picture, away < 0, away >= 0, guess)
+    assert found is not None
+    rim = (away < 0) & (away > -10) & (x < 68)
+    assert np.abs(found[0] - wall)[rim].mean() < 35  # it was 61 where every pixel counted alike

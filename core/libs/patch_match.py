@@ -36,7 +36,7 @@ class PatchSettings:
     searches: int = 3
     far: float = 800.0
     spread: float = 12.0
-    sure: float = 1.3
+    sure: float = 1.2
     surest: float = 20.0
 
 
