@@ -70,9 +70,9 @@ left-out: $(STAMP)
 	$(PY) -m core.evaluation.ablation --pairs benchmarks/pairs_left_out.yaml --poor-driver --poor-photo --model lifted \
 		--frames 60 --variants off all --no-oracles --out build/ablation/left_out
 
-# Two processes, each file's tests in one of them: what libraries compile and load is made once for a file
+# Three processes, as many tests wait for a browser or a worker; each file's in one of them: what libraries load is loaded once
 test: $(STAMP)
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 3 --dist loadfile
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
