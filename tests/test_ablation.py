@@ -20,14 +20,11 @@ from core.data.image import write_image
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoReader, VideoWriter
 from core.errors import UserError
-from core.evaluation import ablation, metrics, runner, sheets
+from core.evaluation import ablation, metrics, runner
 from core.evaluation.conditions import Condition
 from core.evaluation.measure import Experiment
 from core.evaluation.setting import Setting
-from core.evaluation.track_truth import TrackTruth
 from core.evaluation.variants import TRUE_TRACK, Pair, Variant, comparisons, make_pair, read_pairs, standard_variants
-from core.libs.flame_model import OpenHead
-from core.libs.geometry import head_rotation
 from core.libs.tracker.base import Observation
 from core.options import IMPROVEMENTS, Options
 
@@ -313,22 +310,6 @@ def test_a_tracked_folder_needs_a_photo_and_no_pictures(photo, clip, tmp_path):
         make_pair(photo, tracked)
 
 
-def test_points_of_a_track_turn_as_it_does():
-    still = a_track([i / FPS for i in range(5)])
-    turns = np.radians([[0, 0, 0], [0, 10, 0], [0, -20, 0], [8, 0, 0], [0, 0, 6]])  # roll, yaw, pitch
-    poses = np.concatenate([head_rotation(turns), np.tile([[0], [0], [30.0]], (5, 1, 1))], 2).astype(np.float32)
-    truth = TrackTruth(replace(still, transform_matrix=poses, status=np.int8([0, 0, 0, 0, 1])), 5, OpenHead())
-    assert truth.indices.tolist() == [0, 1, 2, 3]
-    angles = metrics.head_angles(truth.points)  # yaw, pitch, roll
-    turned = np.abs(angles - angles[0])
-    np.testing.assert_allclose(turned[1:], [[10, 0, 0], [20, 0, 0], [0, 0, 8]], atol=1.0)
-    assert truth.points[..., :2].min() > 0
-    assert truth.points[..., :2].max() < 512
-    nose, ear = truth.points[0, 4, 2], truth.points[0, 234, 2]
-    assert nose < ear  # z points away from the camera
-    assert truth.image(0).shape == (512, 512, 3)
-
-
 def test_a_finished_run_is_not_made_again(clip, tmp_path):
     count: list[int] = []
     pair, out = make_pair(None, clip), tmp_path / "out"
@@ -397,13 +378,3 @@ def test_runs_are_shared_out_by_setting(clip, tmp_path):
         r.variant.name for r in runs[:10]
     )
     assert [len(share.runs) for share in alone] == [5, 5]
-
-
-def test_the_zoom_stays_inside_and_holds_the_part():
-    points = mean_face()
-    points[[33, 263]] = [[5, 300, 0], [200, 310, 0]]
-    x0, y0, x1, y1 = sheets.zoom_box(points, "eyes")
-    assert min(x0, y0) >= 0
-    assert max(x1, y1) <= 512
-    assert x0 <= 5 < 200 <= x1
-    assert x1 - x0 == pytest.approx(2 * (y1 - y0), abs=1)
