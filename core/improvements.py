@@ -61,6 +61,13 @@ class Improvements:
         some.wanted = tuple(name for name in self.wanted if name in names)
         return some
 
+    def another(self) -> Improvements:
+        """The same for another thread that works on pictures at the same time: tools that keep buffers are its own."""
+        twin = copy.copy(self)
+        if self._has("detail_enhance"):
+            twin._enhancer = self._enhancer.another()
+        return twin
+
     def smoother(self, fps: float) -> TemporalSmoother:
         """What smooths a driver of so many frames a second, as the options have it."""
         from core.libs.temporal_smoother import TemporalSmoother

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from core.runtime.threads import QueueSettings, WriteBehind, read_ahead
+from core.runtime.threads import QueueSettings, WriteBehind, in_lanes, read_ahead
 
 
 def test_read_ahead_is_bounded_and_closes_its_source():
@@ -41,3 +41,35 @@ def test_write_behind_raises_what_the_writer_raised():
 
     with pytest.raises(OSError, match="disk full"):
         feed()
+
+
+def test_lanes_give_what_they_make_in_order_and_end_early():
+    begun, at_once, most = [], 0, 0
+    lock = threading.Lock()
+    both = threading.Barrier(2, timeout=10)  # it opens only where two are under way at once
+
+    def lane(item: int) -> int:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        both.wait()
+        with lock:
+            at_once -= 1
+        return item * item
+
+    taken = []
+    items = (taken.append(i) or i for i in range(100))
+    made = in_lanes(items, [lane, lane], lambda: begun.append(threading.get_ident()))
+    assert [next(made) for _ in range(10)] == [i * i for i in range(10)]
+    both.abort()
+    made.close()
+    assert len(taken) <= 14  # two ahead in each lane
+    assert len(set(begun)) == most == 2
+
+
+def test_an_error_in_a_lane_is_raised_in_its_place():
+    made = in_lanes(range(9), [lambda i: 1 / (i - 5)] * 3, lambda: None)
+    assert [next(made) for _ in range(5)] == [1 / (i - 5) for i in range(5)]
+    with pytest.raises(ZeroDivisionError):
+        next(made)

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
 def over(
     person: np.ndarray,  # (H, W, 4) straight RGB and matte, in 0..1
     backdrop: np.ndarray,  # (H, W, 3) in 0..1
@@ -23,7 +23,7 @@ def over(
                 out[y, x, k] = person[y, x, k] * matte + backdrop[y, x, k] * (one - matte)
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
 def improve_person(
     base: np.ndarray,  # (H, W, 3)
     person: np.ndarray,  # (H, W, 4) of which the matte is read

@@ -31,7 +31,7 @@ class CutOutSettings:
 _SETTINGS = CutOutSettings()
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, parallel=True, nogil=True)
 def _mix(
     drawn: np.ndarray,  # (h, w, 4) float32 in 0..1, colours times matte, and matte
     share: np.ndarray,  # (h, w) in 0..1, how much of a pixel is the drawn one

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from core.data.records import TrackedFrame, TrackedSource
 from core.improvements import Improvements
 from core.models.request import DrawRequest
 from core.pipeline.backdrop import Backdrop
+from core.runtime.threads import in_lanes
 
 if TYPE_CHECKING:
     import torch
 
     from core.libs.flame_model import Head
     from core.libs.geometry import Camera
+
+_LANES = 2  # pictures that are drawn at once, at most: what Python itself does of a picture, one thread does at a time
 
 
 @dataclass(frozen=True)
@@ -51,41 +55,102 @@ class Drawing:
 
         A GPU draws the next one while the last one's eyes are seen to on the host.
         """
-        from core.libs.geometry import seen_from
         from core.runtime.device import on_host  # it loads torch
 
-        improvements, backdrop = self.improvements, self.backdrop
-        alone = backdrop is not None or self.transparent or self.bare
-        draw = self.model.draw_foreground if alone else self.model.render
-        source_transform = self.source.frame.transform_matrix
         shown: deque[np.ndarray | None] = deque()
 
         def begin() -> Iterator[torch.Tensor]:
             for frame in frames:
-                vertices, transform = self.head.evaluate(frame), seen_from(frame.transform_matrix, frame.view)
-                points = improvements.points(vertices, transform, self.head, self.source.size)
-                if points is not None and self.camera is not None:
-                    points = points - self.camera.corner
+                picture, points = self._drawn(frame)
                 shown.append(points)
-                request = DrawRequest(
-                    vertices,
-                    frame.transform_matrix,
-                    detail=improvements.source_detail(source_transform, transform),
-                    torso_motion=frame.torso_motion,
-                    view=frame.view,
-                    mouth=frame.mouth_interior,
-                    camera=self.camera,
-                )
-                picture = draw(self.avatar, request)
-                yield picture if alone else improvements.sharpen(picture, points)
+                yield picture
 
         for index, picture in enumerate(on_host(begin())):
-            points = shown.popleft()
-            if self.bare:
-                yield picture
-            elif backdrop is not None:
-                yield improvements.over(picture, backdrop.at(index), points)
-            elif alone:
-                yield improvements.cut_out(picture, points)
-            else:
-                yield improvements.clear_eyes(picture, points)
+            behind = None if self.backdrop is None else self.backdrop.at(index)
+            yield self._finished(picture, shown.popleft(), behind)
+
+    def pictures_at_once(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
+        """The same pictures, to the same bytes; several are drawn at once, each by some of the cores.
+
+        What joins and waits within a picture is done side by side with the next. Where the avatar or the machine allows
+        none of it they are drawn one after another.
+        """
+        threads, lanes = _shares(self.model)
+        if lanes < 2:
+            yield from self.pictures(frames)
+            return
+        import torch
+        from numba import set_num_threads
+
+        def begin() -> None:
+            set_num_threads(threads)
+            torch.set_num_threads(1)  # idle threads of torch wait by spinning
+
+        def draw(lane: Drawing, item: tuple[TrackedFrame, np.ndarray | None]) -> torch.Tensor:
+            frame, behind = item
+            return lane._finished(*lane._drawn(frame), behind)
+
+        backdrop = self.backdrop
+        items = ((frame, None if backdrop is None else backdrop.at(index)) for index, frame in enumerate(frames))
+        yield from in_lanes(items, [partial(draw, lane) for lane in self._others(lanes)], begin)
+
+    def _others(self, count: int) -> list[Drawing]:
+        """So many that draw the same in other threads, also while this one draws something else."""
+        another: Any = self.model  # `_shares` has seen that it can
+        twins = ((another.another(self.avatar), self.improvements.another()) for _ in range(count))
+        return [replace(self, avatar=avatar, improvements=improvements) for avatar, improvements in twins]
+
+    @property
+    def _alone(self) -> bool:
+        return self.backdrop is not None or self.transparent or self.bare
+
+    def _drawn(self, frame: TrackedFrame) -> tuple[torch.Tensor, np.ndarray | None]:
+        """A frame as the avatar draws it, sharpened where that is its last station; the face's points in it."""
+        from core.libs.geometry import seen_from
+
+        improvements = self.improvements
+        vertices, transform = self.head.evaluate(frame), seen_from(frame.transform_matrix, frame.view)
+        points = improvements.points(vertices, transform, self.head, self.source.size)
+        if points is not None and self.camera is not None:
+            points = points - self.camera.corner
+        request = DrawRequest(
+            vertices,
+            frame.transform_matrix,
+            detail=improvements.source_detail(self.source.frame.transform_matrix, transform),
+            torso_motion=frame.torso_motion,
+            view=frame.view,
+            mouth=frame.mouth_interior,
+            camera=self.camera,
+        )
+        if self._alone:
+            return self.model.draw_foreground(self.avatar, request), points
+        return improvements.sharpen(self.model.render(self.avatar, request), points), points
+
+    def _finished(self, picture: torch.Tensor, points: np.ndarray | None, behind: np.ndarray | None) -> torch.Tensor:
+        """What `_drawn` gave, on the host, over what is `behind` and with its eyes seen to."""
+        if self.bare:
+            return picture
+        if behind is not None:
+            return self.improvements.over(picture, behind, points)
+        if self._alone:
+            return self.improvements.cut_out(picture, points)
+        return self.improvements.clear_eyes(picture, points)
+
+
+def _shares(model: Avatar) -> tuple[int, int]:
+    """How many threads each picture's kernels take, and how many pictures are drawn at once.
+
+    Only where the avatar can be drawn twice at once, and numba runs kernels of several threads at once: with OpenMP and
+    TBB it does, without either it would end the program.
+    """
+    if not hasattr(model, "another"):
+        return 1, 1
+    import numba
+
+    try:
+        safe = numba.threading_layer() in ("omp", "tbb")
+    except ValueError:  # no kernel has run yet
+        return 1, 1
+    threads = numba.get_num_threads()
+    lanes = min(threads, _LANES) if safe else 1
+    return threads // lanes, lanes

@@ -11,7 +11,7 @@ from core.pipeline.backdrop import Backdrop
 from core.pipeline.whole import Region
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, parallel=True, nogil=True)
 def put(
     drawn: np.ndarray,  # (h, w, 3) float32 in 0..1
     share: np.ndarray,  # (h, w) in 0..1, how much of a pixel is the drawn one
@@ -31,7 +31,7 @@ def put(
                 out[y, x, k] = np.uint8(value + np.float32(0.5))
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, parallel=True, nogil=True)
 def put_person(
     person: np.ndarray,  # (h, w, 4) float32 in 0..1, straight RGB and matte
     behind: np.ndarray,  # (h, w, 3) float32 in 0..1

@@ -7,7 +7,7 @@ first, and its pictures are decoded a second time where they are shown.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -154,11 +154,11 @@ class Pipeline:
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 of what is drawn of a frame, (4, H, W) where `transparent`, on the host."""
-        return next(self._draw([frame]))
+        return next(self._drawing().pictures([frame]))
 
     def pictures(self) -> Generator[torch.Tensor, None, None]:
         """The pictures of all frames of the motion, as `draw` gives them."""
-        return self._draw(self.motion[index] for index in self.part)
+        return self._drawing().pictures_at_once(self.motion[index] for index in self.part)
 
     @property
     def part(self) -> range:
@@ -173,7 +173,8 @@ class Pipeline:
 
             put = placing(self.background, self.photo, self._apart[0], region, self.avatar.share, self.backdrop)
         bare = self.background.kind == "photo" and put is not None and not self.improvements.change_pictures
-        with closing(self._draw((self.motion[index] for index in self.part), bare)) as pictures:
+        motion = (self.motion[index] for index in self.part)
+        with closing(self._drawing(bare).pictures_at_once(motion)) as pictures:
             for index, picture in enumerate(pictures):
                 yield to_image(picture) if put is None else put(picture.permute(1, 2, 0).numpy(), index)
 
@@ -201,15 +202,14 @@ class Pipeline:
 
         return Region.of(source, self.photo, self.avatar.share, self.motion.transform_matrix)
 
-    def _draw(self, frames: Iterable[TrackedFrame], bare: bool = False) -> Generator[torch.Tensor, None, None]:
-        """The pictures of frames; `bare`: see `Drawing`."""
+    def _drawing(self, bare: bool = False) -> Drawing:
+        """What draws the frames; `bare`: see there."""
         parts = self.components.model, self.components.head, self.avatar, self.source
         camera = None if self.region is None else self.region.camera
         # Over anything but the photo the whole person has to be put, not what is drawn of them alone
         cut_out = camera is not None and self.background.kind != "photo"
         backdrop = None if cut_out or bare else self.backdrop
-        drawing = Drawing(*parts, self.improvements, backdrop, cut_out or self.transparent, camera, bare)
-        return drawing.pictures(frames)
+        return Drawing(*parts, self.improvements, backdrop, cut_out or self.transparent, camera, bare)
 
     @cached_property
     def backdrop(self) -> Backdrop | None:

@@ -1,6 +1,7 @@
-"""Two threads that run beside the main one: a reader that is a few items ahead and a writer that is a few behind.
+"""Threads that run beside the main one: a reader that is a few items ahead, a writer that is a few behind, and lanes
+that work on a few items at once.
 
-Both have short queues, so that memory does not grow with the length of a driver, and both end with the block they are
+All have short queues, so that memory does not grow with the length of a driver, and all end with the block they are
 used in. An error in a thread is raised where its items are taken or given.
 """
 
@@ -8,12 +9,15 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 _END = object()
 
 
@@ -74,6 +78,31 @@ def read_ahead(items: Iterable[T], settings: QueueSettings = QueueSettings()) ->
     finally:
         stop.set()
         thread.join()
+
+
+def in_lanes(
+    items: Iterable[T], lanes: Sequence[Callable[[T], R]], begin: Callable[[], None], ahead: int = 2
+) -> Generator[R, None, None]:
+    """What the lanes make of the items, in the items' order; close the generator to end it early.
+
+    Args:
+        items: are taken in the caller's thread. lanes: each is called in a thread of its own, item by item in turn: no
+            lane works on two at once.
+        begin: is called first in each of these threads. ahead: items of each lane that are under way or done.
+    """
+    threads = [ThreadPoolExecutor(1, thread_name_prefix="lane", initializer=begin) for _ in lanes]
+    waiting: deque[Future[R]] = deque()
+    try:
+        for index, item in enumerate(items):
+            at = index % len(lanes)
+            waiting.append(threads[at].submit(lanes[at], item))
+            if len(waiting) == ahead * len(lanes):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for thread in threads:
+            thread.shutdown(cancel_futures=True)
 
 
 class WriteBehind(Generic[T]):

@@ -81,7 +81,7 @@ class Binding:
         return len(self.face)
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
 def update_gaussians(
     points: np.ndarray,  # (M, 3) float32, where the mesh is now, camera frame
     triangles: np.ndarray,  # (F + G, 3) int32, see `Binding`

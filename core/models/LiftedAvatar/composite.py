@@ -66,7 +66,7 @@ def _filled(image, y, x, pixel):
                 break
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
 def composite(
     image: np.ndarray,  # (H, W, 4) RGB and the matte
     background: np.ndarray,  # (3,)
@@ -84,7 +84,7 @@ def composite(
                 out[y, x, k] = min(max(pixel[k], zero), one) * matte + background[k] * (one - matte)
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
 def cut_out(
     image: np.ndarray,  # (H, W, 4) RGB and the matte
     out: np.ndarray,  # (H, W, 4)

@@ -132,7 +132,7 @@ def shade_folds(
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def tint_folds(
     colors: np.ndarray,  # (N, C >= 3) float32 of the Gaussians, in place
     index: np.ndarray,  # (n,) int32 those that are tinted

@@ -164,6 +164,12 @@ class LiftedAvatar:
         layers = *built[:below], surface, *built[below:]
         return Avatar(camera=camera, surface=surface, layers=layers, share=share, moves=moves)
 
+    def another(self, avatar: Avatar) -> Avatar:
+        """The same person with buffers of their own: drawn by another thread at the same time, to the same bytes."""
+        own = replace(avatar.surface, scratch=Scratch(avatar.surface.colors), edges=Antialiasing(self.settings.edges))
+        layers = tuple(own if layer is avatar.surface else layer for layer in avatar.layers)
+        return replace(avatar, surface=own, layers=layers)
+
     def render(self, avatar: Avatar, request: DrawRequest) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 over the background colour."""
         image = self._draw(avatar, request)

@@ -132,7 +132,7 @@ def _weights(square_sigma: float, cutoff: float, steps: int) -> np.ndarray:
     return np.ascontiguousarray(weights / weights.sum((2, 3), keepdims=True), np.float32)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _map_triangles(
     moved: np.ndarray,  # (M, 2)
     depth: np.ndarray,  # (M,)
@@ -193,7 +193,7 @@ def _crossing(moved, a, b, y):
     return moved[low, 0] + share * (moved[high, 0] - moved[low, 0])
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True, nogil=True)
 def _show_triangles(
     moved: np.ndarray,  # (M, 2)
     triangles: np.ndarray,  # (F, 3)
@@ -292,7 +292,7 @@ def _resample(
             blocks[band, column] = SPARED if smooth else DRAWN
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _find_done(
     moved: np.ndarray,  # (M, 2)
     triangles: np.ndarray,  # (F, 3)

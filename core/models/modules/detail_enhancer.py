@@ -11,6 +11,7 @@ band at hand, so that a gain depends on the place and never on the frame around 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -246,6 +247,12 @@ class DetailEnhancer(nn.Module):
         strength = self.enhancement_strength * _checked_strength(strength_multiplier)
         if strength > 0 and levels_that_fit(picture.shape[:2], 2) >= 2:
             self._enhance(picture, strength, matte)
+
+    def another(self) -> DetailEnhancer:
+        """The same enhancer with a buffer of its own, for another thread."""
+        twin = copy.copy(self)
+        twin._work = np.empty(0, np.float32)
+        return twin
 
     def warm_up(self) -> None:
         """Compile the kernel, or load it from the cache on disk."""

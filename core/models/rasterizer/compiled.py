@@ -25,7 +25,7 @@ def kernel(*parts: ModuleType) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
-        dispatcher = njit(cache=True, parallel=True, fastmath=FASTMATH, error_model="numpy")(function)
+        dispatcher = njit(cache=True, parallel=True, nogil=True, fastmath=FASTMATH, error_model="numpy")(function)
         file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
         if hasattr(file, "_source_stamp"):
             file._source_stamp = (file._source_stamp, source_digest(*parts))

@@ -160,7 +160,7 @@ def _row(
     return coverage
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
 def paint(
     out: np.ndarray,  # (h, w, 3) float32, display values
     x0: int,  # of the window in the picture
@@ -295,7 +295,7 @@ def _own_teeth(
         tone[k] += share * (seen * lit - tone[k])
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def lay_behind(
     image: np.ndarray,  # (H, W, 4) float32 in place, RGB and matte
     x0: int,
