@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
@@ -37,8 +37,8 @@ from core.pipeline.choice import tracked_photo
 from core.pipeline.drawing import Drawing
 from core.pipeline.result import to_image
 from core.runtime.progress import Progress
+from core.runtime.threads import Newest
 
-T = TypeVar("T")
 _SETTINGS = LiveSettings()
 _SMOOTHED = ("expcode", "posecode", "eyecode", "transform_matrix")
 # Of a file, of the network, or of what a camera has no time for.
@@ -110,6 +110,7 @@ class LiveDriver:
         self._optimizer = improvements.live_optimizer(head) if "expression_opt" in has else None
         self._gaze = improvements.live_gaze(source, head) if "gaze_correct" in has else None
         self._last_seen = -np.inf
+        self._lock = threading.RLock()  # what is asked of it acts between two pictures, whoever asks
         self.improvements = has
 
     @property
@@ -118,15 +119,20 @@ class LiveDriver:
 
     @improvements.setter
     def improvements(self, names: Collection[str]) -> None:
-        self._on = tuple(names)
-        self._retargeting.optimizer = self._optimizer if "expression_opt" in names else None
-        self._retargeting.eyes = self._gaze if "gaze_correct" in names else None
+        with self._lock:
+            self._on = tuple(names)
+            self._retargeting.optimizer = self._optimizer if "expression_opt" in names else None
+            self._retargeting.eyes = self._gaze if "gaze_correct" in names else None
 
     def step(self, picture: np.ndarray, now: float) -> LiveMotion:
         """What is to be drawn for a picture (H, W, 3) uint8 RGB that was taken at `now`, seconds; it must not go back.
 
         Without a face the last motion is held for a moment and then goes to rest.
         """
+        with self._lock:
+            return self._step(picture, now)
+
+    def _step(self, picture: np.ndarray, now: float) -> LiveMotion:
         start = time.perf_counter()
         found = self._tracker.track(_checked(picture), now)
         if found is None:
@@ -145,15 +151,17 @@ class LiveDriver:
 
     def calibrate(self) -> None:
         """Take what was seen last for the neutral: the person looks straight ahead with a relaxed face."""
-        self._retargeting.calibrate()
+        with self._lock:
+            self._retargeting.calibrate()
 
     def forget(self) -> None:
         """Begin anew: another person sits down before the camera."""
-        for part in (self._tracker, self._retargeting, self._gaze):
-            if part is not None:
-                part.forget()
-        if self._smoother is not None:
-            self._smoother.reset()
+        with self._lock:
+            for part in (self._tracker, self._retargeting, self._gaze):
+                if part is not None:
+                    part.forget()
+            if self._smoother is not None:
+                self._smoother.reset()
 
 
 class LiveSession:
@@ -256,10 +264,10 @@ class LiveSession:
         show: Callable[[LivePicture], bool | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read a camera in a thread of its own, draw and show until one of both ends.
+        """Read a camera, and track, in threads of their own; draw and show until one of both ends.
 
-        Tracking and drawing follow one another: each of them uses the cores that there are, and side by side they would
-        only make one another late.
+        A picture is tracked while the one before is drawn, since neither of the two keeps both cores busy. None begins
+        before the last one that was tracked is being drawn, so that nothing waits in between for long.
 
         Args:
             camera: gives the next picture (H, W, 3) uint8 RGB when there is one, None at its end.
@@ -280,40 +288,6 @@ class LiveSession:
         self.close()
 
 
-class Newest(Generic[T]):
-    """Room for one item between two threads: one that is not taken in time makes room for the next.
-
-    Attributes:
-        dropped: how many were not taken.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._item: T | None = None
-        self._closed = False
-        self.dropped = 0
-
-    def put(self, item: T) -> None:
-        """The next item."""
-        with self._changed:
-            self.dropped += self._item is not None
-            self._item = item
-            self._changed.notify()
-
-    def take(self) -> T | None:
-        """The newest item, when there is one; None when it was closed and nothing is left."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._item is not None or self._closed)
-            item, self._item = self._item, None
-            return item
-
-    def close(self) -> None:
-        """Nothing comes any more."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-
-
 def run_live(
     camera: Callable[[], np.ndarray | None],
     follow: Callable[[np.ndarray, float], LiveMotion],
@@ -323,6 +297,7 @@ def run_live(
 ) -> None:
     """See `LiveSession.run`. An error in a thread is raised here."""
     taken: Newest[tuple[np.ndarray, float]] = Newest()
+    tracked: Newest[tuple[LiveMotion, float, float]] = Newest()
     stop, errors = threading.Event(), []
 
     def read() -> None:
@@ -334,19 +309,35 @@ def run_live(
         finally:
             taken.close()
 
-    reader = threading.Thread(target=read, name="camera", daemon=True)
-    reader.start()
+    def track() -> None:
+        try:
+            while (item := taken.take()) is not None:
+                picture, at = item
+                waited = clock() - at
+                motion = follow(picture, at)
+                if not tracked.hand_over((motion, waited, clock())):
+                    break
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            tracked.close()
+
+    threads = [threading.Thread(target=work, name=work.__name__, daemon=True) for work in (read, track)]
+    for thread in threads:
+        thread.start()
     try:
-        while (item := taken.take()) is not None:
-            picture, at = item
-            waited = clock() - at
-            portrait = draw(follow(picture, at), taken.dropped)
-            seconds = portrait.seconds | {"wait": waited, "total": clock() - at}
+        while (handed := tracked.take()) is not None:
+            motion, waited, since = handed
+            waited += clock() - since
+            portrait = draw(motion, taken.dropped)
+            seconds = portrait.seconds | {"wait": waited, "total": clock() - motion.taken}
             if show(replace(portrait, seconds=seconds)) is False:
                 break
     finally:
         stop.set()
-        reader.join()
+        tracked.close()
+        for thread in threads:
+            thread.join()
     if errors:
         raise errors[0]
 

@@ -23,8 +23,9 @@ from core.libs.retargeting.live import LiveRetargeting, LiveSettings
 from core.libs.tracker.base import Observation
 from core.libs.tracker.live_mouth import LiveMouth
 from core.libs.tracker.refit import tracked_points
-from core.live import LiveDriver, LiveMotion, LivePicture, LiveSession, Newest, run_live
+from core.live import LiveDriver, LiveMotion, LivePicture, LiveSession, run_live
 from core.options import IMPROVEMENTS, Options
+from core.runtime.threads import Newest
 
 CLIP = Path("../shared/data/drivers/obama.mp4")
 PHOTO = Path("demos/examples/1.jpg")

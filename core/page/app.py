@@ -19,12 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.components import Components, default_components
 from core.errors import UserError
-from core.live import LiveSession
 from core.page.animate import Animation, Models
 from core.page.form import form_fields, options_of
 from core.page.guard import Access, Guard
 from core.page.jobs import Job, Runner
-from core.page.live import LiveWork, MalformedError, check_live, read_command
+from core.page.live import LiveWork, MalformedError, check_live, open_session, read_command
 from core.page.receive import receive, receive_recording
 from core.page.settings import PageSettings
 from core.page.store import Store, Tab
@@ -72,7 +71,7 @@ class Desk:
     store: Store
     runner: Runner
     models: Models
-    session: Callable[..., Any] = LiveSession
+    session: Callable[..., Any] = open_session
     device: Callable[..., Any] | None = None
     camera: bool = False
     jobs: dict[Tab, list[Job]] = field(default_factory=dict)
@@ -141,7 +140,7 @@ def make_app(
     access: Access = _ACCESS,
     settings: PageSettings = _SETTINGS,
     make_components: Callable[..., Components] = default_components,
-    session: Callable[..., Any] = LiveSession,
+    session: Callable[..., Any] = open_session,
     device: Callable[..., Any] | None = None,
 ) -> Guard:
     """The application. What makes components, live sessions and virtual cameras can be a test's."""

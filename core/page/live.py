@@ -21,12 +21,12 @@ import numpy as np
 from PIL import Image
 
 from core.errors import UserError
-from core.live import LiveSession, Newest
 from core.options import IMPROVEMENTS, Options
 from core.page.animate import Models, jpeg
 from core.page.jobs import Job, JobProgress
 from core.page.settings import PageSettings
 from core.page.virtual_camera import VirtualCamera
+from core.runtime.threads import Newest
 
 _NUMBER = struct.Struct(">I")
 _ANSWER = struct.Struct(">IBH")
@@ -66,6 +66,13 @@ def read_command(message: Mapping[str, Any]) -> dict[str, Any]:
     return dict(message)
 
 
+def open_session(*arguments: Any, **named: Any) -> Any:
+    """A `LiveSession`; it loads torch, which a server that has just begun does without."""
+    from core.live import LiveSession
+
+    return LiveSession(*arguments, **named)
+
+
 @dataclass(eq=False)
 class LiveWork:
     """The work of a live job, called with it.
@@ -81,7 +88,7 @@ class LiveWork:
     send: Callable[[bytes], None]
     ready: Callable[[], None]
     camera: bool = False
-    session: Callable[..., Any] = LiveSession
+    session: Callable[..., Any] = open_session
     device: Callable[..., Any] | None = None
     settings: PageSettings = _SETTINGS
     pictures: Newest[tuple[bytes, float]] = field(default_factory=Newest)

@@ -15,7 +15,7 @@ from core.data.records import TrackedFrame, TrackedSource
 from core.improvements import Improvements
 from core.models.request import DrawRequest
 from core.pipeline.backdrop import Backdrop
-from core.runtime.threads import in_lanes
+from core.runtime.threads import LaneSettings, in_lanes
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from core.libs.flame_model import Head
     from core.libs.geometry import Camera
 
-_LANES = 2  # pictures that are drawn at once, at most: what Python itself does of a picture, one thread does at a time
+_LANES = LaneSettings()  # of pictures that are drawn at once
 
 
 @dataclass(frozen=True)
@@ -152,5 +152,5 @@ def _shares(model: Avatar) -> tuple[int, int]:
     except ValueError:  # no kernel has run yet
         return 1, 1
     threads = numba.get_num_threads()
-    lanes = min(threads, _LANES) if safe else 1
+    lanes = min(threads, _LANES.most) if safe else 1
     return threads // lanes, lanes

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from core.data.records import TrackedSource
-from core.libs.flame_model import Head
 from core.quality.series import opening_ratios, turns
+
+if TYPE_CHECKING:
+    from core.libs.flame_model import Head
 
 
 @dataclass(frozen=True)

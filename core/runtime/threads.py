@@ -1,5 +1,5 @@
-"""Threads that run beside the main one: a reader that is a few items ahead, a writer that is a few behind, and lanes
-that work on a few items at once.
+"""Threads that run beside the main one: a reader that is a few items ahead, a writer that is a few behind, lanes that
+work on a few items at once, and room for the newest item between two threads.
 
 All have short queues, so that memory does not grow with the length of a driver, and all end with the block they are
 used in. An error in a thread is raised where its items are taken or given.
@@ -32,6 +32,19 @@ class QueueSettings:
 
     depth: int = 4
     poll: float = 0.05
+
+
+@dataclass(frozen=True)
+class LaneSettings:
+    """How many items are worked on at once.
+
+    Attributes:
+        most: lanes at most. Two cores were measured; what Python itself does, one thread does at a time.
+        ahead: items of each lane that are under way or done: a slow one holds nobody up.
+    """
+
+    most: int = 2
+    ahead: int = 2
 
 
 class _CancelledError(Exception):
@@ -81,14 +94,17 @@ def read_ahead(items: Iterable[T], settings: QueueSettings = QueueSettings()) ->
 
 
 def in_lanes(
-    items: Iterable[T], lanes: Sequence[Callable[[T], R]], begin: Callable[[], None], ahead: int = 2
+    items: Iterable[T],
+    lanes: Sequence[Callable[[T], R]],
+    begin: Callable[[], None],
+    settings: LaneSettings = LaneSettings(),
 ) -> Generator[R, None, None]:
     """What the lanes make of the items, in the items' order; close the generator to end it early.
 
     Args:
         items: are taken in the caller's thread. lanes: each is called in a thread of its own, item by item in turn: no
             lane works on two at once.
-        begin: is called first in each of these threads. ahead: items of each lane that are under way or done.
+        begin: is called first in each of these threads. settings: how many items wait.
     """
     threads = [ThreadPoolExecutor(1, thread_name_prefix="lane", initializer=begin) for _ in lanes]
     waiting: deque[Future[R]] = deque()
@@ -96,7 +112,7 @@ def in_lanes(
         for index, item in enumerate(items):
             at = index % len(lanes)
             waiting.append(threads[at].submit(lanes[at], item))
-            if len(waiting) == ahead * len(lanes):
+            if len(waiting) == settings.ahead * len(lanes):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -173,3 +189,46 @@ class WriteBehind(Generic[T]):
             pass
         except BaseException as error:
             self._error = error
+
+
+class Newest(Generic[T]):
+    """Room for one item between two threads: one that is not taken in time makes room for the next.
+
+    Attributes:
+        dropped: how many were not taken.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._item: T | None = None
+        self._closed = False
+        self.dropped = 0
+
+    def put(self, item: T) -> None:
+        """The next item."""
+        with self._changed:
+            self.dropped += self._item is not None
+            self._item = item
+            self._changed.notify_all()
+
+    def hand_over(self, item: T) -> bool:
+        """The next item, for which is waited until it is taken; False: it was not, and is not wanted any more."""
+        with self._changed:
+            self._item = item
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._item is not item or self._closed)
+            return self._item is not item
+
+    def take(self) -> T | None:
+        """The newest item, when there is one; None when it was closed and nothing is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._item is not None or self._closed)
+            item, self._item = self._item, None
+            self._changed.notify_all()
+            return item
+
+    def close(self) -> None:
+        """Nothing comes any more, or is wanted."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
