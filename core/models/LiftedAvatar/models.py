@@ -167,7 +167,7 @@ class LiftedAvatar:
     def another(self, avatar: Avatar) -> Avatar:
         """The same person with buffers of their own: drawn by another thread at the same time, to the same bytes."""
         own = replace(avatar.surface, scratch=Scratch(avatar.surface.colors), edges=Antialiasing(self.settings.edges))
-        layers = tuple(own if layer is avatar.surface else layer for layer in avatar.layers)
+        layers = tuple(own if isinstance(layer, SurfaceLayer) else layer for layer in avatar.layers)
         return replace(avatar, surface=own, layers=layers)
 
     def render(self, avatar: Avatar, request: DrawRequest) -> torch.Tensor:
