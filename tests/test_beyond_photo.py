@@ -82,3 +82,30 @@ def test_grain_goes_on():
     found = continued_beyond(replace(source, image=shown), SETTINGS).image.astype(float)
     above, below = (np.abs(np.diff(found[part, 66:94], axis=0)).mean() for part in (slice(110, 145), slice(150, 160)))
     assert 0.5 < below / above < 1.5
+
+
+def test_a_shoulder_falls_on_sideways():
+    """A photo's left border cuts it; what lies above it is the background."""
+
+    def outline(row: int) -> tuple[int, int]:  # turned by a quarter: from the shoulder's outline to the photo's border
+        return 20 + row // 3, SIZE
+
+    source = cut(outline, turns=3)
+    found = continued_beyond(source, SETTINGS)
+    top = np.array([np.flatnonzero(column > 0.5)[0] for column in found.matte.T])
+    assert top[0] >= top[12] + 2
+
+
+def test_cloth_goes_on_as_cloth():
+    """Rings around the neck, which straight on would be a stripe of the last one's colour."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    rings = np.where(np.hypot(rows - 100, columns - 80) // 5 % 2, 220, 60).astype(np.uint8)
+    source = cut(lambda row: (0, SIZE))
+    shown = np.where(source.inside[..., None], rings[..., None], 0).astype(np.uint8).repeat(3, 2)
+    source = replace(source, image=shown)
+    cloth, stripes = (
+        continued_beyond(source, replace(SETTINGS, clothes=clothes)).image[151:, :, 0].astype(float)
+        for clothes in (SETTINGS.clothes, np.inf)
+    )
+    changes = [np.abs(np.diff(part, axis=0)).mean() for part in (rings[110:146].astype(float), cloth, stripes)]
+    assert changes[1] > 0.5 * changes[0] > 2 * changes[2]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from core.libs.nearest import nearest_values
 from core.models.LiftedAvatar.binding import Binding, Role
 
 
@@ -65,12 +66,7 @@ def photo_textures(
     total = cv2.GaussianBlur(weight, (0, 0), settings.sigma)
     image = cv2.GaussianBlur(image, (0, 0), settings.sigma) / np.maximum(total, 1e-6)[..., None]
     sure = total > 1e-3
-    _, label = cv2.distanceTransformWithLabels(
-        1 - sure.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    nearest = np.zeros((label.max() + 1, 4), np.float32)
-    nearest[label[sure]] = image[sure]
-    image = np.where(sure[..., None], image, nearest[label])
+    image = nearest_values(image, sure)
     control = np.zeros((*kept.shape, 3), np.uint8)
     control[..., 0] = 255 * kept
     control[row, column, 1] = np.rint(255 * np.clip((binding.fade_exponent[:count] - 1) / exponent_range, 0, 1))

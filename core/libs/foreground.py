@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from core.libs.nearest import nearest_means
 from core.libs.numeric import smoothstep
 
 
@@ -40,21 +40,6 @@ class ForegroundSettings:
 
 
 _DEFAULT = ForegroundSettings()
-
-
-def nearest_sure(image: np.ndarray, sure: np.ndarray, sigma: float) -> np.ndarray:
-    """A picture (H, W, C) float32 of which every pixel has the colour of the nearest that is sure (H, W) bool.
-
-    That is averaged over its sure neighbours.
-    """
-    _, label = cv2.distanceTransformWithLabels(
-        1 - sure.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    weight = cv2.GaussianBlur(sure.astype(np.float32), (0, 0), sigma)
-    inner = cv2.GaussianBlur(image * sure[..., None], (0, 0), sigma) / np.maximum(weight, 1e-3)[..., None]
-    nearest = np.zeros((label.max() + 1, image.shape[2]), np.float32)
-    nearest[label[sure]] = inner[sure]
-    return nearest[label]
 
 
 def share_of(
@@ -115,7 +100,7 @@ def separate(
     if not sure.any():
         return image.copy(), matte.astype(np.float32)
     photo, behind = image.astype(np.float32) / 255, plate.astype(np.float32) / 255
-    person = nearest_sure(photo, sure, settings.smoothing * scale)
+    person = nearest_means(photo, sure, settings.smoothing * scale)
     measured, told = share_of(photo, person, behind, settings)
     part = matte + told * (measured - matte)
     part = np.where(sure, 1, np.where(matte > settings.least, part, 0)).astype(np.float32)

@@ -14,6 +14,8 @@ import cv2
 import numba
 import numpy as np
 
+from core.libs.nearest import nearest_pixels
+
 
 @dataclass(frozen=True)
 class PatchSettings:
@@ -106,6 +108,44 @@ def complete(
     return filled, field
 
 
+def taken_from(
+    field: np.ndarray,  # (h, w, 2) int, `complete`'s of a small picture
+    small_hole: np.ndarray,  # (h, w) bool, of that
+    hole: np.ndarray,  # (H, W) bool, of the same picture at full size
+    settings: PatchSettings = _DEFAULT,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows and columns (H, W) that the pixels of the large picture are taken from; beyond its hole their own."""
+    field = _in_pieces(field, small_hole, settings.radius)
+    height, width = hole.shape
+    down, along = field.shape[0] / height, field.shape[1] / width
+    y, x = np.mgrid[:height, :width]
+    near_y = np.minimum((y + 0.5) * down, len(field) - 1).astype(int)
+    near_x = np.minimum((x + 0.5) * along, field.shape[1] - 1).astype(int)
+    away_y, away_x = field[near_y, near_x, 0] - near_y, field[near_y, near_x, 1] - near_x
+    rows = np.where(hole, np.rint(y + away_y / down), y).clip(0, height - 2).astype(int)
+    columns = np.where(hole, np.rint(x + away_x / along), x).clip(0, width - 2).astype(int)
+    return rows, columns
+
+
+def _in_pieces(field: np.ndarray, hole: np.ndarray, radius: int) -> np.ndarray:
+    """A field (h, w, 2) in which neighbours in a hole (h, w) are taken from neighbours, if not always from the likest.
+
+    Where a background is plain the same pixel is the likest one for all, and would be seen over and over.
+    """
+    height, width = hole.shape
+    own = np.moveaxis(np.indices(hole.shape), 0, -1)
+    away = field - own
+    same = np.zeros(hole.shape, int)
+    for axis in (0, 1):
+        equal = (np.diff(away, axis=axis) == 0).all(-1)
+        same += np.pad(equal, [(0, 1 - axis), (0, axis)]) + np.pad(equal, [(1 - axis, 0), (axis, 0)])
+    side = 2 * radius + 1  # a patch can be taken wholly
+    middle = np.minimum(own // side * side + radius, [height - 1, width - 1])
+    row, column = middle[..., 0], middle[..., 1]
+    apart = hole & hole[row, column] & (same < len(("of four neighbours", "two")))
+    return np.where(apart[..., None], own + away[row, column], field)
+
+
 def _halved(picture: np.ndarray, hole: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     height, width = hole.shape
     size = (width + 1) // 2, (height + 1) // 2
@@ -126,14 +166,8 @@ def _sources(hole: np.ndarray, usable: np.ndarray, radius: int) -> np.ndarray:
 
 def _first_field(hole: np.ndarray, sources: np.ndarray) -> np.ndarray:
     """Every pixel from the source that is nearest."""
-    _, label = cv2.distanceTransformWithLabels(
-        (~sources).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    places = np.zeros((label.max() + 1, 2), np.int32)
-    rows, columns = np.nonzero(sources)
-    places[label[rows, columns]] = np.stack([rows, columns], -1)
-    own = _own_places(hole)
-    return np.where(hole[..., None], places[label], own).astype(np.int32)
+    rows, columns, _ = nearest_pixels(sources)
+    return np.where(hole[..., None], np.stack([rows, columns], -1), _own_places(hole)).astype(np.int32)
 
 
 def _own_places(hole: np.ndarray) -> np.ndarray:

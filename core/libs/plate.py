@@ -15,9 +15,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from core.libs.coherence import fill_along
+from core.libs.nearest import nearest_values
 from core.libs.numeric import smoothstep
-from core.libs.patch_match import PatchSettings, complete
-from core.libs.poisson import fill_hole
+from core.libs.patch_match import complete, taken_from
+from core.libs.poisson import differences, fill_hole
 
 VERSION = "16"  # of all that changes what comes out
 
@@ -249,7 +250,7 @@ def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> 
     differs = np.maximum(smoothstep(apart, *settings.steps), line)[..., None]
     colors = smooth + (colors - smooth) * differs
     colors, differs = (cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC) for part in (colors, differs))
-    rows, columns = _taken_from(_in_pieces(field, hole_there > 0), hole)
+    rows, columns = taken_from(field, hole_there > 0, hole)
     # Patches that say no more than the rim have their grain for it, but not their slopes: these make steps, too
     known = (~hole).astype(np.float32)
     sigma = settings.grain * max(height, width) / _UNIT
@@ -258,7 +259,7 @@ def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> 
     differs = differs.clip(0, 1)[..., None]
 
     def texture(axis: int) -> np.ndarray:
-        whole, grain = (_differences(part, axis)[rows, columns] for part in (picture, picture - slopes))
+        whole, grain = (differences(part, axis)[rows, columns] for part in (picture, picture - slopes))
         return grain + differs * (whole - grain)
 
     reach = settings.reach * max(height, width)
@@ -271,47 +272,5 @@ def _bounded(picture: np.ndarray, hole: np.ndarray, colors: np.ndarray, most: fl
 
     What ends at the hole, as a rope before a flag does, would else glow into it.
     """
-    _, label = cv2.distanceTransformWithLabels(
-        1 - hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    of_label = np.zeros((label.max() + 1, 3), np.float32)
-    of_label[label[hole]] = colors[hole]
-    nearest = of_label[label]
+    nearest = nearest_values(colors, hole)
     return nearest + np.clip(picture - nearest, -most, most)
-
-
-def _differences(picture: np.ndarray, axis: int) -> np.ndarray:
-    """What the next pixel of a picture (H, W, 3) is more, 0 at the end."""
-    return np.diff(picture, axis=axis, append=picture.take([-1], axis))
-
-
-def _in_pieces(field: np.ndarray, hole: np.ndarray, radius: int = PatchSettings().radius) -> np.ndarray:
-    """A field (h, w, 2) in which neighbours in a hole (h, w) are taken from neighbours, if not always from the likest.
-
-    Where a background is plain the same pixel is the likest one for all, and would be seen over and over.
-    """
-    height, width = hole.shape
-    own = np.moveaxis(np.indices(hole.shape), 0, -1)
-    away = field - own
-    same = np.zeros(hole.shape, int)
-    for axis in (0, 1):
-        equal = (np.diff(away, axis=axis) == 0).all(-1)
-        same += np.pad(equal, [(0, 1 - axis), (0, axis)]) + np.pad(equal, [(1 - axis, 0), (axis, 0)])
-    side = 2 * radius + 1  # a patch can be taken wholly
-    middle = np.minimum(own // side * side + radius, [height - 1, width - 1])
-    row, column = middle[..., 0], middle[..., 1]
-    apart = hole & hole[row, column] & (same < len(("of four neighbours", "two")))
-    return np.where(apart[..., None], own + away[row, column], field)
-
-
-def _taken_from(field: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows and columns (H, W) that a picture's pixels are taken from, by the field (h, w, 2) of a smaller one."""
-    height, width = hole.shape
-    down, along = field.shape[0] / height, field.shape[1] / width
-    y, x = np.mgrid[:height, :width]
-    near_y = np.minimum((y + 0.5) * down, len(field) - 1).astype(int)
-    near_x = np.minimum((x + 0.5) * along, field.shape[1] - 1).astype(int)
-    away_y, away_x = field[near_y, near_x, 0] - near_y, field[near_y, near_x, 1] - near_x
-    rows = np.where(hole, np.rint(y + away_y / down), y).clip(0, height - 2).astype(int)
-    columns = np.where(hole, np.rint(x + away_x / along), x).clip(0, width - 2).astype(int)
-    return rows, columns

@@ -40,6 +40,11 @@ class _Problem:
     pull: float
 
 
+def differences(picture: np.ndarray, axis: int) -> np.ndarray:
+    """What the next pixel of a picture (H, W, C) is more, 0 at the end: a gradient for `fill_hole`."""
+    return np.diff(picture, axis=axis, append=picture.take([-1], axis))
+
+
 def fill_hole(
     picture: np.ndarray,  # (H, W, C) float32
     hole: np.ndarray,  # (H, W) bool

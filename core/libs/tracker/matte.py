@@ -17,7 +17,8 @@ import numpy as np
 
 from core.data.records import IMAGE_SIZE
 from core.libs.flame_model.topology import N_FACE
-from core.libs.foreground import nearest_sure, share_of
+from core.libs.foreground import share_of
+from core.libs.nearest import nearest_means
 from core.libs.numeric import smoothstep
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.settings import MatteSettings
@@ -214,7 +215,7 @@ def _completed(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settin
     worn = np.maximum(matte, np.where(near & known, unlike, 0))
     worn = np.where(near, cv2.morphologyEx(worn.astype(np.float32), cv2.MORPH_CLOSE, beside), worn)
 
-    part, told = share_of(colors, nearest_sure(colors, sure, settings.blurred * scale), mean)
+    part, told = share_of(colors, nearest_means(colors, sure, settings.blurred * scale), mean)
     told = told * (1 - smoothstep(spread, *settings.plain)) * smoothstep(part, *settings.soft)
     edge = (cv2.dilate(person, _disc(settings.edge * scale)) > 0) & known
     return np.where(edge, np.maximum(worn, told * part), worn)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from core.libs.geometry import Camera, to_camera
+from core.libs.nearest import nearest_values
 from core.models.LiftedAvatar.binding import Role, update_gaussians
 from core.models.LiftedAvatar.layers import Shot
 from core.models.LiftedAvatar.models import Avatar
@@ -150,13 +150,8 @@ def _pixels(
     known = depth < settings.nowhere
     if not known.any():
         painted = known
-    _, label = cv2.distanceTransformWithLabels(
-        np.where(known, 0, 1).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    nearest = np.zeros(label.max() + 1, np.float64)
-    nearest[label[known]] = depth[known]
     y, x = np.nonzero(painted)
-    z = nearest[label[y, x]] + settings.behind * ~known[y, x]
+    z = nearest_values(depth.astype(np.float64), known)[y, x] + settings.behind * ~known[y, x]
     plane = camera.unproject(np.stack([x, y], 1).astype(np.float64))
     xyz = np.concatenate([plane * z[:, None], z[:, None]], 1)
     size = settings.pixel * z / camera.pixels_per_unit

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from core.libs.nearest import nearest_means
 from core.models.LiftedAvatar.settings import DecontaminationSettings
 
 _DEFAULT = DecontaminationSettings()
@@ -23,13 +23,6 @@ def decontaminate_colors(
     opaque = matte > settings.sure_matte
     if not opaque.any():
         return image
-    _, label = cv2.distanceTransformWithLabels(
-        1 - opaque.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    sigma = settings.smoothing * scale
-    weight = cv2.GaussianBlur(opaque.astype(np.float32), (0, 0), sigma)
-    inner = cv2.GaussianBlur(image * opaque[..., None], (0, 0), sigma) / np.maximum(weight, 1e-3)[..., None]
-    nearest = np.zeros((label.max() + 1, 3), np.float32)
-    nearest[label[opaque]] = inner[opaque]
+    nearest = nearest_means(image, opaque, settings.smoothing * scale)
     share = np.clip(matte / settings.sure_matte, 0, 1)[..., None] ** 2
-    return np.where(opaque[..., None], image, image * share + nearest[label] * (1 - share)).astype(np.float32)
+    return np.where(opaque[..., None], image, image * share + nearest * (1 - share)).astype(np.float32)

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
 from core.libs.mesh import ProxyMesh, triangle_normals, view_cosine
+from core.libs.nearest import nearest_means, nearest_pixels
 from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.inpaint.visibility import (
     NOSE_TIP,
@@ -48,12 +49,7 @@ def find_fringe(
         return nothing
     hidden = ~visible_points(mesh.pixels, mesh.triangles, pix_to_face)
     behind = hidden[mesh.triangles].any(1) & (mesh.triangles >= topo.N_POINTS).any(1)
-    distance, label = cv2.distanceTransformWithLabels(
-        1 - firm.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    places = np.zeros((label.max() + 1, 2), np.int64)
-    places[label[firm]] = np.argwhere(firm)
-    row, column = np.moveaxis(places[label], -1, 0)
+    row, column, distance = nearest_pixels(firm)
     reach = settings.fringe_reach * np.ptp(mesh.pixels[list(topo.FACE_OVAL), 1])
     difference = np.abs(image - cv2.GaussianBlur(image, (0, 0), camera.scale)[row, column]).max(-1)
     candidates = (pix_to_face >= 0) & ~face[pix_to_face] & (matte > settings.matte_floor) & (distance <= 3 * reach)
@@ -123,17 +119,8 @@ def find_not_skin(
     firm = on_face & (cosine > settings.cosine)[pix_to_face] & (matte > settings.sure_matte)
     if not firm.any():
         return nothing
-    _, label = cv2.distanceTransformWithLabels(
-        1 - firm.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    weight = cv2.GaussianBlur(firm.astype(np.float32), (0, 0), settings.smoothing * camera.scale)
-    skin = (
-        cv2.GaussianBlur(image * firm[..., None], (0, 0), settings.smoothing * camera.scale)
-        / np.maximum(weight, 1e-3)[..., None]
-    )
-    colors = np.zeros((label.max() + 1, 3), np.float32)
-    colors[label[firm]] = skin[firm]
-    unlike = np.abs(image - colors[label]).max(-1) > settings.difference
+    skin = nearest_means(image, firm, settings.smoothing * camera.scale)
+    unlike = np.abs(image - skin).max(-1) > settings.difference
     below = np.arange(len(image))[:, None] > low[1] + settings.below * (high[1] - low[1])
     far = side * (np.arange(image.shape[1])[None] - mesh.pixels[NOSE_TIP, 0]) > 0
     unlike &= on_face & sideways[pix_to_face] & below & far
