@@ -71,7 +71,8 @@ class Components:
     """What a pipeline is put together from. `default_components` gives the usual ones; a program may give its own.
 
     Attributes:
-        track_source, track_driver, track_folder: see `core.libs.tracker`; tracked again where the flag says so.
+        track_source, track_driver, track_folder: see `core.libs.tracker`; tracked again where the flag says so. One
+            whose `track_source` has a method `begin`, as `begin_source` is, tracks photo and driver side by side.
         crop: the square of a picture (H, W, 3) that x, y and side (3,) say, as (size, size, 3).
         head: the one head model of a run. model: the avatar.
         convert: a driver's codes of another head as those of `head`, and the driver's path, for messages; None where
@@ -122,7 +123,6 @@ def default_components(
     from core.libs.tracker.folder import track_folder
     from core.libs.tracker.plates import cached_plate
     from core.libs.tracker.seen_small import pose_seen_small
-    from core.libs.tracker.source import track_source
 
     cache, built_in = cache or TrackCache(), OpenHead(path=open_head or OPEN_HEAD)
     # The pictures correct the tracker's points on the open head, also where FLAME's codes are wanted.
@@ -130,7 +130,7 @@ def default_components(
     tracked: dict[str, Any] = {"cache": cache, "head": flame, "open_head": built_in}
     shown: dict[str, Any] = {"camera": Camera(options.size), "whole": options.shows_photo and model_name == "lifted"}
     return Components(
-        track_source=lambda photo, force: track_source(photo, force=force, **shown, **tracked),
+        track_source=_Photo({**shown, **tracked}),
         track_driver=lambda driver, force, advance: track_driver(driver, force=force, progress=advance, **tracked),
         crop=crop_image,
         head=head,
@@ -149,6 +149,22 @@ def separated(source: TrackedSource, plate: np.ndarray) -> TrackedSource:
     """A photo with its person's own colours, and the matte that gives it again over its plate (S, S, 3) uint8."""
     colors, matte = separate(source.image, source.matte, plate, source.size / IMAGE_SIZE)
     return replace(source, foreground=colors, matte=matte)
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """Tracks the photo; `given`: what the tracker's function is given."""
+
+    given: dict[str, Any]
+
+    def __call__(self, photo: Path, force: bool) -> TrackedSource:
+        return self.begin(photo, force)()
+
+    def begin(self, photo: Path, force: bool) -> Callable[[], TrackedSource]:
+        """See `begin_source`."""
+        from core.libs.tracker.source import begin_source
+
+        return begin_source(photo, force=force, **self.given)
 
 
 @dataclass(frozen=True)

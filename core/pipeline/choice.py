@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from core.components import Components, People
 from core.data.records import TrackedSource
 from core.errors import UserError
 from core.options import Options
+from core.runtime.compiling import told_when_compiling
 from core.runtime.progress import Progress
 
 
 def tracked_photo(components: Components, photo: Path, options: Options, progress: Progress) -> TrackedSource:
     """The person of the photo whom the options choose; a line where the largest of several faces is taken."""
+    return begin_photo(components, photo, options, progress)()
+
+
+def begin_photo(
+    components: Components, photo: Path, options: Options, progress: Progress
+) -> Callable[[], TrackedSource]:
+    """What gives the same: everything is seen and said when this returns; what is left may be done in a thread."""
     face, force = options.face, options.force_retrack
     if isinstance(face, int):
-        return people_of(components, "--face").track_source(photo, face, force)
+        chosen = people_of(components, "--face").track_source(photo, face, force)
+        return lambda: chosen
     if face == "all":
         raise UserError("--face all: a Pipeline moves one person; take core.pipeline.animate, or Everybody")
-    source = components.track_source(photo, force)
+    begin = getattr(components.track_source, "begin", None)
+    source = None if begin is not None else components.track_source(photo, force)
+    rest = (lambda: source) if begin is None else begin(photo, force)
     if components.people is not None:
         boxes, largest = components.people.photo_faces(photo, force)
         if len(boxes) > 1:
@@ -26,7 +38,12 @@ def tracked_photo(components: Components, photo: Path, options: Options, progres
                 f"{len(boxes)} faces in the photo: the largest moves, number {largest + 1} from the left; --face takes "
                 f"another, or all"
             )
-    return source
+
+    def told() -> TrackedSource:
+        with told_when_compiling(progress.say):
+            return rest()
+
+    return told
 
 
 def say_driver_faces(components: Components, driver: Path, progress: Progress) -> None:

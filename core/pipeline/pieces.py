@@ -17,8 +17,8 @@ from core.components import Components
 from core.data.video.lossless import read_lossless, write_lossless
 from core.errors import UserError
 from core.options import Options
-from core.pipeline.result import RenderedFrame, Report
-from core.pipeline.run import Pipeline, make_folder
+from core.pipeline.result import RenderedFrame, Report, make_folder
+from core.pipeline.run import Pipeline
 from core.preflight import Inputs
 from core.runtime.progress import Progress
 

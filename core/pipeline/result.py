@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from core.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
@@ -72,3 +74,10 @@ def to_image(picture: torch.Tensor) -> np.ndarray:
     """(C, H, W) in 0..1 to (H, W, C) uint8, in memory of its own."""
     values = np.ascontiguousarray(picture.clamp_min(0).permute(1, 2, 0).float().numpy())
     return cv2.convertScaleAbs(values, alpha=255)  # which is saturated, and rounded to even
+
+
+def make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}): write somewhere else with -o") from error

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -22,7 +21,6 @@ from core.data.image import read_image, write_image
 from core.data.loader_track import DriverData
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
-from core.errors import UserError
 from core.improvements import Improvements
 from core.notices import Run, notices, size_notices
 from core.options import Options
@@ -30,15 +28,15 @@ from core.output.contact_sheet import ContactSheet
 from core.output.panels import WIDEST, fits, scaled, side_by_side
 from core.output.watermark import Watermark, metadata
 from core.pipeline.backdrop import Backdrop, VideoBackdrop, apart, asks_for_plate, still_backdrop
-from core.pipeline.choice import tracked_photo
+from core.pipeline.choice import begin_photo
 from core.pipeline.drawing import Drawing
 from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
 from core.pipeline.driver_panel import panel_pictures, panel_width, shows_whole
-from core.pipeline.result import RenderedFrame, Report, to_image
+from core.pipeline.result import RenderedFrame, Report, make_folder, to_image
 from core.preflight import Inputs, check_report, choose_model, find_inputs, find_output
 from core.runtime.compiling import told_when_compiling
 from core.runtime.progress import Progress
-from core.runtime.threads import WriteBehind
+from core.runtime.threads import WriteBehind, beside
 
 if TYPE_CHECKING:
     import torch
@@ -95,8 +93,13 @@ class Pipeline:
     @cached_property
     def source(self) -> TrackedSource:
         """The photo, tracked."""
+        return self._photo_begun()
+
+    @cached_property
+    def _photo_begun(self) -> Callable[[], TrackedSource]:
+        """What gives the tracked photo: it is seen, what is left is done in a thread while the driver is tracked."""
         with self.progress.stage("track source", "tracking the photo"), told_when_compiling(self.progress.say):
-            return tracked_photo(self.components, self.inputs.photo, self.options, self.progress)
+            return beside(begin_photo(self.components, self.inputs.photo, self.options, self.progress))
 
     @cached_property
     def driver(self) -> DriverData:
@@ -108,7 +111,7 @@ class Pipeline:
     @cached_property
     def motion(self) -> TrackedSequence:
         """The parameters that are rendered: the driver's motion on the photo's person, frame after frame."""
-        source, track = self.source.frame, self.driver.track
+        _, track, source = self._photo_begun, self.driver.track, self.source.frame
         check_static_offset(self.inputs.driver, track, self.components.head)
         from core.libs.retargeting.shots import with_shots  # it loads scipy
 
@@ -390,10 +393,3 @@ class Pipeline:
     def driver_pictures(self) -> Generator[np.ndarray, None, None]:
         """What the driver's panel shows."""
         return panel_pictures(self.driver, self.components, self._size[1], self._whole_driver)
-
-
-def make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error.strerror}): write somewhere else with -o") from error

@@ -1,5 +1,5 @@
 """Threads that run beside the main one: a reader that is a few items ahead, a writer that is a few behind, lanes that
-work on a few items at once, and room for the newest item between two threads.
+work on a few items at once, a single piece of work, and room for the newest item between two threads.
 
 All have short queues, so that memory does not grow with the length of a driver, and all end with the block they are
 used in. An error in a thread is raised where its items are taken or given.
@@ -119,6 +119,14 @@ def in_lanes(
     finally:
         for thread in threads:
             thread.shutdown(cancel_futures=True)
+
+
+def beside(work: Callable[[], R]) -> Callable[[], R]:
+    """Begins a piece of work in a thread; what waits for it to end and gives what it returned, or raises its error."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="beside")
+    future = thread.submit(work)
+    thread.shutdown(wait=False)
+    return future.result
 
 
 class WriteBehind(Generic[T]):

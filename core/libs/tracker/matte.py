@@ -50,18 +50,37 @@ def photo_matte(
         margin: pixels that the wide crop has more than the shown one on every side.
         segment: looks at one picture.
     """
+    return begin_matte(image, wide_crop, pixels, inside, points, margin, segment, settings)()
+
+
+def begin_matte(
+    image: np.ndarray,
+    wide_crop: np.ndarray,
+    pixels: np.ndarray,
+    inside: np.ndarray,
+    points: np.ndarray,
+    margin: int,
+    segment: Segmenter,
+    settings: MatteSettings = MATTE,
+) -> Callable[[], np.ndarray]:
+    """What gives the same: the segmenter has looked when this returns, and is not asked again."""
     size = len(pixels)
-    matte, agreed = _looks(pixels, margin, segment, settings)
-    whole = crop_image(np.asarray(segment(image), np.float32), wide_crop, size)
-    face = _face(points, (size, size))
-    if face.any() and whole[face > 0].mean() > settings.face:
-        cell = max(image.shape[:2]) / settings.grid * size / float(wide_crop[2])
-        # Two looks that are sure outvote it: what is small in the whole photo, it may overlook
-        whole = np.where(agreed > settings.sure, np.maximum(whole, agreed), whole)
-        matte = _between(matte, whole, inside, settings.cells * cell)
-    matte = _connected(matte * inside, face > 0, settings)
-    matte = _connected(_solved(pixels, matte, inside, settings), face > 0, settings)
-    return _completed(pixels, matte, inside, settings).astype(np.float32)
+    looked, agreed = _looks(pixels, margin, segment, settings)
+    coarse = np.array(segment(image), np.float32)
+
+    def rest() -> np.ndarray:
+        matte, whole = looked, crop_image(coarse, wide_crop, size)
+        face = _face(points, (size, size))
+        if face.any() and whole[face > 0].mean() > settings.face:
+            cell = max(image.shape[:2]) / settings.grid * size / float(wide_crop[2])
+            # Two looks that are sure outvote it: what is small in the whole photo, it may overlook
+            whole = np.where(agreed > settings.sure, np.maximum(whole, agreed), whole)
+            matte = _between(matte, whole, inside, settings.cells * cell)
+        matte = _connected(matte * inside, face > 0, settings)
+        matte = _connected(_solved(pixels, matte, inside, settings), face > 0, settings)
+        return _completed(pixels, matte, inside, settings).astype(np.float32)
+
+    return rest
 
 
 def one_look(image: np.ndarray, points: np.ndarray, segment: Segmenter, settings: MatteSettings = MATTE) -> np.ndarray:

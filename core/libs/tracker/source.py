@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from core.libs.tracker.crop import crop_around, crop_image, head_box, to_crop
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
 from core.libs.tracker.matte import VERSION as MATTE_VERSION
-from core.libs.tracker.matte import photo_matte, without_bars
+from core.libs.tracker.matte import begin_matte, without_bars
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import all_faces, check_number, own_side
@@ -54,15 +56,33 @@ def track_source(
     Raises:
         UserError: there is no such face in it, or it cannot be read.
     """
+    given: dict[str, Any] = {"head": head, "open_head": open_head, "camera": camera, "settings": settings}
+    return begin_source(path, tracker=tracker, cache=cache, force=force, face=face, whole=whole, **given)()
+
+
+def begin_source(
+    path: Path,
+    *,
+    tracker: FaceTracker | None = None,
+    cache: TrackCache | None = None,
+    force: bool = False,
+    head: Path | None = None,
+    open_head: OpenHead | None = None,
+    camera: Camera = _CAMERA,
+    settings: TrackSettings = _SETTINGS,
+    face: int | None = None,
+    whole: bool = False,
+) -> Callable[[], TrackedSource]:
+    """What gives the same: the tracker has seen the photo when this returns, what is left may be done in a thread."""
     image = read_image(path)
     cache = cache or TrackCache()
     what = ["whole", WHOLE_VERSION] if whole else ["source", MATTE_VERSION]
     what += [] if face is None else [f"face {face}"]
     entry = cache.entry(path, *what, *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
-        return known
+        return lambda: known
     with open_tracker(tracker) as tracker:
-        source = track_source_image(
+        rest = begin_source_image(
             image,
             tracker,
             str(path),
@@ -73,8 +93,13 @@ def track_source(
             face=face,
             whole=whole,
         )
-    cache.keep(lambda: _save_source(entry, source))
-    return source
+
+    def finish() -> TrackedSource:
+        source = rest()
+        cache.keep(lambda: _save_source(entry, source))
+        return source
+
+    return finish
 
 
 def track_source_image(
@@ -93,6 +118,23 @@ def track_source_image(
 
     `crop` (x, y, side): what to show of the picture, where it is not to be set around the face.
     """
+    given: dict[str, Any] = {"head": head, "open_head": open_head, "camera": camera, "settings": settings}
+    return begin_source_image(image, tracker, name, crop, face=face, whole=whole, **given)()
+
+
+def begin_source_image(
+    image: np.ndarray,
+    tracker: FaceTracker,
+    name: str = "the picture",
+    crop: np.ndarray | None = None,
+    head: Path | None = None,
+    open_head: OpenHead | None = None,
+    camera: Camera = _CAMERA,
+    settings: TrackSettings = _SETTINGS,
+    face: int | None = None,
+    whole: bool = False,
+) -> Callable[[], TrackedSource]:
+    """As `begin_source`, for a picture in memory."""
     image = fit_photo(image, settings.whole) if whole else image
     boxes = np.empty((0, 4))
     if face is None:
@@ -131,17 +173,24 @@ def track_source_image(
             matte = matte * own_side(matte.shape, drawn.wide, boxes, face - 1)
         square = drawn.crop.astype(np.float64)
         beyond = whole_matte(image, found.points, tracker, settings.matte)
-        return TrackedSource(frame, pixels, matte, drawn.margin, inside, square, joined=True, beyond=beyond)
+        source = TrackedSource(frame, pixels, matte, drawn.margin, inside, square, joined=True, beyond=beyond)
+        return lambda: source
     margin = round(settings.margin * camera.scale)
     wide = camera.size + 2 * margin
     part = crop[2] * margin / camera.size
     wide_crop = np.array([crop[0] - part, crop[1] - part, crop[2] + 2 * part])
     pixels = crop_image(image, wide_crop, wide)
     inside = crop_image(255 * without_bars(image).astype(np.uint8), wide_crop, wide) > 127
-    matte = photo_matte(image, wide_crop, pixels, inside, points[:, :2] + margin, margin, tracker.matte, settings.matte)
-    if face is not None:
-        matte = matte * own_side(matte.shape, wide_crop, boxes, face - 1)
-    return TrackedSource(frame, pixels, matte, margin, inside, np.asarray(crop, np.float64))
+    parts = image, wide_crop, pixels, inside, points[:, :2] + margin, margin
+    solved = begin_matte(*parts, tracker.matte, settings.matte)
+
+    def rest() -> TrackedSource:
+        matte = solved()
+        if face is not None:
+            matte = matte * own_side(matte.shape, wide_crop, boxes, face - 1)
+        return TrackedSource(frame, pixels, matte, margin, inside, np.asarray(crop, np.float64))
+
+    return rest
 
 
 def _save_source(path: Path, source: TrackedSource) -> None:
