@@ -28,9 +28,7 @@ def begin_photo(
         return lambda: chosen
     if face == "all":
         raise UserError("--face all: a Pipeline moves one person; take core.pipeline.animate, or Everybody")
-    begin = getattr(components.track_source, "begin", None)
-    source = None if begin is not None else components.track_source(photo, force)
-    rest = (lambda: source) if begin is None else begin(photo, force)
+    rest = _begun(components, photo, force)
     if components.people is not None:
         boxes, largest = components.people.photo_faces(photo, force)
         if len(boxes) > 1:
@@ -44,6 +42,14 @@ def begin_photo(
             return rest()
 
     return told
+
+
+def _begun(components: Components, photo: Path, force: bool) -> Callable[[], TrackedSource]:
+    begin: Callable[[Path, bool], Callable[[], TrackedSource]] | None = getattr(components.track_source, "begin", None)
+    if begin is not None:
+        return begin(photo, force)
+    source = components.track_source(photo, force)
+    return lambda: source
 
 
 def say_driver_faces(components: Components, driver: Path, progress: Progress) -> None:
