@@ -14,8 +14,6 @@ import numpy as np
 from core.data.picture_folder import PictureFolder
 from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence, TrackedSource
 from core.errors import UserError
-from core.libs.foreground import separate
-from core.libs.plate import make_plate
 from core.models.request import DrawRequest
 from core.options import DEFAULT_CHECKPOINT, FLAME_FILE, Options
 from core.runtime.progress import Advance
@@ -25,6 +23,12 @@ if TYPE_CHECKING:
 
     from core.libs.flame_model import Head, OpenHead
     from core.libs.tracker.cache import TrackCache
+
+
+def _plate(image: np.ndarray, matte: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
+    from core.libs.plate import make_plate  # it loads numba and scipy
+
+    return make_plate(image, matte, inside)
 
 
 class Avatar(Protocol):
@@ -97,7 +101,7 @@ class Components:
     track_folder: Callable[[PictureFolder, bool, Advance], tuple[TrackedSequence, np.ndarray]] | None = None
     retarget: Callable[[TrackedFrame, TrackedSequence, Head], TrackedSequence] | None = None
     open_head: OpenHead | None = None
-    plate: Callable[..., np.ndarray] = make_plate
+    plate: Callable[..., np.ndarray] = _plate
     people: People | None = None
     separate: Callable[[TrackedSource, np.ndarray], TrackedSource] | None = None
     pose_seen_small: Callable[[TrackedSource, float], np.ndarray | None] | None = None
@@ -147,6 +151,8 @@ def default_components(
 
 def separated(source: TrackedSource, plate: np.ndarray) -> TrackedSource:
     """A photo with its person's own colours, and the matte that gives it again over its plate (S, S, 3) uint8."""
+    from core.libs.foreground import separate
+
     colors, matte = separate(source.image, source.matte, plate, source.size / IMAGE_SIZE)
     return replace(source, foreground=colors, matte=matte)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -312,3 +314,9 @@ def test_a_bug_in_a_job_ends_that_job_alone(client, tab, clip):
 def test_malformed_requests_are_refused(client, tab, asked):
     assert client.post(f"{tab.at}/jobs", json=asked).status_code == 422
     assert client.post(f"{tab.at}/jobs", content=b"\xff").status_code == 422
+
+
+def test_the_server_starts_without_what_only_a_job_needs():
+    program = "import sys, core.page.app; print(*sorted({'torch', 'mediapipe', 'scipy.spatial'} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert loaded.split() == []

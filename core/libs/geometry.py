@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import roma
-import torch
-from scipy.spatial.transform import Rotation
 
 from core.data.records import FOCAL, IMAGE_SIZE
 
@@ -78,6 +75,9 @@ def fit_similarity(
 
     Least squares (Umeyama, PAMI 1991), by roma.
     """
+    import roma  # it loads torch, a second that a program that has just begun need not wait
+    import torch
+
     source = torch.from_numpy(np.array(points, np.float64))
     goal = torch.from_numpy(np.array(np.broadcast_to(target, points.shape), np.float64))
     shares = None
@@ -100,12 +100,16 @@ def head_angles(rotation: np.ndarray) -> np.ndarray:
 
     Pitch turns the head about its own ears' line, then yaw about the vertical, then roll about the line of sight.
     """
+    from scipy.spatial.transform import Rotation  # it takes a third of a second, as above
+
     turns = np.swapaxes(rotation, -1, -2) * FLIP
     return Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_euler("ZYX").reshape(*rotation.shape[:-2], 3)
 
 
 def head_rotation(angles: np.ndarray) -> np.ndarray:
     """The inverse of `head_angles`: (..., 3) to (..., 3, 3)."""
+    from scipy.spatial.transform import Rotation
+
     turns = Rotation.from_euler("ZYX", angles.reshape(-1, 3)).as_matrix().reshape(*angles.shape[:-1], 3, 3)
     return np.swapaxes(turns * FLIP, -1, -2)
 

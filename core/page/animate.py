@@ -18,7 +18,6 @@ from core.components import Components, default_components
 from core.data.image import write_image
 from core.data.video import VideoReader
 from core.errors import UserError
-from core.libs.plate import make_plate
 from core.options import IMPROVEMENTS, Options
 from core.page.jobs import Job, JobProgress
 from core.page.settings import PageSettings
@@ -134,6 +133,8 @@ class Animation:
                 temporal_smooth=False,
                 output=f"{first}.out/",
             )
+            from core.libs.plate import make_plate  # it loads numba and scipy
+
             quick = replace(components, plate=partial(make_plate, textured=False))
             run = Pipeline(still, quick, _Silent(job))
             job.show(jpeg(next(run.frames()).image), _OF_PREVIEW)

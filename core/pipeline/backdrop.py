@@ -16,8 +16,6 @@ from core.data.image import read_image
 from core.data.records import TrackedSource
 from core.data.video import VideoReader
 from core.errors import UserError
-from core.libs.beyond_photo import continued_beyond
-from core.libs.foreground import resting_plate
 
 if TYPE_CHECKING:
     from core.pipeline.whole import Region
@@ -157,6 +155,8 @@ def apart(
         plate = whole_plate(components, source, photo)
     else:
         plate = components.plate(source.image, source.matte, source.inside)
+        from core.libs.beyond_photo import continued_beyond  # it loads numba
+
         source = continued_beyond(source)
     return source if components.separate is None else components.separate(source, plate), plate
 
@@ -192,6 +192,8 @@ def still_backdrop(
             return StillBackdrop(region.cut(source, plate))
         parts = source.image, source.foreground, source.matte, plate, moves
         image, colors, matte, behind, moved = (region.cut(source, part) for part in parts)
+        from core.libs.foreground import resting_plate
+
         return StillBackdrop(resting_plate(image, colors, matte, behind, moved))
     assert background.path is not None  # `find_background` has seen it
     return StillBackdrop(cover(read_image(background.path), size))

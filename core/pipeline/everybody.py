@@ -25,7 +25,6 @@ from core.pipeline.choice import people_of
 from core.pipeline.driver import frames_without_face
 from core.pipeline.driver_panel import shows_whole
 from core.pipeline.run import Pipeline
-from core.pipeline.together import together
 from core.preflight import Inputs
 from core.runtime.progress import Progress
 
@@ -149,9 +148,13 @@ class Everybody(Pipeline):
 
     def images(self) -> Generator[np.ndarray, None, None]:
         """The whole photo (H, W, 3) uint8 with everybody moved, frame after frame, without the mark."""
+        from core.pipeline.together import together  # it loads numba
+
         order = np.argsort((self.faces[:, 2:] - self.faces[:, :2]).max(1)[: len(self.runs)], kind="stable")
         with ExitStack() as stack:
             runs = [self.runs[int(i)] for i in order]
+            for run in runs:
+                run.at_once = False  # what is drawn at once has buffers of its own, here those of everybody
             drawn = [stack.enter_context(closing(run.images())) for run in runs]
             parts = [(run.region.rows, run.region.columns) for run in runs if run.region is not None]
             for pictures in zip(*drawn, strict=True):

@@ -56,9 +56,11 @@ class Pipeline:
 
     Attributes:
         shown: is called by `run` with every picture on its way to the file.
+        at_once: several pictures are drawn at once, where that is possible.
     """
 
     shown: Callable[[RenderedFrame], None] | None = None
+    at_once = True
 
     def __init__(
         self,
@@ -159,9 +161,11 @@ class Pipeline:
         """The picture (3, H, W) in 0..1 of what is drawn of a frame, (4, H, W) where `transparent`, on the host."""
         return next(self._drawing().pictures([frame]))
 
-    def pictures(self) -> Generator[torch.Tensor, None, None]:
-        """The pictures of all frames of the motion, as `draw` gives them."""
-        return self._drawing().pictures_at_once(self.motion[index] for index in self.part)
+    def pictures(self, bare: bool = False) -> Generator[torch.Tensor, None, None]:
+        """The pictures of all frames of the motion, as `draw` gives them; `bare`: see `Drawing`."""
+        drawing = self._drawing(bare)
+        draw = drawing.pictures_at_once if self.at_once else drawing.pictures
+        return draw(self.motion[index] for index in self.part)
 
     @property
     def part(self) -> range:
@@ -176,8 +180,7 @@ class Pipeline:
 
             put = placing(self.background, self.photo, self._apart[0], region, self.avatar.share, self.backdrop)
         bare = self.background.kind == "photo" and put is not None and not self.improvements.change_pictures
-        motion = (self.motion[index] for index in self.part)
-        with closing(self._drawing(bare).pictures_at_once(motion)) as pictures:
+        with closing(self.pictures(bare)) as pictures:
             for index, picture in enumerate(pictures):
                 yield to_image(picture) if put is None else put(picture.permute(1, 2, 0).numpy(), index)
 

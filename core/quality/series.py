@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from core.data.records import TrackedFrame, TrackedSequence
-from core.libs.flame_model import Head
 from core.libs.flame_model.topology import LANDMARKS_68
 from core.libs.geometry import head_angles, to_camera, to_pixels
 from core.libs.numeric import blocks
 
 if TYPE_CHECKING:
-    from core.libs.flame_model import FLAMEModel
+    from core.libs.flame_model import FLAMEModel, Head
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from core.errors import UserError
 from core.libs.flame_model.landmarks import N_LANDMARKS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OPEN_HEAD = Path(__file__).with_name("open_head.npz")
 # What a file holds, part by part, and its shapes; None is any length.
@@ -61,6 +63,8 @@ def is_open_head(path: Path) -> bool:
 
 def read_head(path: Path) -> HeadAsset:
     """The arrays of a file, their shapes checked. UserError where it is not a head model."""
+    import torch
+
     landmarks: dict[str, Tensor] | None = None
     try:
         if path.suffix == ".npz":

@@ -8,12 +8,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.libs.flame_model import OPEN_HEAD, OpenHead
+from core.libs.flame_model import OPEN_HEAD
 from core.libs.geometry import Camera
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.settings import TrackSettings
+
+if TYPE_CHECKING:
+    from core.libs.flame_model import OpenHead
 
 VERSION = "19"  # of all in `core.libs.tracker` that changes what comes out
 FLAME_VERSION = "1"  # of the fit of FLAME
