@@ -13,10 +13,10 @@ from core.data.records import IMAGE_SIZE, TrackedSource
 from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, head_rotation, to_camera, to_pixels
-from core.libs.mesh import build_proxy_mesh, rasterize_mesh
+from core.libs.mesh import build_proxy_mesh, find_not_skin, rasterize_mesh
 from core.libs.tracker.source import MARGIN
 from core.models.LiftedAvatar.binding import Role, barycentric_jacobian, update_gaussians
-from core.models.LiftedAvatar.inpaint import find_fringe, find_not_skin
+from core.models.LiftedAvatar.inpaint import find_fringe
 from core.models.LiftedAvatar.inpaint.gaussians import triangle_samples
 from core.models.LiftedAvatar.inpaint.texture import border_points, face_colors, nose_points
 from core.models.LiftedAvatar.inpaint.visibility import visible_points

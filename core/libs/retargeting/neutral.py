@@ -24,6 +24,7 @@ from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.libs.face_measures import lip_contact, open_lid_gap
 from core.libs.flame_model.topology import EYE_PAIRS, LIP_PAIRS, N_FACE
 from core.libs.geometry import FLIP, to_camera, to_pixels
+from core.libs.mesh import triangle_normals, view_cosine
 from core.libs.numeric import blocks, soft_upper_clip
 from core.libs.retargeting.openings import FaceOpenings, linear_gap
 
@@ -55,6 +56,7 @@ class NeutralSettings:
             gaze (the standard deviation of a normal distribution).
         aside: radians from there up to which a person's rest is what was seen, and towards which it is limited: eyes
             and a tracker are off by some degrees.
+        facing: cosine to the line of sight, from which on a point of the face tells whether it is the photo's.
         motion_share: how much of a code seen once is expression, the rest being the person's neutral: variance within
             clips over that plus the variance of neutral codes between people; `python -m benchmarks.expression --codes`
             prints it for its clips.
@@ -79,6 +81,7 @@ class NeutralSettings:
     expression_seconds: float = 1.0
     ahead: float = float(np.radians(10.0))
     aside: tuple[float, float] = (float(np.radians(8.0)), float(np.radians(12.0)))
+    facing: float = 0.5
     motion_share: float = 0.82
 
 
@@ -243,24 +246,37 @@ def matching_reference(
     head: Head,
     same_face: float,
     frames: np.ndarray | None = None,
+    settings: NeutralSettings = NEUTRAL,
 ) -> Reference | None:
     """The frame whose face lies nearest that of the photo in the picture; None where none is nearer than `same_face`.
 
-    `same_face` is in pixels (rms over the face, after a shift and a change of scale). A photo and a clip of one person
-    are fitted slightly apart: motion that is counted from that frame has it come out as the photo went in. For the open
-    head with a source that was fitted to its photo; None for others. `frames`: those to look at; all that show a face.
+    `same_face` is in pixels: rms over what of the face is turned to the camera, after a shift and a change of scale.
+    Where it turns away, the photo's outline has a say in its points (`core.libs.tracker.outline`). A photo and a clip
+    of one person are fitted slightly apart: motion that is counted from that frame has it come out as the photo went
+    in. For the open head with a source that was fitted to its photo; None for others. `frames`: those to look at; all
+    that show a face.
     """
     if "transform_matrix" in driver.absent or not head.has_tracker_mesh or source.static_offset is None:
         return None
-    points = to_pixels(to_camera(head.evaluate(source)[:N_FACE], source.transform_matrix))
+    face = to_camera(head.evaluate(source)[:N_FACE], source.transform_matrix)
+    facing = _facing(face, np.asarray(head.faces), settings.facing)
+    points = to_pixels(face)[facing]
     found, distance = None, same_face
     for t in np.flatnonzero(driver.status == SEEN) if frames is None else frames:
         frame = driver[t]
-        targets = to_pixels(to_camera(head.evaluate(frame)[:N_FACE], frame.transform_matrix))
+        targets = to_pixels(to_camera(head.evaluate(frame)[:N_FACE][facing], frame.transform_matrix))
         scale, shift, left = _similarity(points, targets)
         if left <= distance:
             found, distance = Reference(frame, int(t), scale, shift), left
     return found
+
+
+def _facing(points: np.ndarray, faces: np.ndarray, least: float) -> np.ndarray:  # (N,) bool
+    """Which of a face's points (N, 3), in the camera frame, have triangles (F, 3) turned to it, by the cosine."""
+    triangles = faces[(faces < len(points)).all(1)]
+    normals = np.zeros((len(points), 3))
+    np.add.at(normals, triangles, triangle_normals(points, triangles)[:, None])
+    return view_cosine(normals) > least
 
 
 def _similarity(points: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray, float]:

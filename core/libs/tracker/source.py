@@ -22,6 +22,8 @@ from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
 from core.libs.tracker.matte import VERSION as MATTE_VERSION
 from core.libs.tracker.matte import begin_matte, without_bars
 from core.libs.tracker.opened import open_tracker
+from core.libs.tracker.outline import VERSION as OUTLINE_VERSION
+from core.libs.tracker.outline import within_outline
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import all_faces, check_number, own_side
 from core.libs.tracker.still import face_of_photo
@@ -77,6 +79,7 @@ def begin_source(
     image = read_image(path)
     cache = cache or TrackCache()
     what = ["whole", WHOLE_VERSION] if whole else ["source", MATTE_VERSION]
+    what += [OUTLINE_VERSION]
     what += [] if face is None else [f"face {face}"]
     entry = cache.entry(path, *what, *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
@@ -152,8 +155,10 @@ def begin_source_image(
         crop, camera = drawn.crop, Camera(drawn.size)
     points = to_crop(found.points, crop, camera.size)
     fitter: HeadFitter | FlameFitter
+    mesh_head = None
     if head is None:
-        fitter = HeadFitter(open_head or OpenHead(), camera, settings.fit, settings.pose)
+        mesh_head = open_head or OpenHead()
+        fitter = HeadFitter(mesh_head, camera, settings.fit, settings.pose)
     else:
         fitter = flame_fitter(head, camera, settings.flame, settings.fit)
     fit = fitter.fit(points[None])
@@ -173,6 +178,8 @@ def begin_source_image(
             matte = matte * own_side(matte.shape, drawn.wide, boxes, face - 1)
         square = drawn.crop.astype(np.float64)
         beyond = whole_matte(image, found.points, tracker, settings.matte)
+        if mesh_head is not None:
+            frame = within_outline(frame, mesh_head, pixels, matte, inside, drawn.margin, camera)
         source = TrackedSource(frame, pixels, matte, drawn.margin, inside, square, joined=True, beyond=beyond)
         return lambda: source
     margin = round(settings.margin * camera.scale)
@@ -188,7 +195,10 @@ def begin_source_image(
         matte = solved()
         if face is not None:
             matte = matte * own_side(matte.shape, wide_crop, boxes, face - 1)
-        return TrackedSource(frame, pixels, matte, margin, inside, np.asarray(crop, np.float64))
+        shown = frame
+        if mesh_head is not None:
+            shown = within_outline(frame, mesh_head, pixels, matte, inside, margin, camera)
+        return TrackedSource(shown, pixels, matte, margin, inside, np.asarray(crop, np.float64))
 
     return rest
 

@@ -93,24 +93,3 @@ class BlendSettings:
     least_matte: float = 0.9
     matte_floor: float = 0.02
     island: float = 0.01
-
-
-@dataclass(frozen=True)
-class OvershootSettings:
-    """Of `inpaint.blend.find_not_skin`. By eye on the shared faces.
-
-    Attributes:
-        nose: how near to a side of the face the nose is, in widths of it, where that side is the far one.
-        cosine: to the line of sight of triangles that face sideways: below it a pixel may be hair, above it is skin.
-        below: heights of the face from its top, from which on: above is the hairline.
-        difference: between colours, beyond which a pixel is no skin. smoothing: standard deviation of skin's, pixels.
-        sure_matte: from which on a pixel's colour is skin's. mixed: pixels around hair that have some of its colour.
-    """
-
-    nose: float = 0.38
-    cosine: float = 0.5
-    below: float = 0.2
-    difference: float = 0.12
-    smoothing: float = 2.0
-    sure_matte: float = 0.9
-    mixed: int = 5

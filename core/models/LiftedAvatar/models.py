@@ -21,7 +21,7 @@ from core.libs.face_measures import signed_lid_ratio
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
-from core.libs.mesh import build_proxy_mesh, rasterize_mesh, triangle_normals
+from core.libs.mesh import build_proxy_mesh, find_not_skin, rasterize_mesh, triangle_normals
 from core.models.LiftedAvatar.batch import SourceCache, draw_batch
 from core.models.LiftedAvatar.binding import Binding, Role, barycentric_jacobian
 from core.models.LiftedAvatar.border import border_fade
@@ -36,7 +36,6 @@ from core.models.LiftedAvatar.inpaint import (
     Inpainting,
     all_photo_points,
     find_fringe,
-    find_not_skin,
     inpaint,
     photo_roles,
     silhouette_points,

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from core.libs.mesh import OvershootSettings
 from core.models.LiftedAvatar.eye_settings import EyeSettings, LidSettings
 from core.models.LiftedAvatar.inpaint_settings import (
     BlendSettings,
     InpaintSettings,
-    OvershootSettings,
     TextureSettings,
     VisibilitySettings,
 )

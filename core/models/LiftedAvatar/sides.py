@@ -15,9 +15,8 @@ import numpy as np
 
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
-from core.libs.mesh import ProxyMesh
+from core.libs.mesh import ProxyMesh, nose_share
 from core.libs.numeric import smoothstep
-from core.models.LiftedAvatar.inpaint.visibility import nose_share
 from core.models.LiftedAvatar.settings import SideSettings
 
 _DEFAULT = SideSettings()

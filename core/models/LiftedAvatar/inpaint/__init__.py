@@ -3,7 +3,6 @@
 from core.models.LiftedAvatar.inpaint.blend import (
     all_photo_points,
     find_fringe,
-    find_not_skin,
     photo_roles,
     silhouette_points,
 )
@@ -13,7 +12,6 @@ __all__ = [
     "Inpainting",
     "all_photo_points",
     "find_fringe",
-    "find_not_skin",
     "inpaint",
     "photo_roles",
     "silhouette_points",

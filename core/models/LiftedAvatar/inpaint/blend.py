@@ -8,19 +8,13 @@ from scipy.spatial import cKDTree
 
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
-from core.libs.mesh import ProxyMesh, triangle_normals, view_cosine
-from core.libs.nearest import nearest_means, nearest_pixels
+from core.libs.mesh import ProxyMesh, face_triangles, triangle_normals, view_cosine
+from core.libs.nearest import nearest_pixels
 from core.models.LiftedAvatar.binding import Role
-from core.models.LiftedAvatar.inpaint.visibility import (
-    NOSE_TIP,
-    edge_on_triangles,
-    face_triangles,
-    nose_share,
-    visible_points,
-)
-from core.models.LiftedAvatar.inpaint_settings import BlendSettings, OvershootSettings, VisibilitySettings
+from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles, visible_points
+from core.models.LiftedAvatar.inpaint_settings import BlendSettings, VisibilitySettings
 
-_DEFAULT, _VISIBILITY, _OVERSHOOT = BlendSettings(), VisibilitySettings(), OvershootSettings()
+_DEFAULT, _VISIBILITY = BlendSettings(), VisibilitySettings()
 
 
 def find_fringe(
@@ -88,49 +82,6 @@ def _islands(
     small &= beside
     small[0] = False  # all that is none
     return small[part]
-
-
-def find_not_skin(
-    mesh: ProxyMesh,
-    pix_to_face: np.ndarray,  # (S, S) front triangle of every pixel, -1 where there is none
-    image: np.ndarray,  # (S, S, 3) RGB in 0..1
-    matte: np.ndarray,  # (S, S)
-    camera: Camera | None = None,  # of the photo
-    settings: OvershootSettings = _OVERSHOOT,
-) -> np.ndarray:
-    """(S, S) bool: hair or veil beside the far cheek, over which the mesh of the face reaches.
-
-    It would come round with the cheek as a dark line. The converse of `find_fringe`. Only in a three-quarter view, and
-    only on its far side: elsewhere hair that hangs over the face would be taken for it.
-    """
-    camera = camera or Camera()
-    nothing = np.zeros(pix_to_face.shape, bool)
-    oval = mesh.pixels[list(topo.FACE_OVAL)]
-    low, high = oval.min(0), oval.max(0)
-    nose = nose_share(mesh)
-    if min(nose, 1 - nose) > settings.nose:
-        return nothing
-    side = -1 if nose < 0.5 else 1
-    normals = triangle_normals(mesh.points, mesh.triangles)
-    cosine = view_cosine(normals)
-    face = face_triangles(mesh)
-    on_face = (pix_to_face >= 0) & face[pix_to_face]
-    sideways = face & (cosine < settings.cosine) & (np.abs(normals[:, 0]) > np.abs(normals[:, 1]))
-    firm = on_face & (cosine > settings.cosine)[pix_to_face] & (matte > settings.sure_matte)
-    if not firm.any():
-        return nothing
-    skin = nearest_means(image, firm, settings.smoothing * camera.scale)
-    unlike = np.abs(image - skin).max(-1) > settings.difference
-    below = np.arange(len(image))[:, None] > low[1] + settings.below * (high[1] - low[1])
-    far = side * (np.arange(image.shape[1])[None] - mesh.pixels[NOSE_TIP, 0]) > 0
-    unlike &= on_face & sideways[pix_to_face] & below & far
-    # Moles and lashes are within the face; hair and veil come from outside it.
-    outside = ~on_face & far
-    _, part = cv2.connectedComponents((unlike | outside).astype(np.uint8))
-    touching = np.zeros(part.max() + 1, bool)
-    touching[np.unique(part[outside])] = True
-    mixed = cv2.dilate((unlike & touching[part]).astype(np.uint8), np.ones((camera.odd(settings.mixed),) * 2)) > 0
-    return mixed & on_face & below & far
 
 
 def fringe_roles(mesh: ProxyMesh, columns: np.ndarray) -> np.ndarray:

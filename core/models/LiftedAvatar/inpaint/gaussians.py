@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from core.libs.flame_model import topology as topo
+from core.libs.mesh import face_triangles
 from core.libs.numeric import smoothstep
 from core.models.LiftedAvatar.inpaint.texture import (
     border_points,
@@ -22,7 +23,7 @@ from core.models.LiftedAvatar.inpaint.texture import (
     soft_clip,
     surrounding_colors,
 )
-from core.models.LiftedAvatar.inpaint.visibility import face_triangles, hidden_triangles, shows_triangles
+from core.models.LiftedAvatar.inpaint.visibility import hidden_triangles, shows_triangles
 from core.models.LiftedAvatar.layers import Photo
 
 

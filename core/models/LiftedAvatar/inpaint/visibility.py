@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.libs.mesh import ProxyMesh, rasterize_mesh, view_cosine
+from core.libs.mesh import ProxyMesh, face_triangles, rasterize_mesh, view_cosine
 from core.models.LiftedAvatar.inpaint_settings import VisibilitySettings
 
-NOSE_TIP = 1  # the tracker's point
 _DEFAULT = VisibilitySettings()
 
 
@@ -26,17 +25,6 @@ def visible_points(
             face = pix_to_face[np.clip(row + dy, 0, len(pix_to_face) - 1), x]
             visible |= (face >= 0) & (triangles[face] == np.arange(len(pixels))[:, None]).any(1)
     return visible
-
-
-def face_triangles(mesh: ProxyMesh) -> np.ndarray:
-    """(F,) bool: triangles of the face."""
-    return (mesh.triangles < topo.N_FACE).all(1)
-
-
-def nose_share(mesh: ProxyMesh) -> float:
-    """Where the nose is between the left end of the face's outline and the right one, 0 to 1."""
-    columns = mesh.pixels[list(topo.FACE_OVAL), 0]
-    return float((mesh.pixels[NOSE_TIP, 0] - columns.min()) / np.ptp(columns))
 
 
 def edge_on_triangles(mesh: ProxyMesh, normals: np.ndarray, settings: VisibilitySettings = _DEFAULT) -> np.ndarray:

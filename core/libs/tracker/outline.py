@@ -1,0 +1,218 @@
+"""The mesh of a photo's face, drawn in to where the photo's face ends.
+
+A landmark network guesses the outline of a cheek that turns away, and is off by some pixels. Where its mesh reaches
+over the person, what it has too much of would be taken for skin that the photo hides: a cheek grows by that much, with
+the background or the hair that is there beneath it. So the points near such an outline are moved in, in the picture
+plane, until the mesh ends where the person does, or where hair begins beside a far cheek.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, grey_closing, label
+from scipy.spatial import cKDTree
+
+from core.data.records import IMAGE_SIZE, TrackedFrame
+from core.libs.flame_model import OpenHead
+from core.libs.flame_model import topology as topo
+from core.libs.geometry import Camera, to_camera
+from core.libs.mesh import OvershootSettings, ProxyMesh, find_not_skin, rasterize_mesh
+
+VERSION = "outline 2"  # of all here that changes what comes out
+
+
+@dataclass(frozen=True)
+class OutlineSettings:
+    """Of `within_outline`. By eye on the shared faces; heights are the face's, pixels those of a 512-pixel picture.
+
+    Attributes:
+        person: of the matte, from which on a pixel is the person's.
+        most: heights that an outline may be off; where the person begins farther in, something else is the matter.
+        reach: heights from the outline, in space, over which points move along, less and less: more than twice `most`,
+            so that the mesh does not fold.
+        shortest: heights along the outline; what is off for less is a crack, a lash, a strand, and no error of it.
+        along: standard deviation along the outline over which its error is averaged, pixels. smooth: the same of its
+            direction.
+        firm: pixels one after the other that are the person's where it begins.
+        rim: pixels of hair beside a cheek that stay the cheek's: they have some of its colour.
+        rounds: of moving points and looking again: the mesh's edges are coarser than the picture.
+        refinements: of the offset at rest that moves posed points.
+    """
+
+    person: float = 0.5
+    most: float = 0.06
+    reach: float = 0.12
+    shortest: float = 0.1
+    along: float = 3.0
+    smooth: float = 3.0
+    firm: float = 2.0
+    rim: int = 3
+    rounds: int = 3
+    refinements: int = 6
+
+
+_SETTINGS, _OVERSHOOT = OutlineSettings(), OvershootSettings()
+_STEP = 0.5  # pixels between two looks across an outline
+
+
+def within_outline(
+    frame: TrackedFrame,
+    head: OpenHead,
+    pixels: np.ndarray,  # (S, S, 3) uint8 RGB
+    matte: np.ndarray,  # (S, S)
+    inside: np.ndarray,  # (S, S) bool
+    margin: int,
+    camera: Camera,
+    settings: OutlineSettings = _SETTINGS,
+    overshoot: OvershootSettings = _OVERSHOOT,
+) -> TrackedFrame:
+    """A photo's frame, its static offset changed so that the face's mesh ends where the face does.
+
+    Args:
+        frame: of a photo, fitted with a static offset. head: that it is of.
+        pixels, matte: of the photo's wide crop. inside: where that shows the photo; beyond it nobody knows of an end.
+        margin: pixels that it has more on every side than the shown crop, whose camera is `camera`.
+    """
+    assert frame.static_offset is not None  # a photo's
+    transform = frame.transform_matrix.astype(np.float64)
+    small = _Picture.of(pixels, matte, inside, margin, camera, settings)
+    triangles = head.faces.numpy()
+    triangles = triangles[(triangles < topo.N_FACE).all(1)].astype(np.int32)
+    goal = head.evaluate(frame)[: topo.N_FACE].astype(np.float64)
+    moved = False
+    for number in range(settings.rounds):
+        face = to_camera(goal, transform)
+        places = small.places(camera.to_pixels(face))
+        shown, weights = rasterize_mesh(places, face[:, 2], triangles, len(small.person))
+        if number == 0:
+            small = small.without_hair(ProxyMesh(face, places, triangles, *_NO_WEIGHTS), shown, overshoot, settings)
+        depth = face[:, 2] * (camera.pixels_per_unit * small.factor / face[:, 2].mean())
+        surface = np.where(shown >= 0, (depth[triangles[shown]] * weights).sum(-1), np.nan)
+        shift = inward_moves(np.concatenate([places, depth[:, None]], 1), surface, small.person, small.scale, settings)
+        if np.abs(shift).max(initial=0) < _STEP / 2:
+            break
+        moved = True
+        rays = camera.unproject(small.back(places + shift))
+        goal = (np.concatenate([rays, np.ones((len(rays), 1))], 1) * face[:, 2:] - transform[:, 3]) @ transform[:, :3].T
+    return _with_points(frame, head, goal, settings.refinements) if moved else frame
+
+
+def inward_moves(
+    places: np.ndarray,  # (N, 3) of the face's points: x, y, and depth, all in pixels
+    surface: np.ndarray,  # (S, S) the mesh's depth in pixels, NaN where it is not
+    person: np.ndarray,  # (S, S) float32, how surely a pixel is the face's
+    scale: float = 1.0,  # pixels of this picture for one of a 512-pixel picture
+    settings: OutlineSettings = _SETTINGS,
+) -> np.ndarray:
+    """(N, 2) pixels by which points are to move so that the mesh's outline is the person's where it reaches over it."""
+    contours, _ = cv2.findContours(np.isfinite(surface).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return np.zeros((len(places), 2))
+    columns, rows = max(contours, key=cv2.contourArea)[:, 0].T
+    outline = np.stack([columns, rows], 1).astype(np.float64)
+    height = np.ptp(outline[:, 1])
+    even = gaussian_filter1d(outline, settings.smooth * scale, axis=0, mode="wrap")
+    along = np.roll(even, -1, 0) - np.roll(even, 1, 0)
+    inward = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
+    inward *= np.sign(((outline.mean(0) - outline) * inward).sum())
+    steps = np.arange(0, settings.most * height + _STEP, _STEP)
+    firm = round(settings.firm * scale / _STEP)
+    looked = np.concatenate([steps, steps[-1] + _STEP * np.arange(1, firm + 1)])
+    across = (outline[:, None] + looked[:, None] * inward[:, None]).astype(np.float32)
+    found = cv2.remap(person, across[..., 0], across[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    is_person = found >= settings.person
+    begins = np.all([is_person[:, k : k + len(steps)] for k in range(firm + 1)], axis=0)
+    over = np.where(begins.any(1), steps[begins.argmax(1)], 0.0)
+    over = _long_runs(over, 2 * round(settings.along * scale) + 1, settings.shortest * height)
+    over = np.minimum(gaussian_filter1d(over, settings.along * scale, mode="wrap"), over)
+    # Along the surface: a nose before the cheek's outline has nothing to do with it.
+    distance, nearest = cKDTree(np.concatenate([outline, surface[rows, columns, None]], 1)).query(places)
+    share = np.clip(1 - distance / (settings.reach * height), 0, 1)
+    return (share * over[nearest])[:, None] * inward[nearest]
+
+
+def _long_runs(over: np.ndarray, gap: int, shortest: float) -> np.ndarray:
+    """Values (K,) along a closed outline, gaps between them filled, 0 where they go on for less than `shortest`."""
+    over = grey_closing(over, gap, mode="wrap")
+    if over.all():
+        return over
+    start = int(np.flatnonzero(over == 0)[0])
+    turned = np.roll(over, -start)
+    part, _ = label(turned > 0)
+    lengths = np.bincount(part.ravel())
+    return np.roll(np.where(lengths[part] >= shortest, turned, 0.0), start)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What is looked at: a photo's wide crop, no larger than that of a 512-pixel crop.
+
+    Attributes:
+        image: (S, S, 3) RGB in 0..1. matte: (S, S). person: (S, S) float32, how surely a pixel is the face's.
+        scale: its pixels for one of a 512-pixel picture. factor: the same for one of the photo's. margin: of the photo.
+    """
+
+    image: np.ndarray
+    matte: np.ndarray
+    person: np.ndarray
+    scale: float
+    factor: float
+    margin: int
+
+    @classmethod
+    def of(
+        cls,
+        pixels: np.ndarray,
+        matte: np.ndarray,
+        inside: np.ndarray,
+        margin: int,
+        camera: Camera,
+        settings: OutlineSettings,
+    ) -> _Picture:
+        side = len(pixels)
+        size = round(side * min(1.0, IMAGE_SIZE / camera.size))
+
+        def reduced(picture: np.ndarray) -> np.ndarray:
+            if size == side:
+                return picture
+            return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+
+        matte = reduced(matte.astype(np.float32))
+        known = reduced(inside.astype(np.float32)) >= settings.person
+        factor = size / side
+        person = np.where(known, matte, np.float32(1))
+        return cls(reduced(pixels).astype(np.float32) / 255, matte, person, camera.scale * factor, factor, margin)
+
+    def places(self, shown: np.ndarray) -> np.ndarray:
+        """Pixels (N, 2) of the shown crop as pixels of this."""
+        return (shown + self.margin + 0.5) * self.factor - 0.5
+
+    def back(self, places: np.ndarray) -> np.ndarray:
+        """The inverse of `places`."""
+        return (places + 0.5) / self.factor - 0.5 - self.margin
+
+    def without_hair(
+        self, mesh: ProxyMesh, pix_to_face: np.ndarray, overshoot: OvershootSettings, settings: OutlineSettings
+    ) -> _Picture:
+        """The same, in which hair beside the far cheek is not the face's, but for its rim."""
+        camera = Camera(round(IMAGE_SIZE * self.scale))
+        hair = find_not_skin(mesh, pix_to_face, self.image, self.matte, camera, overshoot, with_mixed=False)
+        beside = (hair | (pix_to_face < 0)).astype(np.uint8)
+        hair &= cv2.erode(beside, np.ones((camera.odd(settings.rim),) * 2)) > 0
+        return replace(self, person=np.where(hair, np.float32(0), self.person))
+
+
+_NO_WEIGHTS = np.zeros(0), np.zeros((0, 0))  # of surroundings that are not there
+
+
+def _with_points(frame: TrackedFrame, head: OpenHead, goal: np.ndarray, rounds: int) -> TrackedFrame:
+    """The frame with a static offset at which the head's first points lie at the goal (N, 3), in head space."""
+    assert frame.static_offset is not None
+    offset = frame.static_offset.astype(np.float64)
+    for _ in range(rounds):  # the jaw turns what is offset at rest
+        now = head.evaluate(replace(frame, static_offset=offset.astype(np.float32)))
+        offset[: len(goal)] += goal - now[: len(goal)]
+    return replace(frame, static_offset=offset.astype(np.float32))
