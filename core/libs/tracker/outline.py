@@ -38,6 +38,7 @@ class OutlineSettings:
             direction.
         firm: pixels one after the other that are the person's where it begins.
         rim: pixels of hair beside a cheek that stay the cheek's: they have some of its colour.
+        step: pixels of the picture that is looked at, between two looks across an outline.
         rounds: of moving points and looking again: the mesh's edges are coarser than the picture.
         refinements: of the offset at rest that moves posed points.
     """
@@ -50,12 +51,12 @@ class OutlineSettings:
     smooth: float = 3.0
     firm: float = 2.0
     rim: int = 3
+    step: float = 0.5
     rounds: int = 3
     refinements: int = 6
 
 
 _SETTINGS, _OVERSHOOT = OutlineSettings(), OvershootSettings()
-_STEP = 0.5  # pixels between two looks across an outline
 
 
 def within_outline(
@@ -82,17 +83,18 @@ def within_outline(
     triangles = head.faces.numpy()
     triangles = triangles[(triangles < topo.N_FACE).all(1)].astype(np.int32)
     goal = head.evaluate(frame)[: topo.N_FACE].astype(np.float64)
+    no_weights = np.zeros(0), np.zeros((0, 0))  # of surroundings that are not there
     moved = False
     for number in range(settings.rounds):
         face = to_camera(goal, transform)
         places = small.places(camera.to_pixels(face))
         shown, weights = rasterize_mesh(places, face[:, 2], triangles, len(small.person))
         if number == 0:
-            small = small.without_hair(ProxyMesh(face, places, triangles, *_NO_WEIGHTS), shown, overshoot, settings)
+            small = small.without_hair(ProxyMesh(face, places, triangles, *no_weights), shown, overshoot, settings)
         depth = face[:, 2] * (camera.pixels_per_unit * small.factor / face[:, 2].mean())
         surface = np.where(shown >= 0, (depth[triangles[shown]] * weights).sum(-1), np.nan)
         shift = inward_moves(np.concatenate([places, depth[:, None]], 1), surface, small.person, small.scale, settings)
-        if np.abs(shift).max(initial=0) < _STEP / 2:
+        if np.abs(shift).max(initial=0) < settings.step / 2:
             break
         moved = True
         rays = camera.unproject(small.back(places + shift))
@@ -118,9 +120,9 @@ def inward_moves(
     along = np.roll(even, -1, 0) - np.roll(even, 1, 0)
     inward = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     inward *= np.sign(((outline.mean(0) - outline) * inward).sum())
-    steps = np.arange(0, settings.most * height + _STEP, _STEP)
-    firm = round(settings.firm * scale / _STEP)
-    looked = np.concatenate([steps, steps[-1] + _STEP * np.arange(1, firm + 1)])
+    steps = np.arange(0, settings.most * height + settings.step, settings.step)
+    firm = round(settings.firm * scale / settings.step)
+    looked = np.concatenate([steps, steps[-1] + settings.step * np.arange(1, firm + 1)])
     across = (outline[:, None] + looked[:, None] * inward[:, None]).astype(np.float32)
     found = cv2.remap(person, across[..., 0], across[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     is_person = found >= settings.person
@@ -203,9 +205,6 @@ class _Picture:
         beside = (hair | (pix_to_face < 0)).astype(np.uint8)
         hair &= cv2.erode(beside, np.ones((camera.odd(settings.rim),) * 2)) > 0
         return replace(self, person=np.where(hair, np.float32(0), self.person))
-
-
-_NO_WEIGHTS = np.zeros(0), np.zeros((0, 0))  # of surroundings that are not there
 
 
 def _with_points(frame: TrackedFrame, head: OpenHead, goal: np.ndarray, rounds: int) -> TrackedFrame:
