@@ -14,7 +14,7 @@ from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, head_rotation, to_camera
 from core.libs.mesh import rasterize_mesh
-from core.libs.tracker.outline import OutlineSettings, inward_moves, within_outline
+from core.libs.tracker.outline import OutlineSettings, inward_moves, within_outline, without_short_pieces
 from core.libs.tracker.source import MARGIN
 
 SIDE, RADIUS, MIDDLE = 240, 80, 120
@@ -60,13 +60,19 @@ def test_what_is_no_error_of_an_outline_moves_nothing():
         assert np.abs(inward_moves(flat(rim), surface(shown), person.astype(np.float32))).max() < 0.6
     before = flat(rim) - [0, 0, 200]  # as a nose is before a cheek
     assert np.abs(inward_moves(before, surface(disc(RADIUS)), disc(RADIUS - 5).astype(np.float32))).max() == 0
-    notch = disc(RADIUS) & ~(
-        (np.arange(SIDE)[None] > MIDDLE + RADIUS - 6) & (np.abs(np.arange(SIDE)[:, None] - MIDDLE) < 5)
-    )
-    assert np.abs(inward_moves(flat(rim), surface(disc(RADIUS)), notch.astype(np.float32))).max() < 0.6  # a strand
     speck = disc(RADIUS - 5) | (disc(RADIUS) & (np.hypot(*(np.mgrid[:SIDE, :SIDE] - MIDDLE)) > RADIUS - 1))
     moves = inward_moves(flat(rim), surface(disc(RADIUS)), speck.astype(np.float32))
     assert np.abs(np.linalg.norm(moves, axis=1) - 5).max() < 1  # a line one pixel wide is not the person
+
+
+def test_short_pieces_are_the_faces():
+    """A strand of hair over the rim, and a crack; not a rim all along."""
+    shown, x, y = disc(RADIUS), np.arange(SIDE)[None], np.arange(SIDE)[:, None]
+    strand = shown & (x > MIDDLE + RADIUS - 6) & (np.abs(y - MIDDLE) < 5)
+    crack = shown & (np.abs(x - MIDDLE) < 5) & (y == MIDDLE)
+    rim = shown & ~disc(RADIUS - 4) & (x < MIDDLE)
+    person = np.where(strand | crack | rim, 0.0, 1.0).astype(np.float32)
+    assert (without_short_pieces(person, shown) == np.where(rim, 0, 1)).all()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, grey_closing, label
+from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from core.data.records import IMAGE_SIZE, TrackedFrame
@@ -21,7 +21,7 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, to_camera
 from core.libs.mesh import OvershootSettings, ProxyMesh, find_not_skin, rasterize_mesh
 
-VERSION = "outline 2"  # of all here that changes what comes out
+VERSION = "outline 4"  # of all here that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class OutlineSettings:
         most: heights that an outline may be off; where the person begins farther in, something else is the matter.
         reach: heights from the outline, in space, over which points move along, less and less: more than twice `most`,
             so that the mesh does not fold.
-        shortest: heights along the outline; what is off for less is a crack, a lash, a strand, and no error of it.
+        shortest: heights, that a piece of the mesh beyond the face is long: shorter ones are cracks, lashes, strands.
         along: standard deviation along the outline over which its error is averaged, pixels. smooth: the same of its
             direction.
         firm: pixels one after the other that are the person's where it begins.
@@ -91,9 +91,10 @@ def within_outline(
         shown, weights = rasterize_mesh(places, face[:, 2], triangles, len(small.person))
         if number == 0:
             small = small.without_hair(ProxyMesh(face, places, triangles, *no_weights), shown, overshoot, settings)
+            person = without_short_pieces(small.person, shown >= 0, small.scale, settings)
         depth = face[:, 2] * (camera.pixels_per_unit * small.factor / face[:, 2].mean())
         surface = np.where(shown >= 0, (depth[triangles[shown]] * weights).sum(-1), np.nan)
-        shift = inward_moves(np.concatenate([places, depth[:, None]], 1), surface, small.person, small.scale, settings)
+        shift = inward_moves(np.concatenate([places, depth[:, None]], 1), surface, person, small.scale, settings)
         if np.abs(shift).max(initial=0) < settings.step / 2:
             break
         moved = True
@@ -128,24 +129,26 @@ def inward_moves(
     is_person = found >= settings.person
     begins = np.all([is_person[:, k : k + len(steps)] for k in range(firm + 1)], axis=0)
     over = np.where(begins.any(1), steps[begins.argmax(1)], 0.0)
-    over = _long_runs(over, 2 * round(settings.along * scale) + 1, settings.shortest * height)
-    over = np.minimum(gaussian_filter1d(over, settings.along * scale, mode="wrap"), over)
+    over = gaussian_filter1d(over, settings.along * scale, mode="wrap")
     # Along the surface: a nose before the cheek's outline has nothing to do with it.
     distance, nearest = cKDTree(np.concatenate([outline, surface[rows, columns, None]], 1)).query(places)
     share = np.clip(1 - distance / (settings.reach * height), 0, 1)
     return (share * over[nearest])[:, None] * inward[nearest]
 
 
-def _long_runs(over: np.ndarray, gap: int, shortest: float) -> np.ndarray:
-    """Values (K,) along a closed outline, gaps between them filled, 0 where they go on for less than `shortest`."""
-    over = grey_closing(over, gap, mode="wrap")
-    if over.all():
-        return over
-    start = int(np.flatnonzero(over == 0)[0])
-    turned = np.roll(over, -start)
-    part, _ = label(turned > 0)
-    lengths = np.bincount(part.ravel())
-    return np.roll(np.where(lengths[part] >= shortest, turned, 0.0), start)
+def without_short_pieces(
+    person: np.ndarray,  # (S, S) float32, how surely a pixel is the face's
+    shown: np.ndarray,  # (S, S) bool, where the mesh is
+    scale: float = 1.0,  # pixels of this picture for one of a 512-pixel picture
+    settings: OutlineSettings = _SETTINGS,
+) -> np.ndarray:
+    """(S, S) float32: the same, short pieces of the mesh that are not the face's counted as its own."""
+    over = (shown & (person < settings.person)).astype(np.uint8)
+    brush = np.ones((2 * round(settings.along * scale) + 1,) * 2, np.uint8)
+    _, part, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(over, cv2.MORPH_CLOSE, brush))
+    length = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
+    short = length < settings.shortest * np.ptp(np.flatnonzero(shown.any(1)))
+    return np.where((over > 0) & short[part], np.float32(1), person)
 
 
 @dataclass(frozen=True)
