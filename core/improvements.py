@@ -94,43 +94,66 @@ class Improvements:
         return LiveGaze(source, head, self._corrector, self._options.gaze_target)
 
     def smooth(self, track: TrackedSequence) -> TrackedSequence:
-        """The driver with its parameters smoothed by `TemporalSmoother`, each shot on its own.
+        """The driver with repeated frames bridged and smoothed by `TemporalSmoother`, each shot on its own.
 
         Parameters that were smoothed upstream are not smoothed again.
         """
         if not self._has("temporal_smooth") or len(track) < 2:
             return track
+        from core.libs.filters.repeats import bridge_repeats
+
         smoother = self.smoother(float(track.fps))
         given = track.parameters
         if track.smoothed:
             given = {name: value for name, value in given.items() if name not in _SMOOTHED_UPSTREAM}
-        shots = track.shot_frames
+        shots, repeated = track.shot_frames, track.repeated
+
+        def smoothed_shot(values: dict[str, np.ndarray], frames: np.ndarray) -> dict[str, Any]:
+            if repeated is not None and self._options.smooth_strength > 0:
+                values = bridge_repeats(values, repeated[frames], float(track.fps))
+            return smoother.smooth_sequence(values)
+
         if len(shots) == 1:
-            return track.with_parameters(smoother.smooth_sequence(given))
+            return track.with_parameters(smoothed_shot(given, shots[0]))
         given = {name: np.broadcast_to(value, (len(track), *value.shape[1:])).copy() for name, value in given.items()}
         for frames in shots:
             if len(frames) > 1:  # a still is no series
-                smoothed = smoother.smooth_sequence({name: value[frames] for name, value in given.items()})
+                smoothed = smoothed_shot({name: value[frames] for name, value in given.items()}, frames)
                 for name, value in smoothed.items():
                     given[name][frames] = value
         return track.with_parameters(given)
 
     def steady(
         self, track: TrackedSequence, source: TrackedSource, pose_seen_small: Callable[..., np.ndarray | None] | None
-    ) -> TrackedSequence:
-        """As `smooth`, and with --motion absolute without the constant offset that a small driver is tracked with.
+    ) -> tuple[TrackedSequence, TrackedSequence]:
+        """The driver as it is to be retargeted; and the same before frames that look alike were drawn together.
+
+        It is smoothed (`smooth`); with --motion absolute the constant offset is taken out that a small driver is
+        tracked with; and a small driver's expression and eyes are as frames that look alike have them.
 
         `pose_seen_small`: of `Components`, which measures that offset on the photo.
         """
         from core.libs.retargeting.pose import without_offset
         from core.libs.tracker.seen_small import crop_side
 
-        smoothed, side = self.smooth(track), crop_side(track)
+        alike = self._alike(track)
+        tracks = [self.smooth(track)] if alike is track else [self.smooth(alike), self.smooth(track)]
+        side = crop_side(track)
         counts = self._has("temporal_smooth") and self._options.motion == "absolute" and len(track) > 1
-        if not counts or side is None or pose_seen_small is None or self._options.smooth_strength == 0:
-            return smoothed
-        seen = pose_seen_small(source, side)
-        return smoothed if seen is None else without_offset(smoothed, source.frame.transform_matrix, seen)
+        if counts and side is not None and pose_seen_small is not None and self._options.smooth_strength > 0:
+            seen = pose_seen_small(source, side)
+            if seen is not None:
+                tracks = [without_offset(one, source.frame.transform_matrix, seen) for one in tracks]
+        return tracks[0], tracks[-1]
+
+    def _alike(self, track: TrackedSequence) -> TrackedSequence:
+        """A small driver's expression and jaw, and its eyes, as frames that look alike have them."""
+        from core.libs.retargeting.likeness import steadied_by_likeness
+
+        names = ["expcode", "posecode"] if self._has("expression_opt") else []
+        if self._has("gaze_correct") and self._options.gaze_strength > 0:
+            names.append("eyecode")
+        return steadied_by_likeness(track, names)
 
     def retargeting(self, head: Any, track: TrackedSequence) -> Retargeting:
         """The stage that transfers the driver's motion to the photo's person, with the strategies of the options.

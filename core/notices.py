@@ -16,6 +16,11 @@ from core.options import IMPROVEMENTS, SIZES, Options
 from core.preflight import Inputs
 
 
+def small_faces_only(options: Options) -> bool:
+    """Whether `--expression-opt` is on and does nothing but for a driver whose face is small."""
+    return options.motion == "absolute" and options.wants("expression_opt")
+
+
 @dataclass(frozen=True)
 class Run:
     """What is known of a run before anything is computed; `model` is `lifted` or `gagavatar`."""
@@ -44,6 +49,12 @@ class Run:
         return shots is not None and len(np.unique(shots)) == len(shots)
 
     @property
+    def may_be_small(self) -> bool:
+        """Whether the driver's face may be so small that its lips and lids are compared frame by frame."""
+        tracked = self.inputs.tracked
+        return not self.one_picture and (tracked is None or tracked.track.patches is not None)
+
+    @property
     def looks(self) -> bool:
         """Whether the driver says anything of its eyes."""
         return self.inputs.tracked is None or "eyecode" not in self.inputs.tracked.track.absent
@@ -53,6 +64,9 @@ class Run:
         """Whether the driver says what its open mouth shows, or may once it is tracked."""
         tracked = self.inputs.tracked
         return self.inputs.kind != "image" if tracked is None else tracked.track.mouth_interior is not None
+
+
+SMALL_FACES = "--motion absolute takes expressions as they are, but of small faces"
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,7 @@ _ONE_PERSON = Condition(lambda run: run.options.face != "all", "it tells of one 
 _OVER_TIME = Condition(lambda run: not run.one_picture, "the driver is a single picture")
 _A_CLIP = Condition(lambda run: not run.single_pictures, "the driver's pictures are single ones")
 _RELATIVE = Condition(lambda run: run.options.motion != "absolute", "--motion absolute takes expressions as they are")
+_READ_ANEW = Condition(lambda run: run.options.motion != "absolute" or run.may_be_small, SMALL_FACES)
 _VIDEO = Condition(
     lambda run: run.inputs.kind != "image" and not run.inputs.stills, "a picture is written whole or not at all"
 )
@@ -132,7 +147,7 @@ ACTS: Mapping[str, tuple[Condition, ...]] = {
     "enhanced": (_ONE_RESULT, _ANY_IMPROVEMENT),
     "temporal_smooth": (_ONE_RESULT, _OVER_TIME, _A_CLIP),
     "detail_enhance": (_ONE_RESULT,),
-    "expression_opt": (_ONE_RESULT, _RELATIVE, _FACE),
+    "expression_opt": (_ONE_RESULT, _READ_ANEW, _FACE),
     "gaze_correct": (_ONE_RESULT, _SEES_TO_EYES),
     "smooth_strength": (_is_on("temporal_smooth"), _OVER_TIME, _A_CLIP),
     "smooth_filter": (_is_on("temporal_smooth"), _OVER_TIME, _A_CLIP, _SMOOTHS),

@@ -35,7 +35,7 @@ SILENT = [
     ("temporal_smooth", True, {"variants": True}),
     ("detail_enhance", True, {"variants": True}),
     ("gaze_correct", True, {"variants": True}),
-    ("expression_opt", True, {"motion": "absolute"}),
+    ("expression_opt", True, {"motion": "absolute", "picture": True}),
     ("smooth_strength", 2.0, {}),
     ("smooth_strength", 2.0, {"enhanced": True, "picture": True}),
     ("smooth_filter", "ema", {}),

@@ -112,7 +112,7 @@ def test_only_absolute_motion_with_smoothing_is_corrected(photo):
 
     def shift(component=pose, **options) -> np.ndarray:
         some = Improvements(Options(Path("a.jpg"), Path("b.mp4"), **options))
-        steady = some.steady(track, source, component).transform_matrix
+        steady = some.steady(track, source, component)[0].transform_matrix
         return (steady - some.smooth(track).transform_matrix)[..., 3]
 
     assert not shift(temporal_smooth=True).any()

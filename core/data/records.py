@@ -26,6 +26,15 @@ IMAGE_SIZE = 512  # of the crop that is shown
 TRACK_FILE = "track.npz"
 SEEN, INTERPOLATED, HELD = 0, 1, 2  # where a frame's parameters come from
 PARAMETERS = {"shapecode": (300,), "expcode": (100,), "posecode": (6,), "eyecode": (6,), "transform_matrix": (3, 4)}
+BY_FRAME: dict[str, tuple[int, ...]] = {  # what a sequence may have of every frame, besides
+    "crops": (3,),
+    "torso_motion": (4,),
+    "mouth_interior": (4,),
+    "patches": (3, 10, 12),
+    "repeated": (),
+    "view": (3, 4),
+}
+PATCHES = BY_FRAME["patches"]  # right eye, left eye and mouth, rows, columns
 MOUTH_STEPS = 1.2 / 255  # of the numbers that say what an open mouth shows, as they are kept
 MOUTH_UNKNOWN = 255
 _FORMAT = 2
@@ -84,6 +93,9 @@ class TrackedSequence:
             back is the same person filmed the same way, after a cut. A shot of one frame is a still.
         mouth_interior: (T, 4) uint8 in steps of MOUTH_STEPS, or None; see `TrackedFrame`. MOUTH_UNKNOWN throughout for
             a frame of which nothing is known.
+        patches: (T, 3, 10, 12) uint8, right eye, left eye and mouth as grey pictures, of a face that is small in the
+            driver's picture, 0 where it was not looked at; None for others. See `core.libs.tracker.face_patches`.
+        repeated: (T,) bool, frames that show the picture before again, or None where none is known to.
         lost: pieces of the driver's file, of about a frame each, that could not be decoded.
         absent: names of parameters that the driver says nothing of, for which the photo's own stand. Where
             `transform_matrix` is among them, its left part is how the head turns, from the front, and no more.
@@ -106,6 +118,8 @@ class TrackedSequence:
     torso_motion: np.ndarray | None = None
     shots: np.ndarray | None = None
     mouth_interior: np.ndarray | None = None
+    patches: np.ndarray | None = None
+    repeated: np.ndarray | None = None
     lost: int = 0
     absent: tuple[str, ...] = ()
     view: np.ndarray | None = None
@@ -118,8 +132,7 @@ class TrackedSequence:
                 raise UserError(
                     f"tracked driver: {name} has shape {got}, expected {(n, *shape)}; track it again with -f"
                 )
-        optional = {"crops": (3,), "torso_motion": (4,), "mouth_interior": (4,), "shots": (), "view": (3, 4)}
-        for name, shape in ((name, (n, *rest)) for name, rest in optional.items()):
+        for name, shape in ((name, (n, *rest)) for name, rest in {**BY_FRAME, "shots": ()}.items()):
             value = getattr(self, name)
             if value is not None and np.shape(value) != shape:
                 raise UserError(
@@ -174,11 +187,7 @@ class TrackedSequence:
 
     def take(self, frames: np.ndarray) -> TrackedSequence:
         """Some of the frames, by their indices (N,), at their own times; shots are numbered anew."""
-        names = [
-            name
-            for name in (*PARAMETERS, "bbox", "status", "crops", "torso_motion", "mouth_interior", "view")
-            if getattr(self, name) is not None
-        ]
+        names = [name for name in (*PARAMETERS, "bbox", "status", *BY_FRAME) if getattr(self, name) is not None]
         taken = {name: getattr(self, name)[frames] for name in names if name != "shapecode" or len(self.shapecode) > 1}
         if self.shots is not None:
             kept, taken["shots"] = np.unique(self.shots[frames], return_inverse=True)
@@ -213,8 +222,9 @@ class TrackedSequence:
                 raise UserError(
                     f"{path}: static_offset has shape {self.static_offset.shape}, expected {wanted}; track it again"
                 )
-        if self.mouth_interior is not None and self.mouth_interior.dtype != np.uint8:
-            raise UserError(f"{path}: mouth_interior is {self.mouth_interior.dtype}, expected uint8; track it again")
+        for name, kind in (("mouth_interior", np.uint8), ("patches", np.uint8), ("repeated", np.bool_)):
+            if (value := getattr(self, name)) is not None and value.dtype != kind:
+                raise UserError(f"{path}: {name} is {value.dtype}, expected {np.dtype(kind)}; track it again")
         check_rotations(self.transform_matrix, f"{path}: transform_matrix")
         if not 0 < self.fps <= MAX_FPS:
             raise UserError(f"{path}: {float(self.fps):g} frames per second cannot be; track it again")
@@ -225,7 +235,7 @@ class TrackedSequence:
         """Write `track.npz` into a folder, whole or not at all; returns the file. UserError where that fails."""
         target = folder / TRACK_FILE
         values: dict[str, Any] = {name: getattr(self, name) for name in (*PARAMETERS, "bbox", "status")}
-        optional = ("crops", "static_offset", "torso_motion", "mouth_interior", "shots")
+        optional = ("crops", "static_offset", "torso_motion", "mouth_interior", "patches", "repeated", "shots")
         values |= {name: getattr(self, name) for name in optional if getattr(self, name) is not None}
         values["times"] = np.array([(t.numerator, t.denominator) for t in self.times], np.int64).reshape(-1, 2)
         values["fps"] = np.array([self.fps.numerator, self.fps.denominator], np.int64)
@@ -279,8 +289,8 @@ def mostly_stills(shots: np.ndarray) -> bool:
 def join(parts: Sequence[TrackedSequence]) -> TrackedSequence:
     """Sequences of one head one after the other, each a shot of its own or the shots that it has.
 
-    Times are kept as they are, fps and head are the first one's. Crops, torso motion and view are there where all have
-    them, what the mouth shows where one has it.
+    Times are kept as they are, fps and head are the first one's. Crops, torso motion, patches and view are there where
+    all have them, what the mouth shows and what repeats where one has it.
     """
     counts = [1 if part.shots is None else int(part.shots.max()) + 1 for part in parts]
     firsts = np.cumsum([0, *counts[:-1]])
@@ -289,13 +299,16 @@ def join(parts: Sequence[TrackedSequence]) -> TrackedSequence:
     values["shapecode"] = np.concatenate(shapes)
     if (values["shapecode"] == values["shapecode"][0]).all():
         values["shapecode"] = values["shapecode"][:1]
-    for name in ("crops", "torso_motion", "view"):
+    for name in ("crops", "torso_motion", "patches", "view"):
         all_have = all(getattr(part, name) is not None for part in parts)
         values[name] = np.concatenate([getattr(part, name) for part in parts]) if all_have else None
     if any(part.mouth_interior is not None for part in parts):
         nothing = np.full((1, 4), MOUTH_UNKNOWN, np.uint8)
         told = [np.repeat(nothing, len(p), 0) if p.mouth_interior is None else p.mouth_interior for p in parts]
         values["mouth_interior"] = np.concatenate(told)
+    if any(part.repeated is not None for part in parts):
+        again = [np.zeros(len(p), bool) if p.repeated is None else p.repeated for p in parts]
+        values["repeated"] = np.concatenate(again)
     return replace(
         parts[0],
         **values,

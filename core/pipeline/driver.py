@@ -11,6 +11,7 @@ from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
 from core.data.records import HELD, INTERPOLATED, TrackedSequence
 from core.errors import UserError
+from core.notices import SMALL_FACES
 from core.pipeline.choice import people_of, say_driver_faces
 from core.preflight import Inputs
 from core.runtime.progress import Advance, Progress
@@ -27,6 +28,7 @@ class DriverStage:
         components: of the run: who tracks, and whose codes are wanted. model_name: the avatar's, for messages.
         progress: told what is under way. force: whether to track again what is in the cache.
         face: whose motion it is, of several people: `largest` or a number from the left.
+        small_only: whether `--expression-opt` is on and does nothing but for a small face, which is then said.
     """
 
     components: Components
@@ -34,6 +36,7 @@ class DriverStage:
     progress: Progress
     force: bool = False
     face: int | str = "largest"
+    small_only: bool = False
 
     def run(self, inputs: Inputs) -> DriverData:
         """The driver of these inputs. UserError where it cannot be read, or has codes of another head."""
@@ -49,6 +52,8 @@ class DriverStage:
             if self.face == "largest":
                 say_driver_faces(components, inputs.driver, self.progress)
         driver = self._for_the_head(driver)
+        if self.small_only and inputs.tracked is None and driver.track.patches is None:
+            self.progress.say("--expression-opt has no effect: " + SMALL_FACES)
         if driver.track.lost:
             self.progress.say(f"{driver.track.lost} frames of the driver are damaged and left out")
         interpolated, held = frames_without_face(driver.track)

@@ -41,7 +41,7 @@ def examine(run: Pipeline) -> Examination:
             for k, (what, index) in enumerate(frames.items())
         ]
         changes = [_change(name, run, others[name], shown[name], shown["result"]) for name in wanted]
-        status = run.driver.track.status
+        status, repeated = run.driver.track.status, run.driver.track.repeated
         return Examination(
             photo_file=run.inputs.photo.name,
             driver_file=run.inputs.driver.name,
@@ -53,6 +53,7 @@ def examine(run: Pipeline) -> Examination:
             result=result,
             bridged=int((status == INTERPOLATED).sum()),
             held=int((status > INTERPOLATED).sum()),
+            repeated=0 if repeated is None else int(repeated.sum()),
             unseen=status != SEEN,
             shots=len(motion.shot_frames),
             stills=motion.stills or len(motion) == 1,

@@ -22,7 +22,7 @@ from core.data.loader_track import DriverData
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
 from core.improvements import Improvements
-from core.notices import Run, notices, size_notices
+from core.notices import Run, notices, size_notices, small_faces_only
 from core.options import Options
 from core.output.contact_sheet import ContactSheet
 from core.output.panels import WIDEST, fits, scaled, side_by_side
@@ -106,8 +106,8 @@ class Pipeline:
     @cached_property
     def driver(self) -> DriverData:
         """The driver, tracked, as it is."""
-        options = self.options
-        stage = DriverStage(self.components, self.model_name, self.progress, options.force_retrack, options.driver_face)
+        options, parts = self.options, (self.components, self.model_name, self.progress)
+        stage = DriverStage(*parts, options.force_retrack, options.driver_face, small_faces_only(options))
         return stage.run(self.inputs)
 
     @cached_property
@@ -123,12 +123,12 @@ class Pipeline:
         if cuts and not track.stills:
             what = "1 cut" if cuts == 1 else f"{cuts} cuts"
             self.progress.say(f"{what} in the driver: every shot is smoothed, and its motion counted, on its own")
-        track = self.improvements.steady(track, self.source, self.components.pose_seen_small)
+        track, plain = self.improvements.steady(track, self.source, self.components.pose_seen_small)
         head = self.components.head
         if self.components.retarget is not None:
             motion = self.components.retarget(source, track, head)
         else:  # the usual stage reads more of a head than a renderer does: its directions and joints
-            motion = self.improvements.retargeting(head, track).run(source, track, cast("FLAMEModel", head))
+            motion = self.improvements.retargeting(head, track).run(source, track, cast("FLAMEModel", head), plain)
         return replace(motion, mouth_interior=None) if self.options.mouth == "plain" else motion
 
     @cached_property

@@ -51,6 +51,7 @@ class Examination:
     Attributes:
         photo_file, driver_file, output: names. avatar: the avatar's. photo_picture: (H, W, 3) uint8.
         photo: measured. driver, result: motions, measured. bridged, held: frames without a face, by what stands in.
+        repeated: frames that show the picture before again.
         unseen: (T,) bool, which they are. shots: between cuts. stills: frames are single pictures. fps: of the driver.
         seconds: by stage. changes: of each improvement that is on. moments: frames that are shown.
         advice: what to know, worst first.
@@ -65,6 +66,7 @@ class Examination:
     driver: Series
     result: Series
     bridged: int
+    repeated: int
     held: int
     unseen: np.ndarray
     shots: int
@@ -133,6 +135,7 @@ class Examination:
             ("frames a second", f"{self.fps:.4g}", ""),
             ("shots between cuts", str(self.shots), ""),
             ("frames without a face: bridged, held", f"{self.bridged}, {self.held}", ""),
+            ("frames that show the one before again", str(self.repeated), ""),
             ("jitter, pixels", _known(self.driver.jitter), _known(self.result.jitter)),
             *(
                 (f"farthest {name} from the first frame", *(f"{turn[axis]:.0f}°" for turn in turns))

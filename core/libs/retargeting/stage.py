@@ -61,12 +61,16 @@ class Retargeting:
     take: str = "all"
     orbit_degrees: float = 0.0
 
-    def run(self, source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel) -> TrackedSequence:
+    def run(
+        self, source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel, plain: TrackedSequence | None = None
+    ) -> TrackedSequence:
         """The parameters to render, with the source's shape: a sequence as long as the driver.
 
         Args:
             source: the photo. driver: as tracked, and smoothed; each of its shots is retargeted on its own.
             head: the head model of both.
+            plain: the driver before its expression was changed, in which the frame is looked for that shows the
+                photo's face; the driver itself where it is left out.
 
         Raises:
             UserError: an unknown mode, or source and driver of two heads.
@@ -78,9 +82,11 @@ class Retargeting:
                 f"the driver's codes are of the {driver.head!r} head, the source's of the {source.head!r} head: "
                 "they cannot be mixed; track the driver again with -f"
             )
+        groups = resting_groups(driver, self.shots)
         motion = by_groups(
-            lambda part: self._retargeted(source, part, head), resting_groups(driver, self.shots), driver
+            lambda plain, part: self._retargeted(source, part, head, plain), groups, plain or driver, driver
         )
+        motion = replace(motion, patches=None, repeated=None)  # what they say of the driver is known by now
         if self.take != "all":
             motion = take_part(source, motion, self.take)
         if self.orbit_degrees:
@@ -93,7 +99,9 @@ class Retargeting:
             lambda part, rendered: self.gaze(source, part, rendered, head), driver.shot_frames, driver, motion
         )
 
-    def _retargeted(self, source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel) -> TrackedSequence:
+    def _retargeted(
+        self, source: TrackedFrame, driver: TrackedSequence, head: FLAMEModel, plain: TrackedSequence
+    ) -> TrackedSequence:
         """Pose, expression and eyes of frames that are counted from one neutral."""
         mode = head.default_motion if self.mode == "auto" else self.mode
         relative = mode == "relative"
@@ -101,7 +109,8 @@ class Retargeting:
         if relative:
             reference = neutral_reference(source, known, head, self.neutral)
         else:
-            reference = matching_reference(source, known, head, self.pose.apart(known))
+            reference = matching_reference(source, _with_source_codes(source, plain), head, self.pose.apart(plain))
+            reference = None if reference is None else replace(reference, frame=known[reference.index])
         motion = known
         if self.take != "expression":
             motion = self._posed(source, known, reference, head, relative)

@@ -28,6 +28,7 @@ from core.libs.tracker.gaps import bridge, scenes_of, with_faces
 from core.libs.tracker.observed import Observed
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.point_buffer import PointBuffer
+from core.libs.tracker.repeats import RepeatFinder
 from core.libs.tracker.second_look import second_look
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import FaceCount, NoFaceError
@@ -204,7 +205,7 @@ def track_observed(
         if transform is not None:
             transform = flame.poses_from(points, transform, status == SEEN)
         sequence = sequence_from_points(points, times, fps, status, crops, transform, flame)
-    return replace(sequence, shots=shots, lost=seen.lost, **refined)
+    return replace(sequence, shots=shots, lost=seen.lost, repeated=seen.repeated, **refined)
 
 
 def sequence_from_points(
@@ -246,7 +247,7 @@ def _observe(
     """Tracks a video into `points`; `count` sees the frames too."""
     visible: list[bool] = []
     times: list[Fraction] = []
-    cuts = CutFinder(settings.cuts)
+    cuts, repeats = CutFinder(settings.cuts), RepeatFinder()
     with footage() as reader, closing(read_ahead(with_cuts(reader, cuts), _QUEUES)) as frames:
         for frame, is_cut in frames:
             if is_cut:
@@ -254,9 +255,10 @@ def _observe(
             found = tracker.follow(frame.image)
             points.append(None if found is None else found.points)
             visible.append(found is not None)
+            repeats.see(frame.image, None if found is None else found.box)
             if count is not None:
                 count.see(len(times), frame.image)
             times.append(frame.time)
             if progress is not None:
                 progress(len(times), 2 * reader.frame_estimate if reader.frame_estimate else None)
-        return Observed(points, np.array(visible), times, reader.fps, reader.lost, cuts.shots())
+        return Observed(points, np.array(visible), times, reader.fps, reader.lost, cuts.shots(), repeats.repeated())

@@ -17,7 +17,7 @@ class Observed:
     Attributes:
         points: (T, 478, 3) pixels of the picture. visible: (T,) bool, where they are known.
         times: of the frames, seconds. fps: frames per second. lost: pieces of the file that could not be decoded.
-        shots: (T,) numbers, None where there is one.
+        shots: (T,) numbers, None where there is one. repeated: (T,) bool, frames that show the picture before again.
     """
 
     points: PointBuffer
@@ -26,3 +26,4 @@ class Observed:
     fps: Fraction
     lost: int = 0
     shots: np.ndarray | None = None
+    repeated: np.ndarray | None = None

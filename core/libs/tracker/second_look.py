@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.data.picture_folder import FrameReader
-from core.data.records import SEEN, TrackedSequence
+from core.data.records import PATCHES, SEEN, TrackedSequence
 from core.data.video import VideoFrame, VideoReader
 from core.libs.flame_model import OpenHead
 from core.libs.geometry import Camera
 from core.libs.retargeting.neutral import neutral_frame
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.crop import compared_crop, crop_image, crop_part, mouth_part, to_crop
+from core.libs.tracker.face_patches import FacePatches, PatchSettings
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.gaps import bridge_torso_motion, scenes_of
 from core.libs.tracker.mouth_interior import MouthReader
@@ -27,7 +28,7 @@ from core.libs.tracker.still import settled_face
 from core.libs.tracker.torso import TorsoTracker
 from core.runtime.threads import QueueSettings, WriteBehind, read_ahead
 
-_SETTINGS, _CAMERA = TrackSettings(), Camera()
+_SETTINGS, _CAMERA, _PATCHES = TrackSettings(), Camera(), PatchSettings()
 _QUEUES = QueueSettings(depth=2)  # pictures that wait between two of the three threads
 _LOG = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ def second_look(
     Decoding, correcting, and reading shoulders and mouth go on side by side, frame by frame in three threads.
 
     And what the pictures say beside, by the name of its field: how the shoulders moved, `torso_motion` (T, 4), and
-    what the mouth shows, `mouth_interior` (T, 4); None each where it could not be told.
+    what the mouth shows, `mouth_interior` (T, 4); None each where it could not be told. Of a small face mouth and eyes
+    as pictures, `patches`, too.
     """
     crops = sequence.crops
     assert crops is not None  # what is tracked from pictures has them
@@ -77,6 +79,8 @@ def second_look(
         if len(frames) > 1 and visible[frames].any()
     }
     unreliable, looks = 0, {}
+    is_small = float(np.median(crops[:, 2])) < _PATCHES.below
+    patches = np.zeros((len(sequence), *PATCHES), np.uint8) if is_small else None
     into_mouth = MouthReader(
         len(sequence), sequence.fps, sequence.shots, camera, settings.ring, settings.view, settings.reading
     )
@@ -99,7 +103,7 @@ def second_look(
             shoulders = TorsoTracker(
                 compared, matte, mesh.pixels, mesh.torso_weights, transform[reference], camera, settings.torso
             )
-            looks[scene] = refiner, shoulders
+            looks[scene] = refiner, shoulders, FacePatches(lifted, camera, settings.refine.size)
             if len(looks) == len(references):
                 break
 
@@ -122,7 +126,7 @@ def second_look(
                 followed: TorsoTracker | None = None
                 tracked = points[t]
                 if visible[t] and scene in looks:
-                    refiner, followed = looks[scene]
+                    refiner, followed, small = looks[scene]
                     before = transform[t].copy()
                     # The tracker's error changes slowly: begin where the last frame ended.
                     start = np.concatenate([before[:, :3] @ correction, before[:, 3:]], 1)
@@ -131,6 +135,8 @@ def second_look(
                     tracked[:, :2], transform[t] = refined.points, refined.transform
                     points[t] = tracked
                     unreliable += not refined.is_reliable
+                if patches is not None:
+                    patches[t] = small.cut(compared, transform[t])
                 if visible[t]:
                     reading.put(_Seen(t, frame.image, compared, tracked, transform[t].copy(), followed))
                 if progress is not None:
@@ -140,7 +146,8 @@ def second_look(
         _LOG.info(
             "%s: %d of %d frames keep their tracked pose: too unlike their reference", name, unreliable, len(points)
         )
-    return transform, {"torso_motion": bridge_torso_motion(torso_motion), "mouth_interior": interior}
+    found = {"torso_motion": bridge_torso_motion(torso_motion), "mouth_interior": interior, "patches": patches}
+    return transform, found
 
 
 def _compared(
