@@ -123,7 +123,10 @@ class Options:
     )
     expression_opt: bool | None = field(
         default=None,
-        metadata=about("fit the driver's expression to this face (not with --motion absolute)", group="improvements"),
+        metadata=about(
+            "fit the driver's expression to this face (--motion absolute: small ones only)",
+            group="improvements",
+        ),
     )
     gaze_correct: bool | None = field(
         default=None, metadata=about("make the eyes look where the driver looks", group="improvements")

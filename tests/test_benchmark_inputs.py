@@ -10,7 +10,7 @@ from core.errors import UserError, command
 
 OF_CLIPS = (
     *("self_reenactment", "cross_identity", "speed", "memory", "codes", "cpu"),
-    *("smoothing", "expression", "gaze", "detail", "modules"),
+    *("smoothing", "small_driver", "expression", "gaze", "detail", "modules"),
 )
 
 

@@ -36,16 +36,21 @@ class LikenessSettings:
 
 
 def by_likeness(
-    values: np.ndarray, looks: np.ndarray, settings: LikenessSettings = LikenessSettings()
+    values: np.ndarray,
+    looks: np.ndarray,
+    settings: LikenessSettings = LikenessSettings(),
+    noise: np.ndarray | None = None,
 ) -> np.ndarray:  # (T, D)
     """Values (T, D) as the looks of their frames have them on the mean.
 
     Args:
         looks: (T, K, H, W) grey levels of K small pictures of a frame.
+        noise: (T,) variance of each frame's noise over the usual one; all alike where it is left out.
     """
+    spread = np.ones(len(values)) if noise is None else noise
     out = np.array(values, np.float64)
     for part in windows(len(values), settings.windows):
-        found = _window(np.asarray(values[part], np.float64), looks[part], settings)
+        found = _window(np.asarray(values[part], np.float64), looks[part], settings.noise * spread[part], settings)
         shared = settings.windows.overlap if part.start else 0
         fade = ((np.arange(shared) + 0.5) / max(shared, 1))[:, None]
         found[:shared] = fade * found[:shared] + (1 - fade) * out[part][:shared]
@@ -53,7 +58,7 @@ def by_likeness(
     return out
 
 
-def _window(values: np.ndarray, looks: np.ndarray, settings: LikenessSettings) -> np.ndarray:
+def _window(values: np.ndarray, looks: np.ndarray, noise: np.ndarray, settings: LikenessSettings) -> np.ndarray:
     if len(values) < settings.least:
         return values
     features = _features(looks, settings)
@@ -64,8 +69,7 @@ def _window(values: np.ndarray, looks: np.ndarray, settings: LikenessSettings) -
         return values
     covariance = np.exp(-apart / (settings.reach * usual))
     mean = values.mean(0)
-    noisy = covariance + settings.noise * np.eye(len(values))
-    return mean + covariance @ np.linalg.solve(noisy, values - mean)
+    return mean + covariance @ np.linalg.solve(covariance + np.diag(noise), values - mean)
 
 
 def _features(looks: np.ndarray, settings: LikenessSettings) -> np.ndarray:  # (T, K H W)
