@@ -135,8 +135,8 @@ def second_look(
                     tracked[:, :2], transform[t] = refined.points, refined.transform
                     points[t] = tracked
                     unreliable += not refined.is_reliable
-                if patches is not None:
-                    patches[t] = small.cut(compared, transform[t])
+                    if patches is not None:
+                        patches[t] = small.cut(compared, transform[t])
                 if visible[t]:
                     reading.put(_Seen(t, frame.image, compared, tracked, transform[t].copy(), followed))
                 if progress is not None:
