@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from core.errors import UserError
 from core.runtime.interrupt import Interruption, interruptible, leave
 from core.runtime.memory import collect_rarely
+from core.runtime.submodules import import_torch
 
 _FINISHING = 30.0  # seconds that an interrupted run with --keep-partial has to finish its file
 
@@ -33,7 +34,9 @@ def main(arguments: list[str] | None = None, interruption: Interruption | None =
         from core.preflight import choose_model, find_files
 
         find_files(options)
-        choose_model(options)
+        name, _ = choose_model(options)
+        if name == "lifted":  # the network's layers are made without values first
+            import_torch()
         from core.pipeline import animate
 
         with _warnings_shown(not options.quiet):

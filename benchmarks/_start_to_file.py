@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import core.runtime.memory as memory
 
 if hasattr(memory, "collect_rarely"):  # as `inference.py` does where it is there
     memory.collect_rarely()
+with suppress(ImportError):
+    from core.runtime.submodules import import_torch
+
+    import_torch()
 
 from core.data.video import VideoReader
 from core.libs.tracker.driver import track_footage
@@ -57,6 +63,7 @@ def main() -> None:
         print(json.dumps(file_to_file(args.photo, args.clip, args.warm)), flush=True)
     else:  # the caller takes the time, from before Python starts
         next(Pipeline(Options(args.photo, args.clip, enhanced=True, quiet=True, model="lifted")).frames())
+        os._exit(0)  # taking the libraries down is not waited for by whoever wants to see the frame
 
 
 if __name__ == "__main__":

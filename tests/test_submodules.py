@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import json  # noqa: F401
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from core.runtime.submodules import packages_not_run
+from core.runtime.submodules import left_out, packages_not_run
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +37,32 @@ def test_a_part_runs_without_the_whole(library):
     assert not [name for name in sys.modules if name.startswith(library)]
     with pytest.raises(RuntimeError, match="all of it"):
         import heavy_library  # noqa: F401
+
+
+def test_a_module_is_left_out_for_a_while():
+    with left_out("slow_module_of_nobody", "json"):
+        import slow_module_of_nobody
+
+        assert not hasattr(slow_module_of_nobody, "__file__")
+        import json
+
+        assert json.loads("1") == 1  # it was there before
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("slow_module_of_nobody")
+
+
+def test_torch_without_meta_draws_and_meta_comes_when_it_is_asked_for():
+    program = """
+from core.runtime.submodules import import_torch
+import_torch()
+import sys, torch
+assert "torch._meta_registrations" not in sys.modules
+print(torch.einsum("ij,jk->ik", torch.ones(2, 2), torch.ones(2, 2)).sum().item())
+import torch._meta_registrations
+print(torch.ones(2, 2, device="meta").sum().shape)
+"""
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert run.stdout.split("\n")[:2] == ["8.0", "torch.Size([])"]
 
 
 def test_what_is_not_there_is_said(library):

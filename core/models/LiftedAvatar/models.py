@@ -297,7 +297,7 @@ class LiftedAvatar:
             inpaint_weight=settings.inpaint_weight,
             settings=self._raster,
             edges=Antialiasing(settings.edges),
-            scratch=scratch,
+            scratch=Scratch(colors),  # a picture's own: the photo's size went through the other one
             smooth=self._smooth(binding, photo.mesh.pixels, photo.kept),
         )
 
