@@ -1,7 +1,9 @@
 """What a small driver's pictures say of one another: frames that look alike, and frames that are shown again."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +22,10 @@ from core.libs.retargeting.likeness import SmallFaceSettings, steadied_by_likene
 from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.face_patches import FacePatches, PatchSettings
 from core.libs.tracker.repeats import RepeatFinder
+from core.notices import SMALL_FACES, small_faces_only
 from core.options import Options
+from core.pipeline.driver import DriverStage
+from core.runtime.progress import Progress
 
 SMALL, LARGE = 128.0, 512.0  # pixels across the shown crop
 
@@ -234,6 +239,18 @@ def test_the_frame_of_the_photos_face_is_looked_for_before_faces_were_drawn_toge
     np.testing.assert_allclose(motion.transform_matrix[2], source.transform_matrix, atol=1e-3)
     assert motion.patches is None
     assert motion.repeated is None
+
+
+@pytest.mark.parametrize(("side", "said"), [(SMALL, []), (LARGE, [f"--expression-opt has no effect: {SMALL_FACES}"])])
+def test_what_only_small_faces_have_is_said_when_the_face_is_known(side, said):
+    driver = a_driver(side)
+    driver = driver if side == SMALL else replace(driver, patches=None)
+    options = Options(Path("a.jpg"), Path("b.mp4"), motion="absolute", expression_opt=True)
+    components = SimpleNamespace(head=OpenHead, people=None, track_driver=lambda *_: driver)
+    lines = io.StringIO()
+    stage = DriverStage(components, "lifted", Progress(stream=lines), small_only=small_faces_only(options))
+    stage.run(SimpleNamespace(tracked=None, frames=None, driver=Path("b.mp4"), kind="video"))
+    assert [line for line in lines.getvalue().splitlines() if "effect" in line] == said
 
 
 def test_they_are_kept_with_the_track(tmp_path):
