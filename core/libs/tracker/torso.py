@@ -8,7 +8,6 @@ corner to follow, only a lapel's edge; an alignment of all pixels makes the most
 from __future__ import annotations
 
 import cv2
-import numba
 import numpy as np
 
 from core.libs.geometry import NECK, Camera, to_camera
@@ -66,64 +65,29 @@ class TorsoTracker:
         if len(self._at) < self._settings.fewest:
             return np.full(4, np.nan)
         grey = _shrink(picture, self._settings)
-        motion, offset, weight, prior = self._motion, 0.0, np.nan, 1 / self._deviation**2
+        motion, offset = self._motion, 0.0
         for _ in range(self._settings.rounds):
-            places = _moved(self._at, self._neck, self._unit, motion)
-            now = cv2.remap(grey, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-            parts = now, self._values, self._slopes, offset, self._settings.outlier, self._settings.noise
-            weight, offset, normal, right = _equations(*parts)
-            step = np.linalg.solve(normal + np.diag(prior), right + motion * prior)
+            grey_now = cv2.remap(grey, self._moved(motion), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+            error = grey_now - self._values - offset
+            weight = 1 / (1 + (error / self._settings.outlier) ** 2)
+            offset += float(np.average(error, weights=weight))  # exposure
+            weighted = self._slopes * weight[:, None] / self._settings.noise**2
+            normal = weighted.T @ self._slopes + np.diag(1 / self._deviation**2)
+            step = np.linalg.solve(normal, weighted.T @ error + motion / self._deviation**2)
             motion = motion - step
             if np.abs(step).max() < self._settings.settled:
                 break
-        if weight < self._settings.reliable or (np.abs(motion) > self._settings.largest * self._deviation).any():
+        if weight.mean() < self._settings.reliable or (np.abs(motion) > self._settings.largest * self._deviation).any():
             self._motion = np.zeros(4)
             return np.full(4, np.nan)
         self._motion = motion
         return (motion * [-1, -1, 1, 1]).astype(np.float32)
 
-
-@numba.njit(cache=True, nogil=True)
-def _moved(at: np.ndarray, neck: np.ndarray, unit: float, motion: np.ndarray) -> np.ndarray:
-    """Where a motion (4,) takes points (N, 2): (1, N, 2) float32 in the small picture."""
-    growth = np.exp(motion[3])
-    c, s = growth * np.cos(motion[2]), growth * np.sin(motion[2])
-    out = np.empty((1, len(at), 2), np.float32)
-    for i in range(len(at)):
-        x, y = at[i, 0] - neck[0], at[i, 1] - neck[1]
-        out[0, i, 0] = c * x - s * y + neck[0] + motion[0] * unit
-        out[0, i, 1] = s * x + c * y + neck[1] + motion[1] * unit
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def _equations(
-    now: np.ndarray,  # (N,) float32 grey levels at the moved points
-    values: np.ndarray,  # (N,) float32 those of the reference
-    slopes: np.ndarray,  # (N, 4)
-    offset: float,  # of the grey levels, so far
-    outlier: float,
-    noise: float,
-) -> tuple[float, float, np.ndarray, np.ndarray]:
-    """A robust step's weight in the mean, the grey levels' offset, normal matrix (4, 4) and right side (4,)."""
-    normal, right = np.zeros((4, 4)), np.zeros(4)
-    total, shift, one = 0.0, 0.0, np.float32(1)
-    for i in range(len(values)):
-        error = (now[i] - values[i]) - np.float32(offset)
-        weight = one / (one + (error / np.float32(outlier)) ** 2)
-        total += weight
-        shift += weight * error
-        for j in range(4):
-            part = weight * slopes[i, j]
-            right[j] += part * error
-            for k in range(j + 1):
-                normal[j, k] += part * slopes[i, k]
-    for j in range(4):
-        right[j] /= noise**2
-        for k in range(j + 1):
-            normal[j, k] /= noise**2
-            normal[k, j] = normal[j, k]
-    return total / len(values), offset + shift / total, normal, right
+    def _moved(self, motion: np.ndarray) -> np.ndarray:
+        """Where a motion takes the points: (1, N, 2) in the small picture."""
+        c, s = np.exp(motion[3]) * np.array([np.cos(motion[2]), np.sin(motion[2])])
+        turned = (self._at - self._neck) @ np.array([[c, s], [-s, c]])
+        return (turned + self._neck + motion[:2] * self._unit)[None].astype(np.float32)
 
 
 def _shrink(picture: np.ndarray, settings: TorsoSettings) -> np.ndarray:
