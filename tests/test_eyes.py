@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from core.libs.flame_model import topology as topo
+from core.models.LiftedAvatar.eye_settings import EyeSettings
 from core.models.LiftedAvatar.eyes import draw_iris, extract_irises
+from core.models.LiftedAvatar.iris_place import between_lids
 
 SKIN, WHITE, IRIS = (np.array(c) for c in ((0.8, 0.6, 0.5), (0.95, 0.93, 0.92), (0.25, 0.5, 0.85)))
 CENTRES = {topo.RIGHT_EYE: np.array([90.0, 100.0]), topo.LEFT_EYE: np.array([250.0, 100.0])}
@@ -106,6 +108,38 @@ def test_an_iris_stays_inside_the_corners(photo):
     found = np.flatnonzero(blue(image)[100, 40:140]) + 40
     assert 100 < found.mean() < 140  # its middle is well inside the corner at 140
     assert len(found) > 0.4 * DRAWN
+
+
+def moved_across(pixels: np.ndarray, down: float) -> np.ndarray:
+    pixels = pixels.copy()
+    for iris in (topo.RIGHT_IRIS, topo.LEFT_IRIS):
+        pixels[list(iris)] += [0, down]
+    return pixels
+
+
+@pytest.mark.parametrize("down", [-60, -30, 30, 60])
+def test_open_lids_leave_half_of_an_iris_to_be_seen(photo, down):
+    """An eye of 48 pixels' height whose iris goes far beyond its lids."""
+    plain = np.tile(SKIN.astype(np.float32), (200, 340, 1))
+    for iris in extract_irises(photo, points_of())[1]:
+        draw_iris(plain, iris, moved_across(points_of(), down))
+    rows = np.flatnonzero(np.abs(plain[:, 100] - IRIS).max(-1) < 0.15)
+    edge = 76 if down < 0 else 124
+    assert abs(edge - (rows.min() if down < 0 else rows.max())) <= 4  # at the lid
+    assert len(rows) == pytest.approx(DRAWN * np.sqrt(0.75), abs=6)  # beside the pupil, half a radius from the middle
+
+
+def test_behind_closing_lids_an_iris_stays_where_it_is(photo):
+    """Lids that have closed to a third pull nothing along."""
+    irises = extract_irises(photo, points_of())[1]
+    centre, ring = np.array([90.0, 88.0]), closed_to(0.3)[list(topo.RIGHT_EYE)]
+    iris = irises[0]
+    kept = between_lids(centre, ring, ring, float(iris.place[1]), iris.opening, DRAWN, EyeSettings())
+    assert (kept == centre).all()
+    wide = points_of()[list(topo.RIGHT_EYE)]
+    assert (between_lids(centre, wide, wide, float(iris.place[1]), iris.opening, DRAWN, EyeSettings()) == centre).all()
+    above = between_lids(centre - [0, 40], wide, wide, float(iris.place[1]), iris.opening, DRAWN, EyeSettings())
+    assert above == pytest.approx([90, 76], abs=0.5)  # on the upper lid
 
 
 def closed_to(part: float) -> np.ndarray:

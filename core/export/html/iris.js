@@ -50,6 +50,24 @@ function lidded(ring, iris, settings, down, width) {
   return out;
 }
 
+// Lids that are open hide no more of an iris than half, or than the photo's hide; as between_lids in iris_place.py.
+function betweenLids(centre, contour, ring, iris, radius, settings, down, width) {
+  const at = [down[1], -down[0]], middle = [0, 1].map((k) => (ring[0][k] + ring[8][k]) / 2);
+  const there = dot(sub(centre, middle), down), along = dot(sub(centre, middle), at);
+  const height = (side) => {
+    const lid = side.map((i) => sub(contour[i], middle)).map((p) => [dot(p, at), dot(p, down)]).sort((a, b) => a[0] - b[0]);
+    const next = lid.findIndex((p) => p[0] > along);
+    if (next <= 0) return lid[next < 0 ? lid.length - 1 : 0][1];
+    const [a, b] = [lid[next - 1], lid[next]];
+    return a[1] + ((b[1] - a[1]) * (along - a[0])) / (b[0] - a[0]);
+  };
+  const upper = height([0, 1, 2, 3, 4, 5, 6, 7, 8]), lower = height([0, 15, 14, 13, 12, 11, 10, 9, 8]);
+  const own = iris.place[1] * width, hidden = (1 - settings.seen) * radius;
+  const kept = Math.min(Math.max(there, Math.min(upper - hidden, own)), Math.max(lower + hidden, own));
+  const opened = smoothstep(contourRatio(ring) / Math.max(iris.opening, 1e-6), ...settings.closing);
+  return [centre[0] + opened * (kept - there) * down[0], centre[1] + opened * (kept - there) * down[1]];
+}
+
 // pixels: (478 * 2). The uniforms of iris.glsl, or null where nothing of it is seen.
 export function irisView(iris, pixels, topology, settings, scale) {
   const point = (i) => [pixels[2 * i], pixels[2 * i + 1]];
@@ -68,6 +86,7 @@ export function irisView(iris, pixels, topology, settings, scale) {
     const move = clamp(place, margin, length - margin) - place;
     centre = [centre[0] + move * axis[0], centre[1] + move * axis[1]];
   }
+  centre = betweenLids(centre, contour, ring, iris, radius, settings, down, width);
   const axes = [sub(points[1], points[3]).map((v) => v / 2), sub(points[2], points[4]).map((v) => v / 2)];
   const beside = sub(centre, [(ring[0][0] + ring[8][0]) / 2, (ring[0][1] + ring[8][1]) / 2]);
   const place = [dot(beside, along) / Math.max(width, 1e-6), dot(beside, down) / Math.max(width, 1e-6)];

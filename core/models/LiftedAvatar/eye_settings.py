@@ -21,6 +21,7 @@ class EyeSettings:
             at which it is `moved_disc`: the iris alone, without the white around it in the photo.
         least_axis: the shorter axis of a turned iris's ellipse over the longer one, at least.
         inside: radii that an iris stays inside the corners: a gaze carried over must not lose it.
+        seen: radii of an iris that lids leave to be seen which are open, of its height: the same.
         least_width: of an eye, pixels. least_radius: of an iris, pixels.
         least_visible: share of the disc that the photo must show.
         growth: pixels that an iris is drawn beyond the lids' contour: the Gaussians spread the white so far.
@@ -53,6 +54,7 @@ class EyeSettings:
     moved_disc: tuple[float, float] = (0.9, 1.04)
     least_axis: float = 0.75
     inside: float = 0.85
+    seen: float = 1.0
     least_width: float = 6.0
     least_radius: float = 2.0
     least_visible: float = 0.25

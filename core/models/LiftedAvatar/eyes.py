@@ -17,6 +17,7 @@ from core.libs.flame_model import topology as topo
 from core.libs.numeric import smoothstep
 from core.models.LiftedAvatar.contour import contour_mask, window
 from core.models.LiftedAvatar.eye_settings import EyeSettings
+from core.models.LiftedAvatar.iris_place import between_corners, between_lids, corner_axes, place_in_eye
 from core.models.LiftedAvatar.layers import Photo, Shot
 from core.models.LiftedAvatar.limbus import Limbus, common_size
 
@@ -106,10 +107,10 @@ def extract_irises(
         image[y0:y1, x0:x1] = part * (1 - alpha[..., None]) + white * alpha[..., None]
         texture, around = _texture(original, contour, centre, radius, settings.disc[1])
         ring = pixels[list(eye.ring)]
-        place, width = _place(centre, ring)
+        place, width = place_in_eye(centre, ring)
         room = (0.5 - abs(place[0])) * width / radius
         iris = Iris(eye.ring, eye.points, texture, around, radius, _border_axes(pixels[list(eye.points)]), grown,
-                    _axes(contour) @ shift, place, room, eye.drop, eye.opening)  # fmt: skip
+                    corner_axes(contour) @ shift, place, room, eye.drop, eye.opening)  # fmt: skip
         irises.append(iris)
     return image, irises
 
@@ -130,8 +131,9 @@ def draw_iris(
     points = pixels[list(iris.points)]
     tracked = _radius(points)
     radius = tracked * iris.grown
-    centre = points.mean(0) + tracked * (iris.beside @ _axes(ring))
-    centre = _between_corners(centre, ring[0], ring[8], min(settings.inside, iris.room) * radius)
+    centre = points.mean(0) + tracked * (iris.beside @ corner_axes(ring))
+    centre = between_corners(centre, ring[0], ring[8], min(settings.inside, iris.room) * radius)
+    centre = between_lids(centre, contour, ring, float(iris.place[1]), iris.opening, radius, settings)
     # From the ellipse of the border points to the photo's.
     to_photo = _to_photo(_border_axes(points), iris.axes, settings.least_axis)
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
@@ -139,7 +141,7 @@ def draw_iris(
     away = np.hypot(places[..., 0], places[..., 1]) / iris.radius
     places += (len(iris.texture) - 1) / 2
     # At its place in the photo the disc covers the white that is painted there; elsewhere it has nothing to cover.
-    place, width = _place(centre, ring)
+    place, width = place_in_eye(centre, ring)
     moved = smoothstep(np.array(np.linalg.norm(place - iris.place) * width / max(radius, 1e-3)), *settings.moved)
     inner, outer = (np.array(settings.disc) + moved * (np.array(settings.moved_disc) - settings.disc)).tolist()
     coverage = 1 - smoothstep(away, inner, outer)
@@ -189,30 +191,6 @@ def _to_photo(axes: np.ndarray, of_photo: np.ndarray, least: float) -> np.ndarra
     u, sizes, v = np.linalg.svd(np.linalg.lstsq(of_photo, axes, rcond=1e-2)[0])
     sizes = np.maximum(sizes, max(least * sizes[0], 1e-3))
     return v.T @ np.diag(1 / sizes) @ u.T
-
-
-def _place(centre: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, float]:
-    """A point (2,) from the middle of an eye's corners along and across their line, over its width; and the width."""
-    down, width = across_corners(ring)
-    along = np.array([down[1], -down[0]])
-    beside = centre - (ring[0] + ring[8]) / 2
-    return np.array([beside @ along, beside @ down]) / max(width, 1e-6), width
-
-
-def _between_corners(centre: np.ndarray, a: np.ndarray, b: np.ndarray, margin: float) -> np.ndarray:
-    """A point (2,) moved along the line of an eye's corners until it is `margin` pixels inside them."""
-    width = float(np.linalg.norm(b - a))
-    if width < 2 * margin + 1e-6:
-        return centre
-    axis = (b - a) / width
-    along = float((centre - a) @ axis)
-    return centre + (np.clip(along, margin, width - margin) - along) * axis
-
-
-def _axes(ring: np.ndarray) -> np.ndarray:
-    """(2, 2) unit vectors along and across the corners of a contour (16, 2)."""
-    down, _ = across_corners(ring)
-    return np.array([[down[1], -down[0]], down])
 
 
 @dataclass(frozen=True)
