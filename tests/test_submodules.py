@@ -83,3 +83,16 @@ assert not [name for name in sys.modules if name.startswith("pymatting")]
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_tracker_loads_no_plots_and_whoever_wants_them_gets_them():
+    program = """
+import sys
+from core.libs.tracker.mediapipe_tracker import MediaPipeTracker
+MediaPipeTracker().close()
+assert not [name for name in sys.modules if name.startswith("matplotlib")]
+import matplotlib.pyplot
+print(matplotlib.pyplot.figure.__name__)
+"""
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == "figure"

@@ -15,6 +15,7 @@ from core.libs.tracker.base import N_POINTS, Observation
 from core.libs.tracker.mesh_graph import SquareCutter, cut_square, landmark_points, serialised
 from core.libs.tracker.settings import MediaPipeSettings
 from core.libs.tracker.several import same_place
+from core.runtime.submodules import left_out
 
 _SETTINGS = MediaPipeSettings()
 
@@ -28,7 +29,8 @@ class MediaPipeTracker:
     def __init__(self, settings: MediaPipeSettings = _SETTINGS) -> None:
         self._settings = settings
         with _silence_native_log():
-            import mediapipe  # slow, and it writes to stderr while it loads
+            with left_out("matplotlib", "matplotlib.pyplot"):  # for plots that nobody asks for
+                import mediapipe  # slow, and it writes to stderr while it loads
 
             solutions = mediapipe.solutions
             options = {"refine_landmarks": True, "min_detection_confidence": settings.detection}
