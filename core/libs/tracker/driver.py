@@ -196,7 +196,7 @@ def track_observed(
     if len(sequence) > 1 and not isinstance(footage, np.ndarray):
         near = boxes if among_others else None
         transform, refined = second_look(
-            footage, name, tracker, sequence, points, open_head, progress, settings, near=near
+            footage, name, tracker, sequence, points, open_head, progress, fitter, settings, near=near
         )
         if kept is not None:
             kept += [points[part] for part in blocks(len(points))]

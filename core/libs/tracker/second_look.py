@@ -13,7 +13,6 @@ from core.data.picture_folder import FrameReader
 from core.data.records import PATCHES, SEEN, TrackedSequence
 from core.data.video import VideoFrame, VideoReader
 from core.libs.flame_model import OpenHead
-from core.libs.geometry import Camera
 from core.libs.retargeting.neutral import neutral_frame
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.crop import compared_crop, crop_image, crop_part, mouth_part, to_crop
@@ -28,7 +27,7 @@ from core.libs.tracker.still import settled_face
 from core.libs.tracker.torso import TorsoTracker
 from core.runtime.threads import QueueSettings, WriteBehind, read_ahead
 
-_SETTINGS, _CAMERA, _PATCHES = TrackSettings(), Camera(), PatchSettings()
+_SETTINGS, _PATCHES = TrackSettings(), PatchSettings()
 _QUEUES = QueueSettings(depth=2)  # pictures that wait between two of the three threads
 _LOG = logging.getLogger(__name__)
 
@@ -53,8 +52,8 @@ def second_look(
     points: PointBuffer,  # (T, 478, 3) pixels of the crop, corrected in place
     head: OpenHead,
     progress: Callable[[int, int | None], None] | None,
+    fitter: HeadFitter,  # of that head, its camera the crop's
     settings: TrackSettings = _SETTINGS,
-    camera: Camera = _CAMERA,  # of the crop
     near: np.ndarray | None = None,  # (T, 4) the face's boxes in the pictures, where these show other faces too
 ) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
     """Points and transforms (T, 3, 4) corrected by the pictures themselves: see `refine`.
@@ -67,7 +66,7 @@ def second_look(
     """
     crops = sequence.crops
     assert crops is not None  # what is tracked from pictures has them
-    fitter = HeadFitter(head, camera, settings.fit, settings.pose)
+    camera = fitter.camera
     transform = sequence.transform_matrix.astype(np.float64)
     scenes = scenes_of(sequence.shots, len(sequence))
     scene_of = np.zeros(len(sequence), int) if sequence.shots is None else sequence.shots
