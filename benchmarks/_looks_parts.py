@@ -171,6 +171,22 @@ def amplitudes(driver: Driver, result: Result) -> dict[str, float]:
     return values
 
 
+def mirrored(driver: Driver, tracker: FaceTracker) -> dict[str, float]:
+    """What the measures of lids and gaze say of the driver's own pictures, mirrored, over what they say of them as they
+    are: 1 each, if they were measures of the face alone.
+    """
+    pictures = (np.ascontiguousarray(picture[:, ::-1]) for picture in driver.pictures)
+    tracked = np.stack(list(follow(pictures, tracker)))
+    both = np.isfinite(driver.tracked[:, 0, 0]) & np.isfinite(tracked[:, 0, 0])
+    if both.sum() < 3:
+        return {"lids": float("nan"), "gaze": float("nan")}
+    theirs, mine = driver.tracked[both], tracked[both]
+    lids, own = looks.opened_part(mine), looks.opened_part(theirs)
+    awake = np.minimum(lids, own) > _AWAKE
+    gaze, seen = -gaze_angles(mine)[awake, 0], gaze_angles(theirs)[awake, 0]
+    return {"lids": looks.slope(lids, own, LEAST["lids"]), "gaze": looks.slope(gaze, seen, LEAST["gaze"])}
+
+
 def mean(values: Sequence[float] | Iterable[float]) -> float:
     """The mean of those that are numbers; NaN where there is none."""
     known = [v for v in values if np.isfinite(v)]

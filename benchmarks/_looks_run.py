@@ -36,6 +36,7 @@ class Experiment:
 
     Attributes:
         figures: by side, by what they are of (`monroe by obama`, `monroe`), by name.
+        mirrored: by driver, what its own pictures are measured as when they are mirrored.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Experiment:
         self._sides, self._tracker, self._only = sides, tracker, set(only)
         self._given, self._frames = list(given), frames or parts.FRAMES
         self.figures: Figures = {name: defaultdict(dict) for name in sides}
+        self.mirrored: dict[str, dict[str, float]] = {}
 
     def run(self, photos: Sequence[Path], drivers: Sequence[Path], enhanced: bool) -> list[Section]:
         """Everything that is wanted; returns what is shown of it."""
@@ -78,6 +80,8 @@ class Experiment:
             if answer.error is not None:
                 raise UserError(answer.error)
             found.append(parts.find_driver(path, *answer.arrays, self._frames, self._tracker))
+            if "eyes" in self._only:
+                self.mirrored[path.stem] = parts.mirrored(found[-1], self._tracker)
             _say(f"{path.stem}: frames {found[-1].frames[0]} to {found[-1].frames[-1]}")
         return found
 

@@ -29,8 +29,8 @@ _DIGITS = dict.fromkeys(("dark line", "dark line, rest", "stairs", "stairs, rest
 _DIGITS |= {"unconnected": 4, "faint": 4}
 
 
-def text(figures: Figures, against: str | None) -> str:
-    """Every table, the summary first."""
+def text(figures: Figures, against: str | None, mirrored: Mapping[str, Mapping[str, float]] | None = None) -> str:
+    """Every table, the summary first, at the end what a driver's own pictures are measured as when mirrored."""
     sides = list(figures)
     found = [[name for name in names if any(_values(figures, sides[-1], name))] for names in _PARTS.values()]
     heading = [f"{side} ({against})" if side == "before" and against else side for side in sides]
@@ -39,6 +39,11 @@ def text(figures: Figures, against: str | None) -> str:
     for title, names in zip(_PARTS, found, strict=True):
         if names:
             blocks.append(_details(figures, sides, title, names))
+    if mirrored:
+        rows = [
+            [driver, *(report.number(values[name]) for name in ("lids", "gaze"))] for driver, values in mirrored.items()
+        ]
+        blocks.append(report.table(["a driver's own pictures, mirrored", "lids", "gaze"], rows))
     return "\n\n".join(blocks)
 
 

@@ -19,7 +19,7 @@ from core.data.records import TrackedFrame, TrackedSequence
 from core.errors import UserError
 from core.evaluation import looks
 from core.evaluation.points import head_angles
-from core.libs.flame_model import OpenHead
+from core.libs.flame_model import OpenHead, head_mirror
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import to_camera, to_pixels
 from tests.faces import ROOT, TRACK
@@ -164,6 +164,28 @@ class TestAmplitudes:
         found = parts.amplitudes(driver, parts.Result({}, looking(2), looking(2), None))
         assert found["gaze"] == pytest.approx(0.5, abs=0.05)
         assert found["gaze r"] == pytest.approx(1, abs=0.01)
+
+    @pytest.mark.parametrize("seen", [1.0, 0.5])
+    def test_of_mirrored_pictures_a_tracker_sees_as_much_or_less(self, face, seen):
+        """A tracker that sees `seen` of a look in mirrored pictures; they come to it mirrored, one after the other."""
+
+        def looking(amount: float) -> np.ndarray:
+            points = np.stack([face] * 40)
+            shift = amount * np.sin(np.linspace(0, 4 * np.pi, 40))[:, None]
+            for iris in (*topo.RIGHT_IRIS, *topo.LEFT_IRIS):
+                points[:, iris, :1] += shift
+            return points
+
+        mirrored = looking(4 * seen)[:, head_mirror()] * [-1, 1, 1] + [SIZE[1] - 1, 0, 0]
+        pictures = [np.full((2, 2, 3), [[[k], [0]]], np.uint8) for k in range(40)]  # bright on the left
+
+        def follow(picture: np.ndarray) -> SimpleNamespace:
+            assert not picture[:, 0].any()
+            return SimpleNamespace(points=mirrored[picture[0, 1, 0]].astype(np.float32))
+
+        tracker = SimpleNamespace(follow=follow, reset=lambda: None)
+        driver = parts.Driver(None, list(range(40)), pictures, looking(4), looking(4))
+        assert parts.mirrored(driver, tracker)["gaze"] == pytest.approx(seen, abs=0.05)
 
 
 class TestFarSide:
@@ -317,6 +339,8 @@ class TestCommand:
         row = [cell.strip() for cell in next(r for r in summary.split("\n") if "contrast" in r).split("|")[1:-1]]
         assert row == ["contrast", "0.40", "0.80", ">= 0.6", "1 of 1"]
         assert "contrast, before" in text
+        assert "mirrored" not in text
+        assert "| d | 0.90 |" in " ".join(tables.text(figures, None, {"d": {"lids": 0.9, "gaze": 1.1}}).split())
 
     @pytest.mark.parametrize("given", [["--photos", "no.jpg"], ["--drivers", "no.mp4"]])
     def test_missing_inputs_are_one_line(self, given, monkeypatch, tmp_path):
