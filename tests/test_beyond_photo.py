@@ -12,7 +12,8 @@ from core.data.records import TrackedSource
 from core.libs.beyond_photo import BeyondSettings, continued_beyond
 
 SIZE, MARGIN = 160, 16
-SETTINGS = BeyondSettings(looks_back=80)  # 25 pixels of this crop, whose outlines are straight
+# 25 pixels of this crop, whose outlines are straight; colours as they stand at the border
+SETTINGS = BeyondSettings(looks_back=80, clothes=np.inf)
 COLOR = np.array([200, 120, 60], np.uint8)
 
 
@@ -105,7 +106,7 @@ def test_cloth_goes_on_as_cloth():
     source = replace(source, image=shown)
     cloth, stripes = (
         continued_beyond(source, replace(SETTINGS, clothes=clothes)).image[151:, :, 0].astype(float)
-        for clothes in (SETTINGS.clothes, np.inf)
+        for clothes in (BeyondSettings().clothes, np.inf)
     )
     changes = [np.abs(np.diff(part, axis=0)).mean() for part in (rings[110:146].astype(float), cloth, stripes)]
     assert changes[1] > 0.5 * changes[0] > 2 * changes[2]

@@ -40,7 +40,8 @@ class BeyondSettings:
         steepest: pixels along the border for each pixel away from it, at most.
         opaque: matte of what is nothing but the person.
         faint: matte below which nobody is.
-        clothes: rows below the head's box that the photo must show for the rest to be completed from them.
+        clothes: rows below the head's box that the photo must show for the rest to be completed from them; area: of
+            what it shows of the person there, over the crop's.
         coarser: pixels of a 512-pixel crop for one of the picture in which they are.
         patches: how.
         reach: how far the photo's last colours tell beside the patches', of the crop's side.
@@ -60,6 +61,7 @@ class BeyondSettings:
     opaque: float = 0.95
     faint: float = 0.02
     clothes: float = 48.0
+    area: float = 0.06
     coarser: int = 2
     patches: PatchSettings = field(
         default_factory=lambda: PatchSettings(radius=4, smallest=80, rounds=5, searches=2, far=3000.0)
@@ -168,7 +170,8 @@ def _like_clothes(source: TrackedSource, guess: _Cut, scale: float, settings: Be
     person = photo & (cv2.erode(source.matte, border) > settings.opaque)
     clothes = person.copy()
     clothes[:below] = False
-    if np.flatnonzero(photo.any(1))[-1] - below < settings.clothes * scale or not (hole.any() and person.any()):
+    rows = np.flatnonzero(photo.any(1))[-1] - below
+    if rows < settings.clothes * scale or clothes.sum() < settings.area * source.size**2 or not hole.any():
         return guess.image
     # What is behind the person must not tell how they go on
     picture = guess.image.astype(np.float32)
