@@ -21,6 +21,7 @@ from core.runtime.progress import Advance
 if TYPE_CHECKING:
     import torch
 
+    from core.kept_avatars import KeptAvatars
     from core.libs.flame_model import Head, OpenHead
     from core.libs.tracker.cache import TrackCache
 
@@ -90,6 +91,7 @@ class Components:
             own colours; None where the avatar has no use for them.
         pose_seen_small: the pose that the photo's face is tracked with in a crop of so many pixels, see
             `core.libs.tracker.seen_small`; None where that is not measured.
+        kept: where avatars of `model` are kept for the next run; None: they are made in every one.
     """
 
     track_source: Callable[[Path, bool], TrackedSource]
@@ -105,6 +107,7 @@ class Components:
     people: People | None = None
     separate: Callable[[TrackedSource, np.ndarray], TrackedSource] | None = None
     pose_seen_small: Callable[[TrackedSource, float], np.ndarray | None] | None = None
+    kept: KeptAvatars | None = None
 
 
 def default_components(
@@ -119,6 +122,7 @@ def default_components(
     Raises:
         UserError: the network's files cannot be had, or its device; the file of the head cannot be read.
     """
+    from core.kept_avatars import KeptAvatars, Packing
     from core.libs.flame_model import OPEN_HEAD, OpenHead
     from core.libs.geometry import Camera
     from core.libs.tracker.cache import TrackCache
@@ -146,6 +150,7 @@ def default_components(
         people=_People(tracked, shown),
         separate=separated if model_name == "lifted" else None,
         pose_seen_small=partial(pose_seen_small, open_head=built_in) if model_name == "lifted" else None,
+        kept=KeptAvatars(cache, model) if isinstance(model, Packing) else None,
     )
 
 

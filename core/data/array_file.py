@@ -1,4 +1,4 @@
-"""Named arrays in a compressed npz: written whole or not at all, read as data, their numbers looked at."""
+"""Named arrays in an npz: written whole or not at all, read as data, their numbers looked at."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ class ArraySettings:
     rotation_error: float = 0.05
 
 
-def save_arrays(path: Path, values: Mapping[str, Any]) -> None:
+def save_arrays(path: Path, values: Mapping[str, Any], quick: bool = False) -> None:
     """Write a compressed npz beside its place, then rename it: readers see the old file or the whole new one.
 
-    UserError where the disk does not take it.
+    `quick`, for what can be made again: it is not compressed, nor waited for until the disk has it; after a power cut
+    it may be damaged. UserError where the disk does not take it.
     """
     packed = io.BytesIO()  # an archive that a full disk cuts off says so once more, on its own, when it is collected
-    np.savez_compressed(packed, **values)
+    (np.savez if quick else np.savez_compressed)(packed, **values)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with PartFile(path) as part:
             part.path.write_bytes(packed.getbuffer())
-            part.finish()
+            part.finish(durable=not quick)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or error}): check the disk") from error
 

@@ -48,10 +48,14 @@ class PartFile:
                 return
             self._release()
 
-    def finish(self, target: Path | None = None) -> None:
-        """Put the file in its place, or in another one beside it. OSError where the disk does not take it."""
-        with self.path.open("rb") as written:
-            os.fsync(written.fileno())  # else a power cut may leave the name and lose what is in it
+    def finish(self, target: Path | None = None, durable: bool = True) -> None:
+        """Put the file in its place, or in another one beside it. OSError where the disk does not take it.
+
+        `durable`: wait until the disk has it, else a power cut may leave the name and lose what is in it.
+        """
+        if durable:
+            with self.path.open("rb") as written:
+                os.fsync(written.fileno())
         self.path.replace(target or self.target)
         self._release()
 

@@ -229,7 +229,7 @@ class PageCache(TrackCache):
 
     def entry_of(self, blocks: Iterable[bytes], *depends_on: str) -> Path:
         entry = super().entry_of(blocks, *depends_on)
-        return self.made / entry.name if depends_on[:1] == ("plate",) else entry
+        return self.made / entry.name if depends_on[:1] in (("plate",), ("avatar",)) else entry
 
 
 def remove_leftovers() -> None:

@@ -148,17 +148,27 @@ def apart(
     Where the frame is the head's crop, the photo is not asked for; where that goes on beyond the photo, so does the
     person.
     """
-    if source.joined:
-        from core.pipeline.whole import whole_plate  # it loads torch
+    plate = plate_of(components, source, photo)
+    return person_of(components, source, plate), plate
 
-        assert photo is not None
-        plate = whole_plate(components, source, photo)
-    else:
-        plate = components.plate(source.image, source.matte, source.inside)
+
+def plate_of(components: Components, source: TrackedSource, photo: np.ndarray | None = None) -> np.ndarray:
+    """What stands behind the person of a photo, see `apart`."""
+    if not source.joined:
+        return components.plate(source.image, source.matte, source.inside)
+    from core.pipeline.whole import whole_plate  # it loads torch
+
+    assert photo is not None
+    return whole_plate(components, source, photo)
+
+
+def person_of(components: Components, source: TrackedSource, plate: np.ndarray) -> TrackedSource:
+    """The person of a photo over its plate, see `apart`."""
+    if not source.joined:
         from core.libs.beyond_photo import continued_beyond  # it loads numba
 
         source = continued_beyond(source)
-    return source if components.separate is None else components.separate(source, plate), plate
+    return source if components.separate is None else components.separate(source, plate)
 
 
 def still_backdrop(

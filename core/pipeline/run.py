@@ -27,11 +27,12 @@ from core.options import Options
 from core.output.contact_sheet import ContactSheet
 from core.output.panels import WIDEST, fits, scaled, side_by_side
 from core.output.watermark import Watermark, metadata
-from core.pipeline.backdrop import Backdrop, VideoBackdrop, apart, asks_for_plate, still_backdrop
+from core.pipeline.backdrop import Backdrop, VideoBackdrop, asks_for_plate, still_backdrop
 from core.pipeline.choice import begin_photo
 from core.pipeline.drawing import Drawing
 from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
 from core.pipeline.driver_panel import panel_pictures, panel_width, shows_whole
+from core.pipeline.person import Person
 from core.pipeline.result import RenderedFrame, Report, make_folder, to_image
 from core.preflight import Inputs, check_report, choose_model, find_inputs, find_output
 from core.runtime.compiling import told_when_compiling
@@ -137,25 +138,19 @@ class Pipeline:
         with self.progress.stage("compile", "preparing the renderer (slow only the first time)"):
             self.components.model.warm_up()
             self.improvements.warm_up()
-        source, components = self.source, self.components
-        person = self._apart[0]
+        source, _ = self.source, self._person.plate
         with self.progress.stage("encode avatar", "building the avatar"):
             from core.libs.retargeting.neutral import resting_transform  # it loads torch
 
-            self.improvements.set_source(source, components.head)
-            return components.model.encode(person, resting_transform(source.frame, self.motion))
+            self.improvements.set_source(source, self.components.head)
+            return self._person.avatar(resting_transform(source.frame, self.motion), self.options.force_retrack)
 
     @cached_property
-    def _apart(self) -> tuple[TrackedSource, np.ndarray | None]:
-        """The person, and what stands behind them, (S, S, 3) uint8 of the photo's wide crop; None: it is not asked for.
-
-        Where the avatar is drawn alone, the person has their own colours.
-        """
-        components = self.components
-        if not asks_for_plate(self.background, components, self.source):
-            return self.source, None
-        with self.progress.stage("plate", "completing what is behind the person"):
-            return apart(components, self.source, self.photo)
+    def _person(self) -> Person:
+        """Who is moved."""
+        components, source = self.components, self.source
+        apart = asks_for_plate(self.background, components, source)
+        return Person(components, source, lambda: self.photo, apart, self.progress)
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 of what is drawn of a frame, (4, H, W) where `transparent`, on the host."""
@@ -178,7 +173,7 @@ class Pipeline:
         if region is not None:
             from core.pipeline.cut_out import placing
 
-            put = placing(self.background, self.photo, self._apart[0], region, self.avatar.share, self.backdrop)
+            put = placing(self.background, self.photo, self._person.alone, region, self.avatar.share, self.backdrop)
         bare = self.background.kind == "photo" and put is not None and not self.improvements.change_pictures
         with closing(self.pictures(bare)) as pictures:
             for index, picture in enumerate(pictures):
@@ -220,12 +215,13 @@ class Pipeline:
     @cached_property
     def backdrop(self) -> Backdrop | None:
         """What the person is put over; None where there is nothing, or the avatar draws on it already."""
-        background, region = self.background, self.region
+        background, region, person = self.background, self.region, self._person
         if background.kind == "video":
             assert background.path is not None  # `find_background` has seen it
             return VideoBackdrop(background.path, self.motion.times[self.part.start :], self._size, self.progress.say)
         moves = None if region is None else self.avatar.moves
-        return still_backdrop(background, self.components, self._size, *self._apart, region, moves)
+        source = self.source if region is None else person.alone  # what stands still of them is put over the plate
+        return still_backdrop(background, self.components, self._size, source, person.plate, region, moves)
 
     @property
     def _size(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ shows in one state only, are layers: see `layers`.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,9 @@ import cv2
 import numpy as np
 import torch
 
+from core.data.record_arrays import from_arrays, to_arrays
 from core.data.records import TrackedSource
+from core.errors import UserError
 from core.libs.face_measures import signed_lid_ratio
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
@@ -78,6 +81,11 @@ class Avatar:
     layers: tuple[Layer, ...]
     share: np.ndarray | None = None
     moves: np.ndarray | None = None
+
+    def on(self, surface: SurfaceLayer) -> Avatar:
+        """The same with other Gaussians, or other buffers of them."""
+        layers = tuple(surface if isinstance(layer, SurfaceLayer) else layer for layer in self.layers)
+        return replace(self, surface=surface, layers=layers)
 
 
 class LiftedAvatar:
@@ -165,9 +173,27 @@ class LiftedAvatar:
 
     def another(self, avatar: Avatar) -> Avatar:
         """The same person with buffers of their own: drawn by another thread at the same time, to the same bytes."""
-        own = replace(avatar.surface, scratch=Scratch(avatar.surface.colors), edges=Antialiasing(self.settings.edges))
-        layers = tuple(own if isinstance(layer, SurfaceLayer) else layer for layer in avatar.layers)
-        return replace(avatar, surface=own, layers=layers)
+        surface = avatar.surface
+        return avatar.on(replace(surface, scratch=Scratch(surface.colors), edges=Antialiasing(self.settings.edges)))
+
+    def made_by(self) -> tuple[str, ...]:
+        """What an avatar depends on besides photo and code: the settings, and the head's file."""
+        return repr(self.settings), hashlib.sha256(self._head.path.read_bytes()).hexdigest()
+
+    def pack(self, avatar: Avatar) -> dict[str, np.ndarray]:
+        """An avatar as named arrays, without its buffers."""
+        return to_arrays(avatar.on(replace(avatar.surface, scratch=None, edges=None)))
+
+    def unpack(self, arrays: Mapping[str, np.ndarray], anchor: np.ndarray) -> Avatar:
+        """The avatar that `pack` took apart, at an anchor (3, 4) of its own: that is all of it which the driver tells.
+
+        UserError where the arrays are of something else.
+        """
+        avatar = from_arrays(arrays)
+        if not isinstance(avatar, Avatar):
+            raise UserError("no avatar")
+        surface = avatar.surface
+        return self.another(avatar.on(replace(surface, rig=replace(surface.rig, anchor=anchor.astype(np.float64)))))
 
     def render(self, avatar: Avatar, request: DrawRequest) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 over the background colour."""
