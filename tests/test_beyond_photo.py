@@ -1,4 +1,4 @@
-"""A person whom the photo cuts goes on to the border of the head's crop."""
+"""A person whom the photo cuts goes on to the border of the head's crop; a head ends there."""
 
 from __future__ import annotations
 
@@ -60,20 +60,67 @@ def test_shoulders_go_on_as_they_ran_and_bend():
         np.testing.assert_array_equal(getattr(found, part)[: last + 1], getattr(source, part)[: last + 1])
 
 
-@pytest.mark.parametrize("turns", [1, 3])
-def test_beside_the_photo_it_is_the_same_turned(turns):
-    upright, turned = (continued_beyond(cut(shoulders, turns=n), SETTINGS) for n in (0, turns))
+def shoulder(row: int) -> tuple[int, int]:
+    """Turned by a quarter: a level shoulder below the chin, cut by the photo's side, to the crop's lower border."""
+    return 0, 30
+
+
+def hair(row: int) -> tuple[int, int]:
+    """Turned by a quarter: the same much higher."""
+    return 110, 140
+
+
+def test_left_and_right_are_the_same_mirrored():
+    left, right = (cut(shoulder, turns=1), cut(lambda row: (130, 160), turns=3))
     for part in ("image", "matte", "inside"):
-        np.testing.assert_array_equal(np.rot90(getattr(turned, part), -turns), getattr(upright, part))
+        np.testing.assert_array_equal(getattr(left, part), np.fliplr(getattr(right, part)))
+    left, right = (continued_beyond(source, SETTINGS) for source in (left, right))
+    for part in ("image", "matte", "inside"):
+        np.testing.assert_allclose(getattr(left, part), np.fliplr(getattr(right, part)), atol=1)
+
+
+def test_a_level_shoulder_falls_sideways():
+    source = cut(shoulder, turns=1)
+    found = continued_beyond(source, SETTINGS)
+    top = np.array([np.flatnonzero(column > 0.5)[0] for column in found.matte.T])
+    shown = np.flatnonzero(source.matte.any(0))
+    assert (top[shown[: -SETTINGS.mixed]] == 130).all()
+    beyond = SIZE - len(shown) + SETTINGS.mixed
+    assert max(top[0], top[-1]) == pytest.approx(130 + SETTINGS.falls * beyond, abs=1.5)
+
+
+@pytest.mark.parametrize("source", [cut(neck, turns=2), cut(hair, turns=1), cut(lambda row: (20, 50), turns=3)])
+def test_a_head_goes_out_above_and_beside(source):
+    found = continued_beyond(source, SETTINGS)
+    person = found.matte.max(0 if source.inside[0].any() else 1)
+    person = person if person[0] < person[-1] else person[::-1]
+    ends = round(SETTINGS.head_ends[1] * source.size / 512)
+    assert person[-1] == 1
+    assert (np.diff(person) >= 0).all()  # from where it has gone out to where the photo has it
+    assert 0 < person[13 - ends // 2] < 1
+    assert (person[: 13 - ends] == 0).all()
+    assert (found.image[found.matte > 0.9] == COLOR).all()
 
 
 @pytest.mark.parametrize(
     "source",
-    [cut(neck, turns=2), cut(neck, slice(0, SIZE)), cut(lambda row: (60, 100 if row < 100 else 60))],
-    ids=["above", "not cut", "nobody there"],
+    [cut(neck, slice(0, SIZE)), cut(lambda row: (60, 100 if row < 100 else 60))],
+    ids=["not cut", "nobody there"],
 )
 def test_else_nothing_changes(source):
     assert continued_beyond(source, SETTINGS) is source
+
+
+def test_what_is_beyond_goes_out_of_focus():
+    """Stripes across the border, of which less and less is left; the mean stays, and no background comes in."""
+    source = cut(neck, slice(0, 130))
+    stripes = np.where(np.arange(SIZE) // 4 % 2, 220.0, 60.0)[None, :, None]
+    shown = np.where(source.matte[..., None] > 0, stripes, 0).astype(np.uint8).repeat(3, 2)
+    found = continued_beyond(replace(source, image=shown), SETTINGS).image[:, 64:96, 0].astype(float)
+    contrast = found.std(1)
+    assert contrast[120] == pytest.approx(80)
+    assert contrast[159] < 0.2 * contrast[128] < 0.2 * contrast[126]
+    assert found[159].mean() == pytest.approx(140, abs=5)
 
 
 def test_grain_goes_on():
@@ -83,18 +130,6 @@ def test_grain_goes_on():
     found = continued_beyond(replace(source, image=shown), SETTINGS).image.astype(float)
     above, below = (np.abs(np.diff(found[part, 66:94], axis=0)).mean() for part in (slice(110, 145), slice(150, 160)))
     assert 0.5 < below / above < 1.5
-
-
-def test_a_shoulder_falls_on_sideways():
-    """A photo's left border cuts it; what lies above it is the background."""
-
-    def outline(row: int) -> tuple[int, int]:  # turned by a quarter: from the shoulder's outline to the photo's border
-        return 20 + row // 3, SIZE
-
-    source = cut(outline, turns=3)
-    found = continued_beyond(source, SETTINGS)
-    top = np.array([np.flatnonzero(column > 0.5)[0] for column in found.matte.T])
-    assert top[0] >= top[12] + 2
 
 
 def test_cloth_goes_on_as_cloth():

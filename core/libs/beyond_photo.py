@@ -1,11 +1,11 @@
 """The person beyond a photo that ends within the head's crop: a tight portrait goes on to the crop's border.
 
-Nothing is known there but what is cut: colours, and the outline's direction. The outline goes on as it ran and bends
-until it is square to the border. The colours of the photo's last pixels go on, with the grain that stands before them,
-mirrored; where the photo shows enough of neck and clothes, that is a first guess, from which on they are completed from
-those (`patch_match`), so that a knitted collar ends and cloth goes on as cloth. It remains a guess, for the few pixels
-that a crop shows of it, in place of a straight edge with the background beyond. Above the photo nobody is continued:
-heads end.
+Nothing is known there but what is cut: colours, and the outline's direction. Below, the outline goes on as it ran and
+bends until it is square to the border; a shoulder that a side cuts falls. The colours of the photo's last pixels go on
+out of focus, by more and more, with the grain that stands before them, mirrored: as what is not known, not as stripes.
+Where the photo shows enough of neck and clothes, that is a first guess, from which on they are completed from those
+(`patch_match`), so that a knitted collar ends and cloth goes on as cloth. A head that the photo cuts, above or at a
+side, is not made up: it goes out softly, just beyond the border.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from core.data.records import IMAGE_SIZE, TrackedSource
 from core.libs.nearest import nearest_values
+from core.libs.numeric import smoothstep
 from core.libs.patch_match import PatchSettings, complete, taken_from
 from core.libs.poisson import differences, fill_hole
 
@@ -30,14 +31,17 @@ class BeyondSettings:
         least: matte of a cut person.
         mixed: the photo's last pixels, in which its border has a share.
         rows: pixels before those, whose mean goes on.
-        smooth: standard deviation over which that is averaged along the border, at first and far away.
-        spreads: length over which the first becomes the second.
+        smooth: standard deviation over which that is averaged along the border, at first and at most.
+        spreads: by how much it grows with each pixel away from the border: what is not known is out of focus.
         fades: length over which the last pixel becomes that mean.
+        head_ends: lengths beside and above the photo from which on, and at which, a head has gone out.
+        shoulders: length above the chin over which what is cut at a side becomes shoulders, which go on.
         grain: standard deviation of what is finer, and so grain and not shape.
-        most_grain: grey levels of it at most: what is more is a line.
+        most_grain: grey levels of it at most: what is more is a line. lines: mean of it around a pixel, over that,
+            from which on none goes on, and at which none does.
         looks_back: length over which the outline's direction is read.
         bends: length over which it turns square to the border.
-        steepest: pixels along the border for each pixel away from it, at most.
+        steepest: pixels along the border for each pixel away from it, at most. falls: the same of a shoulder, at least.
         opaque: matte of what is nothing but the person.
         faint: matte below which nobody is.
         clothes: rows below the head's box that the photo must show for the rest to be completed from them; area: of
@@ -50,14 +54,18 @@ class BeyondSettings:
     least: float = 0.5
     mixed: int = 3
     rows: int = 4
-    smooth: tuple[float, float] = (1.5, 8.0)
-    spreads: float = 24.0
+    smooth: tuple[float, float] = (1.5, 96.0)
+    spreads: float = 0.5
     fades: float = 8.0
+    head_ends: tuple[float, float] = (0.0, 48.0)
+    shoulders: float = 96.0
     grain: float = 2.0
     most_grain: float = 3.0
+    lines: tuple[float, float] = (0.4, 0.8)
     looks_back: int = 24
     bends: float = 40.0
     steepest: float = 1.5
+    falls: float = 0.35
     opaque: float = 0.95
     faint: float = 0.02
     clothes: float = 48.0
@@ -70,20 +78,30 @@ class BeyondSettings:
 
 
 def continued_beyond(source: TrackedSource, settings: BeyondSettings = BeyondSettings()) -> TrackedSource:
-    """The source with its person continued below and beside the photo; as it is where nobody is cut there.
+    """The source with its person continued beyond the photo's borders; as it is where nobody is cut.
 
     Where a person goes on, `inside` holds as if that were the photo.
     """
     image, matte, inside = source.image, source.matte, source.inside
     scale = source.size / IMAGE_SIZE
-    for turns in (0, 1, 3):  # below, left and right, each turned until it is below
+    chin = source.margin + float(source.frame.bbox[3]) * source.size
+    below = 1 + (np.arange(len(image)) - chin) / (settings.shoulders * scale)
+    head = np.broadcast_to(1 - smoothstep(below, 0, 1).astype(np.float32)[:, None], matte.shape)
+    # Below, left, right and above, each turned until it is below
+    for turns, upper in ((0, None), (1, 0), (3, 1), (2, None)):
         turned = _Cut(*(np.ascontiguousarray(np.rot90(part, turns)) for part in (image, matte, inside)))
-        if (found := _below(turned, scale, turns > 0, settings)) is not None:
+        ends = np.rot90(head, turns) if turns else np.zeros_like(head)
+        if (found := _below(turned, ends, scale, upper, settings)) is not None:
             image, matte, inside = (np.ascontiguousarray(np.rot90(part, -turns)) for part in found)
     if inside is source.inside:
         return source
-    image = _like_clothes(source, _Cut(image, matte, inside), scale, settings)
+    image = _like_clothes(source, _Cut(image, matte, inside), head, scale, settings)
     return replace(source, image=image, matte=matte, inside=inside)
+
+
+def shown_alone(inside: np.ndarray, settings: BeyondSettings = BeyondSettings()) -> np.ndarray:
+    """(S, S) bool: where a crop shows nothing but the photo, of where it shows that, its border included."""
+    return cv2.erode(inside.astype(np.uint8), np.ones((2 * settings.mixed + 1,) * 2)) > 0
 
 
 class _Cut(NamedTuple):
@@ -94,10 +112,13 @@ class _Cut(NamedTuple):
     inside: np.ndarray
 
 
-def _below(cut: _Cut, scale: float, falls: bool, settings: BeyondSettings) -> _Cut | None:
+def _below(cut: _Cut, head: np.ndarray, scale: float, upper: int | None, settings: BeyondSettings) -> _Cut | None:
     """The same with the person continued below; None where nobody is cut there.
 
-    `falls`: the outline may go inwards, too, as a shoulder's does sideways; a body does not become narrower downwards.
+    Args:
+        head: (S, S) in 0..1, what of a person cut there is a head, which ends.
+        upper: which of the outlines on both sides is a shoulder's upper one, which falls; None: a body goes on
+            downwards, where it does not become narrower.
     """
     image, matte, inside = cut
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
@@ -105,27 +126,74 @@ def _below(cut: _Cut, scale: float, falls: bool, settings: BeyondSettings) -> _C
     if not len(rows) or rows[-1] == size - 1 or rows[-1] - rows[0] < 2 * (back + settings.mixed):
         return None
     last = int(rows[-1]) - settings.mixed
-    body, before = (np.flatnonzero(matte[row] > settings.least) for row in (last, last - back))
-    if not len(body) or not len(before):
+    if not (matte[last] > settings.least).any():
         return None
     depth = np.arange(1, size - last, dtype=np.float32)[:, None]
-    across = _across(body, before, columns, depth, back, scale, size, falls, settings)
+    ends = _of_head(matte[last] > settings.least, head[last])
+    # A head ends as it stands
+    body, before = (np.flatnonzero((matte[row] > settings.least) & (ends < 0.5)) for row in (last, last - back))
+    if len(body) and len(before):
+        across = _across(body, before, columns, depth, back, scale, size, upper, settings)
+    else:
+        across = np.broadcast_to(np.arange(size, dtype=np.float32)[None], (len(depth), size))
 
     photo = image[: last + 1].astype(np.float32)
-    row = photo[-settings.rows :].mean(0, keepdims=True)
-    fine_row, coarse_row = (cv2.GaussianBlur(row, (0, 0), sigma * scale) for sigma in settings.smooth)
-    near, nearer = (np.exp(-depth / (length * scale))[..., None] for length in (settings.spreads, settings.fades))
-    rows_below = coarse_row + (fine_row - coarse_row) * near + (photo[-1:] - fine_row) * nearer
+    parts = photo[-settings.rows :], matte[last - settings.rows + 1 : last + 1]
+    rows_below = _out_of_focus(*parts, depth, scale, settings)
+    nearer = np.exp(-depth / (settings.fades * scale))[..., None]
+    rows_below += (photo[-1:] - rows_below[:1]) * nearer
     here = np.broadcast_to(depth - 1, across.shape).astype(np.float32)
     colors = cv2.remap(rows_below, across, here, cv2.INTER_LINEAR)
     fine = photo - cv2.GaussianBlur(photo, (0, 0), settings.grain * scale)
+    # What stands out by more is a line, and so is what it leaves beside it
+    strength = cv2.GaussianBlur(np.abs(fine).max(2), (0, 0), 2 * settings.grain * scale)
+    fine *= (1 - smoothstep(strength / settings.most_grain, *settings.lines))[..., None]
     above = np.broadcast_to(np.maximum(last - depth, rows[0]), across.shape).astype(np.float32)
     grain = cv2.remap(fine, across, above, cv2.INTER_LINEAR).clip(-settings.most_grain, settings.most_grain)
+    nowhere = np.zeros_like(across)
+    ended = cv2.remap(ends[None], across, nowhere, cv2.INTER_LINEAR) * smoothstep(depth / scale, *settings.head_ends)
     image, matte, inside = image.copy(), matte.copy(), inside.copy()
     image[last + 1 :] = np.rint(colors + grain * (1 - nearer)).clip(0, 255)
-    matte[last + 1 :] = cv2.remap(matte[last : last + 1], across, np.zeros_like(across), cv2.INTER_LINEAR)
-    inside[last + 1 :, columns[0] : columns[-1] + 1] = True
+    along = cv2.remap(matte[last : last + 1], across, nowhere, cv2.INTER_LINEAR)
+    matte[last + 1 :] = along * (1 - ended)
+    inside[last + 1 :, columns[0] : columns[-1] + 1] = ended[:, columns[0] : columns[-1] + 1] < 1
     return _Cut(image, matte, inside)
+
+
+def _of_head(person: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """`head` (S,) float32 along a border, 0 for all of a shoulder that begins where the head's share falls.
+
+    `person`: (S,) bool, who is cut there.
+    """
+    _, run = cv2.connectedComponents(person.astype(np.uint8)[None])
+    run = np.where(person, run[0], 0)
+    out = head.copy()
+    for number in np.unique(run[person & (head < 0.5)]):
+        whole = run == number
+        if head[whole].max() < 1:
+            out[whole] = 0
+    return out
+
+
+def _out_of_focus(
+    rows: np.ndarray, matte: np.ndarray, depth: np.ndarray, scale: float, settings: BeyondSettings
+) -> np.ndarray:
+    """Colours (D, S, 3) `depth` (D, 1) rows below the photo: the mean of its last ones, less and less sharp.
+
+    Args:
+        rows: (R, S, 3) of the photo. matte: (R, S) of them, whose person alone goes on.
+    """
+    weight = np.maximum(matte, 1e-3)[..., None]
+    person = np.concatenate([rows * weight, weight], -1).mean(0, keepdims=True)
+    first, most = settings.smooth
+    levels = first * 2 ** np.arange(np.log2(most / first) + 1)
+    blurred = np.concatenate(
+        [cv2.GaussianBlur(person, (0, 0), sigma * scale, borderType=cv2.BORDER_REPLICATE) for sigma in levels]
+    )
+    blurred = blurred[..., :3] / blurred[..., 3:]
+    place = np.clip(np.log2((first + settings.spreads * depth[:, 0] / scale) / first), 0, len(levels) - 1)
+    low = np.minimum(place.astype(int), len(levels) - 2)
+    return (blurred[low] + (blurred[low + 1] - blurred[low]) * (place - low)[:, None, None]).astype(np.float32)
 
 
 def _across(
@@ -136,24 +204,28 @@ def _across(
     back: int,
     scale: float,
     size: int,
-    falls: bool,
+    upper: int | None,
     settings: BeyondSettings,
 ) -> np.ndarray:
     """For each pixel below the photo (D, S) the column of its last row that is continued there.
 
     Args:
         body, before: columns of the person in that row, and in one `back` rows higher.
-        columns: of the photo. depth: (D, 1) rows below the last one. falls: see `_below`.
+        columns: of the photo. depth: (D, 1) rows below the last one. upper: see `_below`.
     """
     left, right = float(body[0]), float(body[-1])
     # Where the photo's side cuts the person, too, there is no outline that could go on
     at_side = [abs(end - at) <= settings.mixed + 1 for end, at in ((columns[0], left), (columns[-1], right))]
-    bends = settings.bends * scale
-    least = -settings.steepest if falls else 0.0
-    out_left, out_right = (
-        (0.0 if cut else np.clip(out / back, least, settings.steepest)) * bends * (1 - np.exp(-depth / bends))
-        for cut, out in zip(at_side, (before[0] - left, right - before[-1]), strict=True)
-    )
+    bends, low = settings.bends * scale, 0.0 if upper is None else -settings.steepest
+    bent = bends * (1 - np.exp(-depth / bends))
+    out = [
+        np.zeros_like(depth) if cut else np.clip(at / back, low, settings.steepest) * bent
+        for cut, at in zip(at_side, (before[0] - left, right - before[-1]), strict=True)
+    ]
+    if upper is not None and not at_side[upper]:
+        slope = (before[0] - left, right - before[-1])[upper] / back + settings.falls
+        out[upper] = np.clip(slope, -settings.steepest, 0) * bent - settings.falls * depth
+    out_left, out_right = out
     at = np.arange(size, dtype=np.float32)[None]
     stretch = max(right - left, 1) / (max(right - left, 1) + out_left + out_right)
     within = left + (at - left + out_left) * stretch
@@ -161,11 +233,16 @@ def _across(
     return np.clip(across, columns[0], columns[-1]).astype(np.float32)
 
 
-def _like_clothes(source: TrackedSource, guess: _Cut, scale: float, settings: BeyondSettings) -> np.ndarray:
-    """The picture (S, S, 3) uint8 with what goes on beyond the photo made of what this shows below the head."""
+def _like_clothes(
+    source: TrackedSource, guess: _Cut, head: np.ndarray, scale: float, settings: BeyondSettings
+) -> np.ndarray:
+    """The picture (S, S, 3) uint8 with what goes on beyond the photo made of what this shows below the head.
+
+    `head`: (S, S) in 0..1, 1 where nothing but a head is cut.
+    """
     border = np.ones((2 * settings.mixed + 1,) * 2)
-    photo = cv2.erode(source.inside.astype(np.uint8), border) > 0
-    hole = guess.inside & ~photo & (guess.matte > settings.faint)
+    photo = shown_alone(source.inside, settings)
+    hole = guess.inside & ~photo & (guess.matte > settings.faint) & (head < 1)
     below = source.margin + round(float(source.frame.bbox[3]) * source.size)
     person = photo & (cv2.erode(source.matte, border) > settings.opaque)
     clothes = person.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -164,11 +165,18 @@ def plate_of(components: Components, source: TrackedSource, photo: np.ndarray | 
 
 def person_of(components: Components, source: TrackedSource, plate: np.ndarray) -> TrackedSource:
     """The person of a photo over its plate, see `apart`."""
-    if not source.joined:
-        from core.libs.beyond_photo import continued_beyond  # it loads numba
+    if source.joined:
+        return source if components.separate is None else components.separate(source, plate)
+    from core.libs.beyond_photo import continued_beyond, shown_alone  # it loads numba
 
-        source = continued_beyond(source)
-    return source if components.separate is None else components.separate(source, plate)
+    continued = continued_beyond(source)
+    if components.separate is None:
+        return continued
+    person = components.separate(continued, plate)
+    if continued is not source:  # beyond the photo there is nothing to measure a matte by
+        least = np.minimum(person.matte, continued.matte)
+        person = replace(person, matte=np.where(shown_alone(source.inside), person.matte, least))
+    return person
 
 
 def still_backdrop(

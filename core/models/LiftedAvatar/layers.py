@@ -32,6 +32,7 @@ class Photo:
         kept: (S, S) bool, pixels that become Gaussians. doubt: (S, S) in 0..1, how likely a pixel is background.
         fringe: (S, S) for pixels of a silhouette fringe the triangle of the face beside it, else -1.
         openings: (2,) of the right and the left eye, see `signed_lid_ratio`.
+        known: (S, S) float32 in 0..1, falls to 0 where the photo ends: beyond it nobody knows of a face.
         settings: of the avatar; a layer takes its own part. join: how it joins the whole photo; None: it does not.
     """
 
@@ -50,6 +51,7 @@ class Photo:
     doubt: np.ndarray
     fringe: np.ndarray
     openings: np.ndarray
+    known: np.ndarray
     settings: LiftedSettings
     join: Join | None = None
 

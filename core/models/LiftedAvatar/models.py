@@ -259,7 +259,7 @@ class LiftedAvatar:
         if not source.joined:
             fade = border_fade(source.inside, source.margin, settings.border * camera.scale)
         else:
-            fade = np.float32(1)  # the photo goes on beyond its border
+            fade = np.ones_like(source.matte)  # the photo goes on beyond its border
             join = join_photo(
                 mesh, pix_to_face, bary_coords, frame.transform_matrix, camera, source.margin, settings.join
             )
@@ -280,6 +280,7 @@ class LiftedAvatar:
             doubt=doubt,
             fringe=fringe,
             openings=signed_lid_ratio(vertices),
+            known=fade if source.joined else fade * source.inside,
             settings=settings,
             join=join,
         )

@@ -112,7 +112,7 @@ def inpaint(
     like_photo = np.maximum(visible_share, _between(weight, border[here]) ** 2)
     clear = (like_photo * sample(clean, places[inner]))[:, None]  # no background in it
     own = own + clear * (sample(soft, places[inner]) - own)
-    own[:, 3] = 1
+    own[:, 3] = sample(photo.known[..., None], places[inner])  # nobody knows of a face beyond the photo
     paint[inner] = own
     # Where the photo shows the background, nothing of hair or neck stands out; and what lies between a person and
     # nothing is one of them: half a matte would be a pale veil beside the cheek.
