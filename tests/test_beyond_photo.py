@@ -9,7 +9,7 @@ import pytest
 from synthetic_head import a_frame
 
 from core.data.records import TrackedSource
-from core.libs.beyond_photo import BeyondSettings, continued_beyond
+from core.libs.beyond_photo import BeyondSettings, continued_beyond, guessed_beyond
 
 SIZE, MARGIN = 160, 16
 # 25 pixels of this crop, whose outlines are straight; colours as they stand at the border
@@ -109,6 +109,15 @@ def test_a_head_goes_out_above_and_beside(source):
 )
 def test_else_nothing_changes(source):
     assert continued_beyond(source, SETTINGS) is source
+
+
+def test_a_separated_person_has_no_more_beyond_than_was_guessed():
+    source = cut(neck, turns=2)
+    continued = continued_beyond(source, SETTINGS)
+    person = guessed_beyond(replace(continued, matte=np.ones_like(source.matte)), source, continued)
+    np.testing.assert_array_equal(person.matte[: 10 + SETTINGS.mixed], continued.matte[: 10 + SETTINGS.mixed])
+    assert (person.matte[10 + SETTINGS.mixed :, 3:-3] == 1).all()
+    assert guessed_beyond(person, source, source) is person
 
 
 def test_what_is_beyond_goes_out_of_focus():

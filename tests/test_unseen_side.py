@@ -105,6 +105,23 @@ def test_what_the_far_cheek_hid_of_the_surroundings_is_no_crack(frame, yaw):
     assert (alpha[around & inner] < 0.5).sum() < 100
 
 
+def test_no_face_is_painted_beyond_the_photo(frame, face):
+    """Its forehead was, on the background, where a photo cuts it."""
+    rows = np.flatnonzero(face.any(1))
+    cut = int(rows[0] + np.ptp(rows) // 4)
+    source = person(frame, plain(), np.ones((SIDE, SIDE)))
+    source.inside[:cut] = False
+    source.matte[:cut] = 0
+    surface = LiftedAvatar().encode(source).surface
+    points = surface.rig.pose(FLAMEModel().evaluate(frame), frame.transform_matrix)
+    image, alpha = surface.splat(points, Camera(), surface.colors)
+    person_there = image[..., 3] * (alpha > 0.5)
+    assert (person_there[: cut - MARGIN - 2] < 0.02).all()
+    below = face[MARGIN:-MARGIN, MARGIN:-MARGIN].copy()
+    below[: cut - MARGIN + 30] = False
+    assert (person_there[below] > 0.98).mean() > 0.99
+
+
 def test_what_is_shown_as_a_whole_is_not_inpainted(frame):
     """A third of the surroundings' Gaussians lay on shoulders that nothing hides, by the pixels on their edges."""
     surface = LiftedAvatar().encode(person(frame, plain(), np.ones((SIDE, SIDE)))).surface

@@ -99,7 +99,26 @@ def continued_beyond(source: TrackedSource, settings: BeyondSettings = BeyondSet
     return replace(source, image=image, matte=matte, inside=inside)
 
 
-def shown_alone(inside: np.ndarray, settings: BeyondSettings = BeyondSettings()) -> np.ndarray:
+def guessed_beyond(
+    person: TrackedSource,
+    source: TrackedSource,
+    continued: TrackedSource,
+    settings: BeyondSettings = BeyondSettings(),
+) -> TrackedSource:
+    """A person who was separated from their plate, beyond the photo with no more of a matte than was guessed.
+
+    There is nothing there that it could be measured by.
+
+    Args:
+        person: `continued`, separated. source, continued: the photo, and what `continued_beyond` makes of it.
+    """
+    if continued is source:
+        return person
+    least = np.minimum(person.matte, continued.matte)
+    return replace(person, matte=np.where(_shown_alone(source.inside, settings), person.matte, least))
+
+
+def _shown_alone(inside: np.ndarray, settings: BeyondSettings) -> np.ndarray:
     """(S, S) bool: where a crop shows nothing but the photo, of where it shows that, its border included."""
     return cv2.erode(inside.astype(np.uint8), np.ones((2 * settings.mixed + 1,) * 2)) > 0
 
@@ -241,7 +260,7 @@ def _like_clothes(
     `head`: (S, S) in 0..1, 1 where nothing but a head is cut.
     """
     border = np.ones((2 * settings.mixed + 1,) * 2)
-    photo = shown_alone(source.inside, settings)
+    photo = _shown_alone(source.inside, settings)
     hole = guess.inside & ~photo & (guess.matte > settings.faint) & (head < 1)
     below = source.margin + round(float(source.frame.bbox[3]) * source.size)
     person = photo & (cv2.erode(source.matte, border) > settings.opaque)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -167,16 +166,12 @@ def person_of(components: Components, source: TrackedSource, plate: np.ndarray) 
     """The person of a photo over its plate, see `apart`."""
     if source.joined:
         return source if components.separate is None else components.separate(source, plate)
-    from core.libs.beyond_photo import continued_beyond, shown_alone  # it loads numba
+    from core.libs.beyond_photo import continued_beyond, guessed_beyond  # it loads numba
 
     continued = continued_beyond(source)
     if components.separate is None:
         return continued
-    person = components.separate(continued, plate)
-    if continued is not source:  # beyond the photo there is nothing to measure a matte by
-        least = np.minimum(person.matte, continued.matte)
-        person = replace(person, matte=np.where(shown_alone(source.inside), person.matte, least))
-    return person
+    return guessed_beyond(components.separate(continued, plate), source, continued)
 
 
 def still_backdrop(
