@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from core.errors import UserError
 from core.runtime.interrupt import Interruption, interruptible, leave
-from core.runtime.memory import collect_rarely
+from core.runtime.memory import collect_once_loaded
 from core.runtime.submodules import import_torch
 
 _FINISHING = 30.0  # seconds that an interrupted run with --keep-partial has to finish its file
@@ -69,7 +69,7 @@ def run() -> int:
     """`main` as a process of its own: with the signals' handlers, and gone at once after one."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
-    collect_rarely()
+    collect_once_loaded()
     with interruptible() as interruption:
         try:
             return main(interruption=interruption)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import core.runtime.memory as memory
 
-if hasattr(memory, "collect_rarely"):  # as `inference.py` does where it is there
+if hasattr(memory, "collect_once_loaded"):  # as `inference.py` does where they are there
+    memory.collect_once_loaded()
+elif hasattr(memory, "collect_rarely"):
     memory.collect_rarely()
 with suppress(ImportError):
     from core.runtime.submodules import import_torch

@@ -1,13 +1,14 @@
 """Memory that a run has freed leaves the process."""
 
 import ctypes
+import gc
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from core.runtime.memory import give_back_memory
+from core.runtime.memory import all_loaded, collect_once_loaded, give_back_memory
 
 
 def held() -> float:
@@ -39,3 +40,23 @@ def test_free_memory_below_a_block_in_use_goes_back():
 def test_it_can_be_called_where_there_is_nothing_to_give_back(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     give_back_memory()
+
+
+def test_cycles_are_looked_for_once_all_is_loaded():
+    before = gc.get_threshold()
+    try:
+        collect_once_loaded(30_000)
+        assert not gc.isenabled()
+        kept = gc.get_freeze_count()
+        loaded = [[]]
+        all_loaded()
+        assert gc.isenabled()
+        assert gc.get_threshold()[0] == 30_000
+        assert gc.get_freeze_count() > kept
+        assert not any(one is loaded for one in gc.get_objects())
+        kept = gc.get_freeze_count()
+        all_loaded()  # of a process that goes on: what it made since is looked through
+        assert gc.get_freeze_count() == kept
+    finally:
+        gc.enable()
+        gc.set_threshold(*before)

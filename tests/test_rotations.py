@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
+from scipy.ndimage import median_filter
+from scipy.spatial.transform import Rotation, Slerp
 
+from core.libs.filters.fixations import running_median
 from core.libs.filters.live_path import LivePath
-from core.libs.filters.motion_path import MotionPathSettings, motion_path
+from core.libs.filters.motion_path import TRANSFORM, MotionPathSettings, motion_path, slerp
+from core.libs.geometry import FLIP, head_angles, head_rotation
 from core.libs.rotations import matrices_of, turned_by, turns_between, turns_of
 
 
@@ -61,3 +64,31 @@ def test_a_live_path_holds_what_is_missing(name):
     assert not step.valid.any()
     np.testing.assert_allclose(step.columns, first.columns, atol=1e-12)
     np.testing.assert_allclose(step.restore(np.zeros_like(step.columns)), frame, atol=1e-12)
+
+
+def test_head_angles_are_scipys(turns):
+    rotations = Rotation.from_rotvec(turns[::4]).as_matrix().reshape(10, 10, 3, 3)
+    in_scipys_order = Rotation.from_matrix((np.swapaxes(rotations, -1, -2) * FLIP).reshape(-1, 3, 3)).as_euler("ZYX")
+    np.testing.assert_allclose(head_angles(rotations), in_scipys_order.reshape(10, 10, 3), atol=1e-12)
+    np.testing.assert_allclose(head_rotation(head_angles(rotations)), rotations, atol=1e-12)
+
+
+def test_gaps_of_a_path_are_turned_through_as_scipy_does(turns):
+    """Frames 3 to 6 and the last two are not known: the shortest arc, and the last one held."""
+    rotations = Rotation.from_rotvec(turns[::-1][:12])
+    transforms = np.concatenate([rotations.as_matrix(), np.tile([[[0.1], [0.2], [9.0]]], (12, 1, 1))], -1)
+    known = np.array([0, 1, 2, 7, 8, 9])
+    given = np.full_like(transforms, np.nan)
+    given[known] = transforms[known]
+    filled = motion_path(TRANSFORM, given).restore(np.zeros((12, 6)))
+    expected = Slerp(known, rotations[known])(np.clip(np.arange(12), 0, 9)).as_matrix()
+    np.testing.assert_allclose(filled[..., :3], expected, atol=1e-12)
+    way = (rotations[0].inv() * rotations[5]).as_rotvec()
+    between = rotations[0] * Rotation.from_rotvec(0.3 * way)
+    np.testing.assert_allclose(slerp(transforms[0, :, :3], transforms[5, :, :3], 0.3), between.as_matrix(), atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_running_medians_are_scipys(size):
+    values = np.random.default_rng(1).normal(size=(40, 3)).round(1)
+    np.testing.assert_array_equal(running_median(values, size), median_filter(values, (size, 1), mode="nearest"))

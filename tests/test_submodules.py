@@ -96,3 +96,17 @@ print(matplotlib.pyplot.figure.__name__)
 """
     run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert run.stdout.strip() == "figure"
+
+
+def test_what_is_loaded_for_every_run_leaves_out_what_few_runs_need():
+    program = """
+import sys
+from pathlib import Path
+from core.components import default_components
+from core.options import Options
+default_components(Options(Path("a.jpg"), Path("a.mp4"), enhanced=True))
+few = {"scipy.spatial", "scipy.ndimage", "scipy.optimize", "scipy.interpolate", "mediapipe", "matplotlib", "pymatting"}
+print(few & set(sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == "set()"

@@ -100,18 +100,20 @@ def head_angles(rotation: np.ndarray) -> np.ndarray:
 
     Pitch turns the head about its own ears' line, then yaw about the vertical, then roll about the line of sight.
     """
-    from scipy.spatial.transform import Rotation  # it takes a third of a second, as above
-
-    turns = np.swapaxes(rotation, -1, -2) * FLIP
-    return Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_euler("ZYX").reshape(*rotation.shape[:-2], 3)
+    turns = np.swapaxes(np.asarray(rotation, np.float64), -1, -2) * FLIP
+    upright = np.hypot(turns[..., 0, 0], turns[..., 1, 0])
+    roll = np.arctan2(turns[..., 1, 0], turns[..., 0, 0])
+    return np.stack([roll, np.arctan2(-turns[..., 2, 0], upright), np.arctan2(turns[..., 2, 1], turns[..., 2, 2])], -1)
 
 
 def head_rotation(angles: np.ndarray) -> np.ndarray:
     """The inverse of `head_angles`: (..., 3) to (..., 3, 3)."""
-    from scipy.spatial.transform import Rotation
-
-    turns = Rotation.from_euler("ZYX", angles.reshape(-1, 3)).as_matrix().reshape(*angles.shape[:-1], 3, 3)
-    return np.swapaxes(turns * FLIP, -1, -2)
+    (roll, yaw, pitch), zero, one = np.moveaxis(angles, -1, 0), np.zeros(angles.shape[:-1]), np.ones(angles.shape[:-1])
+    about_z = [np.cos(roll), -np.sin(roll), zero, np.sin(roll), np.cos(roll), zero, zero, zero, one]
+    about_y = [np.cos(yaw), zero, np.sin(yaw), zero, one, zero, -np.sin(yaw), zero, np.cos(yaw)]
+    about_x = [one, zero, zero, zero, np.cos(pitch), -np.sin(pitch), zero, np.sin(pitch), np.cos(pitch)]
+    z, y, x = (np.stack(turn, -1).reshape(*zero.shape, 3, 3) for turn in (about_z, about_y, about_x))
+    return np.swapaxes(z @ y @ x * FLIP, -1, -2)
 
 
 def to_pixels(camera: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
 
 from core.libs.coherence import fill_along
 from core.libs.nearest import nearest_values
@@ -150,6 +149,8 @@ def _remains(
     A mixture of a colour that the person has at their outline and of what the background farther away is, in one piece
     with the person's part of the hole (H, W). Looked for in a small picture.
     """
+    from scipy.spatial import cKDTree  # a run that finds its plate does without it
+
     small, share = _shrunk(picture, hole, settings)
     unit = max(small.shape[:2]) / _UNIT
     radius = max(1, round(settings.strays * unit))

@@ -36,6 +36,7 @@ from core.pipeline.person import Person
 from core.pipeline.result import RenderedFrame, Report, make_folder, to_image
 from core.preflight import Inputs, check_report, choose_model, find_inputs, find_output
 from core.runtime.compiling import told_when_compiling
+from core.runtime.memory import all_loaded
 from core.runtime.progress import Progress
 from core.runtime.threads import WriteBehind, beside
 
@@ -91,7 +92,9 @@ class Pipeline:
         if self._given_components is not None:
             return self._given_components
         with self.progress.stage("load", "loading the models"):
-            return default_components(self.options, self.model_name)
+            components = default_components(self.options, self.model_name)
+        all_loaded()
+        return components
 
     @cached_property
     def source(self) -> TrackedSource:

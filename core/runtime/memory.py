@@ -21,6 +21,23 @@ def collect_rarely(objects: int = 50_000) -> None:
     gc.set_threshold(objects)
 
 
+def collect_once_loaded(objects: int = 50_000) -> None:
+    """The same, and not at all before `all_loaded`: for a command that loads its libraries and runs once."""
+    collect_rarely(objects)
+    gc.disable()
+
+
+def all_loaded() -> None:
+    """What is there by now stays, and is not looked through again; from now on unreachable cycles are looked for.
+
+    Where `collect_once_loaded` was not called before, nothing is done: a process that runs for long has made cycles
+    already, which would stay with the rest.
+    """
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+
+
 def give_back_memory() -> None:
     """Collect what is unreachable and return the free pages of all arenas, by malloc_trim(3).
 

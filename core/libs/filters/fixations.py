@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from core.libs.numeric import interpolate_gaps
 
@@ -60,12 +59,19 @@ def steady_fixations(
     in_time = np.exp(-0.5 * (offsets / (settings.time * fps)) ** 2)
     at = np.clip(np.arange(len(filled))[:, None] + offsets, 0, len(filled) - 1)
     inside = at == np.arange(len(filled))[:, None] + offsets
-    out = median_filter(filled, (settings.guide, 1), mode="nearest")  # the ends repeated
+    out = running_median(filled, settings.guide)
     for _ in range(settings.rounds):
         distance = np.square(out[at] - out[:, None]).sum(-1)
         kernel = inside * in_time * weight[at] * np.exp(-0.5 * distance / (settings.range * noise) ** 2)
         out = np.einsum("tn,tnk->tk", kernel, filled[at]) / kernel.sum(1, keepdims=True)
     return out
+
+
+def running_median(values: np.ndarray, size: int) -> np.ndarray:
+    """The medians (T, K) over an odd number of samples around each (T, K), the ends repeated."""
+    padded = np.pad(values, ((size // 2,) * 2, (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=0)
+    return np.partition(windows, size // 2, axis=-1)[..., size // 2].copy()
 
 
 def _filled(angles: np.ndarray, confidence: np.ndarray, settings: FixationSettings) -> np.ndarray:

@@ -6,11 +6,11 @@ from collections import deque
 from typing import Protocol
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from core.libs.filters.live_kalman import LiveKalman
 from core.libs.filters.live_path import LivePath, PathStep
 from core.libs.filters.motion_path import TRANSFORM, TURNS, MotionPathSettings, slerp
+from core.libs.rotations import matrices_of, turns_of
 
 
 class LiveFilter(Protocol):
@@ -72,8 +72,8 @@ class ExponentialAverage:
         if self._name == TRANSFORM:
             mean[:, :3] = slerp(last[:, :3], frame[:, :3], self._alpha)
         elif self._name in TURNS:
-            start, goal = (Rotation.from_rotvec(v.reshape(-1, 3)).as_matrix() for v in (last, frame))
-            mean = Rotation.from_matrix(slerp(start, goal, self._alpha)).as_rotvec().reshape(frame.shape)
+            start, goal = (matrices_of(v.reshape(-1, 3)) for v in (last, frame))
+            mean = turns_of(slerp(start, goal, self._alpha)).reshape(frame.shape)
         return mean
 
 

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
 
 from core.errors import UserError
 from core.libs.numeric import interpolate_gaps
+from core.libs.rotations import matrices_of, turned_by, turns_between, turns_of
 
 TURNS = ("posecode", "eyecode")  # axis-angles, three values each
 TRANSFORM = "transform_matrix"
@@ -79,9 +79,8 @@ def motion_path(name: str, values: np.ndarray, settings: MotionPathSettings = Mo
 
 def slerp(start: np.ndarray, goal: np.ndarray, part: float) -> np.ndarray:
     """The rotation `part` of the way from one to another (..., 3, 3) on the shorter arc (Shoemake 1985)."""
-    first = Rotation.from_matrix(start)
-    way = (first.inv() * Rotation.from_matrix(goal)).as_rotvec()
-    return (first * Rotation.from_rotvec(part * way)).as_matrix()
+    first, last = (np.ascontiguousarray(one, np.float64).reshape(-1, 3, 3) for one in (start, goal))
+    return turned_by(first, part * turns_between(first, last)).reshape(start.shape)
 
 
 def _axis_angles(name: str, values: np.ndarray) -> MotionPath:
@@ -89,14 +88,14 @@ def _axis_angles(name: str, values: np.ndarray) -> MotionPath:
     turns = values.reshape(len(values), -1, 3)
     known = np.isfinite(turns).all(-1)
     paths = [
-        _rotations(name, Rotation.from_rotvec(np.where(known[:, k, None], turns[:, k], 0)), known[:, k])
+        _rotations(name, matrices_of(np.where(known[:, k, None], turns[:, k], 0)), known[:, k])
         for k in range(turns.shape[1])
     ]
 
     def restore(change: np.ndarray) -> np.ndarray:
-        changes = np.split(change, len(paths), 1)
-        turned = [path[0] * Rotation.from_rotvec(turn) for path, turn in zip(paths, changes, strict=True)]
-        return np.concatenate([rotation.as_rotvec() for rotation in turned], 1)
+        changes = (np.ascontiguousarray(turn) for turn in np.split(change, len(paths), 1))
+        turned = [turned_by(path[0], turn) for path, turn in zip(paths, changes, strict=True)]
+        return np.concatenate([turns_of(rotations) for rotations in turned], 1)
 
     return MotionPath(np.concatenate([columns for _, columns in paths], 1), np.repeat(known, 3, 1), restore)
 
@@ -108,13 +107,14 @@ def _transforms(values: np.ndarray, settings: MotionPathSettings) -> MotionPath:
     matrices = np.where(known[:, None, None], values, np.eye(3, 4))
     known = known & (np.linalg.det(matrices[..., :3]) > settings.least_determinant)
     matrices = np.where(known[:, None, None], matrices, np.eye(3, 4))
-    rotations, turned = _rotations(TRANSFORM, Rotation.from_matrix(matrices[..., :3]), known)
+    as_turns = turns_of(np.ascontiguousarray(matrices[..., :3]))  # a file's matrices are rotations but for rounding
+    rotations, turned = _rotations(TRANSFORM, matrices_of(as_turns), known)
     position = _fill(TRANSFORM, face_middle @ matrices[..., :3] + matrices[..., 3], known)
     perspective = bool((position[:, 2] > settings.nearest).all())
     columns = np.concatenate([turned, _direction_and_distance(position) if perspective else position], 1)
 
     def restore(change: np.ndarray) -> np.ndarray:
-        rotation = (rotations * Rotation.from_rotvec(change[:, :3])).as_matrix()
+        rotation = turned_by(rotations, np.ascontiguousarray(change[:, :3]))
         middle = columns[:, 3:] + change[:, 3:]
         if perspective:
             distance = np.exp(middle[:, 2:])
@@ -129,8 +129,8 @@ def _direction_and_distance(position: np.ndarray) -> np.ndarray:
     return np.concatenate([position[:, :2] / position[:, 2:], np.log(position[:, 2:])], 1)
 
 
-def _rotations(name: str, rotations: Rotation, known: np.ndarray) -> tuple[Rotation, np.ndarray]:
-    """The rotations with gaps filled, and the unrolled path (T, 3)."""
+def _rotations(name: str, rotations: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rotations (T, 3, 3) with gaps filled, and the unrolled path (T, 3)."""
     frames = np.arange(len(known))
     at = np.flatnonzero(known)
     if not len(at):
@@ -138,9 +138,12 @@ def _rotations(name: str, rotations: Rotation, known: np.ndarray) -> tuple[Rotat
     if len(at) == 1:
         rotations = rotations[np.repeat(at, len(frames))]
     elif len(at) < len(frames):
-        between = Slerp(at, rotations[at])(np.clip(frames, at[0], at[-1]))
-        rotations = Rotation.from_quat(np.where(known[:, None], rotations.as_quat(), between.as_quat()))
-    steps = (rotations[:-1].inv() * rotations[1:]).as_rotvec() if len(frames) > 1 else np.zeros((0, 3))
+        before = np.clip(np.searchsorted(at, frames, "right") - 1, 0, len(at) - 2)
+        start, end = at[before], at[before + 1]
+        part = np.clip((frames - start) / (end - start), 0, 1)[:, None]
+        between = turned_by(rotations[start], part * turns_between(rotations[start], rotations[end]))
+        rotations = np.where(known[:, None, None], rotations, between)
+    steps = turns_between(rotations[:-1], rotations[1:])
     return rotations, np.concatenate([np.zeros((1, 3)), np.cumsum(steps, 0)])
 
 

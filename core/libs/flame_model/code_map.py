@@ -25,7 +25,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from core.data.records import PARAMETERS, TrackedFrame, TrackedSequence
 from core.errors import UserError
@@ -185,6 +184,7 @@ def _correspondence(
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Similarity from FLAME to the open head, and vertices of FLAME's and shares (468, 4) that make each point."""
     from scipy.interpolate import RBFInterpolator  # a fifth of a second, which the usual run does without
+    from scipy.spatial import cKDTree
 
     assert flame.embedding is not None  # `fit` has looked
     marks = flame.embedding.place(flame.template.numpy().astype(np.float64))[:68]

@@ -8,7 +8,6 @@ codes. Root and neck stand still, as in tracked data.
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from core.libs.flame_model.flame import FLAMEModel, Joint
 
@@ -78,5 +77,7 @@ class MovingLandmarks:
 
 def turn_matrices(jaw: np.ndarray, eyes: np.ndarray) -> np.ndarray:
     """(T, 3, 3, 3) of jaw, left and right eye, from axis-angles (T, 3) and (T, 6)."""
+    from scipy.spatial.transform import Rotation  # a run that finds photo and driver in the cache does without it
+
     vectors = np.concatenate([jaw, eyes], 1).reshape(-1, 3)
     return Rotation.from_rotvec(vectors).as_matrix().reshape(-1, 3, 3, 3)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from core.libs.flame_model.flame import FLAMEModel
 from core.libs.flame_model.topology import LANDMARKS_68
@@ -58,6 +57,8 @@ def face_regions(head: FLAMEModel, settings: RegionSettings | None = None) -> di
     Weights (V,) float32 in 0..1 by name, from the template. Those of a vertex sum to 1 at most; skull, neck and
     eyeballs belong to none. ValueError where a head has no landmarks.
     """
+    from scipy.spatial import cKDTree  # a run that finds photo and driver in the cache does without it
+
     s = settings or RegionSettings()
     template = head.template.numpy().astype(np.float64)
     marks = head.landmarks(template)[list(LANDMARKS_68)].astype(np.float64)
@@ -90,6 +91,8 @@ def _chain_points(marks: np.ndarray, chains: tuple[tuple[int, ...], ...], link_p
 
 def _cheeks(marks: np.ndarray, skin: np.ndarray, across: tuple[float, ...]) -> np.ndarray:
     """Points (N, 3) of the cheeks: the skin (V, 3) nearest to straight lines through them."""
+    from scipy.spatial import cKDTree
+
     start, end = (marks[list(side)] for side in zip(*_ACROSS_CHEEKS, strict=True))
     part = np.array(across)[:, None, None]
     _, nearest = cKDTree(skin).query((start + part * (end - start)).reshape(-1, 3))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.spatial import Delaunay
 
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, to_camera
@@ -112,6 +111,8 @@ def build_proxy_mesh(
         camera: of the shown crop; None: the usual one. margin: pixels that the wide crop has more on every side.
         settings: see `ProxySettings`.
     """
+    from scipy.spatial import Delaunay  # a run that finds its avatar does without it
+
     camera = camera or Camera()
     face = to_camera(vertices[: topo.N_POINTS].astype(np.float64), transform.astype(np.float64))
     for lids, iris in ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS)):

@@ -12,7 +12,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from core.data.records import TrackedFrame, TrackedSequence
 from core.libs.flame_model.topology import LANDMARKS_68
@@ -75,6 +74,8 @@ def orbit_view(head: Head, frame: TrackedFrame, angle: float) -> np.ndarray:  # 
     a head in the pose of `frame` is seen as if it had turned by `angle` about it, to its own left where that is
     positive.
     """
+    from scipy.spatial.transform import Rotation  # a run that finds photo and driver in the cache does without it
+
     transform = frame.transform_matrix.astype(np.float64)
     points = np.asarray(head.landmarks(head.evaluate(frame)), np.float64)[list(LANDMARKS_68)]
     middle = to_camera(points.mean(0)[None], transform)[0]

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from core.errors import UserError
 from core.libs.face_measures import lid_ratio
@@ -360,6 +359,10 @@ def _damped(normal: np.ndarray, damping: np.ndarray | float) -> np.ndarray:
 def _moved(state: _State, step: np.ndarray, pose_known: bool) -> _State:
     """A state after steps (T, F) of its frames."""
     if not pose_known:
+        from scipy.spatial.transform import (
+            Rotation,  # a run that finds photo and driver in the cache does without it
+        )
+
         turn = Rotation.from_rotvec(step[:, :3]).as_matrix()
         rotation = state.rotation @ np.swapaxes(turn, 1, 2)
         state = replace(state, rotation=rotation, shift=state.shift + step[:, 3:6])

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, median_filter
 
 from core.data.records import MOUTH_STEPS, MOUTH_UNKNOWN, frames_of_shots
 from core.libs.face_light import colourfulness, light_on, light_on_teeth, linear, luminance
@@ -234,6 +233,11 @@ def steady(values: np.ndarray, fps: float, settings: ReadingSettings = _READING)
     where none was seen; then a median, which takes out single misread frames, then a
     Gaussian. Both are as long in seconds at every rate.
     """
+    from scipy.ndimage import (  # a run that finds photo and driver in the cache does without it
+        gaussian_filter1d,
+        median_filter,
+    )
+
     known = np.isfinite(values)
     shape = interpolate_gaps(values[:, :3], np.flatnonzero(known[:, 0]))
     light = np.full((len(values), 1), UNSEEN_LIGHT)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
-from scipy.spatial import cKDTree
 
 from core.data.records import IMAGE_SIZE, TrackedFrame
 from core.libs.flame_model import OpenHead
@@ -111,6 +109,9 @@ def inward_moves(
     settings: OutlineSettings = _SETTINGS,
 ) -> np.ndarray:
     """(N, 2) pixels by which points are to move so that the mesh's outline is the person's where it reaches over it."""
+    from scipy.ndimage import gaussian_filter1d  # a run that finds photo and driver in the cache does without it
+    from scipy.spatial import cKDTree
+
     contours, _ = cv2.findContours(np.isfinite(surface).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
         return np.zeros((len(places), 2))

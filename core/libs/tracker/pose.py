@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from core.libs.tracker.settings import FlameFitSettings, PoseFitSettings
 
@@ -41,6 +40,8 @@ def follow_poses(
     The other head differs by a similarity that is the same in all frames. Its turn is the mean of what is seen; its
     shift and scale are a least squares problem, drawn to none by a prior where the head hardly moves.
     """
+    from scipy.spatial.transform import Rotation  # a run that finds photo and driver in the cache does without it
+
     turns = fitted[..., :3].astype(np.float64) @ np.swapaxes(steady[..., :3].astype(np.float64), -1, -2)
     turn = Rotation.from_matrix(turns).mean().as_matrix()
     # fitted shift = origin @ steady turn + scale * steady shift

@@ -15,7 +15,6 @@ from typing import Self
 import cv2
 import numba
 import numpy as np
-from scipy.spatial import cKDTree
 
 from core.libs.flame_model import topology as topo
 from core.libs.mesh import triangle_normals, view_cosine
@@ -105,6 +104,8 @@ def shade_folds(
     folds: Sequence[Fold] = FOLDS,
 ) -> np.ndarray:
     """(K, H, W) float32: what every fold, complete, adds to the light of a photo's pixels, over what is there."""
+    from scipy.spatial import cKDTree  # a run that finds its avatar does without it
+
     out = np.zeros((len(folds), *shape), np.float32)
     for k, fold in enumerate(folds):
         points = np.array([pixels[list(p)].mean(0) for p in fold.curve])

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
 
 from core.models.LiftedAvatar.eye_places import EyePlaces
 from core.models.LiftedAvatar.eye_settings import LidSettings
@@ -59,6 +57,9 @@ def _as_bright_as_beside(bright: np.ndarray, ring: np.ndarray, sigma: float, set
 
 def _harmonic(colors: np.ndarray, fixed: np.ndarray, region: np.ndarray) -> np.ndarray:
     """Colours (h, w, 3) whose Laplacian is 0 in a region (h, w) but where they are fixed; outside it as they were."""
+    import scipy.sparse  # a run that finds its avatar does without it
+    import scipy.sparse.linalg
+
     unknown = region & ~fixed
     number = np.full(region.shape, -1)
     number[unknown] = np.arange(unknown.sum())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
 
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
@@ -96,6 +95,8 @@ def silhouette_points(
     settings: VisibilitySettings = _VISIBILITY,
 ) -> np.ndarray:
     """`Binding.silhouette`: (M,) the fringe's role for points of the face seen edge-on beside it, 0 elsewhere."""
+    from scipy.spatial import cKDTree  # a run that finds its avatar does without it
+
     out = np.zeros(len(mesh.points), np.int8)
     edge_on = edge_on_triangles(mesh, triangle_normals(mesh.points, mesh.triangles), settings)
     edge = np.unique(mesh.triangles[edge_on])

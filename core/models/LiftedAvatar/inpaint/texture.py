@@ -8,17 +8,19 @@ the smooth colours on the other half of the face, as a brow does, is put on top 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import scipy.sparse as sp
-import scipy.sparse.linalg as spl
 
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
 from core.libs.mesh import triangle_normals, view_cosine
 from core.models.LiftedAvatar.inpaint.visibility import visible_points
 from core.models.LiftedAvatar.inpaint_settings import TextureSettings
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 _DEFAULT = TextureSettings()
 _NOSE_OUTLINE = (168, 193, 417, 245, 465, 129, 358, 2, 98, 327, 64, 294)  # the tracker's points
@@ -160,6 +162,8 @@ def _skin(
 
 def _laplacian(triangles: np.ndarray, n: int) -> sp.csr_matrix:
     """Of the graph of the triangles' edges between points 0..n - 1; others are left out."""
+    import scipy.sparse as sp  # a run that finds its avatar does without it
+
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     edges = edges[((edges >= 0) & (edges < n)).all(1)]
     adjacency = sp.coo_matrix((np.ones(len(edges)), edges.T), (n, n)).tocsr()
@@ -169,6 +173,9 @@ def _laplacian(triangles: np.ndarray, n: int) -> sp.csr_matrix:
 
 def _harmonic(laplacian: sp.csr_matrix, known: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Values (N, C) with those that are not known replaced by the smoothest continuation of the others."""
+    import scipy.sparse as sp
+    import scipy.sparse.linalg as spl
+
     free = np.flatnonzero(~known)
     fixed = np.flatnonzero(known)
     out = values.copy()

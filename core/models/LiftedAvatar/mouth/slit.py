@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from core.libs.face_measures import opening_height
 from core.libs.flame_model import topology as topo
@@ -42,6 +41,8 @@ def onto_lips(
 
     Its plane is continued to them: their coordinates are linear in pixels, and beyond 0..1.
     """
+    from scipy.ndimage import distance_transform_edt  # a run that finds its avatar does without it
+
     slit = (pix_to_face >= 0) & np.isin(triangles, topo.INNER_LIPS).all(1)[pix_to_face]
     others = (pix_to_face >= 0) & ~slit
     if not slit.any() or not others.any():
