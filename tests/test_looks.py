@@ -132,6 +132,22 @@ class TestAmplitudes:
         assert looks.agreement(0.7 * driver + 3, driver) == pytest.approx(1)
         assert np.isnan(looks.slope(driver, 0.001 * driver, 0.01))
         assert np.isnan(looks.agreement(driver, 0.001 * driver, 0.01))
+        assert looks.plain_slope(0.7 * driver + 3, driver) == pytest.approx(0.7)
+        assert np.isnan(looks.plain_slope(driver, 0.001 * driver, 0.01))
+
+    @pytest.mark.parametrize("true", [0.6, 1.0, 1.4])
+    def test_the_tracker_s_error_does_not_make_the_slope_less(self, true):
+        """A motion of variance 1, seen with an error of variance .25 in both: ordinary least squares give four fifths."""
+        rng = np.random.default_rng(0)
+        motion = rng.normal(0, 1, 20_000)
+        driver, values = motion + rng.normal(0, 0.5, motion.size), true * motion + rng.normal(0, 0.5, motion.size)
+        assert looks.slope(values, driver) == pytest.approx(true, abs=0.02)
+        assert looks.slope(driver, values) == pytest.approx(1 / true, abs=0.02)  # neither of both is the true one
+        assert looks.plain_slope(values, driver) == pytest.approx(0.8 * true, abs=0.02)
+
+    def test_slope_of_what_goes_the_other_way_is_negative(self):
+        driver = np.random.default_rng(0).normal(0, 1, 50)
+        assert looks.slope(-0.7 * driver, driver) == pytest.approx(-0.7)
 
     def test_lids_that_stay_open_have_a_lower_slope(self, face):
         def blinking(depth: float) -> np.ndarray:
