@@ -137,7 +137,7 @@ class TestAmplitudes:
 
     @pytest.mark.parametrize("true", [0.6, 1.0, 1.4])
     def test_the_tracker_s_error_does_not_make_the_slope_less(self, true):
-        """A motion of variance 1, seen with an error of variance .25 in both: ordinary least squares give four fifths."""
+        """A motion of variance 1, seen with an error of variance .25 in both: least squares give four fifths."""
         rng = np.random.default_rng(0)
         motion = rng.normal(0, 1, 20_000)
         driver, values = motion + rng.normal(0, 0.5, motion.size), true * motion + rng.normal(0, 0.5, motion.size)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from core.libs.tracker.matte import photo_matte, two_looks, without_bars
-from core.libs.tracker.settings import MatteSettings
+from core.libs.tracker.matte_settings import MatteSettings
+from core.libs.tracker.matting import separation
 
 SIZE, MARGIN = 256, 32
 _Y, _X = np.mgrid[:SIZE, :SIZE].astype(np.float64)
@@ -103,6 +105,31 @@ def test_the_edge_comes_from_the_colours():
     out = _matte(_picture(truth), coarse, coarse)
     assert np.abs(out - truth)[strand].max() < 0.15
     assert np.abs(out - truth).mean() < 0.2 * np.abs(coarse - truth).mean()
+
+
+def test_where_colours_tell_nothing_the_segmenter_is_asked():
+    """Knit of all greys before a wall of the same mean, in blocks of eight pixels that differ by a level."""
+    rng = np.random.default_rng(0)
+    wall = 150 + np.kron(rng.integers(0, 3, (SIZE // 8, SIZE // 8)), np.ones((8, 8)))
+    knit = cv2.GaussianBlur(rng.normal(0, 1, (SIZE, SIZE)), (0, 0), 1.5)
+    knit = 150 + 20 * knit / knit.std()
+    grey = np.where(PERSON > 0.5, np.kron(knit[::8, ::8], np.ones((8, 8))) * 0.3 + knit * 0.7, wall)
+    image = np.repeat(grey.clip(0, 255).round().astype(np.uint8)[..., None], 3, 2)
+    soft = np.clip((74 - np.hypot(_X - 128, _Y - 128)) / 8, 0, 1)
+    out = _matte(image, soft, soft)
+    edge = (soft > 0) & (soft < 1)
+    assert np.abs(out - soft)[edge].mean() < 0.08
+    assert np.abs(out - soft).max() < 0.45
+
+
+def test_separation_is_fisher_s_ratio():
+    """Two halves of known means and variances; the window sees both."""
+    rng = np.random.default_rng(0)
+    left = np.arange(64) < 32
+    colors = (np.where(left, 0.3, 0.5) + np.where(left, 0.05, 0.1) * rng.normal(0, 1, (64, 64)))[..., None].repeat(3, 2)
+    person = np.broadcast_to(left, (64, 64))
+    found = separation(colors.astype(np.float32), person, ~person, 41, 0.01)
+    assert found[32, 32] == pytest.approx(3 * 0.2**2 / (3 * (0.05**2 + 0.1**2) + 0.01**2), rel=0.15)
 
 
 def test_the_border_of_the_photo_is_no_edge_of_the_person():

@@ -74,9 +74,10 @@ def test_what_is_not_there_is_said(library):
 def test_the_matte_takes_its_part_of_pymatting_alone():
     program = """
 import sys
-from core.libs.tracker.matte import _matting
-solve, precondition = _matting()
-assert solve.__module__ == "pymatting.alpha.estimate_alpha_cf" and precondition.__name__ == "ichol"
+from core.libs.tracker.matting import _matting
+laplacian, precondition, solve = _matting()
+assert laplacian.__module__ == "pymatting.laplacian.cf_laplacian" and solve.__module__ == "pymatting.solver.cg"
+assert precondition.__name__ == "ichol"
 assert not [name for name in sys.modules if name.startswith("pymatting")]
 """
     done = subprocess.run(

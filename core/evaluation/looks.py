@@ -98,12 +98,12 @@ def opened_part(points: np.ndarray) -> np.ndarray:
 def slope(values: np.ndarray, driver: np.ndarray, least: float = 0.0) -> float:
     """How far values (T,) go for what the driver's (T,) go, 1 where as far: the slope of Deming's regression.
 
-    Both are read off pictures by the same tracker and tremble alike, so neither is the truth: the line is fitted with errors
-    of equal variance in both (Deming, Statistical Adjustment of Data, 1943). `plain_slope` takes the driver's for true and
-    comes out too low by the share of the tremble in what the driver's do.
+    Both are read off pictures by the same tracker and tremble alike, so neither is the truth: the line is fitted with
+    errors of equal variance in both (Deming, Statistical Adjustment of Data, 1943). `plain_slope` takes the driver's
+    for true and comes out too low by the share of the tremble in what the driver's do.
 
-    NaN where the driver's standard deviation is below `least`, where the tracker's error would be measured, or where the two
-    do not go together at all.
+    NaN where the driver's standard deviation is below `least`, where the tracker's error would be measured, or where
+    the two do not go together at all.
     """
     series = np.stack([np.asarray(driver, np.float64), np.asarray(values, np.float64)])
     if series.shape[1] < 3 or series[0].std() <= least:

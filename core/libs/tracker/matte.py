@@ -3,14 +3,12 @@
 The segmenter sees whatever it is given as 256x256 pixels. The shown crop has the finest edge, but a crop through
 shoulders or along a dark corner misleads it: lamps, bars and shadows come along. The whole photo has a coarse edge and
 is hardly ever wrong about what is a person. So the whole photo says where the edge may be and the crops where it is;
-then the edge itself, hair by hair, is solved for from the photo's colours (closed-form matting, Levin, Lischinski and
-Weiss 2008, as PyMatting has it).
+then the edge itself, hair by hair, is solved for from the photo's colours (`matting.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import cv2
 import numpy as np
@@ -21,14 +19,14 @@ from core.libs.foreground import share_of
 from core.libs.nearest import nearest_means
 from core.libs.numeric import smoothstep
 from core.libs.tracker.crop import crop_image
-from core.libs.tracker.settings import MatteSettings
-from core.runtime.submodules import packages_not_run
+from core.libs.tracker.matte_settings import MatteSettings
+from core.libs.tracker.matting import disc, solved_matte
 
 Segmenter = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB to (H, W) in 0..1
 
 
 MATTE = MatteSettings()
-VERSION = "2"  # of all here that changes what comes out
+VERSION = "3"  # of all here that changes what comes out
 
 
 def photo_matte(
@@ -77,7 +75,7 @@ def begin_matte(
             whole = np.where(agreed > settings.sure, np.maximum(whole, agreed), whole)
             matte = _between(matte, whole, inside, settings.cells * cell)
         matte = _connected(matte * inside, face > 0, settings)
-        matte = _connected(_solved(pixels, matte, inside, settings), face > 0, settings)
+        matte = _connected(solved_matte(pixels, matte, inside, settings), face > 0, settings)
         return _completed(pixels, matte, inside, settings).astype(np.float32)
 
     return rest
@@ -157,48 +155,11 @@ def _between(matte: np.ndarray, whole: np.ndarray, inside: np.ndarray, reach: fl
     Beyond the photo nothing is known: there the coarse one continues as it is at the photo's border.
     """
     person = np.where(inside, whole, 0)
-    kernel = _disc(reach)
+    kernel = disc(reach)
     most = cv2.GaussianBlur(cv2.dilate(person, kernel), (0, 0), max(reach / 2, 0.5))
     known = np.where(inside, whole, 1)  # the photo's border is no edge of the person
     least = cv2.GaussianBlur(cv2.erode(known, kernel), (0, 0), max(reach / 2, 0.5))
     return np.maximum(np.minimum(matte, most), least)
-
-
-@cache
-def _matting() -> tuple[Callable, Callable]:
-    """PyMatting's solver and its preconditioner."""
-    # Not at the top: it compiles for a while, and a photo that was tracked before does not need it; with the rest of
-    # PyMatting it would be half a minute more
-    with packages_not_run("pymatting", "alpha", "laplacian", "preconditioner", "solver", "util"):
-        from pymatting.alpha.estimate_alpha_cf import estimate_alpha_cf
-        from pymatting.preconditioner.ichol import ichol
-    return estimate_alpha_cf, ichol
-
-
-def _solved(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settings: MatteSettings) -> np.ndarray:
-    """The matte (S, S) with its edge solved for from the colours of the photo, which has no say beyond `inside`."""
-    estimate_alpha_cf, ichol = _matting()
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    if len(rows) < 3 or len(columns) < 3:
-        return matte
-    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    trimap = np.full(matte[part].shape, 0.5)
-    for sure, reach, value in (
-        (matte[part] > settings.sure, settings.sure_inside, 1),
-        (matte[part] < 1 - settings.sure, settings.sure_outside, 0),
-    ):
-        trimap[cv2.erode(sure.astype(np.uint8), _disc(reach * len(matte) / IMAGE_SIZE)) > 0] = value
-    if not ((trimap == 0).any() and (trimap == 1).any() and (trimap == 0.5).any()):
-        return matte
-
-    def preconditioner(laplacian):
-        # Without a shift the factorisation fails on pictures with flat areas, and is tried again
-        return ichol(laplacian, shifts=(1e-3, 1e-2, 0.1, 1.0, 10.0), max_nnz=settings.fill * laplacian.shape[0])
-
-    out = matte.copy()
-    colors = np.ascontiguousarray(pixels[part], np.float64) / 255
-    out[part] = estimate_alpha_cf(colors, trimap, preconditioner, cg_kwargs={"rtol": settings.tolerance})
-    return out
 
 
 def _completed(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settings: MatteSettings) -> np.ndarray:
@@ -211,8 +172,8 @@ def _completed(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settin
     person, sure = (matte > settings.person).astype(np.uint8), matte > settings.opaque
     if not sure.any():
         return matte
-    closed = cv2.morphologyEx(person, cv2.MORPH_CLOSE, _disc(settings.bite * scale))
-    ground = ((cv2.dilate(closed, _disc(settings.clear * scale)) == 0) & inside).astype(np.float32)
+    closed = cv2.morphologyEx(person, cv2.MORPH_CLOSE, disc(settings.bite * scale))
+    ground = ((cv2.dilate(closed, disc(settings.clear * scale)) == 0) & inside).astype(np.float32)
     size = (2 * round(settings.around * scale) + 1,) * 2
     share = cv2.blur(ground, size)
     colors = pixels.astype(np.float32) / 255
@@ -223,25 +184,21 @@ def _completed(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settin
 
     away = np.linalg.norm(colors - mean, axis=2)
     unlike = smoothstep(away - settings.spread * spread, *settings.unlike)
-    around = cv2.dilate(closed, _disc(settings.bite * scale)) > person
+    around = cv2.dilate(closed, disc(settings.bite * scale)) > person
     things = ((unlike > 0.5) & around & known).astype(np.uint8)
-    things = cv2.morphologyEx(things, cv2.MORPH_OPEN, _disc(settings.thick * scale))  # outlines are blurred, too
+    things = cv2.morphologyEx(things, cv2.MORPH_OPEN, disc(settings.thick * scale))  # outlines are blurred, too
     _, labels = cv2.connectedComponents(things)
     held = np.bincount(labels[closed > person], minlength=labels.max() + 1) / np.maximum(np.bincount(labels.ravel()), 1)
     held[0] = 0
-    beside = _disc(settings.beside * scale)
+    beside = disc(settings.beside * scale)
     near = cv2.dilate((held > settings.held).astype(np.uint8)[labels], beside) > 0
     worn = np.maximum(matte, np.where(near & known, unlike, 0))
     worn = np.where(near, cv2.morphologyEx(worn.astype(np.float32), cv2.MORPH_CLOSE, beside), worn)
 
     part, told = share_of(colors, nearest_means(colors, sure, settings.blurred * scale), mean)
     told = told * (1 - smoothstep(spread, *settings.plain)) * smoothstep(part, *settings.soft)
-    edge = (cv2.dilate(person, _disc(settings.edge * scale)) > 0) & known
+    edge = (cv2.dilate(person, disc(settings.edge * scale)) > 0) & known
     return np.where(edge, np.maximum(worn, told * part), worn)
-
-
-def _disc(radius: float) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(radius)) + 1,) * 2)
 
 
 def _connected(matte: np.ndarray, face: np.ndarray, settings: MatteSettings) -> np.ndarray:

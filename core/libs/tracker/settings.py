@@ -3,7 +3,7 @@
 "By eye": set where it looked right, then left alone. "Development clips": read off the clips of ../shared/data/drivers
 that the benchmarks report on, so that a figure on those clips is not one on unseen clips. Whatever changes here changes
 what comes out: raise `VERSION` (or `FLAME_VERSION`) of `core.libs.tracker.cache` with it. The mouth's settings stand
-beside their functions, in `mouth_ring` and `mouth_interior`.
+beside their functions, in `mouth_ring` and `mouth_interior`, the matte's in `matte_settings`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from core.libs.tracker.matte_settings import MatteSettings
 from core.libs.tracker.mouth_interior import ReadingSettings
 from core.libs.tracker.mouth_ring import RingSettings, ViewSettings
 
@@ -253,64 +254,6 @@ class MediaPipeSettings:
 
 
 @dataclass(frozen=True)
-class MatteSettings:
-    """Of `photo_matte`. By eye on the development photos, where nothing else is said.
-
-    Attributes:
-        seam: pixels of a 512-pixel crop over which the look at the shown crop runs into that at the wide one.
-        cells: of the whole photo's matte, by which its edge may be off, inwards and outwards.
-        grid: cells of a side of the segmenter's result; MediaPipe's selfie segmentation.
-        face: mean of the whole photo's matte over the face, below which that look is not believed.
-        person: from which on a pixel belongs to the connected person. near: part of the crop's side around it in which
-            fainter pixels, hair, belong to it too.
-        hole: part of the crop's area up to which holes in the person are filled.
-        sure: matte from which on a pixel is surely the person, and up to 1 - sure surely not, once the two areas are
-            shrunk by `sure_inside` and `sure_outside` pixels of a 512-pixel crop: between them the matting solves.
-        fill: entries of the preconditioner for one of the matrix; bounds memory.
-        tolerance: of the matting's conjugate gradients, in matte.
-        bite: pixels of a 512-pixel crop, radius of the disc that does not fit into a bite of the outline. held: share
-            of a thing that has to lie in one. beside: pixels around it, whose matte
-            is its own. clear: from the person, where the background begins.
-            around: within which its colours are taken. known: share of that which has to be background.
-        unlike: colours' distance to those, less `spread` of their standard deviations, from which on a pixel in a bite
-            may be something worn, and is. thick: pixels of a 512-pixel crop, radius of a disc that fits into it.
-        edge: the same, how far outside the matte the person's colour may be found. opaque: matte from which on a pixel
-            has that colour. blurred: standard deviation over
-            which that is averaged. soft: share of it from which on it is any, and counts in full. plain: standard
-            deviation of the background's colours, up to which it is plain, and from which it is not.
-        bar: grey levels that a row or column along the photo's border may vary by to be taken for a bar of one colour.
-    """
-
-    seam: int = 16
-    cells: float = 2.0
-    grid: int = 256
-    face: float = 0.8
-    person: float = 0.5
-    near: float = 0.06
-    hole: float = 0.005
-    sure: float = 0.9
-    sure_inside: int = 6
-    sure_outside: int = 9
-    fill: int = 400
-    tolerance: float = 1e-5
-    bite: float = 32.0
-    held: float = 0.25
-    beside: float = 4.0
-    clear: float = 8.0
-    around: float = 30.0
-    known: float = 0.05
-    unlike: tuple[float, float] = (0.1, 0.25)
-    spread: float = 1.5
-    thick: float = 2.5
-    edge: float = 10.0
-    opaque: float = 0.95
-    blurred: float = 2.0
-    soft: tuple[float, float] = (0.06, 0.2)
-    plain: tuple[float, float] = (0.06, 0.12)
-    bar: float = 3.0
-
-
-@dataclass(frozen=True)
 class WholeSettings:
     """Of `whole`. By eye where nothing else is said.
 
@@ -381,7 +324,7 @@ class TrackSettings:
 
     margin: int = 96
     image_fps: Fraction = Fraction(25)
-    matte: MatteSettings = MatteSettings()
+    matte: MatteSettings = field(default_factory=MatteSettings)
     whole: WholeSettings = WholeSettings()
     crop: CropSettings = CropSettings()
     cuts: CutSettings = CutSettings()

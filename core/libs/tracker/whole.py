@@ -10,7 +10,8 @@ import numpy as np
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.matte import one_look, photo_matte, without_bars
-from core.libs.tracker.settings import MatteSettings, WholeSettings
+from core.libs.tracker.matte_settings import MatteSettings
+from core.libs.tracker.settings import WholeSettings
 
 VERSION = "5"  # of all here that changes what comes out
 _SETTINGS = WholeSettings()
