@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from core.libs.flame_model import FLAMEModel
 from core.libs.retargeting.orbit import orbit
 from core.libs.retargeting.shots import by_groups, resting_groups, with_shots
 from core.libs.retargeting.stage import Retargeting
+from core.libs.tracker import cuts
 from core.libs.tracker.cuts import CutFinder
 from core.libs.tracker.gaps import bridge, with_faces
+from core.libs.tracker.settings import CutSettings
 from core.options import Options
 
 NAMES = ("shapecode", "expcode", "posecode", "eyecode", "transform_matrix", "torso_motion")
@@ -278,6 +281,23 @@ class TestCuts:
     def test_a_cut_at_a_flash_is_one(self, scene, other):
         white = np.full_like(scene[0], 255)
         assert len(set(self.shots([*scene, white, *other]))) == 3
+
+    def test_no_cut_is_missed_for_the_few_pixels_that_are_glanced_at(self, scene, other):
+        """Against the averages of every picture and the one before."""
+        noise = np.random.default_rng(4).normal(0, 30, (4, 192, 192, 3))
+        dark = [np.clip(image * 0.5, 0, 255).astype(np.uint8) for image in scene[:2]]
+        noisy = [np.clip(scene[0] + rough, 0, 255).astype(np.uint8) for rough in noise]
+        pictures = [*scene[:3], *noisy, *dark, *scene[:2], scene[0][::-1], *other[:2], scene[0]]
+        glancing = CutFinder()
+        expected = []
+        for before, now in pairwise(pictures):
+            small, last = (cuts._small(image, CutSettings()) for image in (now, before))
+            expected.append(
+                cuts._difference(last[0], small[0]) > CutSettings().changed
+                and cuts._histogram_distance(last[1], small[1]) > CutSettings().recoloured
+            )
+        assert [glancing.see(image) for image in pictures][1:] == expected
+        assert sum(expected) >= 3
 
 
 class TestFaceless:

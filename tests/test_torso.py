@@ -8,6 +8,7 @@ from synthetic_head import DISTANCE
 from core.data.records import IMAGE_SIZE
 from core.libs.geometry import NECK, apply_torso_motion, to_camera, to_pixels
 from core.libs.tracker.torso import TorsoTracker
+from core.libs.tracker.torso_kernel import align
 
 FRONT = np.concatenate([np.diag([-1.0, 1.0, -1.0]), [[0.0], [0.0], [DISTANCE]]], 1)
 # Points all over the crop; what lies below the neck belongs to the shoulders.
@@ -49,6 +50,27 @@ def test_a_known_motion_is_found(torso_motion):
     for part in (0.5, 1.0):  # a frame on the way, as in a video
         found = tracker.follow(moved(picture, part * torso_motion))
     np.testing.assert_allclose(found, torso_motion, atol=0.006)
+
+
+def test_a_step_is_the_robust_least_squares_of_the_picture():
+    """One round against the same in NumPy, its pixels interpolated by OpenCV, which rounds places to 1/32."""
+    random, neck, unit = np.random.default_rng(3), np.array([60.0, 40.0]), 90.0
+    grey = cv2.GaussianBlur(random.uniform(0, 255, (128, 128)).astype(np.float32), (0, 0), 4)
+    at = random.uniform(-4, 131, (500, 2)).astype(np.float32)
+    values, slopes = random.uniform(100, 150, 500).astype(np.float32), random.normal(0, 200, (500, 4))
+    motion, prior, noise, outlier = np.array([0.02, -0.03, 0.05, 0.01]), np.array([50.0, 40, 90, 2000]), 30.0, 12.0
+    turn = np.exp(motion[3]) * np.array(
+        [[np.cos(motion[2]), -np.sin(motion[2])], [np.sin(motion[2]), np.cos(motion[2])]]
+    )
+    places = ((at - neck) @ turn.T + neck + motion[:2] * unit).astype(np.float32)
+    seen = cv2.remap(grey, places[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    error = seen - values
+    weight = 1 / (1 + (error / outlier) ** 2)
+    normal = (slopes * weight[:, None]).T @ slopes / noise**2 + np.diag(prior)
+    step = np.linalg.solve(normal, slopes.T @ (weight * error) / noise**2 + prior * motion)
+    found, share = align(grey, at, values, slopes, neck, unit, motion, prior, noise, outlier, 1, 0.0)
+    np.testing.assert_allclose(found, motion - step, atol=2e-4)
+    assert share == pytest.approx(weight.mean(), rel=1e-3)
 
 
 def test_exposure_is_no_motion():

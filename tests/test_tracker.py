@@ -22,7 +22,7 @@ from core.libs.mesh import build_proxy_mesh
 from core.libs.tracker import driver, second_look
 from core.libs.tracker.base import Observation
 from core.libs.tracker.cache import TrackCache
-from core.libs.tracker.crop import crop_around, crop_image, face_box, steady_crops, to_crop
+from core.libs.tracker.crop import crop_around, crop_image, crop_part, face_box, mouth_part, steady_crops, to_crop
 from core.libs.tracker.driver import sequence_from_points, track_driver
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.gaps import bridge
@@ -152,6 +152,27 @@ class TestCrops:
         got = crop_image(ramp.astype(np.uint8), np.array([0, 0, 512.0 * factor])).astype(float)
         expected = ramp.reshape(512, factor, 512, factor, 3).mean((1, 3))
         np.testing.assert_allclose(got[8:-8, 8:-8], expected[8:-8, 8:-8], atol=2)
+
+    @pytest.mark.parametrize("crop", [(30.4, 12.7, 300), (-40.2, 25.1, 760.5), (101.3, 57.9, 1300.2), (9.8, 3.1, 2300)])
+    def test_a_part_is_as_in_the_whole(self, random, crop):
+        image = cv2.GaussianBlur(random.integers(0, 256, (1600, 1500, 3), np.uint8), (0, 0), 3)
+        whole = crop_part(image, np.array(crop), np.array([0, 0, 512, 512])).astype(int)
+        for part in ([201, 333, 280, 391], [0, 440, 90, 512], [470, 0, 512, 33]):
+            x0, y0, x1, y1 = part
+            shown = crop_part(image, np.array(crop), np.array(part)).astype(int)
+            assert np.abs(shown - whole[y0:y1, x0:x1]).max() <= 3  # places are rounded to parts of a pixel
+            assert np.abs(shown - whole[y0:y1, x0:x1]).mean() < 0.3
+        assert not crop_part(image, np.array([2000.0, 0, 300]), np.array([9, 9, 40, 30])).any()  # beyond the picture
+
+    def test_a_look_into_the_mouth_takes_the_lips_with_room(self, random):
+        points = random.uniform(150, 350, (478, 2))
+        lips = list(topo.OUTER_LIPS)
+        points[lips] = random.uniform(230, 260, (len(lips), 2))
+        part = mouth_part(points, cheeks=False)
+        reach = (np.linalg.norm(points[33] - points[263]) + np.linalg.norm(points[168] - points[2])) * 0.12 + 8
+        np.testing.assert_allclose(part[:2], np.maximum(points[lips].min(0) - reach, 0), atol=1)
+        np.testing.assert_allclose(part[2:], points[lips].max(0) + reach, atol=2)
+        assert (mouth_part(points)[:2] <= points[:468].min(0)).all()  # with the cheeks the whole face
 
     @pytest.mark.parametrize("side", [200.0, 700.0, 1700.0])
     def test_points_go_with_the_pixels(self, side):

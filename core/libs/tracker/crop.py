@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from core.data.records import IMAGE_SIZE
-from core.libs.flame_model.topology import N_FACE
+from core.libs.flame_model.topology import N_FACE, OUTER_LIPS
+from core.libs.tracker.mouth_ring import face_size
 from core.libs.tracker.settings import CropSettings
 
 _SETTINGS = CropSettings()
@@ -75,8 +76,8 @@ def compared_crop(image: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
     crop, inside = _within(image, crop)
     if not inside.size:
         return np.zeros((size, size), np.uint8)
-    small, crop = _halved_down_to(inside, crop, 1.5 * size)
-    return _warped(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), crop, size, (0, 0, size, size))
+    small, crop = _halved_down_to(cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY), crop, 1.5 * size)
+    return _warped(small, crop, size, (0, 0, size, size))
 
 
 def crop_part(image: np.ndarray, crop: np.ndarray, part: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
@@ -85,18 +86,26 @@ def crop_part(image: np.ndarray, crop: np.ndarray, part: np.ndarray, size: int =
     For reading colours, not for showing: halved while it is larger by two, then interpolated.
     """
     crop, inside = _within(image, crop)
+    crop, inside = _as_far_as(inside, crop, part, size)
     if not inside.size:
         return np.zeros((part[3] - part[1], part[2] - part[0], 3), np.uint8)
     small, crop = _halved_down_to(inside, crop, 2 * size)
     return _warped(small, crop, size, tuple(int(v) for v in part))
 
 
-def mouth_part(points: np.ndarray, size: int = IMAGE_SIZE, margin: int = 8) -> np.ndarray:
+def mouth_part(points: np.ndarray, size: int = IMAGE_SIZE, cheeks: bool = True, margin: int = 8) -> np.ndarray:
     """x0, y0, x1, y1 (4,) of the face in its crop: what a look into its mouth takes, for `crop_part`.
 
+    The whole face with its `cheeks`, whose colour is read now and then, else the lips as far as they may be searched.
     `margin` pixels more on every side, as far as the crop goes.
     """
-    box = face_box(points) + np.array([-margin, -margin, margin + 1, margin + 1])
+    if cheeks:
+        box = face_box(points)
+    else:
+        lips = points[..., list(OUTER_LIPS), :2]
+        reach = 0.12 * face_size(points)  # further than the ring and its view go
+        box = np.concatenate([lips.min(-2) - reach, lips.max(-2) + reach], -1)
+    box = box + np.array([-margin, -margin, margin + 1, margin + 1])
     corner = np.clip(box[:2], 0, size - 2)
     return np.concatenate([corner, np.maximum(np.clip(box[2:], 0, size), corner + 2)]).astype(int)
 
@@ -122,6 +131,19 @@ def _within(image: np.ndarray, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray
     x0, y0 = (int(np.clip(np.floor(v) - 1, 0, most)) for v, most in ((x, width), (y, height)))
     x1, y1 = (int(np.clip(np.ceil(v + side) + 2, 0, most)) for v, most in ((x, width), (y, height)))
     return np.array([x - x0, y - y0, side]), image[y0:y1, x0:x1]
+
+
+def _as_far_as(image: np.ndarray, crop: np.ndarray, part: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The crop (x, y, side) in what of a picture a part of it takes, and that, a view.
+
+    It begins where pixels that are halved together begin, so that halves are those of the whole picture.
+    """
+    scale = float(crop[2]) / size
+    whole = 1 << int(np.log2(max(scale, 1.0)))  # pixels that become one
+    low, high = crop[:2] + part[:2] * scale, crop[:2] + part[2:] * scale
+    x0, y0 = (max(0, int(v // whole) - 2) * whole for v in low)
+    x1, y1 = (max(0, int(v // whole) + 4) * whole for v in high)
+    return crop - [x0, y0, 0], image[y0:y1, x0:x1]
 
 
 def _halved_down_to(image: np.ndarray, crop: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:

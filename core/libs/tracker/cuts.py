@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,45 +15,57 @@ from core.libs.tracker.settings import CutSettings
 _SETTINGS = CutSettings()
 
 
+@dataclass
+class _Shot:
+    """Of frames from `start` on: the small picture before it, and the sum of so many of its own."""
+
+    start: int
+    before: np.ndarray | None
+    total: np.ndarray
+    counted: int = 0
+
+
 class CutFinder:
     """Looks at the frames of a video one after the other and says where another shot begins.
 
     A cut changes the picture everywhere, its colours too, from one frame to the next: mean absolute difference of small
-    pictures and distance of their histograms. Dissolves and cuts within one scene are not found. Memory grows by one
-    small picture a shot.
+    pictures and distance of their histograms. Dissolves and cuts within one scene are not found. Memory grows by two
+    small pictures a shot.
+
+    Most frames are like the one before, which some of their pixels show: averaged pictures differ by no more than their
+    pixels do. Only the others are averaged, and every few for what the shot looks like.
     """
 
     def __init__(self, settings: CutSettings = _SETTINGS) -> None:
         self._settings = settings
-        self._last: tuple[np.ndarray, np.ndarray] | None = None
-        self._before: list[np.ndarray] = []  # for every cut, the small picture before it
-        self._starts: list[int] = [0]
-        self._sums: list[np.ndarray] = [np.zeros((settings.coarse, settings.coarse, 3))]
+        self._last: tuple[np.ndarray, np.ndarray] | None = None  # the last frame and some of its pixels
+        self._shots = [self._begun(0, None)]
         self._frames = 0
 
     def see(self, image: np.ndarray) -> bool:
-        """The next frame (H, W, 3) uint8; whether another shot begins with it."""
-        now, s = _small(image, self._settings), self._settings
-        last = self._last
-        cut = (
-            last is not None
-            and _difference(last[0], now[0]) > s.changed
-            and _histogram_distance(last[1], now[1]) > s.recoloured
-        )
-        if last is not None and cut:
-            self._before.append(last[0])
-            self._starts.append(self._frames)
-            self._sums.append(np.zeros_like(self._sums[0]))
-            self._end_flash(now[0])
-        self._sums[-1] += now[0]
-        self._last = now
-        self._frames += 1
+        """The next frame (H, W, 3) uint8, not to be changed until the next one; whether another shot begins with it."""
+        s, last = self._settings, self._last
+        pixels = cv2.resize(image, (s.glance, s.glance), interpolation=cv2.INTER_NEAREST)
+        self._last = image, pixels
+        number, self._frames = self._frames, self._frames + 1
+        alike = last is not None and _difference(pixels.astype(np.int16), last[1].astype(np.int16)) < s.changed / 2
+        if alike and (number - self._shots[-1].start) % s.counted:
+            return False
+        now, cut = _small(image, s), False
+        if last is not None and not alike:
+            before = _small(last[0], s)
+            cut = _difference(before[0], now[0]) > s.changed and _histogram_distance(before[1], now[1]) > s.recoloured
+            if cut:
+                self._shots.append(self._begun(number, before[0]))
+                self._end_flash(now[0])
+        self._shots[-1].total += now[0]
+        self._shots[-1].counted += 1
         return cut
 
     def shots(self) -> np.ndarray | None:
         """(T,) numbers of the shots of all frames seen; shots that look the same have one. None where there is one."""
-        lengths = np.diff([*self._starts, self._frames])
-        means = [total / length for total, length in zip(self._sums, lengths, strict=True)] if self._frames else []
+        lengths = np.diff([*(shot.start for shot in self._shots), self._frames])
+        means = [shot.total / shot.counted for shot in self._shots] if self._frames else []
         numbers: list[int] = []
         scenes: list[np.ndarray] = []
         for mean in means:
@@ -65,14 +78,19 @@ class CutFinder:
             numbers.append(same)
         return np.repeat(numbers, lengths) if len(scenes) > 1 else None
 
+    def _begun(self, start: int, before: np.ndarray | None) -> _Shot:
+        return _Shot(start, before, np.zeros((self._settings.coarse, self._settings.coarse, 3)))
+
     def _end_flash(self, now: np.ndarray) -> None:
         """Take back two cuts if the picture is, after a few frames, the one from before."""
-        if len(self._starts) < 3 or self._starts[-1] - self._starts[-2] > self._settings.flash:
+        if len(self._shots) < 3 or self._shots[-1].start - self._shots[-2].start > self._settings.flash:
             return
-        if _difference(self._before[-2], now) < self._settings.same_scene:
-            del self._before[-2:], self._starts[-2:]
-            merged = self._sums[-3] + self._sums[-2]
-            self._sums[-3:] = [merged]
+        shown, flash = self._shots[-3:-1]
+        assert flash.before is not None  # the first shot alone has none
+        if _difference(flash.before, now) < self._settings.same_scene:
+            del self._shots[-2:]
+            shown.total += flash.total
+            shown.counted += flash.counted
 
 
 def with_cuts(frames: Iterable[VideoFrame], cuts: CutFinder) -> Generator[tuple[VideoFrame, bool], None, None]:

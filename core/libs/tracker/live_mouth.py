@@ -102,13 +102,14 @@ class LiveMouth:
     def _look(self, image: np.ndarray, crop: np.ndarray, points: np.ndarray, now: float) -> None:
         """Remember what an open mouth shows, and read it where it is known what colours are judged by."""
         self._looked = now
-        part = mouth_part(points, self._camera.size)
+        keeps = now - self._kept >= self._settings.every
+        part = mouth_part(points, self._camera.size, keeps)
         picture = crop_part(image, crop, part, self._camera.size)
         places = points[:, :2].astype(np.float64) - part[:2]
         view = straightened(picture, ring_on_picture(picture, places, self._ring), self._curve, self._view)
         if view is None:
             return
-        if now - self._kept >= self._settings.every:
+        if keeps:
             self._kept = now
             self._views.append(view)
             self._skins.append(cheek_colour(picture, places))

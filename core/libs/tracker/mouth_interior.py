@@ -104,6 +104,11 @@ class MouthReader:
         """Whether there is something to see between the lips of points (478, 2..3) in a crop; the head's (3, 4)."""
         return mouth_is_open(points, transform, self._camera, self._reading)
 
+    def wants_cheeks(self, index: int) -> bool:
+        """Whether the picture that a frame is looked at in has to show the cheeks: it is time for the skin's colour."""
+        last = max(self._skin, default=None)
+        return last is None or index - last >= self._reading.skin_every or self._shots[last] != self._shots[index]
+
     def look(self, index: int, picture: np.ndarray, points: np.ndarray, transform: np.ndarray) -> None:
         """One frame, in order: its crop (S, S, 3) uint8 RGB, the points (478, 2..3) in it, the head's (3, 4)."""
         if not self.wants(points, transform):
@@ -111,8 +116,7 @@ class MouthReader:
         points = points[:, :2].astype(np.float64)
         while len(self._views) <= index:
             self._views.append(None)
-        last = max(self._skin, default=None)
-        if last is None or index - last >= self._reading.skin_every or self._shots[last] != self._shots[index]:
+        if self.wants_cheeks(index):
             self._skin[index] = cheek_colour(picture, points)
         view = straightened(picture, ring_on_picture(picture, points, self._ring), self._curve, self._view)
         if view is not None:

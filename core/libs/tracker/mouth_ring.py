@@ -14,7 +14,7 @@ from core.libs.flame_model import topology as topo
 
 @dataclass(frozen=True)
 class RingSettings:
-    """How the ring is laid onto the lips; lengths in units of a face whose eyes' width and nose add up to 100.
+    """How the ring is laid onto the lips; lengths in units of a face whose `face_size` is 100.
 
     All numbers are the prototype's (shared/spec), found by eye on five drivers.
 
@@ -69,6 +69,12 @@ class ViewSettings:
 _VIEW = ViewSettings()
 
 
+def face_size(points: np.ndarray) -> float:
+    """Pixels: the width of the eyes and the length of the nose together, of points (478, 2..3) in a picture."""
+    eyes, nose = points[33, :2] - points[263, :2], points[168, :2] - points[2, :2]
+    return float(np.linalg.norm(eyes) + np.linalg.norm(nose))
+
+
 def ring_on_picture(picture: np.ndarray, points: np.ndarray, settings: RingSettings) -> np.ndarray:
     """The inner lips (20, 2) where the picture has them: where colours change from the lips' to what lies within.
 
@@ -76,7 +82,7 @@ def ring_on_picture(picture: np.ndarray, points: np.ndarray, settings: RingSetti
     snap to the edge between teeth and dark.
     """
     ring, outer = points[list(topo.INNER_LIPS)], points[list(topo.OUTER_LIPS)]
-    unit = (np.linalg.norm(points[33] - points[263]) + np.linalg.norm(points[168] - points[2])) / 100
+    unit = face_size(points) / 100
     gap = lip_distance(points)
     inner, outward = -min(settings.reach * unit, settings.of_gap_in * gap), settings.of_gap_out * gap + 0.5 * unit
     outward = min(settings.reach * unit, outward)
@@ -88,24 +94,25 @@ def ring_on_picture(picture: np.ndarray, points: np.ndarray, settings: RingSetti
     step = offsets[1] - offsets[0]
     further = int(np.ceil(settings.beyond * unit / step))
     along = np.concatenate([offsets, outward + step * np.arange(1, further + 1)])
-    margin = int(np.ceil(12 * unit)) + 4
-    x0, y0 = np.maximum(np.floor(np.minimum(ring, outer).min(0)).astype(int) - margin, 0)
-    x1, y1 = np.ceil(np.maximum(ring, outer).max(0)).astype(int) + margin
+    # Colours are looked at in places between inner and outer lips, and along the normals.
+    lip_places = ring[:, None] + np.array([0.55, 0.75])[:, None] * (outer - ring)[:, None]
+    places = np.concatenate([lip_places, ring[:, None] + along[:, None] * normal[:, None]], 1)
+    blur = settings.blur * max(unit, 0.7)
+    margin = int(np.ceil(4 * blur)) + 2  # as far as the blur looks
+    x0, y0 = np.maximum(np.floor(places.min((0, 1))).astype(int) - margin, 0)
+    x1, y1 = np.maximum(np.ceil(places.max((0, 1))).astype(int) + margin, 0)
     part = picture[y0:y1, x0:x1]
     if min(part.shape[:2]) < 3:
         return ring
-    part = cv2.GaussianBlur(part.astype(np.float32) / 255, (0, 0), settings.blur * max(unit, 0.7))
-    lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB) * np.float32(settings.axes)
-
-    def at(places: np.ndarray) -> np.ndarray:
-        there = (places - [x0, y0]).astype(np.float32)
-        return cv2.remap(lab, there.reshape(len(there), -1, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-    lips = at(ring[:, None] + np.array([0.55, 0.75])[:, None] * (outer - ring)[:, None])
+    part = cv2.GaussianBlur(part.astype(np.float32), (0, 0), blur)
+    there = (places - [x0, y0]).astype(np.float32)
+    colours = cv2.remap(part, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    lab = cv2.cvtColor(colours / np.float32(255), cv2.COLOR_RGB2LAB) * np.float32(settings.axes)
+    lips, seen = lab[:, :2], lab[:, 2:]
     upper, lower = (np.median(lips[part].reshape(-1, 3), 0) for part in (slice(1, 10), slice(11, 20)))
     reference = np.concatenate([np.tile(upper, (10, 1)), np.tile(lower, (10, 1))])
     reference[[0, 10]] = (upper + lower) / 2
-    difference = at(ring[:, None] + along[:, None] * normal[:, None]) - reference[:, None]
+    difference = seen - reference[:, None]
     similarity = np.exp(-(difference**2).sum(-1) / (2 * settings.spread**2))
     # Half way between the lips' and what lies within, or an inside of the lips' colour would pass for lip.
     similarity -= np.maximum((1 + similarity[:, :1]) / 2, 0.5)

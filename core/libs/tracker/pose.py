@@ -64,50 +64,88 @@ def carry_poses(steady: np.ndarray, turn: np.ndarray, origin: np.ndarray, scale:
 
 @numba.njit(cache=True, nogil=True)
 def _refine(rotation, shift, person, rays, relief, weights, depth_weight, rounds, outlier):
-    n = len(person)
-    turned = np.empty((n, 3))
-    jacobian = np.empty((3, 6))
-    total = weights.sum()
+    columns = person.T.copy()
+    shares = weights / weights.sum()
+    middle = columns @ shares
+    normal, right = np.empty((6, 6)), np.empty(6)
     for t in range(len(rotation)):
+        seen, deep = rays[t].T.copy(), relief[t] @ shares
         for _ in range(rounds):
-            turned[:] = person @ rotation[t].copy()
-            distance = shift[t, 2]
-            # The constant of the relief, and what it does to the derivative of a depth, by weighted means.
-            mean, mean_x, mean_y = 0.0, 0.0, 0.0
-            for i in range(n):
-                mean -= weights[i] * (turned[i, 2] + relief[t, i])
-                mean_x += weights[i] * turned[i, 0]
-                mean_y += weights[i] * turned[i, 1]
-            mean, mean_x, mean_y = mean / total, mean_x / total, mean_y / total
-            normal = np.eye(6) * 1e-9
-            right = np.zeros(6)
-            for i in range(n):
-                x, y, d = turned[i, 0], turned[i, 1], turned[i, 2]
-                z = d + shift[t, 2]
-                u, v = (x + shift[t, 0]) / z, (y + shift[t, 1]) / z
-                scale = distance / z
-                # d (u, v) * distance by a turn about the camera's axes, then by a shift; a turn w moves q by w x q.
-                jacobian[0] = (-u * y * scale, (d + u * x) * scale, -y * scale, scale, 0.0, -u * scale)
-                jacobian[1] = ((-d - v * y) * scale, v * x * scale, x * scale, 0.0, scale, -v * scale)
-                jacobian[2] = (-(y - mean_y), x - mean_x, 0.0, 0.0, 0.0, 0.0)
-                seen_x, seen_y = (u - rays[t, i, 0]) * distance, (v - rays[t, i, 1]) * distance
-                deep = -(d + relief[t, i]) - mean
-                robust = weights[i] / (1 + (seen_x * seen_x + seen_y * seen_y) / outlier**2)
-                for a in range(6):
-                    ja, jb, jc = (
-                        robust * jacobian[0, a],
-                        robust * jacobian[1, a],
-                        robust * depth_weight * jacobian[2, a],
-                    )
-                    right[a] += ja * seen_x + jb * seen_y + jc * deep
-                    for b in range(a, 6):
-                        normal[a, b] += ja * jacobian[0, b] + jb * jacobian[1, b] + jc * jacobian[2, b]
-            for a in range(6):
-                for b in range(a):
-                    normal[a, b] = normal[b, a]
+            place = rotation[t], shift[t]
+            _equations(columns, seen, relief[t], weights, place, (middle, deep), depth_weight, outlier, normal, right)
             step = -np.linalg.solve(normal, right)
             rotation[t] = rotation[t].copy() @ np.ascontiguousarray(_turn(step[:3]))
             shift[t] += step[3:]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _equations(person, rays, relief, weights, place, means, depth_weight, outlier, normal, right):
+    """Fills the normal equations of one frame, (6, 6) and (6,); `person` is (3, N), `rays` (2, N), `means` those of the
+    person's points and of the relief. One loop of sums along rows, which compiles to vector instructions.
+    """
+    (rotation, shift), (middle, deep) = place, means
+    r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
+    r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
+    r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
+    right_by, up_by, distance = shift[0], shift[1], shift[2]
+    mean_x = middle[0] * r00 + middle[1] * r10 + middle[2] * r20
+    mean_y = middle[0] * r01 + middle[1] * r11 + middle[2] * r21
+    # The constant of the relief, and what it does to the derivative of a depth, by weighted means.
+    mean = middle[0] * r02 + middle[1] * r12 + middle[2] * r22 + deep
+    inverse = 1 / outlier**2
+    n00 = n01 = n02 = n03 = n04 = n05 = n11 = n12 = n13 = n14 = n15 = 0.0
+    n22 = n23 = n24 = n25 = n33 = n35 = n44 = n45 = n55 = 0.0
+    g0 = g1 = g2 = g3 = g4 = g5 = 0.0
+    for i in range(person.shape[1]):
+        x = person[0, i] * r00 + person[1, i] * r10 + person[2, i] * r20
+        y = person[0, i] * r01 + person[1, i] * r11 + person[2, i] * r21
+        d = person[0, i] * r02 + person[1, i] * r12 + person[2, i] * r22
+        part = 1 / (d + distance)
+        u, v, scale = (x + right_by) * part, (y + up_by) * part, distance * part
+        # d (u, v) * distance by a turn about the camera's axes, then by a shift; a turn w moves q by w x q.
+        a0, a1, a2, a3, a5 = -u * y * scale, (d + u * x) * scale, -y * scale, scale, -u * scale
+        b0, b1, b2, b4, b5 = -(d + v * y) * scale, v * x * scale, x * scale, scale, -v * scale
+        c0, c1 = mean_y - y, x - mean_x
+        seen_x, seen_y = (u - rays[0, i]) * distance, (v - rays[1, i]) * distance
+        gap = mean - d - relief[i]
+        w = weights[i] / (1 + (seen_x * seen_x + seen_y * seen_y) * inverse)
+        wc0, wc1 = w * depth_weight * c0, w * depth_weight * c1
+        wa0, wa1, wa2, wa3, wa5 = w * a0, w * a1, w * a2, w * a3, w * a5
+        wb0, wb1, wb2, wb4, wb5 = w * b0, w * b1, w * b2, w * b4, w * b5
+        n00 += wa0 * a0 + wb0 * b0 + wc0 * c0
+        n01 += wa0 * a1 + wb0 * b1 + wc0 * c1
+        n02 += wa0 * a2 + wb0 * b2
+        n03 += wa0 * a3
+        n04 += wb0 * b4
+        n05 += wa0 * a5 + wb0 * b5
+        n11 += wa1 * a1 + wb1 * b1 + wc1 * c1
+        n12 += wa1 * a2 + wb1 * b2
+        n13 += wa1 * a3
+        n14 += wb1 * b4
+        n15 += wa1 * a5 + wb1 * b5
+        n22 += wa2 * a2 + wb2 * b2
+        n23 += wa2 * a3
+        n24 += wb2 * b4
+        n25 += wa2 * a5 + wb2 * b5
+        n33 += wa3 * a3
+        n35 += wa3 * a5
+        n44 += wb4 * b4
+        n45 += wb4 * b5
+        n55 += wa5 * a5 + wb5 * b5
+        g0 += wa0 * seen_x + wb0 * seen_y + wc0 * gap
+        g1 += wa1 * seen_x + wb1 * seen_y + wc1 * gap
+        g2 += wa2 * seen_x + wb2 * seen_y
+        g3 += wa3 * seen_x
+        g4 += wb4 * seen_y
+        g5 += wa5 * seen_x + wb5 * seen_y
+    upper = (n00, n01, n02, n03, n04, n05, n11, n12, n13, n14, n15, n22, n23, n24, n25, n33, 0.0, n35, n44, n45, n55)
+    k = 0
+    for a in range(6):
+        for b in range(a, 6):
+            normal[a, b] = normal[b, a] = upper[k]
+            k += 1
+        normal[a, a] += 1e-9
+    right[0], right[1], right[2], right[3], right[4], right[5] = g0, g1, g2, g3, g4, g5
 
 
 @numba.njit(cache=True, nogil=True)

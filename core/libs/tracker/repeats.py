@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 
@@ -14,11 +15,11 @@ class RepeatFinderSettings:
     Attributes:
         same: mean absolute difference in grey levels up to which two pictures of a face are one, coded twice: dropped
             frames, coded well, lie up to .12 apart, a person who keeps still by .2 and more. Development clips.
-        pixels: of a side of the face, beyond which some are left out.
+        rows: of a face's pixels, beyond which some are left out.
     """
 
     same: float = 0.1
-    pixels: int = 128
+    rows: int = 128
 
 
 class RepeatFinder:
@@ -44,6 +45,6 @@ class RepeatFinder:
         height, width = image.shape[:2]
         x0, y0 = (int(np.clip(np.floor(v), 0, most - 1)) for v, most in zip(box[:2], (width, height), strict=True))
         x1, y1 = (int(np.clip(np.ceil(v) + 1, 1, most)) for v, most in zip(box[2:], (width, height), strict=True))
-        step = max(1, max(x1 - x0, y1 - y0) // self._settings.pixels)
-        now, before = (picture[y0:y1:step, x0:x1:step].astype(np.int16) for picture in (image, last))
-        return bool(now.size) and float(np.abs(now - before).mean()) <= self._settings.same
+        step = max(1, (y1 - y0) // self._settings.rows)
+        now, before = (np.ascontiguousarray(picture[y0:y1:step, x0:x1]) for picture in (image, last))
+        return bool(now.size) and cv2.norm(now, before, cv2.NORM_L1) <= self._settings.same * now.size

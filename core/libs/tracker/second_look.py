@@ -111,7 +111,7 @@ def second_look(
                 if frame.shoulders is not None:
                     torso_motion[frame.index] = frame.shoulders.follow(frame.compared)
                 if mouth.wants(frame.points, frame.transform):
-                    part = mouth_part(frame.points, camera.size)
+                    part = mouth_part(frame.points, camera.size, mouth.wants_cheeks(frame.index))
                     face = crop_part(frame.image, crops[frame.index], part, camera.size)
                     mouth.look(frame.index, face, frame.points[:, :2] - part[:2], frame.transform)
 

@@ -196,6 +196,8 @@ class CutSettings:
     Attributes:
         side, bins: pixels of the picture whose colours are counted, and bins of each channel's histogram.
         coarse: pixels of a side of the pictures that are compared.
+        glance: of a side of the few pixels that show whether they have to be. counted: frames of a shot of which one
+            goes into its mean picture.
         changed: grey levels of mean absolute difference between two frames, above which there may be a cut.
         recoloured: distance of their histograms, 0 to 1, above which there is one.
         same_scene: grey levels between the mean pictures of two shots, below which they are of one scene. By eye.
@@ -205,6 +207,8 @@ class CutSettings:
     side: int = 128
     bins: int = 32
     coarse: int = 32
+    glance: int = 64
+    counted: int = 8
     changed: float = 25.0
     recoloured: float = 0.2
     same_scene: float = 15.0

@@ -12,6 +12,7 @@ import numpy as np
 
 from core.libs.geometry import NECK, Camera, to_camera
 from core.libs.tracker.settings import TorsoSettings
+from core.libs.tracker.torso_kernel import align
 
 _SETTINGS, _CAMERA = TorsoSettings(), Camera()
 
@@ -62,32 +63,28 @@ class TorsoTracker:
         Left and up at the neck in head units (the camera's axes), roll in radians (clockwise in the picture), and the
         logarithm of the growth.
         """
-        if len(self._at) < self._settings.fewest:
+        s = self._settings
+        if len(self._at) < s.fewest:
             return np.full(4, np.nan)
-        grey = _shrink(picture, self._settings)
-        motion, offset = self._motion, 0.0
-        for _ in range(self._settings.rounds):
-            grey_now = cv2.remap(grey, self._moved(motion), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-            error = grey_now - self._values - offset
-            weight = 1 / (1 + (error / self._settings.outlier) ** 2)
-            offset += float(np.average(error, weights=weight))  # exposure
-            weighted = self._slopes * weight[:, None] / self._settings.noise**2
-            normal = weighted.T @ self._slopes + np.diag(1 / self._deviation**2)
-            step = np.linalg.solve(normal, weighted.T @ error + motion / self._deviation**2)
-            motion = motion - step
-            if np.abs(step).max() < self._settings.settled:
-                break
-        if weight.mean() < self._settings.reliable or (np.abs(motion) > self._settings.largest * self._deviation).any():
+        motion, share = align(
+            _shrink(picture, s),
+            self._at,
+            self._values,
+            self._slopes,
+            self._neck,
+            self._unit,
+            self._motion,
+            1 / self._deviation**2,
+            s.noise,
+            s.outlier,
+            s.rounds,
+            s.settled,
+        )
+        if share < s.reliable or (np.abs(motion) > s.largest * self._deviation).any():
             self._motion = np.zeros(4)
             return np.full(4, np.nan)
         self._motion = motion
         return (motion * [-1, -1, 1, 1]).astype(np.float32)
-
-    def _moved(self, motion: np.ndarray) -> np.ndarray:
-        """Where a motion takes the points: (1, N, 2) in the small picture."""
-        c, s = np.exp(motion[3]) * np.array([np.cos(motion[2]), np.sin(motion[2])])
-        turned = (self._at - self._neck) @ np.array([[c, s], [-s, c]])
-        return (turned + self._neck + motion[:2] * self._unit)[None].astype(np.float32)
 
 
 def _shrink(picture: np.ndarray, settings: TorsoSettings) -> np.ndarray:
