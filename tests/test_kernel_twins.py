@@ -96,11 +96,11 @@ def test_gaussians_on_a_moved_mesh():
     role = random.choice(list(Role), 400).astype(np.int8)
     exponent = random.choice([1, 17.5], 400).astype(np.float32)
     need = random.choice([0.001, 0.4, 1], 400).astype(np.float32)
-    silhouette = random.choice([0, Role.LEFT_FRINGE, Role.RIGHT_FRINGE], len(pixels)).astype(np.int8)
+    fringe = random.random(2).astype(np.float32)
     all_photo = random.random(len(pixels)) < 0.2
     out = np.empty((400, 3), np.float32), np.empty((400, 6), np.float32), np.empty(400, np.float32)
     gaussians = owner, weights, role, exponent, need
-    settings = points, triangles, n_mesh, jacobian, 0.55, 3072.0, *gaussians, silhouette, all_photo, 0.12
+    settings = points, triangles, n_mesh, jacobian, 0.55, 3072.0, *gaussians, fringe, all_photo, 0.12
     binding.update_gaussians(*settings, np.zeros(len(triangles), bool), *out)
     expected = twins.update_gaussians(*settings, binding.SETTINGS)
     np.testing.assert_allclose(out[0], expected[0], atol=1e-5)

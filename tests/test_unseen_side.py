@@ -152,26 +152,6 @@ def test_there_is_no_veil_beside_the_cheek(frame, face):
     assert ((alpha > 0.1) & (alpha < 0.9))[beside].sum() < 450  # the outline's own; 638 with the veil
 
 
-def test_a_fringe_that_the_mesh_missed_stays_at_rest_and_goes_when_the_cheek_turns(frame, face):
-    wide = cv2.dilate(face.astype(np.uint8), np.ones((9, 9))) > 0
-    image = np.where(wide[..., None], SKIN, [0.05, 0.05, 0.2])
-    source = person(frame, image, np.ones((SIDE, SIDE)))
-    model = LiftedAvatar()
-    surface = model.encode(source).surface
-    fringe = surface.binding.role >= Role.LEFT_FRINGE
-    assert fringe.sum() > 100
-    assert np.abs(surface.colors[fringe, :3] - SKIN).max(1).mean() < 0.3
-
-    def weights(yaw: float) -> np.ndarray:
-        now = turned(frame, yaw)
-        points = surface.rig.pose(FLAMEModel().evaluate(now), now.transform_matrix)
-        surface.splat(points, Camera(), surface.colors)
-        return surface.scratch.opacities[fringe].copy()
-
-    assert weights(38).min() > 0.6
-    assert weights(23).max() < 0.02
-
-
 def test_hair_beside_the_cheek_is_no_fringe(frame, face):
     image = np.where(face[..., None], SKIN, [0.1, 0.08, 0.05]).astype(np.float32)
     mesh = mesh_of(frame)
@@ -356,8 +336,8 @@ def test_photo_and_inpainting_change_places_without_a_step():
         points[:, :2] *= depth / Camera().pixels_per_unit
         out = np.empty((6, 3), np.float32), np.empty((6, 6), np.float32), np.empty(6, np.float32)
         mesh = points.astype(np.float32), triangles, 2, jacobian, 0.55, Camera().pixels_per_unit
-        at_points = np.zeros(4, np.int8), np.isin(np.arange(4), all_photo)
-        update_gaussians(*mesh, face, weights, role, ones, ones, *at_points, least, np.zeros(4, bool), *out)
+        shares = np.zeros(2, np.float32), np.isin(np.arange(4), all_photo)
+        update_gaussians(*mesh, face, weights, role, ones, ones, *shares, least, np.zeros(4, bool), *out)
         return out[2]
 
     now = opacities(4.0)

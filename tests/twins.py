@@ -120,7 +120,7 @@ def update_gaussians(
     role,
     fade_exponent,
     need,
-    silhouette,
+    fringe,
     all_photo,
     inpaint_weight,
     blend,
@@ -155,8 +155,7 @@ def update_gaussians(
             least = inpaint_weight * need[g]
             opacity[g] = least + (1 - least) * (1 - photo[g])
         else:
-            beside = share[silhouette == kind]
-            opacity[g] = beside.mean() ** blend.fringe_exponent if len(beside) else 0
+            opacity[g] = fringe[kind - Role.LEFT_FRINGE]
     opacity[opacity < blend.faint] = 0
     i, j = np.array([(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]).T
     return xyz, covariance[face][:, i, j], opacity

@@ -191,9 +191,16 @@ export class Painter {
     return { face, gaps, points, pixels: this.camera.toPixels(camera, POINTS), seen, interior, view };
   }
 
+  // The mesh's points where they would be with the photo's expression.
+  still({ transform, torso, view, anchor }, out) {
+    return this.rig.pose(this.rig.face, transform, torso, anchor, view, out);
+  }
+
   draw(moment) {
     const { gl, side } = this, now = this.place(moment);
     this.weights.update(now.points);
+    if (this.weights.onSilhouette.length)
+      this.weights.updateFringe((this.pointsStill = this.still(moment, this.pointsStill)));
     for (let v = 0; v < this.rig.count; v++) {
       for (let k = 0; k < 3; k++) this.pointValues[4 * v + k] = now.points[3 * v + k];
       this.pointValues[4 * v + 3] = this.weights.share[v];

@@ -15,33 +15,55 @@ export class Weights {
     this.fringe = [1, 1];
     this.around = new Float32Array(points);
     for (const v of this.triangles) this.around[v]++;
+    this.onSilhouette = [...this.silhouette.keys()].filter((v) => this.silhouette[v]);
+    this.touching = [...this.smeared.keys()].filter((f) => [0, 1, 2].some((k) => this.silhouette[this.triangles[3 * f + k]]));
+  }
+
+  // How many pixels of the photo one of its pixels is drawn over on triangle f, along the longer axis.
+  longest(points, f) {
+    const { triangles, jacobian } = this;
+    const a = 3 * triangles[3 * f], b = 3 * triangles[3 * f + 1], c = 3 * triangles[3 * f + 2], j = 6 * f;
+    let xx = 0, xy = 0, yy = 0;
+    for (let axis = 0; axis < 2; axis++) {
+      const sa = jacobian[j + axis], sb = jacobian[j + 2 + axis], sc = jacobian[j + 4 + axis];
+      const x = points[a] * sa + points[b] * sb + points[c] * sc;
+      const y = points[a + 1] * sa + points[b + 1] * sb + points[c + 1] * sc;
+      xx += x * x; xy += x * y; yy += y * y;
+    }
+    const half = (xx + yy) / 2;
+    return (Math.sqrt(half + Math.sqrt(Math.max(half * half - xx * yy + xy * xy, 0))) * this.unit) / points[a + 2];
   }
 
   // Of points (M * 3) in the camera frame: `share` of the photo for every point, `smeared` for every triangle.
   update(points) {
-    const { triangles, jacobian, settings: s, share, smeared, unit } = this;
+    const { triangles, settings: s, share, smeared } = this;
     const stretch = new Float32Array(share.length);
     for (let f = 0; f < smeared.length; f++) {
-      const a = 3 * triangles[3 * f], b = 3 * triangles[3 * f + 1], c = 3 * triangles[3 * f + 2], j = 6 * f;
-      let xx = 0, xy = 0, yy = 0;
-      for (let axis = 0; axis < 2; axis++) {
-        const sa = jacobian[j + axis], sb = jacobian[j + 2 + axis], sc = jacobian[j + 4 + axis];
-        const x = points[a] * sa + points[b] * sb + points[c] * sc;
-        const y = points[a + 1] * sa + points[b + 1] * sb + points[c + 1] * sc;
-        xx += x * x; xy += x * y; yy += y * y;
-      }
-      const half = (xx + yy) / 2;
-      const longest = (Math.sqrt(half + Math.sqrt(Math.max(half * half - xx * yy + xy * xy, 0))) * unit) / points[a + 2];
+      const longest = this.longest(points, f);
       smeared[f] = 1 / (1 + (longest / s.smeared_at) ** 6);
       const counted = Math.min(longest, s.longest);
-      stretch[a / 3] += counted; stretch[b / 3] += counted; stretch[c / 3] += counted;
+      for (let k = 0; k < 3; k++) stretch[triangles[3 * f + k]] += counted;
     }
-    const sums = [0, 0], counts = [0, 0];
-    for (let v = 0; v < share.length; v++) {
-      share[v] = this.allPhoto[v] || !this.around[v] ? 1 : 1 / (1 + (stretch[v] / this.around[v] / s.blend_at) ** 6);
+    for (let v = 0; v < share.length; v++) share[v] = this.shareOf(v, stretch[v]);
+  }
+
+  // Of a point, by the stretch of all triangles around it.
+  shareOf(v, stretch) {
+    return this.allPhoto[v] || !this.around[v] ? 1 : 1 / (1 + (stretch / this.around[v] / this.settings.blend_at) ** 6);
+  }
+
+  // What is left of the fringes beside silhouettes, of points (M * 3) with the photo's expression. As fringe.py.
+  updateFringe(points) {
+    const stretch = new Float64Array(this.share.length), sums = [0, 0], counts = [0, 0];
+    for (const f of this.touching) {
+      const counted = Math.min(this.longest(points, f), this.settings.longest);
+      for (let k = 0; k < 3; k++) stretch[this.triangles[3 * f + k]] += counted;
+    }
+    for (const v of this.onSilhouette) {
       const side = this.silhouette[v] - 3;
-      if (side >= 0) { sums[side] += share[v]; counts[side]++; }
+      sums[side] += this.shareOf(v, stretch[v]);
+      counts[side]++;
     }
-    this.fringe = sums.map((total, side) => (total / Math.max(counts[side], 1)) ** s.fringe_exponent);
+    this.fringe = sums.map((total, side) => (total / Math.max(counts[side], 1)) ** this.settings.fringe_exponent);
   }
 }

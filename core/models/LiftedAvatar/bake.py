@@ -80,7 +80,8 @@ def bake(avatar: Avatar, shot: Shot, settings: BakeSettings = _SETTINGS) -> Gaus
     for layer in avatar.layers[:place]:
         layer.draw(shot)
     points = surface.rig.pose(shot.face, shot.transform, shot.torso_motion)
-    numbers = surface.sigma, surface.inpaint_weight, surface.settings, surface.scratch
+    fringe = surface.fringe_at(shot.transform, shot.torso_motion)
+    numbers = surface.sigma, surface.inpaint_weight, surface.settings, surface.scratch, None, fringe
     drawn, alpha, depth, _ = splat(points, surface.binding, shot.colors, camera, camera, *numbers)
     scratch, colors, depth = surface.scratch, shot.colors.copy(), depth.copy()
     xyz, covariances, opacities = scratch.xyz.copy(), scratch.covariances.copy(), scratch.opacities.copy()
@@ -111,7 +112,7 @@ def bake(avatar: Avatar, shot: Shot, settings: BakeSettings = _SETTINGS) -> Gaus
 def _opacities_from_beside(surface: SurfaceLayer, points: np.ndarray, settings: BakeSettings) -> np.ndarray:
     """(N,) the largest weight that the Gaussians have from any of the expected views."""
     binding, scratch, middle = surface.binding, surface.scratch, points.mean(0)
-    most = np.zeros(len(binding), np.float32)
+    most, gone = np.zeros(len(binding), np.float32), np.zeros(2, np.float32)  # fringes are not asked for
     for degrees in settings.views:
         c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
@@ -128,7 +129,7 @@ def _opacities_from_beside(surface: SurfaceLayer, points: np.ndarray, settings: 
             binding.role,
             binding.fade_exponent,
             binding.need,
-            binding.silhouette,
+            gone,
             binding.all_photo,
             surface.inpaint_weight,
             np.zeros(len(binding.triangles), np.bool_),

@@ -17,7 +17,7 @@ class Role(IntEnum):
     SOLID = 0  # weighs 1
     FADING = 1  # the photo's share, to the power of its fade exponent
     INPAINTED = 2  # what the photo's share leaves, and a little before
-    LEFT_FRINGE = 3  # a silhouette fringe, left in the picture: goes as one with the photo's share along its silhouette
+    LEFT_FRINGE = 3  # a silhouette fringe, left in the picture: goes as one, see `FringeWeights`
     RIGHT_FRINGE = 4
 
 
@@ -44,7 +44,7 @@ class BindingSettings:
 SETTINGS = BindingSettings()
 # The kernel takes these as compile-time constants, as it always has: arguments in their place would round otherwise.
 _LONGEST, _BLEND_AT = SETTINGS.longest, SETTINGS.blend_at
-_SMEARED_AT, _FAINT, _FRINGE_EXPONENT = SETTINGS.smeared_at, SETTINGS.faint, SETTINGS.fringe_exponent
+_SMEARED_AT, _FAINT = SETTINGS.smeared_at, SETTINGS.faint
 _SOLID, _FADING, _INPAINTED, _LEFT_FRINGE = (
     int(role) for role in (Role.SOLID, Role.FADING, Role.INPAINTED, Role.LEFT_FRINGE)
 )
@@ -94,7 +94,7 @@ def update_gaussians(
     role: np.ndarray,  # (N,) int8
     fade_exponent: np.ndarray,  # (N,) float32
     need: np.ndarray,  # (N,) float32
-    silhouette: np.ndarray,  # (M,) int8
+    fringe: np.ndarray,  # (2,) float32 what is left of the left and the right one
     all_photo: np.ndarray,  # (M,) bool
     inpaint_weight: float,  # of inpainted Gaussians that are needed, while nothing is stretched
     done: np.ndarray,  # (F + G,) bool, triangles whose Gaussians weigh nothing: they are drawn otherwise, or not seen
@@ -140,14 +140,6 @@ def update_gaussians(
     for v in range(len(points)):
         if not all_photo[v] and stretch[v, 1] > 0:
             share[v] = one / (one + (stretch[v, 0] / stretch[v, 1] / np.float32(_BLEND_AT)) ** 6)
-    fringe = np.zeros(2, np.float32)  # what is left of it, as one, so that it does not break into pieces
-    for side in range(2):
-        total, count = np.float32(0), np.float32(0)
-        for v in range(len(points)):
-            if silhouette[v] == side + _LEFT_FRINGE:
-                total += share[v]
-                count += one
-        fringe[side] = (total / max(count, one)) ** _FRINGE_EXPONENT
     least = np.float32(inpaint_weight)
     for g in numba.prange(len(face)):
         f = face[g]
@@ -175,6 +167,19 @@ def update_gaussians(
             at_least = least * need[g]
             weight = at_least + (one - at_least) * (one - weight)
         opacities[g] = weight if weight >= _FAINT else np.float32(0)
+
+
+def stretches(points: np.ndarray, triangles: np.ndarray, jacobian: np.ndarray, pixels_per_unit: float) -> np.ndarray:
+    """(K,) the stretch of triangles (K, 3) of a moved mesh (M, 3), see `BindingSettings`; as the kernel has it.
+
+    `jacobian` (K, 3, 2): see `Binding`. `pixels_per_unit`: of the photo's camera.
+    """
+    corners = points[triangles]
+    across = np.einsum("kci,kca->kia", corners[..., :2], jacobian)  # d point / d pixel of the photo
+    xx, xy, yy = (np.einsum("ka,ka->k", across[:, i], across[:, j]) for i, j in ((0, 0), (0, 1), (1, 1)))
+    half = (xx + yy) / 2
+    longest = half + np.sqrt(np.maximum(half * half - xx * yy + xy * xy, 0))
+    return np.sqrt(longest) * pixels_per_unit / corners[:, 0, 2]
 
 
 def barycentric_jacobian(pixels: np.ndarray, triangles: np.ndarray) -> np.ndarray:

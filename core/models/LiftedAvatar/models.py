@@ -35,6 +35,7 @@ from core.models.LiftedAvatar.detail import detail_weight, missing_detail
 from core.models.LiftedAvatar.edges import Antialiasing
 from core.models.LiftedAvatar.eyes import IrisLayer
 from core.models.LiftedAvatar.folds import FoldLayer, tint_folds
+from core.models.LiftedAvatar.fringe import FringeWeights
 from core.models.LiftedAvatar.inpaint import (
     Inpainting,
     all_photo_points,
@@ -323,6 +324,7 @@ class LiftedAvatar:
             sigma=settings.sigma,
             inpaint_weight=settings.inpaint_weight,
             settings=self._raster,
+            fringe=FringeWeights.of(binding),
             edges=Antialiasing(settings.edges),
             scratch=Scratch(colors),  # a picture's own: the photo's size went through the other one
             smooth=self._smooth(binding, photo.mesh.pixels, photo.kept),

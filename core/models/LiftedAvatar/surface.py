@@ -15,6 +15,7 @@ from core.libs.geometry import Camera, to_camera
 from core.models.LiftedAvatar.binding import Binding, update_gaussians
 from core.models.LiftedAvatar.composite import Pictures
 from core.models.LiftedAvatar.edges import Antialiasing
+from core.models.LiftedAvatar.fringe import FringeWeights
 from core.models.LiftedAvatar.layers import ChangedColors, Shot
 from core.models.LiftedAvatar.rig import Rig
 from core.models.LiftedAvatar.smooth_parts import SmoothParts
@@ -44,6 +45,7 @@ def splat(
     settings: SurfaceSettings,
     scratch: Scratch,
     smooth: SmoothParts | None = None,
+    fringe: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     """The picture (H, W, C) of Gaussians on a moved mesh, what they cover of it (H, W), the depth of the front surface
     (H, W), and what became of its blocks, see `surface_kernels`; all lie in the scratch.
@@ -51,6 +53,7 @@ def splat(
     Args:
         photo: the camera that the binding's pixels are of. camera: the one that draws.
         sigma, inpaint_weight: see `LiftedSettings`. smooth: draws what it can; None: every Gaussian is splatted.
+        fringe: (2,) see `FringeWeights`; None: all is left of the silhouettes' fringes.
     """
     height, width = camera.shape
     spared, done = None, np.zeros(len(binding.triangles), np.bool_)
@@ -68,7 +71,7 @@ def splat(
         binding.role,
         binding.fade_exponent,
         binding.need,
-        binding.silhouette,
+        np.ones(2, np.float32) if fringe is None else fringe,
         binding.all_photo,
         inpaint_weight,
         done,
@@ -113,6 +116,7 @@ class SurfaceLayer:
         detailed: first and last + 1 of the Gaussians that have any.
         sigma, inpaint_weight, settings: as `splat` takes them. edges: smooths the outlines.
         smooth: draws what moves as one piece; None: all is splatted.
+        fringe: what is left of the silhouettes' fringes.
     """
 
     rig: Rig
@@ -124,6 +128,7 @@ class SurfaceLayer:
     sigma: float
     inpaint_weight: float
     settings: SurfaceSettings
+    fringe: FringeWeights
     edges: Antialiasing = field(repr=False)
     scratch: Scratch = field(repr=False)
     smooth: SmoothParts | None = field(default=None, repr=False)
@@ -140,15 +145,24 @@ class SurfaceLayer:
 
     def splat(self, points: np.ndarray, camera: Camera, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `splat`: of this layer's Gaussians in other colours (N, C)."""
-        numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch
+        fringe = self.fringe.at(points, self.camera.pixels_per_unit)
+        numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch, None, fringe
         return splat(points, self.binding, colors, self.camera, camera, *numbers)[:2]
+
+    def fringe_at(
+        self, transform: np.ndarray, torso_motion: np.ndarray | None = None, view: np.ndarray | None = None
+    ) -> np.ndarray:
+        """(2,) of a head in a pose (3, 4), see `FringeWeights`; the rest as `Rig.pose` takes it."""
+        still = self.rig.pose(self.rig.face, transform, torso_motion, view)
+        return self.fringe.at(still if view is None else to_camera(still, view), self.camera.pixels_per_unit)
 
     def draw(self, shot: Shot) -> None:
         """Begin the picture with the Gaussians in the shot's colours, its outlines antialiased."""
         points = self.rig.pose(shot.face, shot.transform, shot.torso_motion, shot.view)
         if shot.view is not None:
             points = to_camera(points, shot.view)
-        numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch, self.smooth
+        fringe = self.fringe_at(shot.transform, shot.torso_motion, shot.view)
+        numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch, self.smooth, fringe
         drawn = splat(points, self.binding, shot.colors, self.camera, shot.camera, *numbers)
         shot.image, alpha, depth, blocks = drawn
         self.edges.run(shot.image, alpha, depth, self.settings.z_window, blocks)
