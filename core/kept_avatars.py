@@ -35,7 +35,9 @@ class Packing(Protocol):
 
     def pack(self, avatar: Any) -> dict[str, np.ndarray]: ...
 
-    def unpack(self, arrays: Mapping[str, np.ndarray], anchor: np.ndarray) -> Any: ...
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Any: ...
+
+    def at(self, avatar: Any, anchor: np.ndarray) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,9 @@ class KeptAvatars:
         return self.model is model
 
     def avatar(
-        self,
-        source: TrackedSource,
-        plate: np.ndarray | None,
-        anchor: np.ndarray,
-        make: Callable[[], Any],
-        anew: bool = False,
+        self, source: TrackedSource, plate: np.ndarray | None, make: Callable[[], Any], anew: bool = False
     ) -> Any:
-        """The avatar of a photo at an anchor (3, 4); what `make` gives is kept for the next run.
+        """The avatar of a photo; what `make` gives is kept for the next run.
 
         Args:
             source: the photo as it was tracked. plate: (S, S, 3) uint8, what the person was freed of; None: of nothing.
@@ -85,7 +82,7 @@ class KeptAvatars:
         entry = self.cache.entry_of(_blocks(source, plate), "avatar", self.code(), *self.model.made_by()) / _NAME
         if not anew:
             with suppress(UserError):  # not there, or damaged: made again
-                avatar = self.model.unpack(load_arrays(entry), anchor)
+                avatar = self.model.unpack(load_arrays(entry))
                 with suppress(OSError):
                     os.utime(entry)
                 return avatar

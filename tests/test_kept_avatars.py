@@ -35,7 +35,7 @@ def run(demo_cache, tmp_path_factory) -> Pipeline:
 @pytest.fixture(scope="module")
 def fresh(run):
     """An avatar that no file has seen."""
-    return run.components.model.encode(run._person.alone, run.source.frame.transform_matrix)
+    return run.components.model.encode(run._person().alone, run.source.frame.transform_matrix)
 
 
 def kept_in(folder: Path, run: Pipeline, **changed) -> KeptAvatars:
@@ -55,15 +55,14 @@ class Maker:
 
 def test_a_kept_avatar_draws_the_same_bytes(run, fresh, tmp_path):
     kept, make = kept_in(tmp_path, run), Maker(fresh)
-    photo = run.source, run._person.plate
+    photo = run.source, run._person().plate
     anchor = run.motion[0].transform_matrix
-    kept.avatar(*photo, anchor, make)
-    loaded = kept.avatar(*photo, anchor, make)
+    kept.avatar(*photo, make)
+    loaded = run.components.model.at(kept.avatar(*photo, make), anchor)
     assert make.count == 1
     assert loaded is not fresh
     model, head = run.components.model, run.components.head
-    moved = model.another(fresh)
-    moved = moved.on(replace(moved.surface, rig=replace(moved.surface.rig, anchor=anchor.astype(np.float64))))
+    moved = model.another(model.encode(run._person().alone, anchor))
     for index in range(0, len(run.motion), 40):
         frame = run.motion[index]
         request = DrawRequest(
@@ -83,7 +82,7 @@ def test_a_kept_avatar_draws_the_same_bytes(run, fresh, tmp_path):
 
 def test_a_damaged_file_is_made_again(run, fresh, tmp_path):
     kept, make = kept_in(tmp_path, run), Maker(fresh)
-    given = run.source, None, run.source.frame.transform_matrix, make
+    given = run.source, None, make
     kept.avatar(*given)
     (entry,) = tmp_path.glob("*/avatar.npz")
     whole = entry.read_bytes()
@@ -99,21 +98,21 @@ def test_a_damaged_file_is_made_again(run, fresh, tmp_path):
 
 
 def test_what_an_avatar_depends_on_makes_another(run, fresh, tmp_path):
-    make, source, plate = Maker(fresh), run.source, run._person.plate
-    anchor, settings = source.frame.transform_matrix, run.components.model.settings
+    make, source, plate = Maker(fresh), run.source, run._person().plate
+    settings = run.components.model.settings
     kept = kept_in(tmp_path, run, code=lambda: "1")
-    kept.avatar(source, plate, anchor, make)
-    kept.avatar(source, plate, anchor + np.float32(0.5), make)
-    assert make.count == 1  # the anchor is put in
+    kept.avatar(source, plate, make)
+    kept.avatar(source, plate, make)
+    assert make.count == 1
     brighter = replace(source, image=source.image ^ np.uint8(1))
     moved = replace(source, frame=replace(source.frame, expcode=source.frame.expcode + np.float32(1)))
     sharper = LiftedAvatar(settings=replace(settings, sigma=0.5 * settings.sigma))
     other = [(kept, (brighter, plate)), (kept, (moved, plate)), (kept, (source, None)), (kept, (source, plate + 1))]
     other += [(replace(kept, code=lambda: "2"), (source, plate)), (replace(kept, model=sharper), (source, plate))]
     for number, (where, photo) in enumerate(other, 2):
-        where.avatar(*photo, anchor, make)
+        where.avatar(*photo, make)
         assert make.count == number
-    kept.avatar(source, plate, anchor, make, anew=True)
+    kept.avatar(source, plate, make, anew=True)
     assert make.count == len(other) + 2
 
 
@@ -129,13 +128,13 @@ def test_other_code_is_seen(tmp_path):
 
 
 def test_what_was_not_asked_for_longest_goes(run, fresh, tmp_path):
-    make, plate = Maker(fresh), run._person.plate
+    make, plate = Maker(fresh), run._person().plate
     photos = [replace(run.source, image=run.source.image ^ np.uint8(bit)) for bit in (0, 1, 2)]
     size = sum(values.nbytes for values in run.components.model.pack(fresh).values())
     kept = kept_in(tmp_path, run, settings=KeepSettings(most_bytes=int(2.5 * size)))
 
     def ask(number: int) -> None:
-        kept.avatar(photos[number], plate, photos[number].frame.transform_matrix, make)
+        kept.avatar(photos[number], plate, make)
         for age, path in enumerate(sorted(tmp_path.glob("*/avatar.npz"), key=lambda path: -path.stat().st_mtime_ns)):
             os.utime(path, (1e9 - age, 1e9 - age))  # file systems count time in steps
 

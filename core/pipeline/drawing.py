@@ -15,6 +15,7 @@ from core.data.records import TrackedFrame, TrackedSource
 from core.improvements import Improvements
 from core.models.request import DrawRequest
 from core.pipeline.backdrop import Backdrop
+from core.runtime.compiling import kernels_at_once
 from core.runtime.threads import LaneSettings, in_lanes
 
 if TYPE_CHECKING:
@@ -140,17 +141,11 @@ class Drawing:
 def _shares(model: Avatar) -> tuple[int, int]:
     """How many threads each picture's kernels take, and how many pictures are drawn at once.
 
-    Only where the avatar can be drawn twice at once, and numba runs kernels of several threads at once: with OpenMP and
-    TBB it does, without either it would end the program.
+    Only where the avatar can be drawn twice at once, and numba runs kernels of several threads at once.
     """
-    if not hasattr(model, "another"):
+    if not hasattr(model, "another") or not kernels_at_once():
         return 1, 1
-    import numba
+    from numba import get_num_threads
 
-    try:
-        safe = numba.threading_layer() in ("omp", "tbb")
-    except ValueError:  # no kernel has run yet
-        return 1, 1
-    threads = numba.get_num_threads()
-    lanes = min(threads, _LANES.most) if safe else 1
+    lanes = min(threads := get_num_threads(), _LANES.most)
     return threads // lanes, lanes

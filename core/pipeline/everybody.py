@@ -50,6 +50,9 @@ class Everybody(Pipeline):
         """Whether the driver's people move one of the photo's each."""
         return self.options.driver_face == "all" and self.inputs.tracked is None and self.inputs.frames is None
 
+    def _begin(self) -> None:
+        """The runs of the people begin theirs."""
+
     @cached_property
     def faces(self) -> np.ndarray:
         """The boxes (N, 4) of all faces of the photo, left to right."""

@@ -63,6 +63,9 @@ class _Joined(Pipeline):
 
     parts: Sequence[Path] = ()
 
+    def _begin(self) -> None:
+        """No avatar is asked for."""
+
     def frames(self) -> Generator[RenderedFrame, None, None]:
         times, count = self.motion.times, 0
         self.progress.seconds["render"] = 0.0

@@ -17,7 +17,7 @@ import numpy as np
 
 from core.background import Background, find_background
 from core.components import Components, default_components
-from core.data.image import read_image, write_image
+from core.data.image import write_image
 from core.data.loader_track import DriverData
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
@@ -27,12 +27,12 @@ from core.options import Options
 from core.output.contact_sheet import ContactSheet
 from core.output.panels import WIDEST, fits, scaled, side_by_side
 from core.output.watermark import Watermark, metadata
-from core.pipeline.backdrop import Backdrop, VideoBackdrop, asks_for_plate, still_backdrop
+from core.pipeline.backdrop import Backdrop, VideoBackdrop, still_backdrop
 from core.pipeline.choice import begin_photo
 from core.pipeline.drawing import Drawing
 from core.pipeline.driver import DriverStage, check_static_offset, frames_without_face
 from core.pipeline.driver_panel import panel_pictures, panel_width, shows_whole
-from core.pipeline.person import Person
+from core.pipeline.person import Person, begin_person
 from core.pipeline.result import RenderedFrame, Report, make_folder, to_image
 from core.preflight import Inputs, check_report, choose_model, find_inputs, find_output
 from core.runtime.compiling import told_when_compiling
@@ -141,19 +141,23 @@ class Pipeline:
         with self.progress.stage("compile", "preparing the renderer (slow only the first time)"):
             self.components.model.warm_up()
             self.improvements.warm_up()
-        source, _ = self.source, self._person.plate
         with self.progress.stage("encode avatar", "building the avatar"):
             from core.libs.retargeting.neutral import resting_transform  # it loads torch
 
-            self.improvements.set_source(source, self.components.head)
-            return self._person.avatar(resting_transform(source.frame, self.motion), self.options.force_retrack)
+            self.improvements.set_source(self.source, self.components.head)
+            return self._person().avatar(resting_transform(self.source.frame, self.motion))
 
     @cached_property
-    def _person(self) -> Person:
-        """Who is moved."""
-        components, source = self.components, self.source
-        apart = asks_for_plate(self.background, components, source)
-        return Person(components, source, lambda: self.photo, apart, self.progress)
+    def _person(self) -> Callable[[], Person]:
+        """What gives who is moved: their avatar is built in a thread while the driver is tracked."""
+        source = self._photo_begun
+        with self.progress.stage("compile", "preparing the renderer (slow only the first time)"):
+            self.components.model.warm_up()
+        return begin_person(self.components, source, lambda: self.photo, self.background, self.options.force_retrack)
+
+    def _begin(self) -> None:
+        """Begin all that the driver has no say in."""
+        _ = self._person
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 of what is drawn of a frame, (4, H, W) where `transparent`, on the host."""
@@ -176,7 +180,7 @@ class Pipeline:
         if region is not None:
             from core.pipeline.cut_out import placing
 
-            put = placing(self.background, self.photo, self._person.alone, region, self.avatar.share, self.backdrop)
+            put = placing(self.background, self.photo, self._person().alone, region, self.avatar.share, self.backdrop)
         bare = self.background.kind == "photo" and put is not None and not self.improvements.change_pictures
         with closing(self.pictures(bare)) as pictures:
             for index, picture in enumerate(pictures):
@@ -187,14 +191,9 @@ class Pipeline:
         """The photo (H, W, 3) uint8 as the result shows it: its shown crop, or the whole."""
         if not self.source.joined:
             return self.source.shown()[0]
-        from core.libs.tracker.whole import fit_photo
+        from core.pipeline.whole import read_whole
 
-        image = read_image(self.inputs.photo)
-        photo = fit_photo(image)
-        if photo.shape != image.shape:
-            size, own = (f"{p.shape[1]}x{p.shape[0]}" for p in (photo, image))
-            self.progress.say(f"the photo has {own} pixels and is reduced to {size}: 4K is the most that is drawn")
-        return photo
+        return read_whole(self.inputs.photo, self.progress.say)
 
     @cached_property
     def region(self) -> Region | None:
@@ -218,7 +217,7 @@ class Pipeline:
     @cached_property
     def backdrop(self) -> Backdrop | None:
         """What the person is put over; None where there is nothing, or the avatar draws on it already."""
-        background, region, person = self.background, self.region, self._person
+        background, region, person = self.background, self.region, self._person()
         if background.kind == "video":
             assert background.path is not None  # `find_background` has seen it
             return VideoBackdrop(background.path, self.motion.times[self.part.start :], self._size, self.progress.say)
@@ -250,6 +249,7 @@ class Pipeline:
         """The result, picture after picture."""
         from core.runtime.device import torch_threads  # it loads torch
 
+        self._begin()
         motion, _, _ = self.motion, self.avatar, self.backdrop
         height, width = self.photo.shape[:2]
         mark = None if self.options.no_watermark else Watermark(width, height)
@@ -271,6 +271,7 @@ class Pipeline:
         """Render everything into the output file."""
         start = time.perf_counter()
         self.progress.say(f"avatar: {self.model_name} ({self.model_reason})")
+        self._begin()
         track = self.motion
         for line in size_notices(self.source, self.options.size):
             self.progress.say(line)

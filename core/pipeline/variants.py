@@ -76,6 +76,9 @@ class Variants(Pipeline):
         width, height = fits(self.columns * width, height)
         return CaptionedSheet(captions, (width // self.columns, height), self.columns, CAPTIONS)
 
+    def _begin(self) -> None:
+        """The runs of the variants begin theirs."""
+
     def frames(self) -> Generator[RenderedFrame, None, None]:
         """All tiles of one frame of the driver after the other, labelled: photo, driver, then the variants."""
         from core.runtime.device import torch_threads  # it loads torch

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from core.components import Components
+from core.data.image import read_image
 from core.data.records import TrackedSource
 from core.libs.geometry import Camera, to_camera
 from core.libs.tracker.whole import shown_box
@@ -123,3 +126,15 @@ def _ends(moves: np.ndarray, reach: float, margin: int) -> tuple[int, int]:
 def _within(first: int, end: int, low: float, high: float) -> tuple[int, int]:
     """The whole pixels first .. end - 1 that lie between two edges."""
     return max(first, int(np.ceil(low - 1e-6))), min(end, int(np.floor(high + 1e-6)))
+
+
+def read_whole(path: Path, say: Callable[[str], None]) -> np.ndarray:
+    """A photo (H, W, 3) uint8 as it is drawn as a whole; a line where that is smaller than it is."""
+    from core.libs.tracker.whole import fit_photo
+
+    image = read_image(path)
+    photo = fit_photo(image)
+    if photo.shape != image.shape:
+        size, own = (f"{p.shape[1]}x{p.shape[0]}" for p in (photo, image))
+        say(f"the photo has {own} pixels and is reduced to {size}: 4K is the most that is drawn")
+    return photo

@@ -7,6 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
+def kernels_at_once() -> bool:
+    """Whether numba runs kernels of several threads at once; where no kernel has run yet it is not known: False.
+
+    With OpenMP and TBB it does, without either it would end the program.
+    """
+    import numba
+
+    try:
+        return numba.threading_layer() in ("omp", "tbb")
+    except ValueError:
+        return False
+
+
 @contextmanager
 def told_when_compiling(say: Callable[[str], None], patience: float = 2.0) -> Iterator[None]:
     """Say it once, when numba has compiled for so many seconds within; what it finds in its cache is not compiled."""

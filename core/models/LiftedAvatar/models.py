@@ -185,16 +185,17 @@ class LiftedAvatar:
         """An avatar as named arrays, without its buffers."""
         return to_arrays(avatar.on(replace(avatar.surface, scratch=None, edges=None)))
 
-    def unpack(self, arrays: Mapping[str, np.ndarray], anchor: np.ndarray) -> Avatar:
-        """The avatar that `pack` took apart, at an anchor (3, 4) of its own: that is all of it which the driver tells.
-
-        UserError where the arrays are of something else.
-        """
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Avatar:
+        """The avatar that `pack` took apart. UserError where the arrays are of something else."""
         avatar = from_arrays(arrays)
         if not isinstance(avatar, Avatar):
             raise UserError("no avatar")
+        return self.another(avatar)
+
+    def at(self, avatar: Avatar, anchor: np.ndarray) -> Avatar:
+        """The same, buffers included, at another anchor (3, 4): all of an avatar that a driver tells."""
         surface = avatar.surface
-        return self.another(avatar.on(replace(surface, rig=replace(surface.rig, anchor=anchor.astype(np.float64)))))
+        return avatar.on(replace(surface, rig=replace(surface.rig, anchor=anchor.astype(np.float64))))
 
     def render(self, avatar: Avatar, request: DrawRequest) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 over the background colour."""
