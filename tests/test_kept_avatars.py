@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.components import default_components
 from core.data.record_arrays import from_arrays, to_arrays
+from core.data.records import TrackedSequence
 from core.errors import UserError
 from core.kept_avatars import KeepSettings, KeptAvatars, code_digest, forget_oldest
 from core.libs.tracker.cache import TrackCache
@@ -19,6 +22,8 @@ from core.models.LiftedAvatar.models import LiftedAvatar
 from core.models.request import DrawRequest
 from core.options import Options
 from core.pipeline import Pipeline
+from core.runtime.compiling import kernels_at_once
+from core.runtime.progress import Advance
 from tests.made_once import PHOTO, ROOT, copy_cache
 
 
@@ -224,3 +229,23 @@ def test_no_other_thing_is_made_of_a_file():
         text = np.frombuffer(json.dumps(node).encode(), np.uint8)
         with pytest.raises(UserError):
             from_arrays({"structure": text})
+
+
+def test_the_avatar_is_built_while_the_driver_is_tracked(run, tmp_path, monkeypatch, demo_cache):
+    if not kernels_at_once():
+        pytest.skip("here one is done after the other")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(copy_cache(demo_cache, tmp_path)))
+    for entry in tmp_path.rglob("avatar.npz"):
+        entry.unlink()
+    options = Options(PHOTO, PHOTO, quiet=True, model="lifted")
+    components, built, waited = default_components(options), threading.Event(), []
+    encode = components.model.encode
+    monkeypatch.setattr(components.model, "encode", lambda *given: (encode(*given), built.set())[0])
+
+    def track(driver: Path, force: bool, advance: Advance) -> TrackedSequence:
+        waited.append(built.wait(60))  # what is built after this would never come
+        return components.track_driver(driver, force, advance)
+
+    picture = next(Pipeline(options, replace(components, track_driver=track)).frames()).image
+    assert waited == [True]
+    np.testing.assert_array_equal(picture, next(Pipeline(options, components).frames()).image)  # of what was kept
