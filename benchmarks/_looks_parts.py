@@ -26,7 +26,8 @@ LEAST = {"lids": 0.06, "gaze": 2.0, "mouth": 0.02}
 _AWAKE = 0.6  # of the usual opening of the lids: below it what is tracked as the iris is a guess
 _PART_OF = {"lids": looks.opened_part, "gaze": lambda p: gaze_angles(p)[:, 0], "mouth": mouth_opening}
 MOUTH = ("contrast", "flat", "wide: contrast", "wide: flat")
-AMPLITUDES = ("lids", "lids plain", "lids r", "gaze", "gaze plain", "gaze r", "mouth", "mouth, wide")
+EYES = ("lids", "gaze")
+AMPLITUDES = (*(f"{name}{kind}" for name in EYES for kind in ("", " plain", " r", " drawn")), "mouth", "mouth, wide")
 
 
 @dataclass(frozen=True)
@@ -151,23 +152,26 @@ def mouth_figures(driver: Driver, result: Result) -> dict[str, float]:
 
 
 def amplitudes(driver: Driver, result: Result) -> dict[str, float]:
-    """AMPLITUDES: slopes over the driver of lids, gaze to the sides and mouth, `plain` those of ordinary least squares;
-    `wide`: openings over the driver's."""
+    """AMPLITUDES: slopes over the driver of lids, gaze to the sides and mouth, as tracked in the result.
+
+    `plain` those of ordinary least squares, `drawn` those of the points that are drawn; `wide`: openings over the
+    driver's.
+    """
     assert result.tracked is not None
     both = np.isfinite(driver.tracked[:, 0, 0]) & np.isfinite(result.tracked[:, 0, 0])
     values = dict.fromkeys(AMPLITUDES, float("nan"))
     if both.sum() < 3:
         return values
-    theirs, mine = driver.tracked[both], result.tracked[both]
+    theirs, mine, drawn = driver.tracked[both], result.tracked[both], result.points[both]
     awake = np.minimum(looks.opened_part(theirs), looks.opened_part(mine)) > _AWAKE
     for name, measure in _PART_OF.items():
         counted = awake if name == "gaze" else np.ones(len(mine), bool)
         pair = measure(mine)[counted], measure(theirs)[counted]
         values[name] = looks.slope(*pair, LEAST[name])
-        if f"{name} plain" in values:
+        if name in EYES:
             values[f"{name} plain"] = looks.plain_slope(*pair, LEAST[name])
-        if f"{name} r" in values:
             values[f"{name} r"] = looks.agreement(*pair, LEAST[name])
+            values[f"{name} drawn"] = looks.slope(measure(drawn)[counted], pair[1], LEAST[name])
     wide = looks.lip_gap(theirs) > WIDE
     if wide.any():
         values["mouth, wide"] = float(mouth_opening(mine[wide]).mean() / mouth_opening(theirs[wide]).mean())

@@ -11,9 +11,10 @@ same frames with its own code; the code that is here chooses frames and places a
   the share of one flat colour (`core.evaluation.looks`); `wide` where the gap is above 0.16 of the eyes' distance.
 * eyes: result and driver are tracked again, frame after frame; slopes over the driver of lids (over their own usual
   opening), gaze to the sides (where the lids are open) and mouth, with the correlation r; `mouth, wide`: openings over
-  the driver's. The slopes allow for the tracker's error in both (Deming); `plain` are those of least squares. A driver
-  that hardly moves its eyes in these frames gives none. `mirrored`: the same of the driver's own pictures, mirrored,
-  which says how far the two measures of eyes are off 1 of themselves.
+  the driver's. The slopes allow for the tracker's error in both (Deming); `plain` are those of least squares, `drawn`
+  those of the points that were drawn, before the tracker saw them. A driver that hardly moves its eyes in these frames
+  gives none. `mirrored`: the same of the driver's own pictures, mirrored, which says how far the two measures of eyes
+  are off 1 of themselves.
 * far_side: the photo's own face turned 20 degrees both ways: how dark a thin line along the far cheek is, and how much
   stairs and dots break its outline, in levels, at the worse side; `rest` is the same unturned, as the photo has it.
 * matte: the share of what is drawn that does not hang together with the face, and the share that is faint beyond a soft

@@ -73,6 +73,15 @@ def test_a_step_is_the_robust_least_squares_of_the_picture():
     assert share == pytest.approx(weight.mean(), rel=1e-3)
 
 
+def test_a_first_frame_far_from_the_reference_is_found_at_once():
+    """A clip begins where its first frame is: shoulders that were still on their way there would jump in the second."""
+    picture, torso_motion = clothes(), np.array([-0.09, -0.01, -0.018, -0.004])
+    tracker, shown = tracker_of(picture), moved(picture, torso_motion)
+    first, second = tracker.follow(shown), tracker.follow(shown)
+    np.testing.assert_allclose(first, torso_motion, atol=0.003)
+    np.testing.assert_allclose(second, first, atol=5e-4)
+
+
 def test_exposure_is_no_motion():
     picture = clothes()
     darker = (picture * 0.95).astype(np.uint8)

@@ -144,7 +144,8 @@ class TorsoSettings:
     Attributes:
         size: pixels of a side of the pictures compared. By eye.
         blur: pixels, how far an alignment may be off and still be pulled in. By eye.
-        rounds, settled: steps at most, and the largest step (head units, radians) at which they end.
+        rounds, settled: steps at most, and the largest step (head units, radians) at which they end. first_rounds: of
+            a frame that does not begin where the one before it ended.
         fewest: pixels of edges without which there is nothing to follow. By eye.
         steep: grey levels a pixel, where an edge is worth comparing. By eye.
         outlier: grey levels at which a pixel counts half (Cauchy). By eye.
@@ -158,6 +159,7 @@ class TorsoSettings:
     size: int = 256
     blur: float = 1.5
     rounds: int = 12
+    first_rounds: int = 200
     settled: float = 2e-4
     fewest: int = 400
     steep: float = 4.0

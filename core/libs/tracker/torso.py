@@ -54,7 +54,7 @@ class TorsoTracker:
         self._at, self._values = at, grey[y, x]
         # How the grey levels under the points change with shift to the right and down, roll and growth.
         self._slopes = np.stack([gx, gy, gy * u - gx * v, gx * u + gy * v], 1).astype(np.float64)
-        self._motion = np.zeros(4)
+        self._motion, self._following = np.zeros(4), False
         self._deviation = np.array(settings.deviation)
 
     def follow(self, picture: np.ndarray) -> np.ndarray:
@@ -77,13 +77,14 @@ class TorsoTracker:
             1 / self._deviation**2,
             s.noise,
             s.outlier,
-            s.rounds,
+            # The first frame may be far from the reference; every other one begins where the last ended
+            s.rounds if self._following else s.first_rounds,
             s.settled,
         )
         if share < s.reliable or (np.abs(motion) > s.largest * self._deviation).any():
-            self._motion = np.zeros(4)
+            self._motion, self._following = np.zeros(4), False
             return np.full(4, np.nan)
-        self._motion = motion
+        self._motion, self._following = motion, True
         return (motion * [-1, -1, 1, 1]).astype(np.float32)
 
 
