@@ -13,7 +13,7 @@ from core.libs.face_measures import lid_ratio
 from core.libs.flame_model import FLAMEModel
 from core.libs.geometry import head_rotation, to_camera, to_pixels, unproject
 from core.libs.tracker.driver import sequence_from_points
-from core.libs.tracker.fit import HeadFitter
+from core.libs.tracker.fit import HeadFitter, turn_onto
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.settings import FitSettings, PoseFitSettings
 
@@ -205,3 +205,12 @@ class TestLids:
         left, now = lid_ratio(points)
         assert left == 0
         assert now == right
+
+
+def test_an_eye_is_turned_onto_its_goal():
+    random = np.random.default_rng(2)
+    start, goal = (random.normal(0, spread, (40, 3)) + [0, 0, 1] for spread in (0.1, 0.25))
+    turn = turn_onto(start, goal)
+    turned = Rotation.from_rotvec(np.concatenate([turn, np.zeros((40, 1))], 1)).apply(start)
+    unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (turned, goal)]
+    np.testing.assert_allclose(*unit, atol=1e-6)

@@ -16,10 +16,11 @@ from core.libs.flame_model import FLAMEModel, OpenHead
 from core.libs.gaze_corrector import GazeCorrector
 from core.libs.geometry import head_rotation
 from core.libs.retargeting.gaze import counted_eyes, outward_raised, steady_gaze, transfer_gaze, visible_gain
+from core.libs.retargeting.gaze_kernels import nearest_look
 from core.libs.retargeting.gaze_reading import EyeGeometry, iris_reach, read_gaze, read_irises
-from core.libs.retargeting.gaze_rest import camera_look, on_camera, same_face
+from core.libs.retargeting.gaze_rest import GazeRestSettings, camera_look, on_camera, same_face
 from core.libs.retargeting.live_gaze import LiveGaze
-from core.libs.retargeting.neutral import Reference
+from core.libs.retargeting.neutral import Reference, weighted_median
 from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.refit import tracked_points
@@ -127,6 +128,16 @@ class TestTransfer:
         np.testing.assert_allclose(np.degrees(look), [2, -6], atol=0.4)
         assert share > 0.99
         assert camera_look(around, np.zeros((70, 2)))[1] == 0
+
+    @pytest.mark.parametrize("count", [1, 2, 125])
+    def test_the_middle_of_the_nearest_looks_is_found_by_weighted_medians(self, count):
+        random, settings = np.random.default_rng(count), GazeRestSettings()
+        beside, middle = random.normal(0, 0.1, (count, 2)), np.zeros(2)
+        for _ in range(settings.steps):
+            away = np.linalg.norm(beside - middle, axis=1)
+            weights = np.maximum(np.exp(-0.5 * (away / settings.near) ** 2), 1 / count**2)
+            middle = np.array([weighted_median(values, weights) for values in beside.T])
+        np.testing.assert_allclose(nearest_look(beside, settings.near, settings.steps), weights, atol=1e-12)
 
     def test_a_turned_head_is_read_to_look_into_the_camera_less_far(self):
         limits = np.radians([15, 25])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from core.libs.numeric import blocks, cubic_spline, percentile
+from core.libs.numeric import LastRows, blocks, cubic_spline, percentile
 
 
 @pytest.mark.parametrize("length", [1, 255, 256, 257, 1000])
@@ -37,3 +39,15 @@ def test_a_percentile_is_numpy_s_to_the_bit(shape, percent):
     np.testing.assert_array_equal(percentile(values, percent), np.percentile(values, percent, axis=0))
     values[0] = np.nan
     np.testing.assert_array_equal(percentile(values, percent), np.percentile(values, percent, axis=0))
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_the_last_rows_are_those_of_a_deque(shape):
+    random, kept = np.random.default_rng(0), deque(maxlen=5)
+    rows = LastRows(5, shape)
+    assert rows.values.shape == (0, *shape)
+    for _ in range(23):
+        row = random.normal(size=shape)
+        rows.append(row)
+        kept.append(row)
+        np.testing.assert_array_equal(rows.values, np.stack(kept))

@@ -104,3 +104,28 @@ def blocks(frames: int, size: int = 1024) -> Iterator[slice]:
     What is worked out for a frame can take many times the memory of what is kept of it.
     """
     return (slice(start, min(start + size, frames)) for start in range(0, max(frames, 1), size))
+
+
+class LastRows:
+    """The last rows that were appended, as one array; of a deque it would be made anew whenever it is looked at.
+
+    Args:
+        most: rows that are kept. shape: of a row.
+    """
+
+    def __init__(self, most: int, shape: tuple[int, ...] = ()) -> None:
+        self._most, self._end = most, 0
+        self._values = np.empty((2 * most, *shape))
+
+    def append(self, row: np.ndarray | float) -> None:
+        """One more row, in place of the first where there are as many as are kept."""
+        if self._end == len(self._values):
+            self._values[: self._most - 1] = self._values[self._most + 1 :]
+            self._end = self._most - 1
+        self._values[self._end] = row
+        self._end += 1
+
+    @property
+    def values(self) -> np.ndarray:
+        """(N, ...) float64, oldest first, which the next rows may overwrite."""
+        return self._values[max(self._end - self._most, 0) : self._end]

@@ -65,6 +65,7 @@ class _Arrays:
 
     template: np.ndarray  # (V, 3)
     directions: np.ndarray  # (3 V, K)
+    expressions: np.ndarray  # (3 V, n_exp) of them, in memory of their own, which every frame reads
     pose_directions: np.ndarray  # (3 V, 36)
     regressor: np.ndarray  # (5, V)
     weights: np.ndarray  # (V, 5)
@@ -149,6 +150,7 @@ class FLAMEModel(torch.nn.Module):
         self._np = _Arrays(
             self.template.numpy(),
             self.directions.reshape(-1, n_shape + n_exp).numpy(),
+            self.directions[..., n_shape:].reshape(-1, n_exp).contiguous().numpy(),
             self.pose_directions.reshape(-1, 36).numpy(),
             self.joint_regressor.numpy(),
             self.weights.numpy(),
@@ -283,7 +285,7 @@ class FLAMEModel(torch.nn.Module):
             shaped = self._np.template + (self._np.directions[:, : self.n_shape] @ shape).reshape(-1, 3)
             known = _ShapedPerson(shape.copy(), shaped)
             self._last_people = (known, *self._last_people[:1])
-        return known.template + (self._np.directions[:, self.n_shape :] @ frame.expcode[: self.n_exp]).reshape(-1, 3)
+        return known.template + (self._np.expressions @ frame.expcode[: self.n_exp]).reshape(-1, 3)
 
     def joints(self, frame: TrackedFrame) -> np.ndarray:  # (5, 3)
         """Root, neck, jaw, left and right eye of a person at rest, head units."""

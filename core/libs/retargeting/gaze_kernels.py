@@ -79,6 +79,57 @@ def iris_angles(
 
 
 @numba.njit(cache=True, nogil=True)
+def lid_ratios(points: np.ndarray, lids: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """`lid_ratio_68` of points (B, 478, 3): (B, 2), by the pairs of lid points (2, 2, 2) and the corners (2, 2)."""
+    out = np.empty((len(points), 2))
+    for b in range(len(points)):
+        for e in range(2):
+            gap = 0.0
+            for upper, lower in lids[e]:
+                gap += _apart(points[b, upper], points[b, lower]) / 2
+            out[b, e] = gap / max(_apart(points[b, corners[e, 0]], points[b, corners[e, 1]]), 1e-9)
+    return out
+
+
+@numba.njit(inline="always")
+def _apart(one, other):
+    """The distance of two points (3,)."""
+    return math.sqrt((one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2 + (one[2] - other[2]) ** 2)
+
+
+@numba.njit(cache=True, nogil=True)
+def nearest_look(beside: np.ndarray, near: float, steps: int) -> np.ndarray:
+    """The weights (T,) of looks (T, 2) that lie about the middle of those nearest to zero: mean shift by steps to
+    weighted medians, see `camera_look`.
+    """
+    least = 1 / len(beside) ** 2
+    middle, weights = np.zeros(2), np.empty(len(beside))
+    orders = [np.argsort(beside[:, k], kind="mergesort") for k in range(2)]
+    for _ in range(steps):
+        for t in range(len(beside)):
+            away = ((beside[t, 0] - middle[0]) ** 2 + (beside[t, 1] - middle[1]) ** 2) / near**2
+            weights[t] = max(math.exp(-0.5 * away), least)
+        for k in range(2):
+            middle[k] = _weighted_median(beside[:, k], weights, orders[k])
+    return weights
+
+
+@numba.njit(cache=True, nogil=True)
+def _weighted_median(values, weights, order):
+    """`weighted_median` of values whose order is known."""
+    half, before, last = weights.sum() / 2, 0.0, -1.0
+    for i, t in enumerate(order):
+        reached = before + weights[t] / 2
+        if reached >= half:
+            if i == 0:
+                return values[t]
+            one = values[order[i - 1]]
+            return one + (values[t] - one) * (half - last) / (reached - last)
+        before, last = before + weights[t], reached
+    return values[order[-1]]
+
+
+@numba.njit(cache=True, nogil=True)
 def lid_weights(
     ratios: np.ndarray,  # (B, 2) lid distances over the eyes' widths
     open_eyes: np.ndarray,  # (2,) those of open eyes

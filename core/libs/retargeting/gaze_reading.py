@@ -29,11 +29,11 @@ from core.libs.face_measures import CORNERS_68, LIDS_68, lid_ratio_68, open_lid_
 from core.libs.filters.fixations import steady_fixations
 from core.libs.flame_model import Head
 from core.libs.numeric import blocks, ramp
-from core.libs.retargeting.gaze_kernels import iris_angles, lid_weights
+from core.libs.retargeting.gaze_kernels import iris_angles, lid_ratios, lid_weights
 
 # Left, then right eye. Only points that iBUG's 68 have too, and the irises: FLAME knows no others.
 _IRISES = (tuple(range(473, 478)), tuple(range(468, 473)))
-_CORNERS, _IRIS_POINTS = np.array(CORNERS_68), np.array(_IRISES)
+_CORNERS, _LIDS, _IRIS_POINTS = np.array(CORNERS_68), np.array(LIDS_68), np.array(_IRISES)
 _USED = np.unique(np.concatenate([np.ravel(CORNERS_68), np.ravel(LIDS_68), np.ravel(_IRISES)]))
 
 
@@ -183,10 +183,10 @@ def read_eyes(
     """
     values = points.detach().cpu().to(torch.float64)
     angles = iris_angles(values.numpy(), _CORNERS, _IRIS_POINTS, geometry.centre, geometry.rest)
-    viewer = np.zeros((0, 3)) if transform is None else to_viewer(transform.detach().cpu().to(torch.float64)).numpy()
+    viewer = np.zeros((0, 3)) if transform is None else _viewers(transform.detach().cpu().double().numpy(), settings)
     opened = np.broadcast_to(np.asarray(open_eyes, np.float64), (2,))
     limits = (settings.shut, settings.open, settings.outward, settings.turned_away, settings.facing)
-    weight = lid_weights(lid_ratio_68(values).numpy(), opened, viewer, np.array(limits))
+    weight = lid_weights(lid_ratios(values.numpy(), _LIDS, _CORNERS), opened, viewer, np.array(limits))
     known = np.isfinite(angles).all(-1) & np.isfinite(weight)
     return torch.from_numpy(angles).to(points), torch.from_numpy(np.where(known, weight, 0.0)).to(points)
 
@@ -218,9 +218,16 @@ def to_viewer(transform: Tensor, settings: GazeReadingSettings = _S) -> Tensor:
     return torch.nn.functional.normalize(camera - camera.new_tensor(settings.between_eyes), dim=-1)
 
 
+def _viewers(transform: np.ndarray, settings: GazeReadingSettings = _S) -> np.ndarray:
+    """As `to_viewer`, of arrays (B, 3, 4)."""
+    away = -np.einsum("bij,bj->bi", transform[..., :3], transform[..., 3]) - np.array(settings.between_eyes)
+    return away / np.maximum(np.linalg.norm(away, axis=-1, keepdims=True), 1e-12)
+
+
 def camera_angles(transform: np.ndarray) -> np.ndarray:
     """(B, 2) pitch and yaw in head space at which the camera is seen, for transforms (B, 3, 4)."""
-    return angles_of(to_viewer(torch.from_numpy(transform.astype(np.float64)))).numpy()
+    x, y, z = _viewers(transform.astype(np.float64)).T
+    return np.stack([np.arctan2(y, np.hypot(x, z)), np.arctan2(x, z)], -1)
 
 
 def angles_of(direction: Tensor) -> Tensor:

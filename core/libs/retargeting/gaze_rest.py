@@ -16,6 +16,7 @@ import numpy as np
 from core.data.records import SEEN, TrackedFrame, TrackedSequence
 from core.libs.flame_model import Head
 from core.libs.numeric import smoothstep
+from core.libs.retargeting.gaze_kernels import nearest_look
 from core.libs.retargeting.neutral import matching_reference, weighted_median
 from core.libs.retargeting.pose import PoseSettings
 
@@ -84,11 +85,7 @@ def camera_look(
     the camera half beside it.
     """
     beside = looks - settings.seen * viewer
-    middle = np.zeros(2)
-    for _ in range(settings.steps):
-        away = np.linalg.norm(beside - middle, axis=1)
-        weights = np.maximum(np.exp(-0.5 * (away / settings.near) ** 2), 1 / len(looks) ** 2)
-        middle = np.array([weighted_median(v, weights) for v in beside.T])
+    weights = nearest_look(beside, settings.near, settings.steps)
     look, camera = (np.array([weighted_median(v, weights) for v in values.T]) for values in (looks, viewer))
     return look, on_camera(look, camera, settings.driver, settings)
 

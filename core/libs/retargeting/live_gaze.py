@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from core.data.records import TrackedFrame
-from core.libs.face_measures import lid_ratio_68, open_lid_ratio
+from core.libs.face_measures import CORNERS_68, LIDS_68, open_lid_ratio
 from core.libs.filters.live_kalman import LiveKalman
 from core.libs.flame_model import OpenHead
 from core.libs.geometry import seen_from
+from core.libs.numeric import LastRows
+from core.libs.retargeting.gaze_kernels import lid_ratios
 from core.libs.retargeting.gaze_reading import (
     EyeGeometry,
     EyeLandmarks,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _READING = GazeReadingSettings()
 _REST = GazeRestSettings()
+_CORNERS, _LIDS = np.array(CORNERS_68), np.array(LIDS_68)
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,9 @@ class LiveGaze:
         memory = self._settings.memory
         self._shape: np.ndarray | None = None
         self._driver = self._source
-        self._lids: deque[np.ndarray] = deque(maxlen=memory)
+        self._lids = LastRows(memory, (2,))
         self._read: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=memory)
-        self._usual: deque[np.ndarray] = deque(maxlen=memory)  # gaze and camera, pitch and yaw each
+        self._usual = LastRows(memory, (4,))  # gaze and camera, pitch and yaw each
         self._filter = LiveKalman(memory=memory)
         self._last: np.ndarray | None = None
         self._apart, self._since = torch.zeros(2, 2, dtype=torch.float64), 0
@@ -105,7 +108,7 @@ class LiveGaze:
             looks = looks + on_camera(photo, self._viewer, self._rest.photo, self._rest) * (photo - self._viewer)
         else:
             self._usual.append(np.concatenate([looks, camera_angles(driver.transform_matrix[None])[0]]))
-            theirs, cameras = np.split(np.stack(self._usual), 2, axis=1)
+            theirs, cameras = np.split(self._usual.values, 2, axis=1)
             looks = looks + rest_offset(theirs, cameras, photo, self._viewer, self._rest)
         goal = direction_of(torch.from_numpy(looks))[None]
         irises = read_irises(EyeLandmarks(self._head, [motion]), self._source) + self._photo * (1 / self._gain - 1)
@@ -118,8 +121,8 @@ class LiveGaze:
     def _angles(self, driver: TrackedFrame) -> np.ndarray | None:
         """Pitch and yaw (2,) of both eyes together, without the noise; through a blink the last ones, None at first."""
         points = torch.from_numpy(EyeLandmarks(self._head, [driver])[:].astype(np.float64))
-        self._lids.append(lid_ratio_68(points)[0].numpy())
-        open_eyes = np.clip(open_lid_ratio(np.stack(self._lids)), _READING.least_opening, _READING.most_opening)
+        self._lids.append(lid_ratios(points.numpy(), _LIDS, _CORNERS)[0])
+        open_eyes = np.clip(open_lid_ratio(self._lids.values), _READING.least_opening, _READING.most_opening)
         place = torch.from_numpy(driver.transform_matrix[None].astype(np.float64))
         angles, weight = read_eyes(points, self._driver, place, torch.from_numpy(open_eyes))
         if float(weight.amax()) >= self._settings.certain:

@@ -15,9 +15,9 @@ from core.libs.face_measures import lid_ratio, open_lid_ratio
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.flame_model.jaw import jaw_angle
-from core.libs.geometry import FLIP, Camera, fit_similarity, turned
+from core.libs.geometry import FLIP, Camera, fit_similarity
 from core.libs.numeric import blocks, ramp
-from core.libs.tracker.fit_kernels import close_jaws, lift_points
+from core.libs.tracker.fit_kernels import close_jaws, lift_points, turns_onto
 from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.pose import refine_pose
 from core.libs.tracker.settings import FitSettings, PoseFitSettings
@@ -305,15 +305,7 @@ def on_sphere(viewer: np.ndarray, point: np.ndarray, centre: np.ndarray, radius:
 
 def turn_onto(start: np.ndarray, goal: np.ndarray, rounds: int = _SETTINGS.turn_rounds) -> np.ndarray:
     """Axis-angles (T, 2), the third component zero, that turn directions `start` onto `goal`, both (T, 3): Newton."""
-
-    def angles(v: np.ndarray) -> np.ndarray:
-        return np.stack([-np.arcsin(v[:, 1] / np.linalg.norm(v, axis=1)), np.arctan2(v[:, 0], v[:, 2])], 1)
-
-    turn = angles(goal) - angles(start)
-    for _ in range(rounds):
-        vector = np.concatenate([turn, np.zeros((len(turn), 1))], 1)
-        turn = turn + angles(goal) - angles(turned(start, vector))
-    return turn
+    return turns_onto(np.ascontiguousarray(start, np.float64), np.ascontiguousarray(goal, np.float64), rounds)
 
 
 def _posterior(directions: np.ndarray, sigma: np.ndarray) -> np.ndarray:

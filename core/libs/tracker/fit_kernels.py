@@ -72,3 +72,32 @@ def close_jaws(
             out[t, i, 1] = y + joint[1]
             out[t, i, 2] = z + joint[2]
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def turns_onto(start: np.ndarray, goal: np.ndarray, rounds: int) -> np.ndarray:
+    """Axis-angles (T, 2), their third component zero, that turn directions `start` onto `goal`, both (T, 3): pitch and
+    yaw that are missing are added, round after round.
+    """
+    out = np.empty((len(start), 2))
+    for t in range(len(start)):
+        x, y, z = start[t]
+        pitch, yaw = _pitch_and_yaw(goal[t, 0], goal[t, 1], goal[t, 2])
+        own_pitch, own_yaw = _pitch_and_yaw(x, y, z)
+        a, b = pitch - own_pitch, yaw - own_yaw
+        for _ in range(rounds):
+            angle = np.hypot(a, b)
+            u, v = a / max(angle, 1e-12), b / max(angle, 1e-12)
+            c, s, along = np.cos(angle), np.sin(angle), (u * x + v * y) * (1 - np.cos(angle))
+            now_pitch, now_yaw = _pitch_and_yaw(
+                c * x + along * u + s * v * z, c * y + along * v - s * u * z, c * z + s * (u * y - v * x)
+            )
+            a, b = a + pitch - now_pitch, b + yaw - now_yaw
+        out[t, 0], out[t, 1] = a, b
+    return out
+
+
+@numba.njit(inline="always")
+def _pitch_and_yaw(x, y, z):
+    """Of a direction of any length, as an axis-angle has them: looking up is a negative turn about +x."""
+    return -np.arcsin(y / np.sqrt(x * x + y * y + z * z)), np.arctan2(x, z)

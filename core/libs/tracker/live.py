@@ -16,7 +16,7 @@ from core.data.records import TrackedFrame
 from core.libs.face_measures import lid_ratio, lip_distance, open_lid_ratio
 from core.libs.flame_model import OpenHead
 from core.libs.geometry import Camera
-from core.libs.numeric import ramp
+from core.libs.numeric import LastRows, ramp
 from core.libs.tracker.base import FaceTracker, Observation
 from core.libs.tracker.crop import compared_crop, crop_around, crop_image, head_box, to_crop
 from core.libs.tracker.fit import HeadFitter, Person
@@ -120,8 +120,8 @@ class LiveTracker:
         self._person: Person | None = None
         self._shape = self._offset = np.zeros(0, np.float32)
         self._look: _Look | None = None
-        self._lids: deque[np.ndarray] = deque(maxlen=self._settings.lids_remembered)
-        self._lips: deque[float] = deque(maxlen=self._settings.lids_remembered)
+        self._lids = LastRows(self._settings.lids_remembered, (2,))
+        self._lips = LastRows(self._settings.lids_remembered)
         self._eyes: np.ndarray | None = None
         self._pose: np.ndarray | None = None  # of the last frame, as its points alone have it
 
@@ -234,8 +234,9 @@ class LiveTracker:
         s = self._settings
         if self._seen >= s.reference_by:
             return True
-        lids_open = (self._lids[-1] >= s.calm_lids * open_lid_ratio(np.stack(self._lids))).all()
-        return bool(lids_open and self._lips[-1] <= np.percentile(self._lips, s.calm_lips))
+        lids, lips = self._lids.values, self._lips.values
+        lids_open = (lids[-1] >= s.calm_lids * open_lid_ratio(lids)).all()
+        return bool(lids_open and lips[-1] <= np.percentile(lips, s.calm_lips))
 
     def _compare_with(
         self, image: np.ndarray, crop: np.ndarray, points: np.ndarray, pose: np.ndarray, compared: np.ndarray
@@ -252,7 +253,7 @@ class LiveTracker:
         fit = self._track.fit
         if self._eyes is None:
             self._eyes = eyes
-        confidence = ramp(lids / open_lid_ratio(np.stack(self._lids)), fit.shut, fit.open)
+        confidence = ramp(lids / open_lid_ratio(self._lids.values), fit.shut, fit.open)
         share = np.repeat(confidence, 3)
         out = self._eyes + share * (eyes - self._eyes)
         self._eyes = np.where(share == 1, eyes, self._eyes)
