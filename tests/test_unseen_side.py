@@ -17,7 +17,7 @@ from core.libs.mesh import build_proxy_mesh, find_not_skin, rasterize_mesh
 from core.libs.tracker.source import MARGIN
 from core.models.LiftedAvatar.binding import Role, barycentric_jacobian, update_gaussians
 from core.models.LiftedAvatar.inpaint import find_fringe
-from core.models.LiftedAvatar.inpaint.gaussians import triangle_samples
+from core.models.LiftedAvatar.inpaint.gaussians import triangle_samples, without_gaps
 from core.models.LiftedAvatar.inpaint.texture import border_points, face_colors, nose_points
 from core.models.LiftedAvatar.inpaint.visibility import visible_points
 from core.models.LiftedAvatar.models import LiftedAvatar
@@ -315,6 +315,21 @@ def test_samples_leave_no_gap(flat):
     (ax, ay), (bx, by) = flat[1] - flat[0], flat[2] - flat[0]
     longest = np.linalg.norm(np.roll(flat, -1, 0) - flat, axis=1).max()
     assert len(weights) <= 1.1 * abs(ax * by - ay * bx) / 2 / SPACING**2 + 1.5 * longest / SPACING + 1
+
+
+@pytest.mark.parametrize(("width", "closed"), [(6, True), (40, False)])
+def test_a_narrow_gap_beneath_the_cheek_is_closed(width, closed):
+    """Hair in the photo, the face beside it, and under that hair again, behind a gap."""
+    around, matte = np.zeros((80, 80), bool), np.ones((80, 80), np.float32)
+    around[:, 60:] = True
+    rows, columns = np.mgrid[10:70, 10:60]
+    places = np.stack([columns, rows], -1).reshape(-1, 2) + 0.2
+    there = (places[:, 0] > 60) | (places[:, 0] < 60 - width)
+    found = without_gaps(there.astype(float), places, matte, around, 13)
+    assert (found[there] == 1).all()
+    assert (found[~there & (places[:, 0] < 53)] == closed).all()
+    alone = without_gaps(there.astype(float), places, np.zeros_like(matte), around, 13)
+    np.testing.assert_array_equal(alone, there)  # nothing beside it: an outline
 
 
 def test_photo_and_inpainting_change_places_without_a_step():

@@ -60,6 +60,7 @@ class InpaintSettings:
         unsure: doubt above which a pixel is background as likely as face.
         clean: pixels around unsure ones whose colours are not used.
         behind: continued matte of what the face hides, at which nothing of it is drawn, and from which on all of it.
+        gap: pixels across, up to which one between that and what is seen beside the face is closed.
     """
 
     spacing: float = 1.4
@@ -67,6 +68,7 @@ class InpaintSettings:
     unsure: float = 0.1
     clean: int = 5
     behind: tuple[float, float] = (0.4, 0.7)
+    gap: int = 13
 
 
 @dataclass(frozen=True)

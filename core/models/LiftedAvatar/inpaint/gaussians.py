@@ -13,6 +13,7 @@ import numpy as np
 
 from core.libs.flame_model import topology as topo
 from core.libs.mesh import face_triangles
+from core.libs.nearest import nearest_values
 from core.libs.numeric import smoothstep
 from core.models.LiftedAvatar.inpaint.texture import (
     border_points,
@@ -116,11 +117,38 @@ def inpaint(
     paint[inner] = own
     # Where the photo shows the background, nothing of hair or neck stands out; and what lies between a person and
     # nothing is one of them: half a matte would be a pale veil beside the cheek.
-    paint[~inner, 3] = smoothstep(paint[~inner, 3], *numbers.behind) * sample(image[..., 3:], places[~inner])
+    paint[~inner, 3] = smoothstep(paint[~inner, 3], *numbers.behind)
+    around = (pix_to_face >= 0) & ~in_face[pix_to_face]
+    paint[~inner, 3] = without_gaps(paint[~inner, 3], places[~inner], photo.matte, around, camera.odd(numbers.gap))
+    paint[~inner, 3] *= sample(image[..., 3:], places[~inner])
     need = np.ones(len(owner))
     need[inner] -= visible_share * shows_triangles(certain, triangles, chosen[owner[inner]], places[inner])
     jacobian = _jacobian(flat) * numbers.spacing  # as wide as they stand apart
     return Inpainting(chosen, jacobian, owner, bary, np.clip(paint, 0, 1), need)
+
+
+def without_gaps(
+    hidden: np.ndarray,  # (K,) in 0..1
+    places: np.ndarray,  # (K, 2)
+    matte: np.ndarray,  # (S, S)
+    around: np.ndarray,  # (S, S) bool
+    widest: int,
+) -> np.ndarray:
+    """The matte (K,) of what the face hides, without narrow gaps between it and what the photo shows beside the face.
+
+    Points of the surroundings lie farther apart than a strand of hair is wide, and tell nothing of it.
+
+    Args:
+        hidden: that matte, at pixels `places`. matte: of the photo. around: where it shows hair, neck or background.
+        widest: pixels, an odd number, across a gap that is closed.
+    """
+    column, row = np.clip(np.rint(places).astype(int), 0, len(matte) - 1).T
+    both = np.where(around, matte, 0).astype(np.float32)
+    known = around.copy()
+    known[row, column] = True
+    np.maximum.at(both, (row, column), np.where(around[row, column], 0, hidden).astype(np.float32))
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (widest,) * 2)
+    return np.maximum(hidden, cv2.morphologyEx(nearest_values(both, known), cv2.MORPH_CLOSE, brush)[row, column])
 
 
 def _between(bary: np.ndarray, values: np.ndarray) -> np.ndarray:
