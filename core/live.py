@@ -56,7 +56,7 @@ class LivePicture:
         image: (S, S, 3) uint8 RGB, an array of its own. taken: when its camera picture was taken, seconds.
         motion: the parameters that are drawn. face: whether the camera picture showed a face that moved it.
         seconds: what the stages took, by name: `track` and `draw`; with `run` also `wait`, until the tracker
-            had time, and `total`, from the camera picture to this one.
+            had time, `held`, tracked, until the last one was drawn, and `total`, from the camera picture to this one.
         dropped: camera pictures that were left out so far.
     """
 
@@ -328,9 +328,9 @@ def run_live(
     try:
         while (handed := tracked.take()) is not None:
             motion, waited, since = handed
-            waited += clock() - since
+            held = clock() - since
             portrait = draw(motion, taken.dropped)
-            seconds = portrait.seconds | {"wait": waited, "total": clock() - motion.taken}
+            seconds = portrait.seconds | {"wait": waited, "held": held, "total": clock() - motion.taken}
             if show(replace(portrait, seconds=seconds)) is False:
                 break
     finally:

@@ -261,7 +261,13 @@ def test_a_slow_tracker_drops_pictures_and_shows_new_ones(source):
     def draw(motion: LiveMotion, dropped: int) -> LivePicture:
         return LivePicture(plain_picture(), motion.taken, motion.frame, True, {"track": motion.seconds}, dropped)
 
-    run_live(camera, follow, draw, lambda p: shown.append((time.monotonic() - p.taken, p.dropped)))
+    def show(portrait: LivePicture) -> None:
+        shown.append((time.monotonic() - portrait.taken, portrait.dropped))
+        s = portrait.seconds  # the parts follow one another; this one's drawing takes no time
+        assert min(s["wait"], s["held"]) >= 0
+        assert s["wait"] + s["track"] + s["held"] <= s["total"] + 1e-6
+
+    run_live(camera, follow, draw, show)
     ages = [age for age, _ in shown]
     assert len(shown) > 10
     assert shown[-1][1] > 50

@@ -73,18 +73,22 @@ def fit_similarity(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scale (...,), rotation (..., 3, 3) and shift (..., 3) with `scale * points @ rotation + shift ~ target`.
 
-    Least squares (Umeyama, PAMI 1991), by roma.
+    Least squares (Umeyama, PAMI 1991).
     """
-    import roma  # it loads torch, a second that a program that has just begun need not wait
-    import torch
-
-    source = torch.from_numpy(np.array(points, np.float64))
-    goal = torch.from_numpy(np.array(np.broadcast_to(target, points.shape), np.float64))
-    shares = None
-    if weights is not None:
-        shares = torch.from_numpy(np.array(np.broadcast_to(weights, points.shape[:-1]), np.float64))
-    rotation, shift, scale = roma.rigid_points_registration(source, goal, weights=shares, compute_scaling=True)
-    return scale.numpy(), rotation.transpose(-1, -2).numpy(), shift.numpy()
+    source = np.asarray(points, np.float64)
+    goal = np.broadcast_to(np.asarray(target, np.float64), source.shape)
+    shares = np.ones(source.shape[-2:-1]) if weights is None else np.asarray(weights, np.float64)
+    shares = (shares / shares.sum(-1, keepdims=True))[..., None, :]  # (..., 1, N)
+    middle, goal_middle = shares @ source, shares @ goal
+    source, goal = source - middle, goal - goal_middle
+    weighted = np.swapaxes(source, -1, -2) * shares
+    left, spread, right = np.linalg.svd(weighted @ goal)
+    sign = np.ones(spread.shape)
+    sign[..., 2] = np.linalg.det(left) * np.linalg.det(right)  # of a mirror image the turn that is nearest to it
+    rotation = (left * sign[..., None, :]) @ right
+    scale = (spread * sign).sum(-1) / np.einsum("...kn,...nk->...", weighted, source)
+    shift = goal_middle - scale[..., None, None] * middle @ rotation
+    return scale, rotation, shift[..., 0, :]
 
 
 def turned(vectors: np.ndarray, rotvecs: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from core.libs.tracker.second_look import second_look
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import FaceCount, NoFaceError
 from core.libs.tracker.still import face_of_photo
-from core.runtime.threads import QueueSettings, read_ahead
+from core.runtime.threads import QueueSettings, beside, read_ahead
 
 _SETTINGS = TrackSettings()
 _QUEUES = QueueSettings(depth=2)  # decoded pictures that wait
@@ -132,6 +133,7 @@ def track_footage(
     # Before the video: a wrong file is known at once
     flame = flame_fitter(head, settings=settings.flame, eyes=settings.fit) if isinstance(head, Path) else head
     tracker.reset()
+    fitter = beside(partial(HeadFitter, open_head, settings=settings.fit, pose=settings.pose))  # while it is looked at
     with PointBuffer() as points:
         if isinstance(footage, np.ndarray):
             found = face_of_photo(footage, tracker, settings)
@@ -150,6 +152,7 @@ def track_footage(
             open_head=open_head,
             settings=settings,
             crops=crops,
+            fitter=fitter(),
         )
 
 
@@ -166,13 +169,15 @@ def track_observed(
     settings: TrackSettings = _SETTINGS,
     among_others: bool = False,
     crops: np.ndarray | None = None,
+    fitter: HeadFitter | None = None,
 ) -> TrackedSequence:
     """The motion of a person whose points are known, which are changed; the rest is as in `track_footage`.
 
-    `among_others`: whether the footage shows other faces too, which are not to be looked at.
+    `among_others`: whether the footage shows other faces too, which are not to be looked at. `fitter`: of the
+    open head, by the settings.
     """
     open_head = open_head or OpenHead()
-    fitter = HeadFitter(open_head, settings=settings.fit, pose=settings.pose)
+    fitter = fitter or HeadFitter(open_head, settings=settings.fit, pose=settings.pose)
     points, visible, times, fps = seen.points, seen.visible, seen.times, seen.fps
     if not visible.any():
         what = "picture" if isinstance(footage, np.ndarray) else "video"

@@ -207,7 +207,7 @@ def read_view(
     Of a tongue that is not seen the light is NaN: it is not dark.
     """
     rows, beyond = grid.rows, grid.beyond
-    colors = linear(view / np.float32(255))
+    colors = linear(np.arange(256, dtype=np.uint8) / np.float32(255))[view]  # there are fewer levels than pixels
     bright = luminance(colors)
     low, high = (share * anchors.lips for share in settings.colourful)
     pale = smoothstep(high - colourfulness(colors, anchors.light), 0, high - low)
