@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from core.errors import UserError
 from core.runtime.interrupt import Interruption, interruptible, leave
 from core.runtime.memory import collect_once_loaded
-from core.runtime.submodules import import_torch
+from core.runtime.submodules import import_numba, import_torch
 
 _FINISHING = 30.0  # seconds that an interrupted run with --keep-partial has to finish its file
 
@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None, interruption: Interruption | None =
         name, _ = choose_model(options)
         if name == "lifted":  # the network's layers are made without values first
             import_torch()
+            import_numba()
         from core.pipeline import animate
 
         with _warnings_shown(not options.quiet):

@@ -20,6 +20,9 @@ with suppress(ImportError):
     from core.runtime.submodules import import_torch
 
     import_torch()
+    from core.runtime.submodules import import_numba
+
+    import_numba()
 
 from core.data.video import VideoReader
 from core.libs.tracker.driver import track_footage

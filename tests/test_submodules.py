@@ -99,6 +99,22 @@ print(matplotlib.pyplot.figure.__name__)
     assert run.stdout.strip() == "figure"
 
 
+def test_numba_without_linear_algebra_multiplies_matrices():
+    program = """
+import numpy as np
+from core.runtime.submodules import import_numba
+import_numba()
+import sys, numba
+assert not [name for name in sys.modules if name.startswith("scipy.linalg")]
+product = numba.njit(lambda a, b: np.dot(a, b))
+print(product(np.ones((2, 2)), np.ones((2, 2))).sum(), numba.njit(lambda a: np.linalg.inv(a))(2 * np.eye(2)).sum())
+import scipy.linalg
+print(scipy.linalg.norm(np.ones(4)))
+"""
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert run.stdout.split() == ["8.0", "1.0", "2.0"]
+
+
 def test_what_is_loaded_for_every_run_leaves_out_what_few_runs_need():
     program = """
 import sys

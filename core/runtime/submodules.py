@@ -59,3 +59,14 @@ def import_torch() -> None:
     if "torch" not in sys.modules:
         with left_out("torch._meta_registrations"):
             importlib.import_module("torch")
+
+
+def import_numba() -> None:
+    """Import numba's arrays without scipy's linear algebra, which they load to see whether it is there.
+
+    Two thirds of their time. A kernel that multiplies matrices loads it when it is compiled or run. Where they are
+    there already, nothing is done.
+    """
+    if "numba.np.arraymath" not in sys.modules:
+        with left_out("scipy.linalg", "scipy.linalg.cython_blas"):
+            importlib.import_module("numba.np.arraymath")

@@ -76,7 +76,6 @@ def begin_source(
     whole: bool = False,
 ) -> Callable[[], TrackedSource]:
     """What gives the same: the tracker has seen the photo when this returns, what is left may be done in a thread."""
-    image = read_image(path)
     cache = cache or TrackCache()
     what = ["whole", WHOLE_VERSION] if whole else ["source", MATTE_VERSION]
     what += [OUTLINE_VERSION]
@@ -84,6 +83,7 @@ def begin_source(
     entry = cache.entry(path, *what, *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
     if not force and (known := _load_source(entry)) is not None:
         return lambda: known
+    image = read_image(path)
     with open_tracker(tracker) as tracker:
         rest = begin_source_image(
             image,
