@@ -131,8 +131,9 @@ def update_gaussians(
     """
     J = np.einsum("fki,fka->fia", points[triangles], jacobian)  # d point / d pixel of the photo
     covariance = sigma**2 * J @ J.transpose(0, 2, 1)
-    axes = np.linalg.eigvalsh(covariance[:, :2, :2])[:, -1]
-    stretch = np.sqrt(np.maximum(axes, 0)) / sigma * pixels_per_unit / points[triangles[:, 0], 2]
+    first = points[triangles[:, 0]].astype(float)
+    seen = J[:, :2] - first[:, :2, None] / first[:, 2:, None] * J[:, 2:]  # d (x, y) of its picture, times the distance
+    stretch = np.linalg.svd(seen, compute_uv=False)[:, 0] * pixels_per_unit / first[:, 2]
     cut = np.minimum(1, blend.longest / np.maximum(stretch, 1e-12)) ** 2
     covariance *= cut[:, None, None]
     clear = 1 / (1 + (stretch / blend.smeared_at) ** 6)

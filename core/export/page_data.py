@@ -42,7 +42,7 @@ class PageSettings:
 
     quality: int = 95
     plate_quality: int = 88
-    doubt_exponent: float = 300.0
+    doubt_exponent: float = 1200.0
 
 
 _SETTINGS = PageSettings()

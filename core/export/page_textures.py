@@ -39,8 +39,8 @@ class PhotoTextures:
 
     Attributes:
         colors: (S, S, 3) uint8, continued beyond the person. matte: (S, S) uint8.
-        control: (S, S, 3) uint8: whether there is a Gaussian; the excess of its fade exponent over 1, of 300; 0 for
-            the photo's own, 128 for the fringe left in the picture, 255 for the one on the right.
+        control: (S, S, 3) uint8: whether there is a Gaussian; its fade exponent less 1, of `exponent_range`; 0
+            for the photo's own, 128 for the fringe left in the picture, 255 for the one on the right.
     """
 
     colors: np.ndarray

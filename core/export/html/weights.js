@@ -23,11 +23,13 @@ export class Weights {
   longest(points, f) {
     const { triangles, jacobian } = this;
     const a = 3 * triangles[3 * f], b = 3 * triangles[3 * f + 1], c = 3 * triangles[3 * f + 2], j = 6 * f;
+    const across = points[a] / points[a + 2], down = points[a + 1] / points[a + 2];
     let xx = 0, xy = 0, yy = 0;
     for (let axis = 0; axis < 2; axis++) {
       const sa = jacobian[j + axis], sb = jacobian[j + 2 + axis], sc = jacobian[j + 4 + axis];
-      const x = points[a] * sa + points[b] * sb + points[c] * sc;
-      const y = points[a + 1] * sa + points[b + 1] * sb + points[c + 1] * sc;
+      const away = points[a + 2] * sa + points[b + 2] * sb + points[c + 2] * sc;
+      const x = points[a] * sa + points[b] * sb + points[c] * sc - across * away;
+      const y = points[a + 1] * sa + points[b + 1] * sb + points[c + 1] * sc - down * away;
       xx += x * x; xy += x * y; yy += y * y;
     }
     const half = (xx + yy) / 2;

@@ -114,6 +114,16 @@ def update_gaussians(
     stretch = np.zeros((len(points), 2), np.float32)
     for f in range(n_triangles):
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        across, down = points[a, 0] / points[a, 2], points[a, 1] / points[a, 2]
+        xx, xy, yy = np.float32(0), np.float32(0), np.float32(0)  # of its picture, at the distance of one corner
+        for axis in range(2):
+            sa, sb, sc = jacobian[f, 0, axis], jacobian[f, 1, axis], jacobian[f, 2, axis]
+            away = points[a, 2] * sa + points[b, 2] * sb + points[c, 2] * sc
+            x = points[a, 0] * sa + points[b, 0] * sb + points[c, 0] * sc - across * away
+            y = points[a, 1] * sa + points[b, 1] * sb + points[c, 1] * sc - down * away
+            xx += x * x
+            xy += x * y
+            yy += y * y
         for k in range(6):
             i = (0, 0, 0, 1, 1, 2)[k]
             j = (0, 1, 2, 1, 2, 2)[k]
@@ -125,9 +135,9 @@ def update_gaussians(
                 total += ji * jj
             shape[f, k] = total * np.float32(sigma * sigma)
         # The longer axis of its picture, in pixels of the photo for one of its pixels.
-        half = (shape[f, 0] + shape[f, 3]) / 2
-        rest = np.sqrt(max(half * half - shape[f, 0] * shape[f, 3] + shape[f, 1] ** 2, np.float32(0)))
-        longest = np.sqrt(half + rest) / np.float32(sigma) * np.float32(pixels_per_unit) / points[a, 2]
+        half = (xx + yy) / 2
+        rest = np.sqrt(max(half * half - xx * yy + xy * xy, np.float32(0)))
+        longest = np.sqrt(half + rest) * np.float32(pixels_per_unit) / points[a, 2]
         if longest > _LONGEST:
             for k in range(6):
                 shape[f, k] *= (np.float32(_LONGEST) / longest) ** 2
@@ -175,8 +185,10 @@ def stretches(points: np.ndarray, triangles: np.ndarray, jacobian: np.ndarray, p
     `jacobian` (K, 3, 2): see `Binding`. `pixels_per_unit`: of the photo's camera.
     """
     corners = points[triangles]
-    across = np.einsum("kci,kca->kia", corners[..., :2], jacobian)  # d point / d pixel of the photo
-    xx, xy, yy = (np.einsum("ka,ka->k", across[:, i], across[:, j]) for i, j in ((0, 0), (0, 1), (1, 1)))
+    moved = np.einsum("kci,kca->kia", corners, jacobian)  # d point / d pixel of the photo
+    ray = corners[:, 0, :2, None] / corners[:, 0, 2:, None]
+    seen = moved[:, :2] - ray * moved[:, 2:]
+    xx, xy, yy = (np.einsum("ka,ka->k", seen[:, i], seen[:, j]) for i, j in ((0, 0), (0, 1), (1, 1)))
     half = (xx + yy) / 2
     longest = half + np.sqrt(np.maximum(half * half - xx * yy + xy * xy, 0))
     return np.sqrt(longest) * pixels_per_unit / corners[:, 0, 2]

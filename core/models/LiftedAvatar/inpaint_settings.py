@@ -86,7 +86,7 @@ class BlendSettings:
         island: of the face's pixels, up to so many of which a piece is no ear; see `inpaint.blend`.
     """
 
-    doubt_exponent: float = 300.0
+    doubt_exponent: float = 1200.0
     fringe_reach: float = 0.04
     shortest: float = 0.1
     beside: int = 7
