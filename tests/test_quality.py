@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from synthetic_head import a_clip, a_frame
+from test_beyond_photo import cut
 
 from core.data.records import HELD, INTERPOLATED
 from core.errors import UserError
@@ -19,7 +20,7 @@ from core.options import Options
 from core.pipeline import Pipeline, animate, examine
 from core.quality.advice import advice
 from core.quality.change import gradient_energy, picture_change
-from core.quality.photo import PhotoQuality, blur, measure_photo, noise
+from core.quality.photo import PhotoQuality, blur, cut_of_head, measure_photo, noise
 from core.quality.plots import thinned
 from core.quality.series import landmark_jitter, landmark_shift, opening_ratios, series, turns
 
@@ -52,6 +53,21 @@ class TestPhoto:
         assert values == sorted(values)
         assert values[0] < 0.2
         assert values[-1] > 0.7
+
+    @pytest.mark.parametrize(
+        ("source", "expected"),
+        [
+            (cut(lambda row: (60, 100), slice(0, 120), turns=2), 40 / 128),
+            (cut(lambda row: (100, 140), slice(0, 120), turns=1), 40 / 128),
+            (cut(lambda row: (20, 60), slice(0, 120), turns=3), 40 / 128),
+            (cut(lambda row: (10, 40), slice(0, 120), turns=1), 0),  # a shoulder
+            (cut(lambda row: (60, 100), slice(0, 120)), 0),  # below
+            (cut(lambda row: (60, 100), slice(0, 150), turns=2), 0),  # beyond the crop
+        ],
+        ids=["above", "right", "left", "shoulder", "below", "margin"],
+    )
+    def test_how_far_the_border_cuts_the_head(self, source, expected):
+        assert cut_of_head(source) == pytest.approx(expected)
 
     def test_blur_of_one_direction_counts(self):
         sharp = (np.random.default_rng(2).random((200, 200)) > 0.5).astype(np.float32) * 255
@@ -141,6 +157,7 @@ class TestAdvice:
             ({"brightness": 0.1}, "dark"),
             ({"lids": 0.1}, "nearly shut"),
             ({"lips": 0.4}, "wide open"),
+            ({"cut": 0.3}, "--frame photo"),
         ],
     )
     def test_of_a_photo(self, changes, words):

@@ -19,7 +19,7 @@ class AdviceSettings:
         unseen: share of the driver's frames without a face.
         small: pixels of a side of the head's crop in the photo, small_driver in the driver's picture.
         turned: degrees of yaw of the photo. turns: degrees of yaw of the result from the photo's.
-        blur, noise, dark, lids, lips: of `PhotoQuality`; the noise in grey levels.
+        blur, noise, dark, lids, lips, cut: of `PhotoQuality`; the noise in grey levels.
         slow: frames a second of the driver.
     """
 
@@ -33,6 +33,7 @@ class AdviceSettings:
     dark: float = 0.25
     lids: float = 0.45
     lips: float = 0.2
+    cut: float = 0.15
     slow: float = 15.0
 
 
@@ -63,6 +64,8 @@ def _of_gaps(driver: TrackedSequence, s: AdviceSettings) -> Iterator[str]:
 
 
 def _of_photo(photo: PhotoQuality, s: AdviceSettings) -> Iterator[str]:
+    if photo.cut > s.cut:
+        yield "the photo cuts the head, and what lies beyond is a guess: --frame photo shows no more than the photo"
     if photo.pixels < s.small:
         yield f"the head has only {photo.pixels:.0f} pixels in the photo: a larger photo gives a sharper result"
     if abs(photo.yaw) > s.turned:

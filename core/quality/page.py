@@ -125,6 +125,7 @@ class Examination:
             ("brightness, 0 to 1", f"{p.brightness:.2f}"),
             ("eyes open, 1 as usual", _known(p.lids)),
             ("mouth open, of the eyes' distance", _known(p.lips)),
+            ("head cut by the photo's border, of the crop", f"{p.cut:.2f}"),
         ]
         return _table(("", ""), rows)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from core.data.records import TrackedSource
+from core.data.records import IMAGE_SIZE, TrackedSource
 from core.quality.series import opening_ratios, turns
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class PhotoQuality:
         blur: 0 (sharp) to 1, see `blur`. noise: standard deviation in grey levels, see `noise`; both of the face in the
             crop as it is shown.
         brightness: the face's mean luma in 0..1.
+        cut: length over which the photo's border cuts the head within the crop, above it or at a side, over the crop's.
         lids: how far the more closed eye is open, 1 as a mean person's. lips: the opening of the mouth over the
             distance of the eyes' outer corners. NaN where the head says nothing of them.
     """
@@ -38,6 +39,7 @@ class PhotoQuality:
     brightness: float
     lids: float
     lips: float
+    cut: float = 0.0
 
 
 def measure_photo(source: TrackedSource, head: Head) -> PhotoQuality:
@@ -55,7 +57,28 @@ def measure_photo(source: TrackedSource, head: Head) -> PhotoQuality:
         float(face.mean() / 255),
         float(lids[0].min()),
         float(lips[0]),
+        0.0 if source.joined else cut_of_head(source),
     )
+
+
+def cut_of_head(source: TrackedSource, within: float = 4 / IMAGE_SIZE, shoulders: float = 96 / IMAGE_SIZE) -> float:
+    """`PhotoQuality.cut` of a photo whose crop is what is shown.
+
+    Lengths are of the crop's side. `within`: how far inside the photo's border the person is looked for: the border
+    itself is mixed. `shoulders`: above the chin, from where on they may be what a side cuts.
+    """
+    matte, inside = (source.middle(part) for part in (source.matte, source.inside))
+    size = source.size
+    head = max(0, int((float(source.frame.bbox[3]) - shoulders) * size))
+    step, longest = round(within * size), 0
+    for quarters in (0, 1, 3):  # above, and both sides, each turned until it is above
+        shown = np.flatnonzero(np.rot90(inside, quarters).any(1))
+        if not len(shown) or shown[0] == 0 or shown[0] + step >= size:
+            continue
+        person = np.rot90(matte, quarters)[shown[0] + step] > 0.5
+        person = (person, person[:head], person, person[::-1][:head])[quarters]
+        longest = max(longest, int(person.sum()))
+    return longest / size
 
 
 def blur(grey: np.ndarray) -> float:
