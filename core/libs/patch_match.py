@@ -29,6 +29,7 @@ class PatchSettings:
         spread: grey levels by which a patch may differ from its source and still count for much in the mean.
         sure: how much surer a pixel is than one that lies a pixel farther from what is known; surest: how much more
             than what lies deepest.
+        tone: how much the mean colour of a patch, squared, counts that is not the first guess's there.
     """
 
     radius: int = 3
@@ -40,6 +41,7 @@ class PatchSettings:
     spread: float = 12.0
     sure: float = 1.2
     surest: float = 20.0
+    tone: float = 0.0
 
 
 _DEFAULT = PatchSettings()
@@ -82,17 +84,19 @@ def complete(
             )
         costs = _costs(hole)
         sure = _sureness(hole, settings)
+        tones = _tones(guess, picture, hole, settings)
         around = cv2.boxFilter(
             sure, -1, (2 * settings.radius + 1,) * 2, normalize=False, borderType=cv2.BORDER_CONSTANT
         )
         rounds = max(settings.fewest, settings.rounds - 2 * (len(levels) - 1 - index))
         penalty = np.float32(settings.far / max(hole.shape) ** 2)
         for number in range(rounds):
-            _measure(filled, picture, field, costs, hole, sure, around, settings.radius, penalty)
+            _measure(filled, picture, *tones, field, costs, hole, sure, around, settings.radius, penalty)
             for search in range(settings.searches):
                 _search(
                     filled,
                     picture,
+                    *tones,
                     field,
                     costs,
                     hole,
@@ -197,16 +201,28 @@ def _sureness(hole: np.ndarray, settings: PatchSettings) -> np.ndarray:
     return np.maximum(settings.sure**-deep, 1 / settings.surest).astype(np.float32)
 
 
+def _tones(
+    guess: np.ndarray, picture: np.ndarray, hole: np.ndarray, settings: PatchSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean colours of patches, times the root of what they count: those of the first guess, and of the picture."""
+    size, weight = (2 * settings.radius + 1,) * 2, np.float32(settings.tone) ** 0.5
+    there = cv2.resize(guess, hole.shape[::-1], interpolation=cv2.INTER_AREA)
+    wanted = np.where(hole[..., None], there, picture).astype(np.float32)
+    return weight * cv2.blur(wanted, size), weight * cv2.blur(picture, size)
+
+
 def _costs(hole: np.ndarray) -> np.ndarray:
     return np.zeros(hole.shape, np.float32)
 
 
 @numba.njit(cache=True, fastmath=True)
-def _distance(filled, picture, sure, around, y, x, sy, sx, radius, penalty, limit):
-    """Mean squared difference of two patches, weighted, and what their distance adds; given up above `limit`."""
+def _distance(filled, picture, wanted, means, sure, around, y, x, sy, sx, radius, penalty, limit):
+    """Mean squared difference of two patches, weighted, and what distance and tone add; given up above `limit`."""
     height, width = filled.shape[:2]
     total, area = np.float32(0), around[y, x]
     far = penalty * np.float32((y - sy) ** 2 + (x - sx) ** 2)
+    for k in range(3):
+        far += (wanted[y, x, k] - means[sy, sx, k]) ** 2
     bound = (limit - far) * area
     for dy in range(-radius, radius + 1):
         py = y + dy
@@ -227,17 +243,19 @@ def _distance(filled, picture, sure, around, y, x, sy, sx, radius, penalty, limi
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
-def _measure(filled, picture, field, costs, hole, sure, around, radius, penalty):
+def _measure(filled, picture, wanted, means, field, costs, hole, sure, around, radius, penalty):
     height, width = hole.shape
     for y in numba.prange(height):
         for x in range(width):
             if hole[y, x]:
                 sy, sx = field[y, x, 0], field[y, x, 1]
-                costs[y, x] = _distance(filled, picture, sure, around, y, x, sy, sx, radius, penalty, np.float32(1e11))
+                costs[y, x] = _distance(
+                    filled, picture, wanted, means, sure, around, y, x, sy, sx, radius, penalty, np.float32(1e11)
+                )
 
 
 @numba.njit(cache=True, fastmath=True)
-def _search(filled, picture, field, costs, hole, sources, sure, around, radius, penalty, number):
+def _search(filled, picture, wanted, means, field, costs, hole, sources, sure, around, radius, penalty, number):
     """One pass of PatchMatch, forwards or, where `number` is odd, backwards, in place."""
     height, width = hole.shape
     step = 1 if number % 2 == 0 else -1
@@ -255,7 +273,7 @@ def _search(filled, picture, field, costs, hole, sources, sure, around, radius, 
                 sy, sx = field[ny, nx, 0] + (y - ny), field[ny, nx, 1] + (x - nx)
                 if sy < 0 or sy >= height or sx < 0 or sx >= width or not sources[sy, sx]:
                     continue
-                cost = _distance(filled, picture, sure, around, y, x, sy, sx, radius, penalty, best)
+                cost = _distance(filled, picture, wanted, means, sure, around, y, x, sy, sx, radius, penalty, best)
                 if cost < best:
                     best, by, bx = cost, sy, sx
             reach = max(height, width) // 2
@@ -268,7 +286,7 @@ def _search(filled, picture, field, costs, hole, sources, sure, around, radius, 
                 reach //= 2
                 if sy < 0 or sy >= height or sx < 0 or sx >= width or not sources[sy, sx]:
                     continue
-                cost = _distance(filled, picture, sure, around, y, x, sy, sx, radius, penalty, best)
+                cost = _distance(filled, picture, wanted, means, sure, around, y, x, sy, sx, radius, penalty, best)
                 if cost < best:
                     best, by, bx = cost, sy, sx
             costs[y, x], field[y, x, 0], field[y, x, 1] = best, by, bx

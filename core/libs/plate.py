@@ -8,7 +8,7 @@ equation: in a plain or blurred background, where every step shows, that leaves 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -16,10 +16,10 @@ import numpy as np
 from core.libs.coherence import fill_along
 from core.libs.nearest import nearest_values
 from core.libs.numeric import smoothstep
-from core.libs.patch_match import complete, taken_from
+from core.libs.patch_match import PatchSettings, complete, taken_from
 from core.libs.poisson import differences, fill_hole
 
-VERSION = "16"  # of all that changes what comes out
+VERSION = "17"  # of all that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class PlateSettings:
         beside: pixels beside it that are not either, where hair is too fine for the matte; of a 512-pixel picture.
         sources: how far from the person patches are taken, over the radius of the largest disc that fits into them.
         size: pixels of the longer side of the picture in which patches are looked for.
+        patches: how they are put together.
         steps: grey levels by which patches differ from what the rim makes of it, from which and to which they count.
         strays: how far from the person pixels of their colours are theirs too, where these lead there: hair that the
             matte does not have; of a 512-pixel picture.
@@ -58,6 +59,7 @@ class PlateSettings:
     beside: float = 3.0
     sources: float = 0.4
     size: int = 256
+    patches: PatchSettings = field(default_factory=lambda: PatchSettings(tone=0.6))
     steps: tuple[float, float] = (12.0, 36.0)
     strays: float = 24.0
     mixed: float = 0.4
@@ -240,10 +242,10 @@ def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> 
     beside = cv2.distanceTransform(1 - hole_there, cv2.DIST_L2, 5) < around
     usable = share > 1 - 1e-3
     usable = usable & beside if (usable & beside).any() else usable
-    found = complete(small, hole_there > 0, usable, fill_along(small, hole_there > 0))
+    found = complete(small, hole_there > 0, usable, fill_along(small, hole_there > 0), settings.patches)
     if found is None:
         return fill_hole(picture, hole)
-    colors, field = found
+    colors, places = found
     smooth = fill_hole(small, share < 0.5)
     # In a slow gradient patches make steps, where the rim alone says what there is
     apart = np.abs(colors - smooth).max(2)
@@ -251,7 +253,7 @@ def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> 
     differs = np.maximum(smoothstep(apart, *settings.steps), line)[..., None]
     colors = smooth + (colors - smooth) * differs
     colors, differs = (cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC) for part in (colors, differs))
-    rows, columns = taken_from(field, hole_there > 0, hole)
+    rows, columns = taken_from(places, hole_there > 0, hole, settings.patches)
     # Patches that say no more than the rim have their grain for it, but not their slopes: these make steps, too
     known = (~hole).astype(np.float32)
     sigma = settings.grain * max(height, width) / _UNIT
