@@ -222,8 +222,8 @@ def compute(folders):
             )
         return sources[how]
 
-    def once(source, anchor):
-        key = anchor.tobytes(), source.size, source.joined
+    def once(source, anchor=None):
+        key = None if anchor is None else anchor.tobytes(), source.size, source.joined
         if key not in avatars:
             avatars[key] = encode(source, anchor)
         return avatars[key]
