@@ -2,12 +2,12 @@
 
     python -m benchmarks.live [--clip obama] [--seconds 20] [--fps 30] [--plain]
 
-The clip is fed at the camera's pace, again and again, from memory and at most 640 pixels large, into `LiveSession.run`:
-a thread reads, one tracks and one draws, all in this process. What is printed is of the pictures after the first
-three seconds, in which the person is found. Latency is from the moment the camera has a picture to the moment its
-portrait is there; its parts are the wait until the tracker has time, tracking, what was tracked being held until the
-last portrait is drawn, and drawing. Pictures that come too fast are left out and counted. `without a camera` steps
-through the same pictures as fast as it goes.
+The clip is fed at the camera's pace, again and again, from memory and at most 640 pixels large, into
+`LiveSession.run`: a thread reads, another tracks and draws, both in this process. What is printed is of the pictures
+after the first three seconds, in which the person is found. Latency is from the moment the camera has a picture to
+the moment its portrait is there; its parts are the wait until the last portrait is drawn, tracking, and drawing.
+Pictures that come too fast are left out and counted. `without a camera` steps through the same pictures as fast as it
+goes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         alone = [session.step(pictures[i % len(pictures)], 1e6 + i / args.fps) for i in range(args.fps * 4)][args.fps :]
         alone = [replace(p, seconds=p.seconds | {"total": sum(p.seconds.values())}) for p in alone]
     work = 1e3 * (time.process_time() - used) / (4 * args.fps)
-    heads, parts = ["p50", "p95", "largest"], ("wait", "track", "held", "draw", "total")
+    heads, parts = ["p50", "p95", "largest"], ("wait", "track", "draw", "total")
     print(report.table(["as a camera, ms", *heads], _rows(shown, parts)))
     print("\n" + report.table(["without a camera, ms", *heads], _rows(alone, ("track", "draw", "total"))))
     print(f"\nof all cores a portrait takes {work:.1f} ms of work")

@@ -56,7 +56,7 @@ class LivePicture:
         image: (S, S, 3) uint8 RGB, an array of its own. taken: when its camera picture was taken, seconds.
         motion: the parameters that are drawn. face: whether the camera picture showed a face that moved it.
         seconds: what the stages took, by name: `track` and `draw`; with `run` also `wait`, until the tracker
-            had time, `held`, tracked, until the last one was drawn, and `total`, from the camera picture to this one.
+            had time, and `total`, from the camera picture to this one.
         dropped: camera pictures that were left out so far.
     """
 
@@ -264,10 +264,10 @@ class LiveSession:
         show: Callable[[LivePicture], bool | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read a camera, and track, in threads of their own; draw and show until one of both ends.
+        """Read a camera in a thread of its own; track, draw and show until one of both ends.
 
-        A picture is tracked while the one before is drawn, since neither of the two keeps both cores busy. None begins
-        before the last one that was tracked is being drawn, so that nothing waits in between for long.
+        Tracking and drawing follow one another: side by side they would make one another late, and more pictures would
+        pass that are older (`python -m benchmarks.live`).
 
         Args:
             camera: gives the next picture (H, W, 3) uint8 RGB when there is one, None at its end.
@@ -295,9 +295,8 @@ def run_live(
     show: Callable[[LivePicture], bool | None],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """See `LiveSession.run`. An error in a thread is raised here."""
+    """See `LiveSession.run`. An error of the camera is raised here."""
     taken: Newest[tuple[np.ndarray, float]] = Newest()
-    tracked: Newest[tuple[LiveMotion, float, float]] = Newest()
     stop, errors = threading.Event(), []
 
     def read() -> None:
@@ -309,35 +308,19 @@ def run_live(
         finally:
             taken.close()
 
-    def track() -> None:
-        try:
-            while (item := taken.take()) is not None:
-                picture, at = item
-                waited = clock() - at
-                motion = follow(picture, at)
-                if not tracked.hand_over((motion, waited, clock())):
-                    break
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            tracked.close()
-
-    threads = [threading.Thread(target=work, name=work.__name__, daemon=True) for work in (read, track)]
-    for thread in threads:
-        thread.start()
+    reading = threading.Thread(target=read, name="read", daemon=True)
+    reading.start()
     try:
-        while (handed := tracked.take()) is not None:
-            motion, waited, since = handed
-            held = clock() - since
-            portrait = draw(motion, taken.dropped)
-            seconds = portrait.seconds | {"wait": waited, "held": held, "total": clock() - motion.taken}
+        while (item := taken.take()) is not None:
+            picture, at = item
+            waited = clock() - at
+            portrait = draw(follow(picture, at), taken.dropped)
+            seconds = portrait.seconds | {"wait": waited, "total": clock() - at}
             if show(replace(portrait, seconds=seconds)) is False:
                 break
     finally:
         stop.set()
-        tracked.close()
-        for thread in threads:
-            thread.join()
+        reading.join()
     if errors:
         raise errors[0]
 

@@ -219,14 +219,6 @@ class Newest(Generic[T]):
             self._item = item
             self._changed.notify_all()
 
-    def hand_over(self, item: T) -> bool:
-        """The next item, for which is waited until it is taken; False: it was not, and is not wanted any more."""
-        with self._changed:
-            self._item = item
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._item is not item or self._closed)
-            return self._item is not item
-
     def take(self) -> T | None:
         """The newest item, when there is one; None when it was closed and nothing is left."""
         with self._changed:
