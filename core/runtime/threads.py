@@ -217,18 +217,17 @@ class Newest(Generic[T]):
         with self._changed:
             self.dropped += self._item is not None
             self._item = item
-            self._changed.notify_all()
+            self._changed.notify()
 
     def take(self) -> T | None:
         """The newest item, when there is one; None when it was closed and nothing is left."""
         with self._changed:
             self._changed.wait_for(lambda: self._item is not None or self._closed)
             item, self._item = self._item, None
-            self._changed.notify_all()
             return item
 
     def close(self) -> None:
-        """Nothing comes any more, or is wanted."""
+        """Nothing comes any more."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+            self._changed.notify()
