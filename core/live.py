@@ -32,9 +32,10 @@ from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.live import LiveTracker
 from core.options import IMPROVEMENTS, Options
 from core.output.watermark import Watermark
-from core.pipeline.backdrop import apart, drawn_alone, still_backdrop
+from core.pipeline.backdrop import asks_for_plate, still_backdrop
 from core.pipeline.choice import tracked_photo
 from core.pipeline.drawing import Drawing
+from core.pipeline.person import Person
 from core.pipeline.result import to_image
 from core.runtime.progress import Progress
 from core.runtime.threads import Newest
@@ -206,11 +207,11 @@ class LiveSession:
             self._improvements.warm_up()
         with progress.stage("encode avatar", "building the avatar"):
             self._improvements.set_source(self.source, head)
-            parts, source, plate = self._components, self.source, None
-            if parts.separate is not None and drawn_alone(background, parts.model):
-                source, plate = apart(parts, source)
-            self._avatar = parts.model.encode(source, source.frame.transform_matrix)
-            self._backdrop = still_backdrop(background, parts, (source.size,) * 2, source, plate)
+            parts, source = self._components, self.source
+            asks = asks_for_plate(background, parts, source)
+            person = Person(parts, source, lambda: source.shown()[0], asks, options.force_retrack)
+            self._avatar = person.avatar(source.frame.transform_matrix)
+            self._backdrop = still_backdrop(background, parts, (source.size,) * 2, source, person.plate)
             self._transparent = background.kind == "transparent"
         self._own: Any = None
         if tracker is None:

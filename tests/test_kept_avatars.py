@@ -18,6 +18,7 @@ from core.data.records import TrackedSequence
 from core.errors import UserError
 from core.kept_avatars import KeepSettings, KeptAvatars, code_digest, forget_oldest
 from core.libs.tracker.cache import TrackCache
+from core.live import LiveSession
 from core.models.LiftedAvatar.models import LiftedAvatar
 from core.models.request import DrawRequest
 from core.options import Options
@@ -154,7 +155,7 @@ def test_what_was_not_asked_for_longest_goes(run, fresh, tmp_path):
 
 
 def test_a_run_builds_no_avatar_that_is_kept(run, tmp_path, monkeypatch, demo_cache):
-    """A second driver finds the first one's; `-f` does not look."""
+    """A second driver finds the first one's, and a live session does; `-f` does not look."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(copy_cache(demo_cache, tmp_path)))
     for entry in tmp_path.rglob("avatar.npz"):
         entry.unlink()
@@ -168,6 +169,8 @@ def test_a_run_builds_no_avatar_that_is_kept(run, tmp_path, monkeypatch, demo_ca
     folder = Pipeline(replace(options, driver_path=ROOT / "demos/drivers/obama"))
     assert folder.avatar is not None
     assert len(built) == 1
+    with LiveSession(replace(options, driver_path=None)):  # as the page's, which asks for the same photo again
+        assert len(built) == 1
     assert Pipeline(replace(options, force_retrack=True)).avatar is not None
     assert len(built) == 2
 

@@ -140,20 +140,11 @@ def asks_for_plate(background: Background, components: Components, source: Track
     return components.separate is not None or source.joined or background.kind == "photo"
 
 
-def apart(
-    components: Components, source: TrackedSource, photo: np.ndarray | None = None
-) -> tuple[TrackedSource, np.ndarray]:
-    """The person of a photo (H, W, 3) with their own colours, and what is behind, (S, S, 3) uint8 of the wide crop.
-
-    Where the frame is the head's crop, the photo is not asked for; where that goes on beyond the photo, so does the
-    person.
-    """
-    plate = plate_of(components, source, photo)
-    return person_of(components, source, plate), plate
-
-
 def plate_of(components: Components, source: TrackedSource, photo: np.ndarray | None = None) -> np.ndarray:
-    """What stands behind the person of a photo, see `apart`."""
+    """What stands behind the person of a photo (H, W, 3), (S, S, 3) uint8 of the wide crop.
+
+    Where the frame is the head's crop, the photo is not asked for.
+    """
     if not source.joined:
         return components.plate(source.image, source.matte, source.inside)
     from core.pipeline.whole import whole_plate  # it loads torch
@@ -163,7 +154,10 @@ def plate_of(components: Components, source: TrackedSource, photo: np.ndarray | 
 
 
 def person_of(components: Components, source: TrackedSource, plate: np.ndarray) -> TrackedSource:
-    """The person of a photo over its plate, see `apart`."""
+    """The person of a photo over its plate, with their own colours.
+
+    Where the head's crop goes on beyond the photo, so does the person.
+    """
     if source.joined:
         return source if components.separate is None else components.separate(source, plate)
     from core.libs.beyond_photo import continued_beyond, guessed_beyond  # it loads numba
