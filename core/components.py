@@ -136,7 +136,10 @@ def default_components(
     # The pictures correct the tracker's points on the open head, also where FLAME's codes are wanted.
     model, head, flame, convert = (_network if model_name == "gagavatar" else _lifted)(options, built_in)
     tracked: dict[str, Any] = {"cache": cache, "head": flame, "open_head": built_in}
-    shown: dict[str, Any] = {"camera": Camera(options.size), "whole": options.shows_photo and model_name == "lifted"}
+    shown: dict[str, Any] = {
+        "camera": Camera(options.size),
+        "whole": options.whole_photo if model_name == "lifted" else False,
+    }
     return Components(
         track_source=_Photo({**shown, **tracked}),
         track_driver=lambda driver, force, advance: track_driver(driver, force=force, progress=advance, **tracked),

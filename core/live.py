@@ -187,6 +187,7 @@ class LiveSession:
         fps: float = 25.0,
     ) -> None:
         _check(options)
+        options = replace(options, frame="head")
         assert options.image_path is not None
         progress = progress or Progress(options.quiet)
         unset: dict[str, Any] = dict.fromkeys(IMPROVEMENTS)
@@ -338,6 +339,8 @@ def _check(options: Options) -> None:
         raise UserError("a live session needs a photo: give one with -i")
     if options.model == "gagavatar":
         raise UserError("live, the built-in avatar is drawn: leave --model gagavatar out")
+    if options.frame == "head":  # which is drawn in any case
+        options = replace(options, frame="auto")
     usual = {f.name: f.default for f in fields(options)}
     for name in _NOT_LIVE:
         if getattr(options, name) != usual[name]:

@@ -189,6 +189,13 @@ def without_effect(run: Run) -> dict[str, str]:
     return reasons
 
 
+def frame_notices(source: TrackedSource, options: Options) -> list[str]:
+    """A line where the frame was left to the photo, and is the whole of it."""
+    if options.whole_photo is not None or not source.joined:
+        return []
+    return ["the photo shows little around the face, so all of it is the frame; --frame head takes the head's crop"]
+
+
 def size_notices(source: TrackedSource, size: int) -> list[str]:
     """A line where a photo has fewer pixels than its head is drawn with in the size that was asked for, or more."""
     if source.crop is None:

@@ -211,10 +211,12 @@ class Options:
         default="compare",
         metadata=about("photo, driver and result side by side, or the result alone", group="output"),
     )
-    frame: Literal["head", "photo"] = field(
-        default="head",
+    frame: Literal["auto", "head", "photo"] = field(
+        default="auto",
         metadata=about(
-            "head: the crop around the head; photo: the whole photo, in which the head moves", group="output"
+            "head: the crop around the head; photo: the whole photo, in which the head moves; auto: the head's crop, "
+            "but of a photo that shows too little of it",
+            group="output",
         ),
     )
     size: int = field(
@@ -290,8 +292,15 @@ class Options:
 
     @property
     def shows_photo(self) -> bool:
-        """Whether the whole photo is the frame."""
+        """Whether the whole photo is the frame, whatever photo it is."""
         return self.frame == "photo" or self.face == "all"
+
+    @property
+    def whole_photo(self) -> bool | None:
+        """The same; None where the photo decides: unless a size or a camera is asked for, which the head's crop has."""
+        if self.frame != "auto" or self.face == "all":
+            return self.shows_photo
+        return None if self.size == SIZES[0] and not self.orbit else False
 
     @property
     def given(self) -> frozenset[str]:

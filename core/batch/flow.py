@@ -107,7 +107,7 @@ class Flow:
         everybody = options.face == "all"
         single = replace(options, variants=False)
         if not everybody:
-            photo = f"photo {options.image_path} {options.face} {options.size} {options.shows_photo} {model}"
+            photo = f"photo {options.image_path} {options.face} {options.size} {options.whole_photo} {model}"
             self._add(Task(photo, "photo", single, order=(number, 0)))
             needs.add(photo)
         if not (everybody and options.driver_face == "all"):

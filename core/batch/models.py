@@ -35,7 +35,7 @@ class LoadedModels:
         """The components of a run, those of the last one where they fit."""
         model, _ = choose_model(options)
         of_models = [f.name for f in fields(options) if f.name not in _OF_A_RUN | _IMPROVING]
-        key = (model, *(getattr(options, name) for name in of_models))
+        key = (model, options.whole_photo, *(getattr(options, name) for name in of_models))
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None
             with progress.stage("load", "loading the models"):

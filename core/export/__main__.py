@@ -59,6 +59,7 @@ def _run(given: argparse.Namespace) -> int:
         enhanced=given.enhanced,
         model="lifted",
         layout="result",
+        frame="head",
         quiet=given.quiet,
         size=given.size,
         temporal_smooth=given.temporal_smooth or None,

@@ -13,7 +13,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -101,8 +101,9 @@ class LiveWork:
 
     def __call__(self, job: Job) -> None:
         progress = JobProgress(job)
-        components = self.models.get(self.options, progress)
-        with self.session(self.options, components, progress) as session:
+        options = replace(self.options, frame="head")
+        components = self.models.get(options, progress)
+        with self.session(options, components, progress) as session:
             virtual = VirtualCamera((session.source.size,) * 2, make=self.device) if self.camera else None
             try:
                 job.stage, job.since = "live", time.monotonic()

@@ -22,7 +22,7 @@ from core.data.loader_track import DriverData
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
 from core.improvements import Improvements
-from core.notices import Run, notices, size_notices, small_faces_only
+from core.notices import Run, frame_notices, notices, size_notices, small_faces_only
 from core.options import Options
 from core.output.contact_sheet import ContactSheet
 from core.output.panels import WIDEST, fits, scaled, side_by_side
@@ -236,9 +236,9 @@ class Pipeline:
         """Whether pictures come with an alpha channel, (4, S, S), and nothing behind the person."""
         return self.background.kind == "transparent"
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
-        """Width and height of what is written of a frame."""
+        """Width and height of what is written of a frame; beside a whole photo the driver's file is opened for it."""
         width, height = self._size
         if self.options.layout == "compare":  # on a sheet the photo stands before the row
             beside = panel_width(self.driver, height, self._whole_driver)
@@ -273,7 +273,7 @@ class Pipeline:
         self.progress.say(f"avatar: {self.model_name} ({self.model_reason})")
         self._begin()
         track = self.motion
-        for line in size_notices(self.source, self.options.size):
+        for line in (*frame_notices(self.source, self.options), *size_notices(self.source, self.options.size)):
             self.progress.say(line)
         if self.options.layout == "compare" and not self.inputs.stills and self.size[1] < self._size[1]:
             self.progress.say(

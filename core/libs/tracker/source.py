@@ -28,7 +28,7 @@ from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import all_faces, check_number, own_side
 from core.libs.tracker.still import face_of_photo
 from core.libs.tracker.whole import VERSION as WHOLE_VERSION
-from core.libs.tracker.whole import fit_photo, whole_crop, whole_matte, whole_pixels
+from core.libs.tracker.whole import fit_photo, shown_share, whole_crop, whole_matte, whole_pixels
 
 _SETTINGS, _CAMERA = TrackSettings(), Camera()
 MARGIN = _SETTINGS.margin  # pixels of a 512-pixel crop
@@ -45,7 +45,7 @@ def track_source(
     camera: Camera = _CAMERA,
     settings: TrackSettings = _SETTINGS,
     face: int | None = None,
-    whole: bool = False,
+    whole: bool | None = False,
 ) -> TrackedSource:
     """The person in a picture, in codes of the open head, or of FLAME where `head` is its file.
 
@@ -54,7 +54,7 @@ def track_source(
         open_head: the built-in one where it is left out. camera: of the shown crop, which is as large as that sees.
         face: of several, by its number from 1, left to right; the largest where it is left out.
         whole: the photo is drawn as a whole, its longer side at most 4K: the crop is as large as it is in it, see
-            `core.libs.tracker.whole`; `camera` has no say then.
+            `core.libs.tracker.whole`; `camera` has no say then. None: where it shows too little of the head's crop.
     Raises:
         UserError: there is no such face in it, or it cannot be read.
     """
@@ -73,11 +73,12 @@ def begin_source(
     camera: Camera = _CAMERA,
     settings: TrackSettings = _SETTINGS,
     face: int | None = None,
-    whole: bool = False,
+    whole: bool | None = False,
 ) -> Callable[[], TrackedSource]:
     """What gives the same: the tracker has seen the photo when this returns, what is left may be done in a thread."""
     cache = cache or TrackCache()
     what = ["whole", WHOLE_VERSION] if whole else ["source", MATTE_VERSION]
+    what = ["either", WHOLE_VERSION, MATTE_VERSION] if whole is None else what
     what += [OUTLINE_VERSION]
     what += [] if face is None else [f"face {face}"]
     entry = cache.entry(path, *what, *tracked_by(tracker, head, open_head, camera, settings)) / "source.npz"
@@ -115,7 +116,7 @@ def track_source_image(
     camera: Camera = _CAMERA,
     settings: TrackSettings = _SETTINGS,
     face: int | None = None,
-    whole: bool = False,
+    whole: bool | None = False,
 ) -> TrackedSource:
     """As `track_source`, for a picture (H, W, 3) uint8 RGB in memory; nothing is cached.
 
@@ -135,7 +136,7 @@ def begin_source_image(
     camera: Camera = _CAMERA,
     settings: TrackSettings = _SETTINGS,
     face: int | None = None,
-    whole: bool = False,
+    whole: bool | None = False,
 ) -> Callable[[], TrackedSource]:
     """As `begin_source`, for a picture in memory."""
     image = fit_photo(image, settings.whole) if whole else image
@@ -150,6 +151,9 @@ def begin_source_image(
     if found is None:
         raise UserError(f"{name}: no human face found; give a photo with one face, upright and at least 64 pixels wide")
     crop = crop_around(found.box, settings.crop) if crop is None else crop
+    if whole is None and shown_share(image, crop) < settings.whole.least:
+        given: dict[str, Any] = {"head": head, "open_head": open_head, "camera": camera, "settings": settings}
+        return begin_source_image(image, tracker, name, face=face, whole=True, **given)  # which may be made smaller
     drawn = whole_crop(crop, settings.whole) if whole else None
     if drawn is not None:
         crop, camera = drawn.crop, Camera(drawn.size)

@@ -33,6 +33,13 @@ def shown_box(image: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
+def shown_share(image: np.ndarray, crop: np.ndarray) -> float:
+    """How much of a crop (x, y, side) a picture (H, W, 3) shows: 0..1."""
+    box = np.array(shown_box(image), np.float64)
+    sides = np.minimum(box[2:], crop[:2] + crop[2]) - np.maximum(box[:2], crop[:2])
+    return float(np.maximum(sides, 0).prod() / crop[2] ** 2)
+
+
 @dataclass(frozen=True)
 class WholeCrop:
     """The crop of a whole photo that is drawn.
