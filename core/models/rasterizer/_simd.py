@@ -127,21 +127,45 @@ load4, load8, load16 = _loader(4), _loader(8), _loader(16)
 store4, store8, store16 = _storer(4), _storer(8), _storer(16)
 
 
-@intrinsic
-def load_column(typingctx, array, index, stride):
-    """f32x16: sixteen floats of a contiguous 1-D float32 array that are `stride` apart."""
+@intrinsic(prefer_literal=True)
+def load_column(typingctx, array, index, column, stride):
+    """f32x16: the same column of sixteen rows of `stride` floats, which begin at `index` of a contiguous 1-D float32
+    array; `column` and `stride` are literal. The rows are loaded as a whole, so that their columns share the loads.
+    """
+    first, step = column.literal_value, stride.literal_value
 
     def codegen(context, builder, sig, args):
-        kind = ir.VectorType(ir.FloatType(), 16)
-        data, index = context.make_array(sig.args[0])(context, builder, args[0]).data, args[1]
-        column = ir.Constant(kind, ir.Undefined)
-        for lane in range(16):
-            value = builder.load(builder.gep(data, [index], inbounds=True))
-            column = builder.insert_element(column, value, ir.Constant(_I32, lane))
-            index = builder.add(index, args[2])
-        return column
+        rows = builder.load(_address(context, builder, sig.args[0], args[0], args[1], 16 * step), align=4)
+        order = ir.Constant(ir.VectorType(_I32, 16), [first + step * lane for lane in range(16)])
+        return builder.shuffle_vector(rows, rows, order)
 
-    return F32X16(array, types.int64, types.int64), codegen
+    return F32X16(array, types.int64, column, stride), codegen
+
+
+@intrinsic
+def store_rows(typingctx, array, columns):
+    """Sixteen f32x16 as the columns of sixteen rows, at the beginning of a contiguous 1-D float32 array."""
+
+    def codegen(context, builder, sig, args):
+        rows = [builder.extract_value(args[1], k) for k in range(16)]
+        for step in (1, 2, 4, 8):  # each exchanges one bit of the lanes' numbers with the same of the vectors'
+            low = ir.Constant(
+                ir.VectorType(_I32, 16), [lane if not lane & step else 16 + lane - step for lane in range(16)]
+            )
+            high = ir.Constant(
+                ir.VectorType(_I32, 16), [lane + step if not lane & step else 16 + lane for lane in range(16)]
+            )
+            before = list(rows)
+            for k in range(16):
+                if not k & step:
+                    rows[k] = builder.shuffle_vector(before[k], before[k + step], low)
+                    rows[k + step] = builder.shuffle_vector(before[k], before[k + step], high)
+        for k in range(16):
+            at = _address(context, builder, sig.args[0], args[0], ir.Constant(ir.IntType(64), 16 * k), 16)
+            builder.store(rows[k], at, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, columns), codegen
 
 
 def _unary(name):
@@ -171,6 +195,18 @@ def load_spread(typingctx, array, index):
         return builder.shuffle_vector(four, four, order)
 
     return F32X16(array, types.int64), codegen
+
+
+@intrinsic
+def load4_and_one(typingctx, array, index):
+    """f32x8: four consecutive floats of a contiguous 1-D float32 array, then 1 and zeros."""
+
+    def codegen(context, builder, sig, args):
+        four = builder.load(_address(context, builder, sig.args[0], args[0], args[1], 4), align=4)
+        order = ir.Constant(ir.VectorType(_I32, 8), list(range(8)))
+        return builder.shuffle_vector(four, ir.Constant(four.type, [1.0, 0.0, 0.0, 0.0]), order)
+
+    return Vector(8)(array, types.int64), codegen
 
 
 @intrinsic
@@ -272,6 +308,22 @@ def add_block(typingctx, array, index, pitch, value, weights):
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.int64, Vector(8), F32X16), codegen
+
+
+@intrinsic
+def prefetch(typingctx, array, index):
+    """Have the line of memory around a value of a contiguous 1-D array brought near, if there is one."""
+
+    def codegen(context, builder, sig, args):
+        pointer = ir.IntType(8).as_pointer()
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        at = builder.bitcast(builder.gep(data, [args[1]]), pointer)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
+        function = get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(function, [at, *(ir.Constant(_I32, value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
 
 
 def _chooser(operator):

@@ -159,7 +159,9 @@ def splat_surface(
         ],
         np.float32,
     )
-    geo, col = work.get("geo", (N, 8)), work.get("col", (N, P))
+    geo = work.get("geo", (N, WIDE))
+    if C != BLOCK:
+        colors = np.hstack([colors, np.ones((N, 1), np.float32), np.zeros((N, P - C - 1), np.float32)])
     starts = work.get("starts", (n_bands + 1,), np.int64)
     need = max(2 * N, work.size("lists"))
     while True:  # twice only when large Gaussians cross more bands than the list has room for
@@ -167,14 +169,12 @@ def splat_surface(
         need = project_to_bands(
             xyz_cam,
             cov,
-            colors,
             opacities,
             pack_camera(transform),
             fparams,
             (H, W),
             spared,
             geo,
-            col,
             work.get("seen", (N,), np.int32),
             work.get("n_seen", (n_chunks,), np.int64),
             work.get("band_range", (N, 2), np.int32),
@@ -188,15 +188,16 @@ def splat_surface(
     alpha = work.get("alpha", (H, W))
     weights = work.get("weights", (H, W))
     depth = work.get("depth", (H, W))
+    rows = BAND + BLOCK - 1
     splat_bands(
         fparams,
         bg,
         geo,
-        col,
+        colors,
         starts,
         lists,
-        work.get("acc", (threads, ((BAND + BLOCK - 1) * W + BAND) * P)),
-        work.get("zbuf", (threads, (BAND + BLOCK - 1) * W + 16)),
+        work.get("acc", (threads, rows * (W + BAND) * P)),
+        work.get("zbuf", (threads, rows * (W + BAND))),
         work.get("lane_w", (threads, 16)),
         deal(n_bands),
         spared,
