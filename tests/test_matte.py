@@ -9,6 +9,7 @@ import pytest
 from core.libs.tracker.matte import photo_matte, two_looks, without_bars
 from core.libs.tracker.matte_settings import MatteSettings
 from core.libs.tracker.matting import separation
+from core.libs.tracker.matting_kernels import conjugate_gradients, matting_weights, weighted
 
 SIZE, MARGIN = 256, 32
 _Y, _X = np.mgrid[:SIZE, :SIZE].astype(np.float64)
@@ -128,8 +129,47 @@ def test_separation_is_fisher_s_ratio():
     left = np.arange(64) < 32
     colors = (np.where(left, 0.3, 0.5) + np.where(left, 0.05, 0.1) * rng.normal(0, 1, (64, 64)))[..., None].repeat(3, 2)
     person = np.broadcast_to(left, (64, 64))
-    found = separation(colors.astype(np.float32), person, ~person, 41, 0.01)
-    assert found[32, 32] == pytest.approx(3 * 0.2**2 / (3 * (0.05**2 + 0.1**2) + 0.01**2), rel=0.15)
+    where = np.zeros((64, 64), bool)
+    where[32, 32] = where[40, 20] = True
+    found = separation(colors.astype(np.float32), person, ~person, where, 41, 0.01)
+    assert found[0] == pytest.approx(3 * 0.2**2 / (3 * (0.05**2 + 0.1**2) + 0.01**2), rel=0.15)
+
+
+def _laplacian(colors: np.ndarray, epsilon: float) -> np.ndarray:
+    """The matting Laplacian of a picture (H, W, 3) in 0..1 as a dense matrix, window by window as the paper has it."""
+    height, width = colors.shape[:2]
+    out, number = np.zeros((height * width,) * 2), np.arange(height * width).reshape(height, width)
+    for y in range(1, height - 1):
+        for x in range(1, width - 1):
+            window = np.s_[y - 1 : y + 2, x - 1 : x + 2]
+            seen, at = colors[window].reshape(9, 3), number[window].ravel()
+            off = seen - seen.mean(0)
+            inverse = np.linalg.inv(off.T @ off / 9 + epsilon / 9 * np.eye(3))
+            out[np.ix_(at, at)] += np.eye(9) - (1 + off @ inverse @ off.T) / 9
+    return out
+
+
+@pytest.mark.parametrize("unknown_share", [0.3, 1.0])
+def test_unknown_pixels_are_solved_for_as_levins_matrices_say(unknown_share: float):
+    """On a small picture: pixels at its borders have fewer neighbours, and the unknown ones lie in many pieces."""
+    rng = np.random.default_rng(3)
+    colors, unknown = rng.integers(0, 256, (9, 11, 3)).astype(np.uint8), rng.random((9, 11)) < unknown_share
+    shown, weight = rng.random((9, 11)), rng.uniform(0.05, 1, unknown.sum())
+    dense, own = _laplacian(colors / 255, 1e-3), np.flatnonzero(unknown)
+    pieces = []
+    for number, (y, x) in enumerate(np.argwhere(unknown)):
+        if x == 0 or not unknown[y, x - 1]:
+            pieces.append([y, x, number, number])
+        pieces[-1][3] += 1
+    places = np.array(pieces)
+    weights = matting_weights(colors, places, weight.astype(np.float32), 1e-3)
+    made = np.empty(len(own), np.float32)
+    weighted(weights, places, np.pad(shown.astype(np.float32), 2), made)
+    np.testing.assert_allclose(made, dense[own] @ shown.ravel() + weight * shown[unknown], atol=1e-5)
+    right = rng.random(len(own)).astype(np.float32)
+    solved = conjugate_gradients(weights, places, unknown.shape, right, np.zeros_like(right), 1e-6, 1000)
+    exact = np.linalg.solve(dense[np.ix_(own, own)] + np.diag(weight), right)
+    np.testing.assert_allclose(solved, exact, atol=1e-4)
 
 
 def test_the_border_of_the_photo_is_no_edge_of_the_person():

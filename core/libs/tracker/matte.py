@@ -26,7 +26,7 @@ Segmenter = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB to (H, W) 
 
 
 MATTE = MatteSettings()
-VERSION = "3"  # of all here that changes what comes out
+VERSION = "4"  # of all here that changes what comes out
 
 
 def photo_matte(

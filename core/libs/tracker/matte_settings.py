@@ -24,8 +24,7 @@ class MatteSettings:
             have about 1. least: its weight everywhere. told: `separation` up to which colours tell nothing, and from
             which enough. compared: pixels of a 512-pixel crop, half the side of its window. seen: distance of
             colours in 0..1 that are one to the eye.
-        fill: entries of the preconditioner for one of the matrix; bounds memory.
-        tolerance: of the matting's conjugate gradients, in matte.
+        tolerance: of the matting's conjugate gradients, over what they start from. rounds: of them at most.
         bite: pixels of a 512-pixel crop, radius of the disc that does not fit into a bite of the outline. held: share
             of a thing that has to lie in one. beside: pixels around it, whose matte
             is its own. clear: from the person, where the background begins.
@@ -55,8 +54,8 @@ class MatteSettings:
     told: tuple[float, float] = (1.0, 6.0)
     compared: int = 24
     seen: float = 0.016
-    fill: int = 400
-    tolerance: float = 1e-5
+    tolerance: float = 5e-6
+    rounds: int = 2000
     bite: float = 32.0
     held: float = 0.25
     beside: float = 4.0

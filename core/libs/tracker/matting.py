@@ -7,17 +7,13 @@ finds the edges of the picture's compression, blocks of eight pixels; there the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-
 import cv2
 import numpy as np
-from scipy import sparse
 
 from core.data.records import IMAGE_SIZE
 from core.libs.numeric import smoothstep
 from core.libs.tracker.matte_settings import MatteSettings
-from core.runtime.submodules import packages_not_run
+from core.libs.tracker.matting_kernels import conjugate_gradients, matting_weights, weighted
 
 
 def solved_matte(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settings: MatteSettings) -> np.ndarray:
@@ -44,36 +40,49 @@ def solved_matte(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, sett
     known = person | ground
     if not person.any() or not ground.any() or known.all():
         return matte
-    colors = np.ascontiguousarray(pixels[part], np.float64) / 255
+    unknown, colors = ~known, np.ascontiguousarray(pixels[part])
     side = 2 * round(settings.compared * scale) + 1
-    apart = separation(colors.astype(np.float32), person, ground, side, settings.seen)
-    weight = settings.least + settings.asked * (1 - smoothstep(apart[~known], *settings.told))
+    apart = separation(colors.astype(np.float32) / 255, person, ground, unknown, side, settings.seen)
+    weight = (settings.least + settings.asked * (1 - smoothstep(apart, *settings.told))).astype(np.float32)
 
-    laplacian, precondition, solve = _matting()
-    whole = laplacian(colors, epsilon=settings.flat, is_known=known.ravel())
-    of_edge = whole[~known.ravel()]
-    system = (of_edge[:, ~known.ravel()] + sparse.diags(weight)).tocsc()
-    right = weight * matte[part][~known] - of_edge[:, known.ravel()].dot(person[known].astype(np.float64))
-    # Without a shift the factorisation fails on pictures with flat areas, and is tried again
-    near = precondition(system, shifts=(1e-3, 1e-2, 0.1, 1.0, 10.0), max_nnz=settings.fill * system.shape[0])
+    # Minimised where its derivative is zero: (L + w) alpha = w matte, the known pixels' part of L alpha on the right
+    pieces, coarse = _pieces(unknown), matte[part][unknown].astype(np.float32)
+    weights = matting_weights(colors, pieces, weight, settings.flat)
+    beside = np.empty_like(weight)
+    weighted(weights, pieces, np.pad(person.astype(np.float32), 2), beside)
+    right = weight * coarse - beside
+    solved = conjugate_gradients(weights, pieces, known.shape, right, coarse, settings.tolerance, settings.rounds)
     edge = person.astype(np.float64)
-    edge[~known] = np.clip(solve(system, right, M=near, rtol=settings.tolerance), 0, 1)
+    edge[unknown] = np.clip(solved, 0, 1)
     out = matte.copy()
     out[part] = edge
     return out
 
 
-def separation(colors: np.ndarray, person: np.ndarray, ground: np.ndarray, side: int, seen: float) -> np.ndarray:
-    """How well colours tell a person from the background beside: Fisher's ratio of both within a window, (H, W).
+def _pieces(unknown: np.ndarray) -> np.ndarray:
+    """What rows have of unknown pixels (H, W) bool in one piece, (P, 4): row and column of the first, which one of all
+    it is, and which one follows the last.
+    """
+    row, first = np.nonzero(np.diff(unknown.astype(np.int8), axis=1, prepend=0) == 1)
+    _, last = np.nonzero(np.diff(unknown.astype(np.int8), axis=1, append=0) == -1)
+    ends = np.cumsum(last + 1 - first)
+    return np.stack([row, first, ends - (last + 1 - first), ends], 1)
+
+
+def separation(
+    colors: np.ndarray, person: np.ndarray, ground: np.ndarray, where: np.ndarray, side: int, seen: float
+) -> np.ndarray:
+    """How well colours tell a person from the background beside: Fisher's ratio of both within a window, (N,).
 
     The squared distance of their mean colours over the sum of their variances, `seen` squared among them.
 
     Args:
         colors: (H, W, 3) float32 in 0..1. person, ground: (H, W) bool, where it is surely one of them.
-        side: of the window, pixels.
+        where: (H, W) bool, the N pixels that are asked about. side: of the window, pixels.
     """
-    means, variances = zip(*(_moments(colors, mask, side) for mask in (person, ground)), strict=True)
-    return ((means[0] - means[1]) ** 2).sum(2) / (variances[0] + variances[1] + seen**2)
+    square = (colors**2).sum(2)
+    means, variances = zip(*(_moments(colors, square, mask, where, side) for mask in (person, ground)), strict=True)
+    return ((means[0] - means[1]) ** 2).sum(1) / (variances[0] + variances[1] + seen**2)
 
 
 def disc(radius: float) -> np.ndarray:
@@ -81,20 +90,17 @@ def disc(radius: float) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(radius)) + 1,) * 2)
 
 
-def _moments(colors: np.ndarray, mask: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (H, W, 3) and variance of all channels (H, W) of the colours under a mask, in a window at each pixel."""
-    count = np.maximum(cv2.blur(mask.astype(np.float32), (side, side)), 1e-6)[..., None]
-    mean, square = (cv2.blur(v * mask[..., None], (side, side)) / count for v in (colors, colors**2))
-    return mean, np.maximum(square - mean**2, 0).sum(2)
+def _moments(
+    colors: np.ndarray, square: np.ndarray, mask: np.ndarray, where: np.ndarray, side: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (N, 3) and variance of all channels (N,) of the colours under a mask, in a window at each pixel.
 
-
-@cache
-def _matting() -> tuple[Callable, Callable, Callable]:
-    """PyMatting's Laplacian, its preconditioner and its solver."""
-    # Not at the top: it compiles for a while, and a photo that was tracked before does not need it; with the rest of
-    # PyMatting it would be half a minute more
-    with packages_not_run("pymatting", "laplacian", "preconditioner", "solver", "util"):
-        from pymatting.laplacian.cf_laplacian import cf_laplacian
-        from pymatting.preconditioner.ichol import ichol
-        from pymatting.solver.cg import cg
-    return cf_laplacian, ichol, cg
+    `square`: (H, W) the colours' squares.
+    """
+    share = mask.astype(np.float32)
+    count, mean, total = (
+        cv2.blur(values, (side, side))[where] for values in (share, colors * share[..., None], square * share)
+    )
+    count = np.maximum(count, 1e-6)
+    mean /= count[:, None]
+    return mean, np.maximum(total / count - (mean**2).sum(1), 0)
