@@ -280,7 +280,7 @@ def _kind_of(path: Path, transparent: bool) -> _Kind:
         return _Kind("mp4", "libx264", "yuv420p")
     if path.suffix.lower() == ".webm":
         return _Kind("webm", "libvpx-vp9", "yuva420p", 4, OPUS)
-    return _Kind("mov", "prores_aw", "yuva444p10le", 4)  # a third of the work of prores_ks
+    return _Kind("mov", "prores_aw", "yuva444p10le", 4)  # prores_ks works longer for no more
 
 
 def partial_of(path: Path) -> Path:
