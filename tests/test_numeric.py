@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from core.libs.numeric import LastRows, blocks, cubic_spline, percentile
+from core.libs.numeric import LastRows, blocks, cubic_spline, over_channels, percentile
 
 
 @pytest.mark.parametrize("length", [1, 255, 256, 257, 1000])
@@ -51,3 +51,9 @@ def test_the_last_rows_are_those_of_a_deque(shape):
         rows.append(row)
         kept.append(row)
         np.testing.assert_array_equal(rows.values, np.stack(kept))
+
+
+@pytest.mark.parametrize("combine", [np.add, np.maximum])
+def test_channels_are_combined_to_the_bit(combine):
+    picture = np.random.default_rng(0).normal(0, 1, (50, 70, 3)).astype(np.float32)
+    np.testing.assert_array_equal(over_channels(combine, picture), combine.reduce(picture, -1))

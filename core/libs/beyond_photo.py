@@ -18,7 +18,7 @@ import numpy as np
 
 from core.data.records import IMAGE_SIZE, TrackedSource
 from core.libs.nearest import nearest_values
-from core.libs.numeric import smoothstep
+from core.libs.numeric import over_channels, smoothstep
 from core.libs.patch_match import PatchSettings, complete, taken_from
 from core.libs.poisson import differences, fill_hole
 
@@ -165,7 +165,7 @@ def _below(cut: _Cut, head: np.ndarray, scale: float, upper: int | None, setting
     colors = cv2.remap(rows_below, across, here, cv2.INTER_LINEAR)
     fine = photo - cv2.GaussianBlur(photo, (0, 0), settings.grain * scale)
     # What stands out by more is a line, and so is what it leaves beside it
-    strength = cv2.GaussianBlur(np.abs(fine).max(2), (0, 0), 2 * settings.grain * scale)
+    strength = cv2.GaussianBlur(over_channels(np.maximum, np.abs(fine)), (0, 0), 2 * settings.grain * scale)
     fine *= (1 - smoothstep(strength / settings.most_grain, *settings.lines))[..., None]
     above = np.broadcast_to(np.maximum(last - depth, rows[0]), across.shape).astype(np.float32)
     grain = cv2.remap(fine, across, above, cv2.INTER_LINEAR).clip(-settings.most_grain, settings.most_grain)

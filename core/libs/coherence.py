@@ -14,6 +14,8 @@ import cv2
 import numba
 import numpy as np
 
+from core.libs.numeric import over_channels
+
 
 @dataclass(frozen=True)
 class CoherenceSettings:
@@ -56,7 +58,8 @@ def _tensor(picture: np.ndarray, hole: np.ndarray, sigma: float) -> np.ndarray:
     """(H, W, 3) float32: xx, xy and yy of the structure tensor of what is known, averaged over what is known nearby."""
     sure = cv2.erode((~hole).astype(np.uint8), np.ones((3, 3)), borderType=cv2.BORDER_REPLICATE).astype(np.float32)
     across, down = (cv2.Sobel(picture, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
-    parts = np.stack([(across**2).sum(2), (across * down).sum(2), (down**2).sum(2)], -1) * sure[..., None]
+    products = across**2, across * down, down**2
+    parts = np.stack([over_channels(np.add, part) for part in products], -1) * sure[..., None]
     share = np.maximum(cv2.GaussianBlur(sure, (0, 0), sigma), 1e-6)
     return cv2.GaussianBlur(parts, (0, 0), sigma) / share[..., None]
 

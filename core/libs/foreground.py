@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.libs.nearest import nearest_means
-from core.libs.numeric import smoothstep
+from core.libs.numeric import over_channels, smoothstep
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def share_of(
     where the pixel is neither.
     """
     apart = person - behind
-    square = np.maximum((apart**2).sum(2), 1e-6)
-    share = np.clip(((picture - behind) * apart).sum(2) / square, 0, 1)
-    off = np.sqrt(((picture - behind - share[..., None] * apart) ** 2).sum(2) / square)
+    square = np.maximum(over_channels(np.add, apart**2), 1e-6)
+    share = np.clip(over_channels(np.add, (picture - behind) * apart) / square, 0, 1)
+    off = np.sqrt(over_channels(np.add, (picture - behind - share[..., None] * apart) ** 2) / square)
     return share, smoothstep(np.sqrt(square), *settings.apart) * (1 - smoothstep(off, *settings.off))
 
 

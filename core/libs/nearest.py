@@ -11,19 +11,14 @@ def nearest_pixels(known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
     A pixel that is known is its own. At least one has to be.
     """
-    distance, label = cv2.distanceTransformWithLabels(
-        1 - known.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    places = np.zeros((label.max() + 1, 2), np.int64)
-    places[label[known]] = np.argwhere(known)
-    rows, columns = np.moveaxis(places[label], -1, 0)
+    index, distance = _nearest(known)
+    rows, columns = np.divmod(index, known.shape[1])
     return rows, columns, distance
 
 
 def nearest_values(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """(H, W, ...) in which every pixel has the value of the nearest one that is known (H, W) bool."""
-    rows, columns, _ = nearest_pixels(known)
-    return values[rows, columns]
+    return np.take(values.reshape(known.size, *values.shape[2:]), _nearest(known)[0], 0)
 
 
 def nearest_means(image: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
@@ -35,3 +30,13 @@ def nearest_means(image: np.ndarray, known: np.ndarray, sigma: float) -> np.ndar
     weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
     means = cv2.GaussianBlur(image * known[..., None], (0, 0), sigma) / np.maximum(weight, 1e-3)[..., None]
     return nearest_values(means.astype(np.float32), known)
+
+
+def _nearest(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which pixel, row by row, is the nearest known one to each, (H, W) int32, and how far away that is."""
+    distance, label = cv2.distanceTransformWithLabels(
+        1 - known.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    places, own = np.zeros(known.size + 1, np.int32), np.flatnonzero(known).astype(np.int32)
+    places[label.ravel()[own]] = own
+    return places[label], distance

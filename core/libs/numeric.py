@@ -6,6 +6,7 @@ They know no faces. `soft_clip` and its kin take numpy arrays; `ramp` and `smoot
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -47,6 +48,11 @@ def smoothstep(values: Array, low: float, high: float) -> Array:
     """As `ramp`, with slope 0 at both ends: the cubic 3 t^2 - 2 t^3."""
     t = ramp(values, low, high)
     return t * t * (3 - 2 * t)
+
+
+def over_channels(combine: np.ufunc, values: np.ndarray) -> np.ndarray:  # (..., C) -> (...)
+    """`combine.reduce(values, -1)`, to the bit, for a picture's few channels: numpy takes eight times as long there."""
+    return reduce(combine, np.moveaxis(values, -1, 0))
 
 
 def percentile(values: np.ndarray, percent: float) -> np.ndarray:  # (T, ...) -> (...)

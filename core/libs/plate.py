@@ -15,7 +15,7 @@ import numpy as np
 
 from core.libs.coherence import fill_along
 from core.libs.nearest import nearest_values
-from core.libs.numeric import smoothstep
+from core.libs.numeric import over_channels, smoothstep
 from core.libs.patch_match import PatchSettings, complete, taken_from
 from core.libs.poisson import differences, fill_hole
 
@@ -137,7 +137,8 @@ def _without_person(image: np.ndarray, matte: np.ndarray, settings: PlateSetting
     share, person = nearby(matte > settings.opaque)
     known, behind = nearby(matte < settings.faint[0])
     apart = person - behind
-    differs = ((picture - behind) * apart).sum(2) / np.maximum((apart**2).sum(2), 1)
+    along, square = over_channels(np.add, (picture - behind) * apart), over_channels(np.add, apart**2)
+    differs = along / np.maximum(square, 1)
     most = np.where(known > 0, np.clip(differs, 0, 1), 1)
     part = np.where(share > 0, np.clip(np.minimum(matte, most), 0, settings.opaque), 0).astype(np.float32)[..., None]
     return np.where(part > 0, (picture - part * person) / (1 - part), picture).clip(0, 255)
@@ -248,7 +249,7 @@ def _patched(picture: np.ndarray, hole: np.ndarray, settings: PlateSettings) -> 
     colors, places = found
     smooth = fill_hole(small, share < 0.5)
     # In a slow gradient patches make steps, where the rim alone says what there is
-    apart = np.abs(colors - smooth).max(2)
+    apart = over_channels(np.maximum, np.abs(colors - smooth))
     line = cv2.dilate((apart > settings.steps[1]).astype(np.float32), np.ones((2 * settings.lines + 1,) * 2))
     differs = np.maximum(smoothstep(apart, *settings.steps), line)[..., None]
     colors = smooth + (colors - smooth) * differs

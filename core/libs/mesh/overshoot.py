@@ -12,6 +12,7 @@ from core.libs.geometry import Camera
 from core.libs.mesh.normals import triangle_normals, view_cosine
 from core.libs.mesh.proxy import ProxyMesh
 from core.libs.nearest import nearest_means
+from core.libs.numeric import over_channels
 
 NOSE_TIP = 1  # the tracker's point
 
@@ -83,7 +84,7 @@ def find_not_skin(
     if not firm.any():
         return nothing
     skin = nearest_means(image, firm, settings.smoothing * camera.scale)
-    unlike = np.abs(image - skin).max(-1) > settings.difference
+    unlike = over_channels(np.maximum, np.abs(image - skin)) > settings.difference
     below = np.arange(len(image))[:, None] > low[1] + settings.below * (high[1] - low[1])
     far = side * (np.arange(image.shape[1])[None] - mesh.pixels[NOSE_TIP, 0]) > 0
     unlike &= on_face & sideways[pix_to_face] & below & far

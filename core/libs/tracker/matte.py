@@ -17,10 +17,11 @@ from core.data.records import IMAGE_SIZE
 from core.libs.flame_model.topology import N_FACE
 from core.libs.foreground import share_of
 from core.libs.nearest import nearest_means
-from core.libs.numeric import smoothstep
+from core.libs.numeric import over_channels, smoothstep
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.matte_settings import MatteSettings
-from core.libs.tracker.matting import disc, solved_matte
+from core.libs.tracker.matting import solved_matte
+from core.libs.tracker.morphology import closed, dilated, disc
 
 Segmenter = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB to (H, W) in 0..1
 
@@ -169,26 +170,28 @@ def _completed(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settin
     and is on the way from the background's colour to the person's is the person's blurred edge, or hair.
     """
     scale = len(matte) / IMAGE_SIZE
-    person, sure = (matte > settings.person).astype(np.uint8), matte > settings.opaque
+    person, sure = matte > settings.person, matte > settings.opaque
     if not sure.any():
         return matte
-    closed = cv2.morphologyEx(person, cv2.MORPH_CLOSE, disc(settings.bite * scale))
-    ground = ((cv2.dilate(closed, disc(settings.clear * scale)) == 0) & inside).astype(np.float32)
+    filled = closed(person, settings.bite * scale)
+    ground = (~dilated(filled, settings.clear * scale) & inside).astype(np.float32)
     size = (2 * round(settings.around * scale) + 1,) * 2
     share = cv2.blur(ground, size)
     colors = pixels.astype(np.float32) / 255
     mean = cv2.blur(colors * ground[..., None], size) / np.maximum(share, 1e-6)[..., None]
     square = cv2.blur(colors**2 * ground[..., None], size) / np.maximum(share, 1e-6)[..., None]
-    spread = np.sqrt(np.maximum(square - mean**2, 0).sum(2))
+    spread = np.sqrt(over_channels(np.add, np.maximum(square - mean**2, 0)))
     known = inside & (share > settings.known)
 
-    away = np.linalg.norm(colors - mean, axis=2)
+    away = np.sqrt(over_channels(np.add, (colors - mean) ** 2))
     unlike = smoothstep(away - settings.spread * spread, *settings.unlike)
-    around = cv2.dilate(closed, disc(settings.bite * scale)) > person
+    around = dilated(filled, settings.bite * scale) & ~person
     things = ((unlike > 0.5) & around & known).astype(np.uint8)
     things = cv2.morphologyEx(things, cv2.MORPH_OPEN, disc(settings.thick * scale))  # outlines are blurred, too
     _, labels = cv2.connectedComponents(things)
-    held = np.bincount(labels[closed > person], minlength=labels.max() + 1) / np.maximum(np.bincount(labels.ravel()), 1)
+    held = np.bincount(labels[filled & ~person], minlength=labels.max() + 1) / np.maximum(
+        np.bincount(labels.ravel()), 1
+    )
     held[0] = 0
     beside = disc(settings.beside * scale)
     near = cv2.dilate((held > settings.held).astype(np.uint8)[labels], beside) > 0
@@ -197,7 +200,7 @@ def _completed(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settin
 
     part, told = share_of(colors, nearest_means(colors, sure, settings.blurred * scale), mean)
     told = told * (1 - smoothstep(spread, *settings.plain)) * smoothstep(part, *settings.soft)
-    edge = (cv2.dilate(person, disc(settings.edge * scale)) > 0) & known
+    edge = dilated(person, settings.edge * scale) & known
     return np.where(edge, np.maximum(worn, told * part), worn)
 
 

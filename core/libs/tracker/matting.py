@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 
 from core.data.records import IMAGE_SIZE
-from core.libs.numeric import smoothstep
+from core.libs.numeric import over_channels, smoothstep
 from core.libs.tracker.matte_settings import MatteSettings
 from core.libs.tracker.matting_kernels import conjugate_gradients, matting_weights, weighted
+from core.libs.tracker.morphology import disc
 
 
 def solved_matte(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settings: MatteSettings) -> np.ndarray:
@@ -80,14 +81,9 @@ def separation(
         colors: (H, W, 3) float32 in 0..1. person, ground: (H, W) bool, where it is surely one of them.
         where: (H, W) bool, the N pixels that are asked about. side: of the window, pixels.
     """
-    square = (colors**2).sum(2)
+    square = over_channels(np.add, colors**2)
     means, variances = zip(*(_moments(colors, square, mask, where, side) for mask in (person, ground)), strict=True)
     return ((means[0] - means[1]) ** 2).sum(1) / (variances[0] + variances[1] + seen**2)
-
-
-def disc(radius: float) -> np.ndarray:
-    """A round structuring element, one pixel of radius at least."""
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(radius)) + 1,) * 2)
 
 
 def _moments(

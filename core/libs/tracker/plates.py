@@ -23,5 +23,5 @@ def cached_plate(
     except (UserError, KeyError):
         pass  # not there, or damaged: made again
     plate = make_plate(image, matte, inside)
-    cache.keep(lambda: save_arrays(entry, {"plate": plate}))
+    cache.keep(lambda: save_arrays(entry, {"plate": plate}, quick=True))
     return plate

@@ -210,7 +210,8 @@ def begin_source_image(
 def _save_source(path: Path, source: TrackedSource) -> None:
     values = {name: getattr(source, name) for name in ("image", "matte", "margin", "inside", "joined")}
     values |= {name: value for name in ("crop", "beyond") if (value := getattr(source, name)) is not None}
-    save_arrays(path, values | {f"frame_{k}": v for k, v in vars(source.frame).items() if v is not None})
+    frame = {f"frame_{k}": v for k, v in vars(source.frame).items() if v is not None}
+    save_arrays(path, values | frame, quick=True)
 
 
 def _load_source(path: Path) -> TrackedSource | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from core.libs.geometry import Camera, to_camera
 from core.libs.nearest import nearest_values
+from core.libs.numeric import over_channels
 from core.models.LiftedAvatar.binding import Role, update_gaussians
 from core.models.LiftedAvatar.layers import Shot
 from core.models.LiftedAvatar.models import Avatar
@@ -96,7 +97,7 @@ def bake(avatar: Avatar, shot: Shot, settings: BakeSettings = _SETTINGS) -> Gaus
     before = shot.image.copy()
     for layer in avatar.layers[place + 1 :]:
         layer.draw(shot)
-    painted = np.abs(shot.image - before).max(2) > settings.painted
+    painted = over_channels(np.maximum, np.abs(shot.image - before)) > settings.painted
     over = _pixels(shot.image, depth, painted, camera, settings)
     opacities *= settings.opacity * np.clip(colors[:, 3], 0, 1)
     opacities[_covered(xyz, depth, painted, camera, surface.settings.z_window + settings.behind)] = 0

@@ -18,7 +18,7 @@ import numpy as np
 
 from core.libs.flame_model import topology as topo
 from core.libs.mesh import triangle_normals, view_cosine
-from core.libs.numeric import cubic_spline, smoothstep
+from core.libs.numeric import cubic_spline, over_channels, smoothstep
 from core.models.LiftedAvatar.layers import Photo, Shot
 from core.models.LiftedAvatar.settings import FoldSettings
 
@@ -222,7 +222,8 @@ def skin_weight(photo: Photo, unit: float, settings: FoldSettings = _DEFAULT) ->
         cv2.resize(both, quarter, interpolation=cv2.INTER_AREA), (0, 0), settings.skin_reach * unit / 4
     )
     mean = cv2.resize(mean[..., :3] / np.maximum(mean[..., 3:], 1e-3), covered.shape[::-1])
-    darker = np.maximum(mean - small, 0).max(2) / np.maximum(mean.max(2), 0.05)
+    darker = over_channels(np.maximum, np.maximum(mean - small, 0))
+    darker /= np.maximum(over_channels(np.maximum, mean), 0.05)
     bare = 1 - smoothstep(darker, *settings.darker)
     weight *= bare * smoothstep(away / sigma, 0.5, 2)
     return cv2.GaussianBlur(weight, (0, 0), sigma)

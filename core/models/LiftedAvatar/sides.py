@@ -16,7 +16,7 @@ import numpy as np
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
 from core.libs.mesh import ProxyMesh, nose_share
-from core.libs.numeric import smoothstep
+from core.libs.numeric import over_channels, smoothstep
 from core.models.LiftedAvatar.settings import SideSettings
 
 _DEFAULT = SideSettings()
@@ -86,7 +86,7 @@ def limited_depth(points: np.ndarray, surface: np.ndarray, slope: float) -> np.n
     The largest function not above their depths that has this slope at most from any of the surface's points: the least
     of cones that open away from the camera, z + slope * distance across.
     """
-    across = np.linalg.norm(points[:, None, :2] - surface[None, :, :2], axis=-1)
+    across = np.sqrt(over_channels(np.add, (points[:, None, :2] - surface[None, :, :2]) ** 2))
     return np.minimum(points[:, 2], (surface[:, 2] + slope * across).min(1))
 
 

@@ -9,6 +9,7 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
 from core.libs.mesh import ProxyMesh, face_triangles, triangle_normals, view_cosine
 from core.libs.nearest import nearest_pixels
+from core.libs.numeric import over_channels
 from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles, visible_points
 from core.models.LiftedAvatar.inpaint_settings import BlendSettings, VisibilitySettings
@@ -44,7 +45,8 @@ def find_fringe(
     behind = hidden[mesh.triangles].any(1) & (mesh.triangles >= topo.N_POINTS).any(1)
     row, column, distance = nearest_pixels(firm)
     reach = settings.fringe_reach * np.ptp(mesh.pixels[list(topo.FACE_OVAL), 1])
-    difference = np.abs(image - cv2.GaussianBlur(image, (0, 0), camera.scale)[row, column]).max(-1)
+    nearest = cv2.GaussianBlur(image, (0, 0), camera.scale)[row, column]
+    difference = over_channels(np.maximum, np.abs(image - nearest))
     candidates = (pix_to_face >= 0) & ~face[pix_to_face] & (matte > settings.matte_floor) & (distance <= 3 * reach)
     skin = (candidates & (difference < settings.skin_difference)).astype(np.uint8)
     # What is broader is neck or ear.
