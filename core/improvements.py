@@ -16,6 +16,7 @@ import numpy as np
 from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence, TrackedSource
 from core.errors import UserError
 from core.options import IMPROVEMENTS, Options
+from core.runtime.buffers import Pictures
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +43,7 @@ class Improvements:
     def __init__(self, options: Options) -> None:
         self.wanted = tuple(name for name in IMPROVEMENTS if options.wants(name))
         self._options = options
+        self._pictures = Pictures()
         # Imports here, because they take seconds that a refused run need not wait.
         if self._has("detail_enhance"):
             from core.models.modules.detail_enhancer import DetailEnhancer
@@ -58,12 +60,14 @@ class Improvements:
         if unknown:
             raise UserError(f"improvements {', '.join(unknown)}: give some of {', '.join(self.wanted)}")
         some = copy.copy(self)
+        some._pictures = Pictures()
         some.wanted = tuple(name for name in self.wanted if name in names)
         return some
 
     def another(self) -> Improvements:
         """The same for another thread that works on pictures at the same time: tools that keep buffers are its own."""
         twin = copy.copy(self)
+        twin._pictures = Pictures()
         if self._has("detail_enhance"):
             twin._enhancer = self._enhancer.another()
         return twin
@@ -263,12 +267,12 @@ class Improvements:
         from core.libs.compositing import improve_person, over
 
         pixels = np.ascontiguousarray(person.permute(1, 2, 0).numpy(), np.float32)
-        out = np.empty(backdrop.shape, np.float32)
+        out = self._pictures.get(backdrop.shape)
         over(pixels, backdrop, out)
         picture = torch.from_numpy(out).permute(2, 0, 1)
         if points is None:
             return picture
-        base = out.copy()
+        np.copyto(base := self._pictures.get(out.shape), out)
         picture = self.clear_eyes(self.sharpen(picture, points), points)
         out = np.ascontiguousarray(picture.permute(1, 2, 0).numpy(), np.float32)
         improve_person(base, pixels, out)

@@ -38,6 +38,17 @@ def improve_person(
                 out[y, x, k] = base[y, x, k] + matte * (out[y, x, k] - base[y, x, k])
 
 
+@numba.njit(cache=True, nogil=True)
+def to_bytes(
+    values: np.ndarray,  # (H, W, C) in 0..1
+    out: np.ndarray,  # (H, W, C) uint8
+) -> None:
+    """In 255 steps, rounded to even; what is beyond them is cut off."""
+    flat, bytes_ = values.reshape(-1), out.reshape(-1)
+    for k in range(len(flat)):
+        bytes_[k] = np.uint8(np.int32(np.rint(min(max(flat[k], np.float32(0)) * np.float32(255), np.float32(255)))))
+
+
 def spread_colors(person: np.ndarray, reach: int = 8) -> np.ndarray:
     """A person (H, W, 4), its colours spread over so many pixels where the matte is 0."""
     colors, matte = person[..., :3], person[..., 3]

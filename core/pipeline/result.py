@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from core.errors import UserError
@@ -72,8 +71,11 @@ class Report:
 
 def to_image(picture: torch.Tensor) -> np.ndarray:
     """(C, H, W) in 0..1 to (H, W, C) uint8, in memory of its own."""
-    values = np.ascontiguousarray(picture.clamp_min(0).permute(1, 2, 0).float().numpy())
-    return cv2.convertScaleAbs(values, alpha=255)  # which is saturated, and rounded to even
+    from core.libs.compositing import to_bytes  # it loads numba
+
+    values = np.ascontiguousarray(picture.permute(1, 2, 0).numpy(), np.float32)
+    to_bytes(values, image := np.empty(values.shape, np.uint8))
+    return image
 
 
 def make_folder(folder: Path) -> None:

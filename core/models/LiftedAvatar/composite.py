@@ -2,47 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import numba
 import numpy as np
 
 from core.models.LiftedAvatar.edges import BLOCK
-
-
-class Pictures:
-    """Buffers for pictures, each handed out again once nobody holds what was made of it.
-
-    New memory has to be cleared by the system, which takes as long as drawing into it.
-    """
-
-    def __init__(self) -> None:
-        self._buffers: list[np.ndarray] = []
-
-    def get(self, shape: tuple[int, ...]) -> np.ndarray:
-        """An uninitialised float32 array of this shape."""
-        self._buffers = [buffer for buffer in self._buffers if buffer.shape == shape]
-        for k in range(len(self._buffers)):
-            if sys.getrefcount(self._buffers[k]) <= len(("the list", "the argument")):
-                return self._buffers[k]
-        self._buffers.append(np.empty(shape, np.float32))
-        return self._buffers[-1]
-
-
-@numba.njit(inline="always")
-def _may_have_holes(image, y, left, right):
-    """Whether there is anything in a part of a row to be filled, and anything around to fill it from."""
-    height, width = image.shape[:2]
-    faint = False
-    for x in range(left, right):
-        faint |= image[y, x, 3] < np.float32(0.6)
-    if not faint:
-        return False
-    for v in range(max(y - 2, 0), min(y + 3, height)):
-        for x in range(max(left - 2, 0), min(right + 2, width)):
-            if image[v, x, 3] > np.float32(0.9):
-                return True
-    return False
+from core.models.rasterizer import _simd
+from core.models.rasterizer._simd import load16, store16, vmax, vmin
+from core.models.rasterizer.compiled import kernel
 
 
 @numba.njit(inline="always")
@@ -84,7 +50,7 @@ def composite(
                 out[y, x, k] = min(max(pixel[k], zero), one) * matte + background[k] * (one - matte)
 
 
-@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
+@kernel(_simd)
 def cut_out(
     image: np.ndarray,  # (H, W, 4) RGB and the matte
     out: np.ndarray,  # (H, W, 4)
@@ -92,16 +58,41 @@ def cut_out(
     """The person on its own: straight RGB and matte, holes filled, everything kept in 0..1."""
     zero, one = np.float32(0), np.float32(1)
     height, width = image.shape[:2]
+    blocks = (width + BLOCK - 1) // BLOCK
+    flat, into = image.reshape(-1), out.reshape(-1)
+    least, most = np.empty((height, blocks), np.float32), np.empty((height, blocks), np.float32)  # of the matte
+    for y in numba.prange(height):
+        lanes = np.empty(2 * BLOCK, np.float32)
+        for block in range(blocks):
+            at = 4 * (np.int64(y) * width + block * BLOCK)
+            if (block + 1) * BLOCK <= width:
+                low = high = load16(flat, at)
+                for k in range(at, at + 4 * BLOCK, BLOCK):
+                    pixels = load16(flat, k)  # four of them
+                    low, high = vmin(low, pixels), vmax(high, pixels)
+                    store16(into, k, vmin(vmax(pixels, zero), one))
+                store16(lanes, 0, low)
+                store16(lanes, BLOCK, high)
+                least[y, block] = min(min(lanes[3], lanes[7]), min(lanes[11], lanes[15]))
+                most[y, block] = max(max(lanes[19], lanes[23]), max(lanes[27], lanes[31]))
+            else:
+                least[y, block], most[y, block] = image[y, block * BLOCK, 3], image[y, block * BLOCK, 3]
+                for x in range(block * BLOCK, width):
+                    least[y, block] = min(least[y, block], image[y, x, 3])
+                    most[y, block] = max(most[y, block], image[y, x, 3])
+                    for k in range(4):
+                        out[y, x, k] = min(max(image[y, x, k], zero), one)
     for y in numba.prange(height):
         pixel = np.empty(4, np.float32)
-        for left in range(0, width, BLOCK):
-            right = min(left + BLOCK, width)
-            if _may_have_holes(image, y, left, right):
-                for x in range(left, right):
+        for block in range(blocks):
+            if least[y, block] >= np.float32(0.6):
+                continue
+            around = zero  # the most of the matte beside
+            for v in range(max(y - 2, 0), min(y + 3, height)):
+                for b in range(max(block - 1, 0), min(block + 2, blocks)):
+                    around = max(around, most[v, b])
+            if around > np.float32(0.9):
+                for x in range(block * BLOCK, min((block + 1) * BLOCK, width)):
                     _filled(image, y, x, pixel)
                     for k in range(4):
                         out[y, x, k] = min(max(pixel[k], zero), one)
-            else:
-                for x in range(left, right):
-                    for k in range(4):
-                        out[y, x, k] = min(max(image[y, x, k], zero), one)

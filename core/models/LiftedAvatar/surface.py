@@ -13,13 +13,13 @@ import numpy as np
 
 from core.libs.geometry import Camera, to_camera
 from core.models.LiftedAvatar.binding import Binding, update_gaussians
-from core.models.LiftedAvatar.composite import Pictures
 from core.models.LiftedAvatar.edges import Antialiasing
 from core.models.LiftedAvatar.fringe import FringeWeights
 from core.models.LiftedAvatar.layers import ChangedColors, Shot
 from core.models.LiftedAvatar.rig import Rig
 from core.models.LiftedAvatar.smooth_parts import SmoothParts
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface
+from core.runtime.buffers import Pictures
 
 
 class Scratch:
