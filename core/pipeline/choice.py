@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.options import Options
 from core.runtime.compiling import told_when_compiling
 from core.runtime.progress import Progress
+from core.runtime.threads import beside
 
 
 def tracked_photo(components: Components, photo: Path, options: Options, progress: Progress) -> TrackedSource:
@@ -21,7 +22,7 @@ def tracked_photo(components: Components, photo: Path, options: Options, progres
 def begin_photo(
     components: Components, photo: Path, options: Options, progress: Progress
 ) -> Callable[[], TrackedSource]:
-    """What gives the same: everything is seen and said when this returns; what is left may be done in a thread."""
+    """What gives the same: all is seen and said when this returns, and what is left is being done in a thread."""
     face, force = options.face, options.force_retrack
     if isinstance(face, int):
         chosen = people_of(components, "--face").track_source(photo, face, force)
@@ -29,6 +30,12 @@ def begin_photo(
     if face == "all":
         raise UserError("--face all: a Pipeline moves one person; take core.pipeline.animate, or Everybody")
     rest = _begun(components, photo, force)
+
+    def told() -> TrackedSource:
+        with told_when_compiling(progress.say):
+            return rest()
+
+    left = beside(told)  # while other faces are looked for
     if components.people is not None:
         boxes, largest = components.people.photo_faces(photo, force)
         if len(boxes) > 1:
@@ -36,12 +43,7 @@ def begin_photo(
                 f"{len(boxes)} faces in the photo: the largest moves, number {largest + 1} from the left; --face takes "
                 f"another, or all"
             )
-
-    def told() -> TrackedSource:
-        with told_when_compiling(progress.say):
-            return rest()
-
-    return told
+    return left
 
 
 def _begun(components: Components, photo: Path, force: bool) -> Callable[[], TrackedSource]:

@@ -38,7 +38,7 @@ from core.preflight import Inputs, check_report, choose_model, find_inputs, find
 from core.runtime.compiling import told_when_compiling
 from core.runtime.memory import all_loaded
 from core.runtime.progress import Progress
-from core.runtime.threads import WriteBehind, beside
+from core.runtime.threads import WriteBehind
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +105,7 @@ class Pipeline:
     def _photo_begun(self) -> Callable[[], TrackedSource]:
         """What gives the tracked photo: it is seen, what is left is done in a thread while the driver is tracked."""
         with self.progress.stage("track source", "tracking the photo"), told_when_compiling(self.progress.say):
-            return beside(begin_photo(self.components, self.inputs.photo, self.options, self.progress))
+            return begin_photo(self.components, self.inputs.photo, self.options, self.progress)
 
     @cached_property
     def driver(self) -> DriverData:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from core.libs.tracker.base import N_POINTS, Observation
+from core.libs.tracker.guided_filter import guided_filter
 from core.libs.tracker.mesh_graph import SquareCutter, cut_square, landmark_points, serialised
 from core.libs.tracker.settings import MediaPipeSettings
 from core.libs.tracker.several import same_place
@@ -24,7 +25,7 @@ class MediaPipeTracker:
     """478 landmarks and a matte from MediaPipe 0.10.21, the last release that carries these models in its wheel."""
 
     name = "mediapipe"
-    version = "0.10.21/3"
+    version = "0.10.21/4"
 
     def __init__(self, settings: MediaPipeSettings = _SETTINGS) -> None:
         self._settings = settings
@@ -88,7 +89,7 @@ class MediaPipeTracker:
         coarse = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
         s = self._settings
         radius = max(2, round(max(height, width) / s.matte_parts))
-        fine = cv2.ximgproc.guidedFilter(image, coarse, radius, s.matte_smoothing * 255**2)
+        fine = guided_filter(np.ascontiguousarray(image), coarse, radius, s.matte_smoothing * 255**2)
         return np.clip((fine - s.matte_low) / s.matte_span, 0.0, 1.0)
 
     def faces(self, image: np.ndarray) -> list[Observation]:
