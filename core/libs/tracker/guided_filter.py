@@ -1,6 +1,6 @@
 """The guided filter with a colour picture as its guide (He, Sun and Tang, Guided Image Filtering, PAMI 2013).
 
-As `cv2.ximgproc.guidedFilter` has it, which keeps two dozen planes as large as the picture: here sums run along its rows.
+As `cv2.ximgproc.guidedFilter` has it, which keeps two dozen planes as large as the picture: here sums run along rows.
 """
 
 from __future__ import annotations

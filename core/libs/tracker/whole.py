@@ -9,11 +9,12 @@ import numpy as np
 
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.crop import crop_image
+from core.libs.tracker.guided_filter import guided_filter
 from core.libs.tracker.matte import one_look, photo_matte, without_bars
 from core.libs.tracker.matte_settings import MatteSettings
 from core.libs.tracker.settings import WholeSettings
 
-VERSION = "5"  # of all here that changes what comes out
+VERSION = "6"  # of all here that changes what comes out
 _SETTINGS = WholeSettings()
 
 
@@ -115,8 +116,7 @@ def whole_pixels(
     matte = cv2.remap(matte, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if solved < side:
         radius = max(2, round(settings.guided * side / solved))
-        guide = pixels.astype(np.float32) / 255
-        matte = cv2.ximgproc.guidedFilter(guide, matte, radius, settings.smoothing)
+        matte = guided_filter(pixels, matte, radius, settings.smoothing * 255**2)
     place = np.arange(side)
     reach = settings.mirrored * whole.size
     near = [
