@@ -178,11 +178,10 @@ class FoldLayer:
         unit = photo.camera.pixels_per_unit / float(np.median(photo.mesh.points[: topo.N_POINTS, 2]))
         light = shade_folds(photo.landmarks, photo.kept.shape, unit, settings)
         light *= skin_weight(photo, unit, settings)
-        light = np.ascontiguousarray(light[:, photo.kept].T)
-        index = np.flatnonzero(np.abs(light).max(1) > settings.least_light)
-        return cls(
-            photo.rest, fold_depths(photo.face, photo.rest), index.astype(np.int32), light[index], settings
-        ), photo
+        index = np.flatnonzero(np.abs(light).max(0)[photo.kept] > settings.least_light)
+        rows, columns = (places[index] for places in np.nonzero(photo.kept))
+        light = np.ascontiguousarray(light[:, rows, columns].T)
+        return cls(photo.rest, fold_depths(photo.face, photo.rest), index.astype(np.int32), light, settings), photo
 
     def draw(self, shot: Shot) -> None:
         """Tint the Gaussians by as much as folds are deeper or shallower than in the photo."""

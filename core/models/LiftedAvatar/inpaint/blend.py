@@ -45,10 +45,10 @@ def find_fringe(
     behind = hidden[mesh.triangles].any(1) & (mesh.triangles >= topo.N_POINTS).any(1)
     row, column, distance = nearest_pixels(firm)
     reach = settings.fringe_reach * np.ptp(mesh.pixels[list(topo.FACE_OVAL), 1])
-    nearest = cv2.GaussianBlur(image, (0, 0), camera.scale)[row, column]
-    difference = over_channels(np.maximum, np.abs(image - nearest))
     candidates = (pix_to_face >= 0) & ~face[pix_to_face] & (matte > settings.matte_floor) & (distance <= 3 * reach)
-    skin = (candidates & (difference < settings.skin_difference)).astype(np.uint8)
+    nearest = cv2.GaussianBlur(image, (0, 0), camera.scale)[row[candidates], column[candidates]]
+    skin = np.zeros(candidates.shape, np.uint8)
+    skin[candidates] = over_channels(np.maximum, np.abs(image[candidates] - nearest)) < settings.skin_difference
     # What is broader is neck or ear.
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(reach / 2) + 1,) * 2)
     thin = skin & ~cv2.morphologyEx(skin, cv2.MORPH_OPEN, brush)
@@ -59,7 +59,8 @@ def find_fringe(
     # An outline is a line: spots beside it are hair in the skin's colour.
     fringe = near & beside & (length >= settings.shortest * np.ptp(mesh.pixels[list(topo.FACE_OVAL), 1]))[part]
     fringe |= _islands(mesh, pix_to_face, (matte > settings.matte_floor) & ~fringe, on_face, reach, settings)
-    return np.where(fringe, pix_to_face[row, column], nothing)
+    nothing[fringe] = pix_to_face[row[fringe], column[fringe]]
+    return nothing
 
 
 def _islands(
