@@ -62,7 +62,7 @@ def test_a_hole_in_a_harmonic_picture_is_filled_with_it():
 
 def test_a_hole_takes_the_gradients_that_are_given():
     random = np.random.default_rng(4)
-    picture = random.random((40, 56, 2), np.float32)
+    picture = random.random((40, 56, 3), np.float32)
     right, below = np.zeros_like(picture), np.zeros_like(picture)
     right[:, :-1], below[:-1] = np.diff(picture, axis=1), np.diff(picture, axis=0)
     hole = np.zeros((40, 56), bool)

@@ -64,7 +64,7 @@ def _tensor(picture: np.ndarray, hole: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(parts, (0, 0), sigma) / share[..., None]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _fill(filled, tensor, known, rows, columns, radius, sharp, least):
     """In place, in the order of the pixels; `known` grows by each."""
     height, width = known.shape

@@ -215,7 +215,7 @@ def _costs(hole: np.ndarray) -> np.ndarray:
     return np.zeros(hole.shape, np.float32)
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _distance(filled, picture, wanted, means, sure, around, y, x, sy, sx, radius, penalty, limit):
     """Mean squared difference of two patches, weighted, and what distance and tone add; given up above `limit`."""
     height, width = filled.shape[:2]
@@ -242,7 +242,7 @@ def _distance(filled, picture, wanted, means, sure, around, y, x, sy, sx, radius
     return total / area + far
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
 def _measure(filled, picture, wanted, means, field, costs, hole, sure, around, radius, penalty):
     height, width = hole.shape
     for y in numba.prange(height):
@@ -254,7 +254,7 @@ def _measure(filled, picture, wanted, means, field, costs, hole, sure, around, r
                 )
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _search(filled, picture, wanted, means, field, costs, hole, sources, sure, around, radius, penalty, number):
     """One pass of PatchMatch, forwards or, where `number` is odd, backwards, in place."""
     height, width = hole.shape
@@ -292,7 +292,7 @@ def _search(filled, picture, wanted, means, field, costs, hole, sources, sure, a
             costs[y, x], field[y, x, 0], field[y, x, 1] = best, by, bx
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
 def _vote(filled, picture, hole, field, costs, sure, radius, spread):
     """Every pixel of the hole as the mean of what the patches over it say, those that fit well before others."""
     height, width = hole.shape

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def rasterize_mesh(
     pixels: np.ndarray,  # (M, 2) float64
     depth: np.ndarray,  # (M,) float64
