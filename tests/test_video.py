@@ -105,6 +105,8 @@ def test_reader_starts_again_and_stops_early(tmp_path):
     next(first)
     assert [next(first).index, next(second).index] == [1, 0]
     assert len(list(reader)) == 12
+    assert [(f.index, f.time, number(f.image)) for f in reader.at({7, 2})] == [(i, Fraction(i, 25), i) for i in (2, 7)]
+    assert list(reader.at([])) == []
     reader.close()
     assert list(first) == []
     with pytest.raises(ValueError, match="closed"):

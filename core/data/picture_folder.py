@@ -6,7 +6,7 @@ before it is asked for, one picture at a time, and no link in the folder is foll
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -133,6 +133,11 @@ class FrameReader:
                     f"{_size(first)}: scale a clip's frames to one size, and name pictures of their own differently"
                 )
             yield VideoFrame(index, index / self.fps, image)
+
+    def at(self, indices: Collection[int]) -> Iterator[VideoFrame]:
+        """The frames of these indices alone, in their order."""
+        for index in sorted(indices):
+            yield VideoFrame(index, index / self.fps, self._folder.read(int(self._frames[index])))
 
 
 def _size(shape: tuple[int, ...]) -> str:

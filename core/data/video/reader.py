@@ -1,7 +1,7 @@
 """Videos as streams: frames one at a time, with their exact times."""
 
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -93,22 +93,33 @@ class VideoReader:
             frames.close()
 
     def __iter__(self) -> Iterator[VideoFrame]:
+        return self._begun(None)
+
+    def at(self, indices: Collection[int]) -> Iterator[VideoFrame]:
+        """The frames of these indices alone, in the order of display; those between are decoded, not converted."""
+        return self._begun(frozenset(indices))
+
+    def _begun(self, indices: frozenset[int] | None) -> Iterator[VideoFrame]:
         if self._closed:
             raise ValueError(f"the reader of {self.path} is closed")
-        frames = self._frames()
+        frames = self._frames(indices)
         self._live.add(frames)
         return frames
 
-    def _frames(self) -> Generator[VideoFrame, None, None]:
+    def _frames(self, indices: frozenset[int] | None) -> Generator[VideoFrame, None, None]:
         self.lost = 0
         with open_media(self.path) as container:
             stream = video_stream(container, self.path)
             stream.thread_type = "AUTO"
             reformatter = VideoReformatter()
             last: Fraction | None = None
+            final = None if indices is None else max(indices, default=-1)
             for index, frame in enumerate(self._decode(container, stream)):
                 last = self._time(frame, last)
-                yield VideoFrame(index, last, self._image(frame, reformatter))
+                if indices is None or index in indices:
+                    yield VideoFrame(index, last, self._image(frame, reformatter))
+                if index == final:
+                    return
 
     def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         """Frames in display order; what is damaged is counted in `lost` and passed over."""

@@ -19,7 +19,7 @@ from core.libs.tracker.settings import TrackSettings
 if TYPE_CHECKING:
     from core.libs.flame_model import OpenHead
 
-VERSION = "22"  # of all in `core.libs.tracker` that changes what comes out
+VERSION = "23"  # of all in `core.libs.tracker` that changes what comes out
 FLAME_VERSION = "1"  # of the fit of FLAME
 _SETTINGS, _CAMERA = TrackSettings(), Camera()
 _LOG = logging.getLogger(__name__)

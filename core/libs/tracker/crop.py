@@ -68,16 +68,26 @@ def crop_image(image: np.ndarray, crop: np.ndarray, size: int = IMAGE_SIZE) -> n
 
 
 def compared_crop(image: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
-    """The crop (x, y, side) of a picture (H, W, 3) as grey levels (size, size) uint8, black beyond the picture.
+    """The crop (x, y, side) of a picture (H, W, 3) or of its grey levels (H, W) as grey levels (size, size) uint8,
+    black beyond the picture.
 
     For comparing frames with one another, many times as fast as `crop_image`: halved while it is larger by half, then
-    interpolated.
+    interpolated. Of a picture that was `halved` before, as often as `halvings` says at most, it is the same.
     """
-    crop, inside = _within(image, crop)
+    crop, inside = _within(image, crop, 1 << halvings(float(crop[2]), size))
     if not inside.size:
         return np.zeros((size, size), np.uint8)
-    small, crop = _halved_down_to(cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY), crop, 1.5 * size)
+    grey = cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else inside
+    small, crop = _halved_down_to(grey, crop, 1.5 * size)
     return _warped(small, crop, size, (0, 0, size, size))
+
+
+def halvings(side: float, size: int) -> int:
+    """How often `compared_crop` halves a picture whose crop is `side` pixels wide and becomes `size` wide."""
+    count = 0
+    while side >= 1.5 * size:
+        side, count = side / 2, count + 1
+    return count
 
 
 def crop_part(image: np.ndarray, crop: np.ndarray, part: np.ndarray, size: int = IMAGE_SIZE) -> np.ndarray:
@@ -85,8 +95,10 @@ def crop_part(image: np.ndarray, crop: np.ndarray, part: np.ndarray, size: int =
 
     For reading colours, not for showing: halved while it is larger by two, then interpolated.
     """
-    crop, inside = _within(image, crop)
-    crop, inside = _as_far_as(inside, crop, part, size)
+    scale = float(crop[2]) / size
+    whole = 1 << int(np.log2(max(scale, 1.0)))  # pixels that become one
+    crop, inside = _within(image, crop, whole)
+    crop, inside = _as_far_as(inside, crop, part, scale, whole)
     if not inside.size:
         return np.zeros((part[3] - part[1], part[2] - part[0], 3), np.uint8)
     small, crop = _halved_down_to(inside, crop, 2 * size)
@@ -124,22 +136,29 @@ def to_crop(points: np.ndarray, crops: np.ndarray, size: int = IMAGE_SIZE) -> np
     return out
 
 
-def _within(image: np.ndarray, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The crop (x, y, side) in what of the picture it covers, and that, a view."""
+def _within(image: np.ndarray, crop: np.ndarray, whole: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The crop (x, y, side) in what of the picture it covers, and that, a view.
+
+    So many pixels as `whole` become one: it begins and ends where these do in the picture.
+    """
     x, y, side = (float(v) for v in crop)
     height, width = image.shape[:2]
-    x0, y0 = (int(np.clip(np.floor(v) - 1, 0, most)) for v, most in ((x, width), (y, height)))
-    x1, y1 = (int(np.clip(np.ceil(v + side) + 2, 0, most)) for v, most in ((x, width), (y, height)))
+    x0, y0 = (int(np.clip(v // whole - 1, 0, most // whole)) * whole for v, most in ((x, width), (y, height)))
+    x1, y1 = (
+        int(np.clip(np.ceil((v + side) / whole) + 2, 0, -(-most // whole))) * whole
+        for v, most in ((x, width), (y, height))
+    )
     return np.array([x - x0, y - y0, side]), image[y0:y1, x0:x1]
 
 
-def _as_far_as(image: np.ndarray, crop: np.ndarray, part: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _as_far_as(
+    image: np.ndarray, crop: np.ndarray, part: np.ndarray, scale: float, whole: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The crop (x, y, side) in what of a picture a part of it takes, and that, a view.
 
-    It begins where pixels that are halved together begin, so that halves are those of the whole picture.
+    It begins where so many pixels as `whole` begin, which become one: halves are those of the whole picture. `scale`:
+    pixels of the picture in one of the crop's.
     """
-    scale = float(crop[2]) / size
-    whole = 1 << int(np.log2(max(scale, 1.0)))  # pixels that become one
     low, high = crop[:2] + part[:2] * scale, crop[:2] + part[2:] * scale
     x0, y0 = (max(0, int(v // whole) - 2) * whole for v in low)
     x1, y1 = (max(0, int(v // whole) + 4) * whole for v in high)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -26,6 +26,7 @@ from core.libs.tracker.cuts import CutFinder, with_cuts
 from core.libs.tracker.fit import Fit, HeadFitter
 from core.libs.tracker.fit_flame import FlameFitter, flame_fitter
 from core.libs.tracker.gaps import bridge, scenes_of, with_faces
+from core.libs.tracker.glimpse import GlimpseBuffer
 from core.libs.tracker.observed import Observed
 from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.point_buffer import PointBuffer
@@ -34,7 +35,7 @@ from core.libs.tracker.second_look import second_look
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import FaceCount, NoFaceError
 from core.libs.tracker.still import face_of_photo
-from core.runtime.threads import QueueSettings, beside, read_ahead
+from core.runtime.threads import QueueSettings, WriteBehind, beside, read_ahead
 
 _SETTINGS = TrackSettings()
 _QUEUES = QueueSettings(depth=2)  # decoded pictures that wait
@@ -134,13 +135,14 @@ def track_footage(
     flame = flame_fitter(head, settings=settings.flame, eyes=settings.fit) if isinstance(head, Path) else head
     tracker.reset()
     fitter = beside(partial(HeadFitter, open_head, settings=settings.fit, pose=settings.pose))  # while it is looked at
-    with PointBuffer() as points:
+    glimpses = GlimpseBuffer(settings.refine.size, settings.reading.skin_every, settings.crop, settings.glimpse)
+    with PointBuffer() as points, glimpses:
         if isinstance(footage, np.ndarray):
             found = face_of_photo(footage, tracker, settings)
             points.append(None if found is None else found.points)
             seen = Observed(points, np.array([found is not None]), [Fraction(0)], settings.image_fps)
         else:
-            seen = _observe(footage, tracker, points, progress, settings, count)
+            seen = _observe(footage, tracker, points, glimpses, progress, settings, count)
         return track_observed(
             seen,
             footage,
@@ -201,7 +203,17 @@ def track_observed(
     if len(sequence) > 1 and not isinstance(footage, np.ndarray):
         near = boxes if among_others else None
         transform, refined = second_look(
-            footage, name, tracker, sequence, points, open_head, progress, fitter, settings, near=near
+            footage,
+            name,
+            tracker,
+            sequence,
+            points,
+            open_head,
+            progress,
+            fitter,
+            settings,
+            near=near,
+            kept=seen.glimpses,
         )
         if kept is not None:
             kept += [points[part] for part in blocks(len(points))]
@@ -245,25 +257,37 @@ def _observe(
     footage: Callable[[], Clip],
     tracker: FaceTracker,
     points: PointBuffer,
+    glimpses: GlimpseBuffer,
     progress: Progress | None,
     settings: TrackSettings,
     count: FaceCount | None = None,
 ) -> Observed:
-    """Tracks a video into `points`; `count` sees the frames too."""
+    """Tracks a video into `points`; `glimpses` and `count` see the frames too, the former in a thread of its own."""
     visible: list[bool] = []
     times: list[Fraction] = []
     cuts, repeats = CutFinder(settings.cuts), RepeatFinder()
-    with footage() as reader, closing(read_ahead(with_cuts(reader, cuts), _QUEUES)) as frames:
+
+    def keep(seen: Iterator[tuple[np.ndarray, np.ndarray | None, bool]]) -> None:
+        for one in seen:
+            glimpses.keep(*one)
+
+    with (
+        footage() as reader,
+        closing(read_ahead(with_cuts(reader, cuts), _QUEUES)) as frames,
+        WriteBehind(keep, _QUEUES) as keeping,
+    ):
         for frame, is_cut in frames:
             if is_cut:
                 tracker.reset()
             found = tracker.follow(frame.image)
             points.append(None if found is None else found.points)
             visible.append(found is not None)
+            keeping.put((frame.image, None if found is None else found.points, is_cut))
             repeats.see(frame.image, None if found is None else found.box)
             if count is not None:
                 count.see(len(times), frame.image)
             times.append(frame.time)
             if progress is not None:
                 progress(len(times), 2 * reader.frame_estimate if reader.frame_estimate else None)
-        return Observed(points, np.array(visible), times, reader.fps, reader.lost, cuts.shots(), repeats.repeated())
+        fps, lost = reader.fps, reader.lost
+    return Observed(points, np.array(visible), times, fps, lost, cuts.shots(), repeats.repeated(), glimpses)

@@ -42,7 +42,7 @@ class ReadingSettings:
         least_teeth: share of all pixels; with fewer in the clip nothing is told.
         least_open: millimetres between the lips, from which there is something to see.
         most_views: that a shot's colours are judged by; bounds memory.
-        skin_every: frames after which the skin's colour is read again.
+        skin_every: frames after which the skin's colour is read again, whether the mouth is open or not.
     """
 
     pale: float = 0.30
@@ -104,20 +104,20 @@ class MouthReader:
         """Whether there is something to see between the lips of points (478, 2..3) in a crop; the head's (3, 4)."""
         return mouth_is_open(points, transform, self._camera, self._reading)
 
-    def wants_cheeks(self, index: int) -> bool:
-        """Whether the picture that a frame is looked at in has to show the cheeks: it is time for the skin's colour."""
-        last = max(self._skin, default=None)
-        return last is None or index - last >= self._reading.skin_every or self._shots[last] != self._shots[index]
+    def look(
+        self, index: int, picture: np.ndarray, points: np.ndarray, transform: np.ndarray, cheeks: bool = True
+    ) -> None:
+        """One frame, in order: its crop (S, S, 3) uint8 RGB, the points (478, 2..3) in it, the head's (3, 4).
 
-    def look(self, index: int, picture: np.ndarray, points: np.ndarray, transform: np.ndarray) -> None:
-        """One frame, in order: its crop (S, S, 3) uint8 RGB, the points (478, 2..3) in it, the head's (3, 4)."""
+        `cheeks`: whether the skin's colour is read, which the picture has to show; see `with_cheeks`.
+        """
+        points = points[:, :2].astype(np.float64)
+        if cheeks:
+            self._skin[index] = cheek_colour(picture, points)
         if not self.wants(points, transform):
             return
-        points = points[:, :2].astype(np.float64)
         while len(self._views) <= index:
             self._views.append(None)
-        if self.wants_cheeks(index):
-            self._skin[index] = cheek_colour(picture, points)
         view = straightened(picture, ring_on_picture(picture, points, self._ring), self._curve, self._view)
         if view is not None:
             self._views[index], self._open[index] = view, True
@@ -146,7 +146,18 @@ class MouthReader:
         ]
         views = np.concatenate([self._views[chosen[part]] for part in blocks(len(chosen))])
         skin = [value for index, value in self._skin.items() if self._shots[index] == self._shots[frames[0]]]
-        return find_anchors(views, np.median(skin, 0), self._reading, self._view)
+        return find_anchors(views, np.median(skin, 0), self._reading, self._view) if skin else None
+
+
+def with_cheeks(visible: np.ndarray, shots: np.ndarray | None, settings: ReadingSettings = _READING) -> np.ndarray:
+    """(T,) bool, in which frames the skin's colour is read: every few ones, and as soon as a shot shows a face.
+
+    `visible` (T,): where there is a face. `shots` (T,): their numbers, None where there is one.
+    """
+    wanted = np.arange(len(visible)) % settings.skin_every == 0
+    for frames in frames_of_shots(np.zeros(len(visible), int) if shots is None else shots):
+        wanted[frames[visible[frames]][:1]] = True
+    return wanted
 
 
 def mouth_is_open(

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from core.libs.tracker.glimpse import GlimpseBuffer
 from core.libs.tracker.point_buffer import PointBuffer
 
 
@@ -18,6 +19,7 @@ class Observed:
         points: (T, 478, 3) pixels of the picture. visible: (T,) bool, where they are known.
         times: of the frames, seconds. fps: frames per second. lost: pieces of the file that could not be decoded.
         shots: (T,) numbers, None where there is one. repeated: (T,) bool, frames that show the picture before again.
+        glimpses: of its pictures, where they were kept.
     """
 
     points: PointBuffer
@@ -27,3 +29,4 @@ class Observed:
     lost: int = 0
     shots: np.ndarray | None = None
     repeated: np.ndarray | None = None
+    glimpses: GlimpseBuffer | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -11,15 +11,16 @@ import numpy as np
 
 from core.data.picture_folder import FrameReader
 from core.data.records import PATCHES, SEEN, TrackedSequence
-from core.data.video import VideoFrame, VideoReader
+from core.data.video import VideoReader
 from core.libs.flame_model import OpenHead
 from core.libs.retargeting.neutral import neutral_frame
 from core.libs.tracker.base import FaceTracker
-from core.libs.tracker.crop import compared_crop, crop_image, crop_part, mouth_part, to_crop
+from core.libs.tracker.crop import compared_crop, crop_image, mouth_part, to_crop
 from core.libs.tracker.face_patches import FacePatches, PatchSettings
 from core.libs.tracker.fit import HeadFitter
 from core.libs.tracker.gaps import bridge_torso_motion, scenes_of
-from core.libs.tracker.mouth_interior import MouthReader
+from core.libs.tracker.glimpse import Glimpse, GlimpseBuffer
+from core.libs.tracker.mouth_interior import MouthReader, with_cheeks
 from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.settings import TrackSettings
@@ -37,7 +38,7 @@ class _Seen:
     """A frame whose pose is corrected, for what is read of it beside."""
 
     index: int
-    image: np.ndarray  # (H, W, 3), as it was filmed
+    glimpse: Glimpse
     compared: np.ndarray  # (size, size) grey
     points: np.ndarray  # (478, 3) pixels of the crop
     transform: np.ndarray  # (3, 4)
@@ -55,6 +56,7 @@ def second_look(
     fitter: HeadFitter,  # of that head, its camera the crop's
     settings: TrackSettings = _SETTINGS,
     near: np.ndarray | None = None,  # (T, 4) the face's boxes in the pictures, where these show other faces too
+    kept: GlimpseBuffer | None = None,  # of the pictures; without, or where it does not suit, they are decoded again
 ) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
     """Points and transforms (T, 3, 4) corrected by the pictures themselves: see `refine`.
 
@@ -77,6 +79,7 @@ def second_look(
         for i, frames in ((i, scenes[i]) for i in longest)
         if len(frames) > 1 and visible[frames].any()
     }
+    cheeks = with_cheeks(visible, sequence.shots, settings.reading)
     unreliable, looks = 0, {}
     is_small = float(np.median(crops[:, 2])) < _PATCHES.below
     patches = np.zeros((len(sequence), *PATCHES), np.uint8) if is_small else None
@@ -85,10 +88,8 @@ def second_look(
     )
     with footage() as reader, into_mouth as mouth:
         torso_motion = np.full((len(sequence), 4), np.nan, np.float32)
-        for frame in reader:
-            if (scene := references.get(frame.index)) is None:
-                continue
-            reference, picture = frame.index, frame.image
+        for frame in reader.at(references):
+            scene, reference, picture = references[frame.index], frame.index, frame.image
             box = None if near is None else near[reference]
             still = settled_face(picture, tracker, settings, box)  # without the lag behind a moving face
             if still is not None:
@@ -103,41 +104,40 @@ def second_look(
                 compared, matte, mesh.pixels, mesh.torso_weights, transform[reference], camera, settings.torso
             )
             looks[scene] = refiner, shoulders, FacePatches(lifted, camera, settings.refine.size)
-            if len(looks) == len(references):
-                break
 
         def read(seen: Iterator[_Seen]) -> None:
             for frame in seen:
                 if frame.shoulders is not None:
                     torso_motion[frame.index] = frame.shoulders.follow(frame.compared)
-                if mouth.wants(frame.points, frame.transform):
-                    part = mouth_part(frame.points, camera.size, mouth.wants_cheeks(frame.index))
-                    face = crop_part(frame.image, crops[frame.index], part, camera.size)
-                    mouth.look(frame.index, face, frame.points[:, :2] - part[:2], frame.transform)
+                skin = bool(cheeks[frame.index])
+                if skin or mouth.wants(frame.points, frame.transform):
+                    part = mouth_part(frame.points, camera.size, skin)
+                    face = frame.glimpse.part(crops[frame.index], part, camera.size)
+                    if face is not None:
+                        mouth.look(frame.index, face, frame.points[:, :2] - part[:2], frame.transform, skin)
 
         correction, last = np.eye(3), None
-        frames = read_ahead(_compared(reader, crops, settings.refine.size), _QUEUES)
+        glimpses = kept if kept is not None and kept.suits(crops) else (Glimpse.of_picture(f.image) for f in reader)
+        frames = read_ahead(_compared(glimpses, crops, settings.refine.size), _QUEUES)
         with closing(frames), WriteBehind(read, _QUEUES) as reading:
-            for frame, compared in frames:
-                t, scene = frame.index, scene_of[frame.index]
-                if scene != last:
-                    correction, last = np.eye(3), scene
-                followed: TorsoTracker | None = None
-                tracked = points[t]
-                if visible[t] and scene in looks:
-                    refiner, followed, small = looks[scene]
-                    before = transform[t].copy()
-                    # The tracker's error changes slowly: begin where the last frame ended.
-                    start = np.concatenate([before[:, :3] @ correction, before[:, 3:]], 1)
-                    refined = refiner.refine(compared, tracked[:, :2], fitter.lifted(tracked, before), start)
-                    correction = before[:, :3].T @ refined.transform[:, :3]
-                    tracked[:, :2], transform[t] = refined.points, refined.transform
-                    points[t] = tracked
-                    unreliable += not refined.is_reliable
-                    if patches is not None:
-                        patches[t] = small.cut(compared, transform[t])
-                if visible[t]:
-                    reading.put(_Seen(t, frame.image, compared, tracked, transform[t].copy(), followed))
+            for t, seen in enumerate(frames):
+                if scene_of[t] != last:
+                    correction, last = np.eye(3), scene_of[t]
+                if seen is not None and visible[t]:
+                    (glimpse, compared), tracked, followed = seen, points[t], None
+                    if last in looks:
+                        refiner, followed, small = looks[last]
+                        before = transform[t].copy()
+                        # The tracker's error changes slowly: begin where the last frame ended.
+                        start = np.concatenate([before[:, :3] @ correction, before[:, 3:]], 1)
+                        refined = refiner.refine(compared, tracked[:, :2], fitter.lifted(tracked, before), start)
+                        correction = before[:, :3].T @ refined.transform[:, :3]
+                        tracked[:, :2], transform[t] = refined.points, refined.transform
+                        points[t] = tracked
+                        unreliable += not refined.is_reliable
+                        if patches is not None:
+                            patches[t] = small.cut(compared, transform[t])
+                    reading.put(_Seen(t, glimpse, compared, tracked, transform[t].copy(), followed))
                 if progress is not None:
                     progress(len(sequence) + t + 1, 2 * len(sequence))
         interior = mouth.numbers()
@@ -150,8 +150,8 @@ def second_look(
 
 
 def _compared(
-    reader: VideoReader | FrameReader, crops: np.ndarray, size: int
-) -> Generator[tuple[VideoFrame, np.ndarray], None, None]:
-    """The frames and what is compared of them."""
-    for frame in reader:
-        yield frame, compared_crop(frame.image, crops[frame.index], size)
+    glimpses: Iterable[Glimpse | None], crops: np.ndarray, size: int
+) -> Generator[tuple[Glimpse, np.ndarray] | None, None, None]:
+    """What is seen of the frames and what is compared of that; None of those without a face."""
+    for index, glimpse in enumerate(glimpses):
+        yield None if glimpse is None else (glimpse, glimpse.compared(crops[index], size))

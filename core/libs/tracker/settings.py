@@ -191,6 +191,21 @@ class CropSettings:
 
 
 @dataclass(frozen=True)
+class GlimpseSettings:
+    """Of `GlimpseBuffer`. By eye.
+
+    Attributes:
+        most: bytes of a clip that are kept; of a longer one nothing is, it is decoded again. A frame takes .1 to 1 MB.
+        finer: how much narrower than around its first face a clip's crops may be for the kept grey levels to do.
+        around: kept around lips and faces, over the width of the eyes and the length of the nose together.
+    """
+
+    most: int = 256 << 20
+    finer: float = 0.8
+    around: float = 0.25
+
+
+@dataclass(frozen=True)
 class CutSettings:
     """Of `CutFinder`. Development clips: within a frame people and cameras, a hand in front of the face included, stay
     below 20 grey levels and .1; cuts between people are above 40 and .3.
@@ -323,7 +338,7 @@ class TrackSettings:
         margin: pixels of a 512-pixel crop that the photo has beyond each side of the shown crop. By eye.
         image_fps: frames a second of a picture's single frame; nothing depends on it.
         matte: of a photo. whole: of one that is drawn as a whole. crop, cuts: of a clip's crops and shots.
-        fit, pose: of the open head's fit. flame: of FLAME's.
+        glimpse: of what is kept of a clip's pictures. fit, pose: of the open head's fit. flame: of FLAME's.
         refine, torso, ring, view, reading: of what a clip's pictures say: points, shoulders, the inside of the mouth.
         looked_at: shots of a clip, the longest ones, whose pictures correct their points: each takes memory.
         settle: frames after which the points of a still picture stand still; read off MediaPipe's tracker.
@@ -337,6 +352,7 @@ class TrackSettings:
     whole: WholeSettings = WholeSettings()
     crop: CropSettings = CropSettings()
     cuts: CutSettings = CutSettings()
+    glimpse: GlimpseSettings = GlimpseSettings()
     fit: FitSettings = FitSettings()
     pose: PoseFitSettings = PoseFitSettings()
     flame: FlameFitSettings = FlameFitSettings()
