@@ -173,20 +173,23 @@ class HeadFitter:
 
     def person(self, points: np.ndarray, transform: np.ndarray | None = None) -> Person:
         """What frames of points (T, 478, 3) say of the person; with their poses (T, 3, 4) where these are known."""
-        rest = self._template
+        rest, seen = self._template, self._seen(points)
         for _ in range(self._settings.person_rounds):  # pose and rest shape depend on one another
             person = rest
-            mean = self._at_rest(points, transform, person)[2].mean(0)
+            mean = self._at_rest(seen, transform, person)[2].mean(0)
             codes = self._solve_both @ (mean - self._template).ravel()
             rest = mean - self._expression @ codes[300:]  # more than 300 codes can say of a person
         joints = self._regressor @ (self._template_all + self._shape_all @ codes[:300])
         return Person(codes[:300], codes[300:], person, mean, self._onto_template(person), joints)
 
     def _at_rest(
-        self, points: np.ndarray, transform: np.ndarray | None, person: np.ndarray
+        self, seen: tuple[np.ndarray, np.ndarray], transform: np.ndarray | None, person: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Poses (T, 3, 4), the points in head space and with the jaw closed (T, 478, 3), the jaw's angles (T,)."""
-        upright, rays = self._seen(points)
+        """Poses (T, 3, 4), the points in head space and with the jaw closed (T, 478, 3), the jaw's angles (T,).
+
+        `seen`: what `_seen` says of the points.
+        """
+        upright, rays = seen
         pose = self._pose(upright, rays, self._onto_template(person)) if transform is None else transform
         lifted = self._lift(pose.astype(np.float64), rays, upright[..., 2], person)
         return pose, lifted, *self._unpose(lifted, person)
@@ -196,7 +199,7 @@ class HeadFitter:
 
         Expression (T, 100), jaw (T,), eyes (T, 6), opening of the lids (T, 2), pose (T, 3, 4).
         """
-        pose, lifted, rest, jaw = self._at_rest(points, transform, person.rest)
+        pose, lifted, rest, jaw = self._at_rest(self._seen(points), transform, person.rest)
         expcode = person.expcode + (rest - person.mean).reshape(len(rest), -1) @ self._solve_expression.T
         eyes = self._eyes(lifted, pose, expcode, person)
         return expcode, jaw, eyes, lid_ratio(lifted), pose

@@ -73,7 +73,7 @@ class PictureRefiner:
         self._in_head = (mesh.points - transform[:, 3]) @ transform[:, :3].T
         pixels = self._to_small(mesh.pixels)
         pix_to_face, bary_coords = rasterize_mesh(pixels, mesh.points[:, 2], mesh.triangles, settings.size)
-        self._corners = mesh.triangles[np.maximum(pix_to_face, 0)].astype(np.int32)  # (S, S, 3)
+        self._corners = mesh.triangles[np.maximum(pix_to_face, 0)].astype(np.uint32)  # (S, S, 3)
         self._weights = bary_coords
         self._pixels = pixels.astype(np.float32)
         inside = ((pixels >= settings.border) & (pixels < settings.size - settings.border)).all(1)
@@ -181,15 +181,16 @@ class PictureRefiner:
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _interpolate(points: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Where every pixel of the reference lies in the frame: (S, S, 2), from its triangle's corners (M, 2)."""
+    """Where every pixel of the reference lies in the frame: (S, S, 2), from its triangle's corners (M, 2).
+
+    Corners are unsigned: whether an index counts from the end is not asked for each, which takes as long as the rest.
+    """
     side = len(corners)
     out = np.empty((side, side, 2), np.float32)
     for y in range(side):
         for x in range(side):
-            for k in range(2):
-                out[y, x, k] = (
-                    weights[y, x, 0] * points[corners[y, x, 0], k]
-                    + weights[y, x, 1] * points[corners[y, x, 1], k]
-                    + weights[y, x, 2] * points[corners[y, x, 2], k]
-                )
+            a, b, c = corners[y, x, 0], corners[y, x, 1], corners[y, x, 2]
+            wa, wb, wc = weights[y, x, 0], weights[y, x, 1], weights[y, x, 2]
+            out[y, x, 0] = wa * points[a, 0] + wb * points[b, 0] + wc * points[c, 0]
+            out[y, x, 1] = wa * points[a, 1] + wb * points[b, 1] + wc * points[c, 1]
     return out
