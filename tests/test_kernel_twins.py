@@ -45,7 +45,7 @@ def test_composited_picture():
 def test_vertices_interpolated_at_pixels():
     random = np.random.default_rng(3)
     points = random.normal(size=(40, 2)).astype(np.float32)
-    corners = random.integers(0, 40, (13, 13, 3)).astype(np.int32)
+    corners = random.integers(0, 40, (13, 13, 3)).astype(np.uint32)
     weights = random.dirichlet(np.ones(3), (13, 13)).astype(np.float32)
     expected = twins.interpolate_vertices(points, corners, weights)
     np.testing.assert_allclose(refine._interpolate(points, corners, weights), expected, atol=1e-6)

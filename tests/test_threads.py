@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
+import cv2
 import pytest
 
-from core.runtime.threads import QueueSettings, WriteBehind, in_lanes, read_ahead
+from core.runtime.threads import QueueSettings, WriteBehind, in_lanes, opencv_threads, read_ahead
 
 
 def test_read_ahead_is_bounded_and_closes_its_source():
@@ -73,3 +75,11 @@ def test_an_error_in_a_lane_is_raised_in_its_place():
     assert [next(made) for _ in range(5)] == [1 / (i - 5) for i in range(5)]
     with pytest.raises(ZeroDivisionError):
         next(made)
+
+
+def test_opencv_takes_so_many_threads_for_a_while():
+    before = cv2.getNumThreads()
+    with suppress(KeyboardInterrupt), opencv_threads(1):
+        assert cv2.getNumThreads() == 1
+        raise KeyboardInterrupt
+    assert cv2.getNumThreads() == before

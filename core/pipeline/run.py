@@ -38,7 +38,7 @@ from core.preflight import Inputs, check_report, choose_model, find_inputs, find
 from core.runtime.compiling import told_when_compiling
 from core.runtime.memory import all_loaded
 from core.runtime.progress import Progress
-from core.runtime.threads import WriteBehind
+from core.runtime.threads import WriteBehind, opencv_threads
 
 if TYPE_CHECKING:
     import torch
@@ -254,9 +254,9 @@ class Pipeline:
         height, width = self.photo.shape[:2]
         mark = None if self.options.no_watermark else Watermark(width, height)
         self.progress.seconds["render"] = 0.0
-        # What torch does for a frame is small, and its idle threads wait by spinning, which takes the cores from the
-        # renderer and the encoder.
-        with torch_threads(1), self.progress.stage("video", "rendering", len(self.part)) as advance:
+        # What torch and OpenCV do for a frame is small, and their idle threads wait by spinning, which takes the cores
+        # from the renderer and the encoder.
+        with torch_threads(1), opencv_threads(1), self.progress.stage("video", "rendering", len(self.part)) as advance:
             drawn = self.images()
             for done, index in enumerate(self.part, 1):
                 start = time.perf_counter()

@@ -30,6 +30,7 @@ from core.pipeline.beside import improved, runs_beside
 from core.pipeline.result import RenderedFrame
 from core.pipeline.run import Pipeline
 from core.runtime.progress import Progress
+from core.runtime.threads import opencv_threads
 
 OFF, ALL = "off", "--enhanced"
 # Of the captions above the tiles, by eye: they are read in a video of 2048 pixels.
@@ -90,6 +91,7 @@ class Variants(Pipeline):
         self.progress.seconds["render"] = 0.0
         with ExitStack() as stack:
             stack.enter_context(torch_threads(1))  # see `Pipeline.frames`
+            stack.enter_context(opencv_threads(1))
             advance = stack.enter_context(self.progress.stage("video", "rendering", len(times)))
             pictures = stack.enter_context(closing(self.driver_pictures()))
             drawn = [stack.enter_context(closing(run.images())) for run in self.runs.values()]

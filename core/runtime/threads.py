@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -127,6 +128,23 @@ def beside(work: Callable[[], R]) -> Callable[[], R]:
     future = thread.submit(work)
     thread.shutdown(wait=False)
     return future.result
+
+
+@contextmanager
+def opencv_threads(count: int) -> Iterator[None]:
+    """Have OpenCV take so many threads for a while, the whole process's.
+
+    Those that have nothing to do wait by spinning. With one, dense flow is the same on machines of any number of cores:
+    it is searched for strip by strip, one for each thread.
+    """
+    import cv2  # a command that is refused at once does without it
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 class WriteBehind(Generic[T]):

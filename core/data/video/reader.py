@@ -113,12 +113,12 @@ class VideoReader:
             stream.thread_type = "AUTO"
             reformatter = VideoReformatter()
             last: Fraction | None = None
-            final = None if indices is None else max(indices, default=-1)
+            final = float("inf") if indices is None else max(indices, default=-1)
             for index, frame in enumerate(self._decode(container, stream)):
                 last = self._time(frame, last)
                 if indices is None or index in indices:
                     yield VideoFrame(index, last, self._image(frame, reformatter))
-                if index == final:
+                if index >= final:
                     return
 
     def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:

@@ -35,7 +35,7 @@ from core.libs.tracker.second_look import second_look
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import FaceCount, NoFaceError
 from core.libs.tracker.still import face_of_photo
-from core.runtime.threads import QueueSettings, WriteBehind, beside, read_ahead
+from core.runtime.threads import QueueSettings, WriteBehind, beside, opencv_threads, read_ahead
 
 _SETTINGS = TrackSettings()
 _QUEUES = QueueSettings(depth=2)  # decoded pictures that wait
@@ -136,7 +136,7 @@ def track_footage(
     tracker.reset()
     fitter = beside(partial(HeadFitter, open_head, settings=settings.fit, pose=settings.pose))  # while it is looked at
     glimpses = GlimpseBuffer(settings.refine.size, settings.reading.skin_every, settings.crop, settings.glimpse)
-    with PointBuffer() as points, glimpses:
+    with opencv_threads(1), PointBuffer() as points, glimpses:
         if isinstance(footage, np.ndarray):
             found = face_of_photo(footage, tracker, settings)
             points.append(None if found is None else found.points)
@@ -202,19 +202,9 @@ def track_observed(
     sequence = replace(sequence, shots=shots)
     if len(sequence) > 1 and not isinstance(footage, np.ndarray):
         near = boxes if among_others else None
-        transform, refined = second_look(
-            footage,
-            name,
-            tracker,
-            sequence,
-            points,
-            open_head,
-            progress,
-            fitter,
-            settings,
-            near=near,
-            kept=seen.glimpses,
-        )
+        given = (footage, name, tracker, sequence, points, open_head, progress, fitter, settings)
+        with opencv_threads(1):  # of people among others, too
+            transform, refined = second_look(*given, near=near, kept=seen.glimpses)
         if kept is not None:
             kept += [points[part] for part in blocks(len(points))]
         sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)

@@ -102,7 +102,7 @@ class PictureRefiner:
         self._around = np.exp(-0.5 * (apart / (settings.neighbourhood * camera.scale)) ** 2) * skin
         grey = self._reference.astype(np.float32)
         self._fine = grey - self._mean(grey)
-        self._energy = self._mean(self._fine**2)
+        self._energy = cv2.remap(self._mean(self._fine**2), self._pixels[None], None, cv2.INTER_LINEAR)[0]
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         axis = np.arange(settings.size, dtype=np.float32)
         self._grid = np.stack(np.meshgrid(axis, axis), -1)
@@ -123,10 +123,11 @@ class PictureRefiner:
         dense = _interpolate(predicted.astype(np.float32), self._corners, self._weights)
         unwarped = cv2.remap(grey, dense, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         flow = self._flow.calc(self._reference, unwarped, None)
-        confidence = self._agreement(unwarped, flow)
+        rest = self._unexplained(unwarped, flow)
         flow = cv2.GaussianBlur(flow, (0, 0), 1.5)
         pixels = self._pixels[None]
-        confidence = cv2.remap(confidence, pixels, None, cv2.INTER_LINEAR)[0] * self._inside
+        rest = cv2.remap(rest, pixels, None, cv2.INTER_LINEAR)[0]
+        confidence = self._energy / (self._energy + 4 * rest + 2) * self._inside
         shifted = pixels + cv2.remap(flow, pixels, None, cv2.INTER_LINEAR)
         found = cv2.remap(dense, shifted, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
         found = np.where(self._inside[:, None], found, predicted)
@@ -159,11 +160,13 @@ class PictureRefiner:
         shift[self._keeps] = around @ move / (total + 1.0) * np.minimum(1, total)
         return Refined(pose, points + shift, True)
 
-    def _agreement(self, unwarped: np.ndarray, flow: np.ndarray) -> np.ndarray:
-        """How well the flow explains the frame's fine structure: (S, S) in 0..1."""
-        aligned = cv2.remap(unwarped, self._grid + flow, None, cv2.INTER_LINEAR).astype(np.float32)
-        rest = self._mean((self._fine - (aligned - self._mean(aligned))) ** 2)
-        return self._energy / (self._energy + 4 * rest + 2)
+    def _unexplained(self, unwarped: np.ndarray, flow: np.ndarray) -> np.ndarray:
+        """What the flow leaves of the frame's fine structure: (S, S), grey levels squared, the mean around a pixel."""
+        rest = cv2.remap(unwarped, self._grid + flow, None, cv2.INTER_LINEAR).astype(np.float32)
+        rest -= self._mean(rest)
+        rest -= self._fine
+        rest *= rest
+        return self._mean(rest)
 
     def _shrink(self, picture: np.ndarray) -> np.ndarray:
         small = (self._settings.size, self._settings.size)
