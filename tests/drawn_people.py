@@ -103,6 +103,9 @@ class Film:
     def __iter__(self):
         return (VideoFrame(i, Fraction(i, 25), picture) for i, picture in enumerate(self.pictures))
 
+    def at(self, indices):
+        return (frame for frame in self if frame.index in indices)
+
 
 def write(path: Path, pictures: list[np.ndarray]) -> Path:
     height, width = pictures[0].shape[:2]
