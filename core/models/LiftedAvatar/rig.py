@@ -83,5 +83,5 @@ def rest_eyes(face: np.ndarray) -> np.ndarray:
     """The face (478, 3) with the irises' centres in the middle of the lids: the white does not turn with the gaze."""
     face = face.copy()
     for ring, iris in ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS)):
-        face[iris[0]] = face[list(ring)].mean(0)
+        face[iris[0]] = face[list(ring)].sum(0) / len(ring)
     return face
