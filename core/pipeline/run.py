@@ -247,7 +247,7 @@ class Pipeline:
 
     def frames(self) -> Generator[RenderedFrame, None, None]:
         """The result, picture after picture."""
-        from core.runtime.device import opencv_threads, torch_threads  # it loads torch
+        from core.runtime.device import torch_threads  # it loads torch
 
         self._begin()
         motion, _, _ = self.motion, self.avatar, self.backdrop

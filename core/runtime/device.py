@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-import cv2
 import torch
 from torch import Tensor
 
@@ -23,17 +22,6 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def opencv_threads(count: int) -> Iterator[None]:
-    """Have OpenCV take so many threads for a while."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(count)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def upload(values: Tensor, device: torch.device) -> Tensor:
