@@ -5,11 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from core.libs.compositing import improve_person, over
+from core.libs.compositing import improve_person, over, to_bytes
 from core.libs.patch_match import complete
 from core.libs.plate import make_plate
 from core.libs.poisson import fill_hole
 from core.models.LiftedAvatar.composite import composite, cut_out
+from core.runtime.buffers import Pictures
 
 
 def test_over_is_porter_and_duffs():
@@ -36,6 +37,26 @@ def test_a_cut_out_person_over_a_colour_is_the_composite():
     composite(image, color, expected)
     over(person, np.broadcast_to(color, out.shape).copy(), out)
     np.testing.assert_allclose(out, expected, atol=1e-6)
+
+
+def test_bytes_are_the_nearest_and_halves_the_even_ones():
+    values = np.linspace(-0.2, 1.2, 7 * 11 * 3, dtype=np.float32).reshape(7, 11, 3)
+    values[0, :3, 0] = np.float32([0.5, 1.5, 2.5]) / 255
+    out = np.empty(values.shape, np.uint8)
+    to_bytes(values, out)
+    np.testing.assert_array_equal(out, np.clip(np.rint(values * np.float32(255)), 0, 255))
+
+
+def test_a_buffer_is_handed_out_again_once_nobody_holds_it():
+    pictures = Pictures()
+    first = pictures.get((2, 3))
+    view, second = first.T, pictures.get((2, 3))
+    assert not np.shares_memory(first, second)
+    place = first.ctypes.data
+    del first
+    assert pictures.get((2, 3)).ctypes.data != place  # the view holds it
+    del view
+    assert pictures.get((2, 3)).ctypes.data == place
 
 
 def test_an_improvement_changes_the_person_only():
