@@ -55,7 +55,7 @@ class DiscTracker:
     def __init__(self) -> None:
         self.last: np.ndarray | None = None
 
-    def faces(self, image: np.ndarray) -> list[Observation]:
+    def faces(self, image: np.ndarray, known=()) -> list[Observation]:
         found = []
         for colour in (RED, BLUE, GREEN):
             rows, columns = np.nonzero((image == colour).all(2))

@@ -10,10 +10,10 @@ from drawn_people import BLUE, GREEN, RED, SIZE, DiscTracker, Drawn, Film, draw,
 from core.errors import UserError
 from core.libs.tracker.base import Observation
 from core.libs.tracker.cache import TrackCache
-from core.libs.tracker.choice import track_people
+from core.libs.tracker.choice import photo_faces, track_people
 from core.libs.tracker.identity import Gallery, IdentitySettings, difference, face_look
 from core.libs.tracker.people import PeopleSettings, observe_people
-from core.libs.tracker.several import alone, check_number, own_side
+from core.libs.tracker.several import all_faces, alone, check_number, own_side
 
 
 def places(pictures: list[np.ndarray]) -> list[np.ndarray]:
@@ -120,6 +120,43 @@ class TestLooks:
         assert len(gallery.looks) == settings.kept
         assert gallery.difference(looks[0]) == pytest.approx(0, abs=1e-12)
         assert gallery.difference(looks[-1]) == pytest.approx(0, abs=1e-12)
+
+
+class Shy(DiscTracker):
+    """Sees no single face, though it finds several: a large one and a small one, and what it is told of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[np.ndarray, list[np.ndarray]]] = []
+
+    def detect(self, image: np.ndarray) -> None:
+        return None
+
+    def faces(self, image: np.ndarray, known=()) -> list[Observation]:
+        self.told.append((image, list(known)))
+        sizes = {RED: 20.0, BLUE: 40.0}
+        discs = {colour: np.nonzero((image == colour).all(2)) for colour in sizes}
+        seen = {colour: (rows, columns) for colour, (rows, columns) in discs.items() if len(rows)}
+        return [Observation(points_at(x.mean(), y.mean(), sizes[colour])) for colour, (y, x) in seen.items()]
+
+
+class TestAllFaces:
+    def test_the_largest_where_the_tracker_sees_no_single_face(self, tmp_path):
+        cv2.imwrite(str(path := tmp_path / "two.png"), draw([Drawn(RED, 100), Drawn(BLUE, 300, radius=40)])[..., ::-1])
+        boxes, largest = photo_faces(path, tracker=Shy(), cache=TrackCache(tmp_path / "cache"))
+        np.testing.assert_allclose((boxes[:, 0] + boxes[:, 2]) / 2, [100, 300], atol=2)
+        assert largest == 1
+
+    def test_in_a_part_of_a_photo_known_faces_are_told_in_its_pixels(self):
+        tracker = Shy()
+        assert len(all_faces(draw([Drawn(RED, 100)]), tracker)) == 1
+        (_, none), *parts = tracker.told
+        assert none == []
+        whole = [(image, known) for image, (known,) in parts if (image == RED).all(2).sum() > 0.99 * np.pi * 30**2]
+        assert whole
+        for image, known in whole:
+            rows, columns = np.nonzero((image == RED).all(2))
+            np.testing.assert_allclose(known.reshape(2, 2).mean(0), [columns.mean(), rows.mean()], atol=2)
 
 
 class TestPlaces:

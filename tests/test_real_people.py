@@ -208,5 +208,5 @@ class Asked(DiscTracker):
 
     name, version = MediaPipeTracker.name, MediaPipeTracker.version
 
-    def faces(self, image: np.ndarray) -> list[Observation]:
+    def faces(self, image: np.ndarray, known=()) -> list[Observation]:
         raise AssertionError("asked, although the answer is in the cache")

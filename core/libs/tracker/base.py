@@ -6,6 +6,7 @@ knows nothing of head models: `fit.py` turns its points into codes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -63,8 +64,11 @@ class FaceTracker(Protocol):
 class ManyFaceTracker(FaceTracker, Protocol):
     """A tracker that also finds all faces of a picture; one that does not is taken to see one face."""
 
-    def faces(self, image: np.ndarray) -> list[Observation]:
-        """All faces of a picture (H, W, 3) uint8 RGB on its own, from left to right."""
+    def faces(self, image: np.ndarray, known: Sequence[np.ndarray] = ()) -> list[Observation]:
+        """All faces of a picture (H, W, 3) uint8 RGB on its own, from left to right.
+
+        `known`: boxes (4,) of faces that are known already: they may be left out, and need not be made sure of again.
+        """
         ...
 
     def another(self) -> FaceTracker:

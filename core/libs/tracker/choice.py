@@ -24,7 +24,7 @@ from core.libs.tracker.opened import open_tracker
 from core.libs.tracker.people import observe_people
 from core.libs.tracker.point_buffer import PointBuffer
 from core.libs.tracker.settings import TrackSettings
-from core.libs.tracker.several import NoFaceError, all_faces, box_middle, check_number
+from core.libs.tracker.several import NoFaceError, all_and_largest, all_faces, box_middle, check_number
 from core.libs.tracker.still import face_of_photo
 
 _SETTINGS = TrackSettings()
@@ -44,8 +44,8 @@ def photo_faces(
     if boxes is None:
         image = read_image(path)
         with open_tracker(tracker) as tracker:
-            boxes = np.array([face.box for face in all_faces(image, tracker)], np.float32).reshape(-1, 4)
-            main = tracker.detect(image)
+            faces, main = all_and_largest(image, tracker)
+        boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
         if main is not None:  # to the front of the file: the largest is said by the first row
             boxes = np.concatenate([main.box[None].astype(np.float32), boxes])
         cache.keep(lambda: save_arrays(entry, {"boxes": boxes}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -92,7 +92,7 @@ class MediaPipeTracker:
         fine = guided_filter(np.ascontiguousarray(image), coarse, radius, s.matte_smoothing * 255**2)
         return np.clip((fine - s.matte_low) / s.matte_span, 0.0, 1.0)
 
-    def faces(self, image: np.ndarray) -> list[Observation]:
+    def faces(self, image: np.ndarray, known: Sequence[np.ndarray] = ()) -> list[Observation]:
         """See `ManyFaceTracker.faces`. Small ones, and what the far detector alone finds, are looked at close up."""
         with _silence_native_log():
             meshes = sorted(self._meshes(self._still, image), key=_size, reverse=True)
@@ -100,7 +100,7 @@ class MediaPipeTracker:
             candidates: list[Observation | np.ndarray] = [*meshes, *self._boxes(image)]
             for face in candidates:
                 box = face.box if isinstance(face, Observation) else face
-                if any(same_place(box, known.box) for known in found):
+                if any(same_place(box, other) for other in (*known, *(other.box for other in found))):
                     continue
                 if not isinstance(face, Observation) or _size(face) < self._settings.close_up * max(image.shape[:2]):
                     square = _square_around(box, self._settings.around)

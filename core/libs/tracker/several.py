@@ -71,21 +71,30 @@ def alone(image: np.ndarray, box: np.ndarray, around: float = _SETTINGS.around) 
 
 def all_faces(image: np.ndarray, tracker: FaceTracker, settings: SeveralSettings = _SETTINGS) -> list[Observation]:
     """All faces of a photo (H, W, 3) uint8 RGB, from left to right; the largest alone where the tracker sees one."""
+    return all_and_largest(image, tracker, settings)[0]
+
+
+def all_and_largest(
+    image: np.ndarray, tracker: FaceTracker, settings: SeveralSettings = _SETTINGS
+) -> tuple[list[Observation], Observation | None]:
+    """The same, and the one that counts as the largest: what `FaceTracker.detect` sees, if it sees any."""
+    largest = tracker.detect(image)
     if not isinstance(tracker, ManyFaceTracker):
-        largest = tracker.detect(image)
-        return [] if largest is None else [largest]
+        return [] if largest is None else [largest], largest
     found = tracker.faces(image)
     for x, y, side in _tiles(image.shape[0], image.shape[1], settings):
-        for face in tracker.faces(np.ascontiguousarray(image[y : y + side, x : x + side])):
+        tile = np.ascontiguousarray(image[y : y + side, x : x + side])
+        for face in tracker.faces(tile, [other.box - [x, y, x, y] for other in found]):
             whole = Observation(face.points + np.array([x, y, 0], np.float32))
             inside = (whole.box[:2] >= [x, y]).all() and (whole.box[2:] <= [x + side, y + side]).all()
             if inside and not any(same_place(whole.box, known.box, settings) for known in found):
                 found.append(whole)
     # What a photo shows at all is said by `detect`: here it counts too, so that one face is never none
-    main = tracker.detect(image)
-    if main is not None and not any(same_place(main.box, known.box, settings) for known in found):
-        found.append(main)
-    return sorted(found, key=lambda face: float(box_middle(face.box)[0]))
+    if largest is None:
+        largest = max(found, key=lambda face: box_size(face.box), default=None)
+    elif not any(same_place(largest.box, known.box, settings) for known in found):
+        found.append(largest)
+    return sorted(found, key=lambda face: float(box_middle(face.box)[0])), largest
 
 
 def _tiles(height: int, width: int, settings: SeveralSettings) -> Iterator[tuple[int, int, int]]:
