@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.libs.tracker.point_buffer import PointBuffer
+from core.libs.tracker.point_buffer import FrameBuffer, PointBuffer
 
 
 def test_it_is_an_array():
@@ -30,3 +30,30 @@ def test_it_is_an_array():
                 buffer[wrong]
         with pytest.raises(ValueError, match="step"):
             buffer[::2]
+
+
+@pytest.mark.parametrize("held", [1, 3, 7, 1000])
+def test_it_is_an_array_however_much_is_held(held):
+    """Frames are read and written here and there, alone and together, while it grows."""
+    random = np.random.default_rng(held)
+    values = np.zeros((0, 2, 3), np.int16)
+    with FrameBuffer((2, 3), np.int16, held=held * 12) as buffer:
+        for _ in range(600):
+            what, length = random.integers(5), len(values)
+            frame = random.integers(-9999, 9999, (2, 3)).astype(np.int16)
+            start, stop = np.sort(random.integers(0, length + 1, 2))
+            if what == 0 or not length:
+                unknown = random.random() < 0.2
+                buffer.append(None if unknown else frame)
+                values = np.concatenate([values, (frame * 0 if unknown else frame)[None]])
+            elif what == 1:
+                index = int(random.integers(length))
+                buffer[index] = values[index] = frame
+            elif what == 2:
+                buffer[start:stop] = values[start:stop] = frame
+            elif what == 3:
+                np.testing.assert_array_equal(buffer[start:stop], values[start:stop])
+            else:
+                index = int(random.integers(length))
+                np.testing.assert_array_equal(buffer[index], values[index])
+        np.testing.assert_array_equal(buffer[:], values)
