@@ -272,10 +272,9 @@ class Improvements:
         picture = torch.from_numpy(out).permute(2, 0, 1)
         if points is None:
             return picture
-        np.copyto(base := self._pictures.get(out.shape), out)
         picture = self.clear_eyes(self.sharpen(picture, points), points)
         out = np.ascontiguousarray(picture.permute(1, 2, 0).numpy(), np.float32)
-        improve_person(base, pixels, out)
+        improve_person(pixels, backdrop, out)
         return torch.from_numpy(out).permute(2, 0, 1)
 
     def cut_out(self, person: torch.Tensor, points: np.ndarray | None) -> torch.Tensor:

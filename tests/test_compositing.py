@@ -61,12 +61,13 @@ def test_a_buffer_is_handed_out_again_once_nobody_holds_it():
 
 def test_an_improvement_changes_the_person_only():
     random = np.random.default_rng(3)
-    base, improved = random.random((2, 6, 8, 3), np.float32)
+    backdrop, improved = random.random((2, 6, 8, 3), np.float32)
     person = random.random((6, 8, 4), np.float32)
     person[:2, :, 3], person[4:, :, 3] = 0, 1
-    out = improved.copy()
-    improve_person(base, person, out)
-    np.testing.assert_array_equal(out[:2], base[:2])
+    out, base = improved.copy(), np.empty_like(improved)
+    over(person, backdrop, base)
+    improve_person(person, backdrop, out)
+    np.testing.assert_array_equal(out[:2], backdrop[:2])
     np.testing.assert_allclose(out[4:], improved[4:], atol=1e-6)
     np.testing.assert_allclose(out, base + person[..., 3:] * (improved - base), atol=1e-6)
 

@@ -134,11 +134,12 @@ def test_behind_closing_lids_an_iris_stays_where_it_is(photo):
     irises = extract_irises(photo, points_of())[1]
     centre, ring = np.array([90.0, 88.0]), closed_to(0.3)[list(topo.RIGHT_EYE)]
     iris = irises[0]
-    kept = between_lids(centre, ring, ring, float(iris.place[1]), iris.opening, DRAWN, EyeSettings())
+    own, lids = (float(iris.place[1]), iris.opening, DRAWN), (EyeSettings().seen, EyeSettings().closing)
+    kept = between_lids(centre, ring, ring, *own, *lids)
     assert (kept == centre).all()
     wide = points_of()[list(topo.RIGHT_EYE)]
-    assert (between_lids(centre, wide, wide, float(iris.place[1]), iris.opening, DRAWN, EyeSettings()) == centre).all()
-    above = between_lids(centre - [0, 40], wide, wide, float(iris.place[1]), iris.opening, DRAWN, EyeSettings())
+    assert (between_lids(centre, wide, wide, *own, *lids) == centre).all()
+    above = between_lids(centre - [0, 40], wide, wide, *own, *lids)
     assert above == pytest.approx([90, 76], abs=0.5)  # on the upper lid
 
 

@@ -17,7 +17,8 @@ from core.libs.flame_model import topology as topo
 from core.libs.numeric import smoothstep
 from core.models.LiftedAvatar.contour import contour_mask, window
 from core.models.LiftedAvatar.eye_settings import EyeSettings
-from core.models.LiftedAvatar.iris_place import between_corners, between_lids, corner_axes, place_in_eye
+from core.models.LiftedAvatar.iris_kernel import paint_iris
+from core.models.LiftedAvatar.iris_place import corner_axes, place_in_eye, place_iris
 from core.models.LiftedAvatar.layers import Photo, Shot
 from core.models.LiftedAvatar.limbus import Limbus, common_size
 
@@ -123,35 +124,21 @@ def draw_iris(
     settings: EyeSettings = _DEFAULT,
 ) -> None:
     """Paint an iris where a picture's points have it, between the lids."""
-    ring = pixels[list(iris.ring)]
-    contour = _lidded(ring, iris, settings)
+    ring, points = (pixels[list(rows)].astype(np.float64) for rows in (iris.ring, iris.points))
+    of_iris = iris.drop, iris.beside, iris.place, iris.axes, iris.grown, iris.room, iris.opening
+    limits = settings.inside, settings.seen, settings.least_axis, settings.lashes, settings.closing
+    contour, centre, to_photo, off, gap = place_iris(ring, points, *of_iris, *limits)
     x0, y0, x1, y1 = box = window(contour, image.shape[:2], 2)
     if x1 <= x0 or y1 <= y0:
         return
-    points = pixels[list(iris.points)]
-    tracked = _radius(points)
-    radius = tracked * iris.grown
-    centre = points.mean(0) + tracked * (iris.beside @ corner_axes(ring))
-    centre = between_corners(centre, ring[0], ring[8], min(settings.inside, iris.room) * radius)
-    centre = between_lids(centre, contour, ring, float(iris.place[1]), iris.opening, radius, settings)
-    # From the ellipse of the border points to the photo's.
-    to_photo = _to_photo(_border_axes(points), iris.axes, settings.least_axis)
-    y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
-    places = np.stack([x - centre[0], y - centre[1]], -1) @ to_photo.astype(np.float32)
-    away = np.hypot(places[..., 0], places[..., 1]) / iris.radius
-    places += (len(iris.texture) - 1) / 2
     # At its place in the photo the disc covers the white that is painted there; elsewhere it has nothing to cover.
-    place, width = place_in_eye(centre, ring)
-    moved = smoothstep(np.array(np.linalg.norm(place - iris.place) * width / max(radius, 1e-3)), *settings.moved)
-    inner, outer = (np.array(settings.disc) + moved * (np.array(settings.moved_disc) - settings.disc)).tolist()
-    coverage = 1 - smoothstep(away, inner, outer)
-    colors = (1 - moved) * iris.around + moved * iris.texture
-    disc = cv2.remap(colors, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = float(smoothstep(np.array(off), *settings.moved))
+    inner, outer = (a + moved * (b - a) for a, b in zip(settings.disc, settings.moved_disc, strict=True))
     # It is cut by the lids' edges and does not fade, but for what it is grown by, which lids that touch would show.
-    left = smoothstep(np.array(contour_ratio(contour) * width / scale), *settings.touching)
-    alpha = (coverage * contour_mask(contour, *box, grow=settings.growth * scale) * left)[..., None]
-    part = image[y0:y1, x0:x1, :3]
-    part += alpha * (disc - part)
+    left = float(smoothstep(np.array(gap / scale), *settings.touching))
+    lids = contour_mask(contour, *box, grow=settings.growth * scale)
+    disc = iris.around, iris.texture, moved, centre, to_photo, iris.radius, inner, outer, left
+    paint_iris(image, x0, y0, lids, *disc)
 
 
 @dataclass(frozen=True)
@@ -174,6 +161,18 @@ class IrisLayer:
             draw_iris(shot.image, iris, pixels, shot.camera.scale, self.settings)
 
 
+def warm_up() -> None:
+    """Compile the kernels, or load them from the cache on disk."""
+    ring, corner = np.arange(32.0).reshape(16, 2), np.zeros(2)
+    place_in_eye(corner, ring)
+    corner_axes(ring)
+    pixels = np.zeros((topo.N_POINTS, 2))
+    pixels[list(topo.RIGHT_EYE)] = ring
+    disc = np.zeros((2, 2, 3), np.float32)
+    numbers = 1.0, np.eye(2), 1.0, corner, corner, 1.0, np.zeros(16), 1.0
+    draw_iris(np.zeros((40, 40, 4), np.float32), Iris(topo.RIGHT_EYE, topo.RIGHT_IRIS, disc, disc, *numbers), pixels)
+
+
 def _radius(points: np.ndarray) -> float:
     return float(np.linalg.norm(points[1:] - points.mean(0), axis=1).mean())
 
@@ -181,16 +180,6 @@ def _radius(points: np.ndarray) -> float:
 def _border_axes(points: np.ndarray) -> np.ndarray:
     """(2, 2) rows: half the vectors between the opposite border points of an iris (5, 2), its centre first."""
     return np.stack([points[1] - points[3], points[2] - points[4]]) / 2
-
-
-def _to_photo(axes: np.ndarray, of_photo: np.ndarray, least: float) -> np.ndarray:
-    """(2, 2) what takes places (N, 2) on an ellipse with these axes, from its centre, to the photo's.
-
-    The ellipse is at most as narrow as `least` of its length: one that has turned into the corner is still an iris.
-    """
-    u, sizes, v = np.linalg.svd(np.linalg.lstsq(of_photo, axes, rcond=1e-2)[0])
-    sizes = np.maximum(sizes, max(least * sizes[0], 1e-3))
-    return v.T @ np.diag(1 / sizes) @ u.T
 
 
 @dataclass(frozen=True)
@@ -238,21 +227,6 @@ def _lowered(ring: np.ndarray, drop: np.ndarray, opening: float) -> np.ndarray:
     down, width = across_corners(ring)
     share = np.clip(contour_ratio(ring) / max(opening, 1e-6), 0, 1)
     return ring + (drop * width * share)[:, None] * down
-
-
-def _lidded(ring: np.ndarray, iris: Iris, settings: EyeSettings) -> np.ndarray:
-    """What the lids of a contour (16, 2) leave to be seen of an iris, itself a contour (16, 2).
-
-    Of a closing eye: the upper lashes hang over it, no lower than the lower lid, and what lies below the tracker's
-    lower lid is skin, as `lids` has it.
-    """
-    down, width = across_corners(ring)
-    opened = smoothstep(np.array(contour_ratio(ring) / max(iris.opening, 1e-6)), *settings.closing)
-    out = ring + (opened * iris.drop * width)[:, None] * down
-    gaps = (out[:8:-1] - out[1:8]) @ down
-    hang = np.minimum(settings.lashes * width * (1 - opened), np.maximum(gaps, 0))
-    out[1:8] += hang[:, None] * down
-    return out
 
 
 def _lower_lid(image: np.ndarray, ring: np.ndarray, settings: EyeSettings) -> np.ndarray:

@@ -34,6 +34,7 @@ from core.models.LiftedAvatar.decontaminate import decontaminate_colors
 from core.models.LiftedAvatar.detail import detail_weight, missing_detail
 from core.models.LiftedAvatar.edges import Antialiasing
 from core.models.LiftedAvatar.eyes import IrisLayer
+from core.models.LiftedAvatar.eyes import warm_up as warm_up_irises
 from core.models.LiftedAvatar.folds import FoldLayer, tint_folds
 from core.models.LiftedAvatar.fringe import FringeWeights
 from core.models.LiftedAvatar.inpaint import (
@@ -150,6 +151,7 @@ class LiftedAvatar:
         cut_out(one_pixel, one_pixel.copy())
         tint_folds(one_color.copy(), np.zeros(1, np.int32), np.zeros((1, 1), np.float32), one, 1.0, 1.0, one.repeat(3))
         warm_up_mouth()
+        warm_up_irises()
         return time.perf_counter() - start
 
     def encode(self, source: TrackedSource, anchor: np.ndarray | None = None, camera: Camera | None = None) -> Avatar:

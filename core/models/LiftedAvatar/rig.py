@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,14 +53,18 @@ class Rig:
             view: (3, 4) from the photo's camera to the one that draws, to which sides may turn; the points are in the
                 photo's all the same. None: the same one.
         """
+        return self.poses((face,), transform, torso_motion, view)[0]
+
+    def poses(
+        self,
+        faces: Sequence[np.ndarray],
+        transform: np.ndarray,
+        torso_motion: np.ndarray | None = None,
+        view: np.ndarray | None = None,
+    ) -> list[np.ndarray]:
+        """The mesh's points (M, 3) with each of some faces in one pose, see `pose`."""
         transform = transform.astype(np.float64)
-        face = rest_eyes(face[: topo.N_POINTS].astype(np.float64))
-        border = (face - self.face)[list(topo.FACE_OVAL)]
-        around = self.surroundings + self.mesh.border_weights @ border
-        head = np.concatenate([face, around])
-        if self.sides is not None:
-            head += self.sides.at(seen_from(transform, view))
-        head = to_camera(head, transform)
+        turned = None if self.sides is None else self.sides.at(seen_from(transform, view))
         still = to_camera(np.concatenate([self.surroundings, NECK[None]]), self.anchor)
         if torso_motion is not None:
             still = apply_torso_motion(still, still[-1], torso_motion)
@@ -72,11 +77,21 @@ class Rig:
         at_rest = self.mesh.points[topo.N_POINTS :]
         if self.body is not None:
             still = at_rest + self.body[:, None] * (still - at_rest)
-        moved = head[topo.N_POINTS :] * (1 - share) + still * share
-        if self.follows is not None:
-            moved = at_rest + self.follows[:, None] * (moved - at_rest)
-        head[topo.N_POINTS :] = moved
-        return head
+        still = still * share
+        out = []
+        for face in faces:
+            face = rest_eyes(face[: topo.N_POINTS].astype(np.float64))
+            border = (face - self.face)[list(topo.FACE_OVAL)]
+            head = np.concatenate([face, self.surroundings + self.mesh.border_weights @ border])
+            if turned is not None:
+                head += turned
+            head = to_camera(head, transform)
+            moved = head[topo.N_POINTS :] * (1 - share) + still
+            if self.follows is not None:
+                moved = at_rest + self.follows[:, None] * (moved - at_rest)
+            head[topo.N_POINTS :] = moved
+            out.append(head)
+        return out
 
 
 def rest_eyes(face: np.ndarray) -> np.ndarray:

@@ -158,10 +158,11 @@ class SurfaceLayer:
 
     def draw(self, shot: Shot) -> None:
         """Begin the picture with the Gaussians in the shot's colours, its outlines antialiased."""
-        points = self.rig.pose(shot.face, shot.transform, shot.torso_motion, shot.view)
+        faces = shot.face, self.rig.face
+        points, still = self.rig.poses(faces, shot.transform, shot.torso_motion, shot.view)
         if shot.view is not None:
-            points = to_camera(points, shot.view)
-        fringe = self.fringe_at(shot.transform, shot.torso_motion, shot.view)
+            points, still = to_camera(points, shot.view), to_camera(still, shot.view)
+        fringe = self.fringe.at(still, self.camera.pixels_per_unit)
         numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch, self.smooth, fringe
         drawn = splat(points, self.binding, shot.colors, self.camera, shot.camera, *numbers)
         shot.image, alpha, depth, blocks = drawn
