@@ -1,4 +1,4 @@
-// Where an iris goes in a picture, and how its border points have it turned. As draw_iris in eyes.py.
+// Where an iris goes in a picture, and how its border points have it turned. As place_iris in iris_place.py.
 import { clamp, smoothstep } from "./numeric.js";
 
 const sub = (a, b) => [a[0] - b[0], a[1] - b[1]];
