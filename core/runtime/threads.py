@@ -134,8 +134,7 @@ def beside(work: Callable[[], R]) -> Callable[[], R]:
 def opencv_threads(count: int) -> Iterator[None]:
     """Have OpenCV take so many threads for a while, the whole process's.
 
-    Those that have nothing to do wait by spinning. With one, dense flow is the same on machines of any number of cores:
-    it is searched for strip by strip, one for each thread.
+    Those that have nothing to do wait by spinning, which takes the cores from other threads.
     """
     import cv2  # a command that is refused at once does without it
 
