@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import cv2
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ def kept(clip: tuple[list[np.ndarray], np.ndarray], **settings) -> GlimpseBuffer
 def test_the_second_look_finds_in_it_what_the_pictures_show(clip, moved):
     images, points = clip
     crops = crop_around(face_box(points)) * [1, 1, moved[2]] + [*moved[:2], 0]
-    with kept(clip) as buffer:
+    with closing(kept(clip)) as buffer:
         assert buffer.suits(crops)
         for index, glimpse in enumerate(buffer):
             if index == 2:
@@ -56,18 +58,18 @@ def test_the_second_look_finds_in_it_what_the_pictures_show(clip, moved):
 def test_what_was_not_kept_is_not_made_up(clip):
     _, points = clip
     crops = crop_around(face_box(points))
-    with kept(clip, around=0.1) as buffer:
+    with closing(kept(clip, around=0.1)) as buffer:
         part = mouth_part(to_crop(points[5], crops[5], 256), 256, cheeks=True)
         assert list(buffer)[5].part(crops[5], part, 256) is None
         assert not buffer.suits(crops * 0.4)  # of a smaller crop finer grey levels would be needed
-    with kept(clip, most=100_000) as buffer:
+    with closing(kept(clip, most=100_000)) as buffer:
         assert not buffer.is_whole
         assert not buffer.suits(crops)
 
 
 def test_a_full_disk_is_as_a_clip_that_is_too_long(clip, monkeypatch):
     images, points = clip
-    with GlimpseBuffer(SIZE, EVERY) as buffer:
+    with closing(GlimpseBuffer(SIZE, EVERY)) as buffer:
         monkeypatch.setattr(buffer, "_file", FullDisk(buffer._file))
         buffer.keep(images[0], points[0], is_cut=False)
         assert not buffer.suits(crop_around(face_box(points)))

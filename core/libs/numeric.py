@@ -51,7 +51,7 @@ def smoothstep(values: Array, low: float, high: float) -> Array:
 
 
 def over_channels(combine: np.ufunc, values: np.ndarray) -> np.ndarray:  # (..., C) -> (...)
-    """`combine.reduce(values, -1)`, to the bit, for a picture's few channels: numpy takes eight times as long there."""
+    """`combine.reduce(values, -1)`, to the bit, for a picture's few channels: numpy is slow there."""
     return reduce(combine, np.moveaxis(values, -1, 0))
 
 

@@ -136,7 +136,7 @@ def track_footage(
     tracker.reset()
     fitter = beside(partial(HeadFitter, open_head, settings=settings.fit, pose=settings.pose))  # while it is looked at
     glimpses = GlimpseBuffer(settings.refine.size, settings.reading.skin_every, settings.crop, settings.glimpse)
-    with opencv_threads(1), PointBuffer() as points, glimpses:
+    with opencv_threads(1), PointBuffer() as points, closing(glimpses):
         if isinstance(footage, np.ndarray):
             found = face_of_photo(footage, tracker, settings)
             points.append(None if found is None else found.points)

@@ -11,7 +11,6 @@ import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import cv2
 import numpy as np
@@ -78,12 +77,6 @@ class GlimpseBuffer:
         self._places: list[tuple[tuple[int, ...], tuple[int, int], tuple[int, ...]] | None] = []
         self._picture, self._halvings = (0, 0), -1  # size, and of the grey levels; not known before there is a face
         self._end, self._begins, self.is_whole = 0, True, True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the disk's room back."""

@@ -49,13 +49,13 @@ def paint_iris(
                 continue
             across, down = int(np.rint((u + half) * np.float32(32))), int(np.rint((v + half) * np.float32(32)))
             fu, fv = np.float32(across & 31) * step, np.float32(down & 31) * step
-            left_, right = min(max(across >> 5, 0), last), min(max((across >> 5) + 1, 0), last)
+            west, east = min(max(across >> 5, 0), last), min(max((across >> 5) + 1, 0), last)
             above, below = min(max(down >> 5, 0), last), min(max((down >> 5) + 1, 0), last)
             for k in range(3):
                 colour = (
-                    (rest * around[above, left_, k] + share * texture[above, left_, k]) * ((one - fv) * (one - fu))
-                    + (rest * around[above, right, k] + share * texture[above, right, k]) * ((one - fv) * fu)
-                    + (rest * around[below, left_, k] + share * texture[below, left_, k]) * (fv * (one - fu))
-                    + (rest * around[below, right, k] + share * texture[below, right, k]) * (fv * fu)
+                    (rest * around[above, west, k] + share * texture[above, west, k]) * ((one - fv) * (one - fu))
+                    + (rest * around[above, east, k] + share * texture[above, east, k]) * ((one - fv) * fu)
+                    + (rest * around[below, west, k] + share * texture[below, west, k]) * (fv * (one - fu))
+                    + (rest * around[below, east, k] + share * texture[below, east, k]) * (fv * fu)
                 )
                 image[y0 + i, x0 + j, k] += alpha * (colour - image[y0 + i, x0 + j, k])
