@@ -218,6 +218,7 @@ def network_stages(experiment: Experiment, rounds: int) -> tuple[dict[str, float
     avatar = pipeline.avatar
     vertices, transform = experiment.head.evaluate(frame), frame.transform_matrix
     picture = model.render(avatar, DrawRequest(vertices, transform, detail=1.0))
+    here = picture.cpu()
     there, camera = upload(torch.from_numpy(vertices), experiment.device), torch.from_numpy(transform)
     raster = network.rasterize(avatar.network, there, camera)
     engine = StyleUNetEngine(network.upsampler, experiment.dtype)
@@ -234,7 +235,9 @@ def network_stages(experiment: Experiment, rounds: int) -> tuple[dict[str, float
         "upsampler, plain float32": plain,
         "upsampler, launched": lambda: engine(raster),
         "upsampler, as frames use it": lambda: network.upsample(raster),
-        "image tools": lambda: pipeline.improvements.finish(picture, vertices, transform, experiment.head),
+        "image tools, on the host": lambda: pipeline.improvements.finish(
+            here.clone(), vertices, transform, experiment.head
+        ),
         "a picture to the host": lambda: list(on_host([picture])),
     }
     seconds = best(list(runs.values()), rounds, experiment.device)

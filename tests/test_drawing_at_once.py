@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,3 +61,41 @@ def test_pictures_drawn_at_once_have_the_same_bytes(run, kind):
     for first, second, third in zip(one_by_one, in_one_thread, at_once, strict=True):
         np.testing.assert_array_equal(first, second)
         np.testing.assert_array_equal(first, third)
+
+
+class OnGpu:
+    """An avatar as one that a GPU draws: each picture in memory of its own, one at a time, in one thread."""
+
+    on_gpu = True
+
+    def __init__(self, model) -> None:
+        self._model, self.threads = model, set()
+
+    def render(self, avatar, request):
+        self.threads.add(threading.get_ident())
+        return self._model.render(avatar, request).clone()
+
+    def draw_foreground(self, avatar, request):
+        self.threads.add(threading.get_ident())
+        return self._model.draw_foreground(avatar, request).clone()
+
+
+@pytest.mark.parametrize("kind", ["on the photo", "transparent", "on a colour"])
+def test_what_is_done_beside_a_gpu_has_the_same_bytes(run, kind):
+    if numba.config.NUMBA_NUM_THREADS < 2 or numba.threading_layer() not in ("omp", "tbb"):
+        pytest.skip("here pictures are finished one after the other")
+    motion = run.motion
+    frames = [motion[i] for i in range(0, len(motion), 24)]
+    backdrop = run.backdrop if kind == "on the photo" else None
+    parts = run.components.head, run.avatar, run.source, run.improvements, backdrop, kind == "transparent"
+    model = OnGpu(run.components.model)
+    one_by_one = [picture.clone() for picture in Drawing(run.components.model, *parts).pictures(frames)]
+    beside = [picture.clone() for picture in Drawing(model, *parts).pictures_at_once(frames)]
+    assert model.threads == {threading.get_ident()}, "a GPU is asked by one thread"
+    assert len(beside) == len(frames) > 8
+    for first, second in zip(one_by_one, beside, strict=True):
+        np.testing.assert_array_equal(first, second)
+    stopped = Drawing(model, *parts).pictures_at_once(frames)
+    next(stopped)
+    stopped.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lane")]

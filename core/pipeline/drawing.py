@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ class Drawing:
     def pictures(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
         """The pictures (3, H, W) in 0..1 of frames, (4, H, W) where `transparent`, in the host's memory.
 
-        A GPU draws the next one while the last one's eyes are seen to on the host.
+        A GPU draws the next one while the last one is finished on the host.
         """
         from core.runtime.device import on_host  # it loads torch
 
@@ -67,8 +68,7 @@ class Drawing:
                 yield picture
 
         for index, picture in enumerate(on_host(begin())):
-            behind = None if self.backdrop is None else self.backdrop.at(index)
-            yield self._finished(picture, shown.popleft(), behind)
+            yield self._finished(picture, shown.popleft(), self._behind(index))
 
     def pictures_at_once(self, frames: Iterable[TrackedFrame]) -> Generator[torch.Tensor, None, None]:
         """The same pictures, to the same bytes; several are drawn at once, each by some of the cores.
@@ -80,20 +80,41 @@ class Drawing:
         if lanes < 2:
             yield from self.pictures(frames)
             return
-        import torch
-        from numba import set_num_threads
-
-        def begin() -> None:
-            set_num_threads(threads)
-            torch.set_num_threads(1)  # idle threads of torch wait by spinning
+        begin = partial(_begin_lane, threads)
+        if _on_gpu(self.model):
+            yield from self._beside_gpu(frames, lanes, begin)
+            return
 
         def draw(lane: Drawing, item: tuple[TrackedFrame, np.ndarray | None]) -> torch.Tensor:
             frame, behind = item
             return lane._finished(*lane._drawn(frame), behind)
 
-        backdrop = self.backdrop
-        items = ((frame, None if backdrop is None else backdrop.at(index)) for index, frame in enumerate(frames))
+        items = ((frame, self._behind(index)) for index, frame in enumerate(frames))
         yield from in_lanes(items, [partial(draw, lane) for lane in self._others(lanes)], begin)
+
+    def _beside_gpu(
+        self, frames: Iterable[TrackedFrame], lanes: int, begin: Callable[[], None]
+    ) -> Generator[torch.Tensor, None, None]:
+        """The same pictures: while a GPU draws one, threads evaluate the frames after it and finish the ones before."""
+        from core.runtime.device import on_host
+
+        def finish(improvements: Improvements, item: tuple[torch.Tensor, Any, Any]) -> torch.Tensor:
+            return replace(self, improvements=improvements)._finished(*item)
+
+        with closing(in_lanes(frames, [self._placed], begin)) as placed:
+            shown: deque[tuple[np.ndarray | None, np.ndarray | None]] = deque()
+
+            def draw() -> Iterator[torch.Tensor]:
+                for index, (request, points) in enumerate(placed):
+                    shown.append((points, self._behind(index)))
+                    yield self._draw(request)
+
+            items = ((picture, *shown.popleft()) for picture in on_host(draw()))
+            finishers = [partial(finish, self.improvements.another()) for _ in range(lanes)]
+            yield from in_lanes(items, finishers, begin)
+
+    def _behind(self, index: int) -> np.ndarray | None:
+        return None if self.backdrop is None else self.backdrop.at(index)
 
     def _others(self, count: int) -> list[Drawing]:
         """So many that draw the same in other threads, also while this one draws something else."""
@@ -106,7 +127,12 @@ class Drawing:
         return self.backdrop is not None or self.transparent or self.bare
 
     def _drawn(self, frame: TrackedFrame) -> tuple[torch.Tensor, np.ndarray | None]:
-        """A frame as the avatar draws it, sharpened where that is its last station; the face's points in it."""
+        """A frame as the avatar draws it, and the face's points in it."""
+        request, points = self._placed(frame)
+        return self._draw(request), points
+
+    def _placed(self, frame: TrackedFrame) -> tuple[DrawRequest, np.ndarray | None]:
+        """What the avatar is asked to draw for a frame, and the face's points in that."""
         from core.libs.geometry import seen_from
 
         improvements = self.improvements
@@ -123,27 +149,43 @@ class Drawing:
             mouth=frame.mouth_interior,
             camera=self.camera,
         )
-        if self._alone:
-            return self.model.draw_foreground(self.avatar, request), points
-        return improvements.sharpen(self.model.render(self.avatar, request), points), points
+        return request, points
+
+    def _draw(self, request: DrawRequest) -> torch.Tensor:
+        draw = self.model.draw_foreground if self._alone else self.model.render
+        return draw(self.avatar, request)
 
     def _finished(self, picture: torch.Tensor, points: np.ndarray | None, behind: np.ndarray | None) -> torch.Tensor:
-        """What `_drawn` gave, on the host, over what is `behind` and with its eyes seen to."""
+        """What `_drawn` gave, on the host, over what is `behind`, sharpened and with its eyes seen to."""
         if self.bare:
             return picture
         if behind is not None:
             return self.improvements.over(picture, behind, points)
         if self._alone:
             return self.improvements.cut_out(picture, points)
-        return self.improvements.clear_eyes(picture, points)
+        return self.improvements.clear_eyes(self.improvements.sharpen(picture, points), points)
+
+
+def _on_gpu(model: Avatar) -> bool:
+    """Whether the host is free while a picture is drawn."""
+    return getattr(model, "on_gpu", False)
+
+
+def _begin_lane(threads: int) -> None:
+    import torch
+    from numba import set_num_threads
+
+    set_num_threads(threads)
+    torch.set_num_threads(1)  # idle threads of torch wait by spinning
 
 
 def _shares(model: Avatar) -> tuple[int, int]:
-    """How many threads each picture's kernels take, and how many pictures are drawn at once.
+    """How many threads each picture's kernels take, and how many pictures are worked on at once.
 
-    Only where the avatar can be drawn twice at once, and numba runs kernels of several threads at once.
+    Only where the avatar can be drawn twice at once, or is drawn on a GPU, and numba runs kernels of several threads at
+    once.
     """
-    if not hasattr(model, "another") or not kernels_at_once():
+    if not (hasattr(model, "another") or _on_gpu(model)) or not kernels_at_once():
         return 1, 1
     from numba import get_num_threads
 

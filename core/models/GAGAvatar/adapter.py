@@ -70,6 +70,11 @@ class PublishedAvatar:
         """From the released checkpoint. UserError with one line where it does not fit."""
         return cls(GAGAvatar.from_checkpoint(checkpoint, device), head)
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a picture may still be under way when it is returned, and the host is free meanwhile."""
+        return self.network.device.type == "cuda"
+
     def warm_up(self) -> float:
         """Compiles the rasterizer; returns the seconds that took."""
         return warm_up(("alpha",), (COLORS,)) if self.network.device.type == "cpu" else 0.0
