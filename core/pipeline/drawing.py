@@ -152,8 +152,12 @@ class Drawing:
         return request, points
 
     def _draw(self, request: DrawRequest) -> torch.Tensor:
+        """The picture as the avatar draws it; one of a GPU with its channels side by side, as tools on the host like."""
         draw = self.model.draw_foreground if self._alone else self.model.render
-        return draw(self.avatar, request)
+        picture = draw(self.avatar, request)
+        if not _on_gpu(self.model):
+            return picture
+        return picture.permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
     def _finished(self, picture: torch.Tensor, points: np.ndarray | None, behind: np.ndarray | None) -> torch.Tensor:
         """What `_drawn` gave, on the host, over what is `behind`, sharpened and with its eyes seen to."""

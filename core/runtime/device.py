@@ -53,7 +53,7 @@ class _Copy:
     """A copy into pinned memory that is under way."""
 
     def __init__(self, picture: Tensor) -> None:
-        self._here = torch.empty(picture.shape, dtype=picture.dtype, pin_memory=True)
+        self._here = torch.empty_like(picture, device="cpu", pin_memory=True)  # laid out alike: a plain copy
         self._here.copy_(picture, non_blocking=True)
         self._done = torch.cuda.Event()
         self._done.record(torch.cuda.current_stream(picture.device))
