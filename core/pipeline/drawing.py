@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from core.libs.geometry import Camera
 
 _LANES = LaneSettings()  # of pictures that are drawn at once
+_LANES_BESIDE_GPU = LaneSettings(most=4)  # of pictures that are finished meanwhile: `benchmarks.gpu`, sixteen cores
 
 
 @dataclass(frozen=True)
@@ -193,5 +194,5 @@ def _shares(model: Avatar) -> tuple[int, int]:
         return 1, 1
     from numba import get_num_threads
 
-    lanes = min(threads := get_num_threads(), _LANES.most)
+    lanes = min(threads := get_num_threads(), (_LANES_BESIDE_GPU if _on_gpu(model) else _LANES).most)
     return threads // lanes, lanes
