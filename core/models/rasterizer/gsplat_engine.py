@@ -1,4 +1,4 @@
-"""The alpha rule on CUDA by gsplat (1.5), imported on first use. Written for CUDA and never run on it.
+"""The alpha rule on CUDA by gsplat (1.5), imported on first use.
 
 gsplat cuts a footprint at 3.33 sigma, caps alpha at 0.999 and stops a pixel at `<=`: by design within 2e-3 relative L2
 of the other engines, not closer. It normalises quaternions, so it is given covariances. Its kernels are compiled when
