@@ -14,7 +14,13 @@ from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, head_rotation, to_camera
 from core.libs.mesh import rasterize_mesh
-from core.libs.tracker.outline import OutlineSettings, inward_moves, within_outline, without_short_pieces
+from core.libs.tracker.outline import (
+    OutlineSettings,
+    inward_moves,
+    outward_moves,
+    within_outline,
+    without_short_pieces,
+)
 from core.libs.tracker.source import MARGIN
 
 SIDE, RADIUS, MIDDLE = 240, 80, 120
@@ -63,6 +69,39 @@ def test_what_is_no_error_of_an_outline_moves_nothing():
     speck = disc(RADIUS - 5) | (disc(RADIUS) & (np.hypot(*(np.mgrid[:SIDE, :SIDE] - MIDDLE)) > RADIUS - 1))
     moves = inward_moves(flat(rim), surface(disc(RADIUS)), speck.astype(np.float32))
     assert np.abs(np.linalg.norm(moves, axis=1) - 5).max() < 1  # a line one pixel wide is not the person
+
+
+@pytest.mark.parametrize("left_out", [3, 8])
+def test_points_move_out_to_where_the_person_ends(left_out):
+    """A disc whose right half the mesh leaves a rim of out; a point that stays, and one halfway to it."""
+    settings, right = OutlineSettings(), np.arange(SIDE)[None] > MIDDLE
+    shown = disc(RADIUS - left_out)
+    skin = (disc(RADIUS) & ~shown & right).astype(np.float32)
+    person = np.where(right, disc(RADIUS), shown).astype(np.float32)
+    rim = RADIUS - left_out
+    reach = settings.reach * 2 * rim
+    places = flat(MIDDLE + np.array([[rim, 0], [0.8 * rim, -0.6 * rim], [rim - reach / 2, 0], [-rim, 0], [0, 0]]))
+    still = np.zeros(len(places), bool)
+
+    def moves(skin: np.ndarray, person: np.ndarray, still: np.ndarray) -> np.ndarray:
+        return outward_moves(places, surface(shown), skin, person, still)
+
+    wanted = left_out * np.array([[1, 0], [0.8, -0.6], [0.5, 0], [0, 0], [0, 0]])
+    assert np.abs(moves(skin, person, still) - wanted).max() < 1.0
+    still[2] = True
+    assert np.abs(moves(skin, person, still)[[0, 2]] - wanted[[0, 3]] * [[0.5], [0]]).max() < 1.0
+
+
+def test_what_goes_on_beside_the_face_is_not_the_faces():
+    """Hair beside a rim of skin, a broad neck, a strand of the skin's colour, hair of another before nothing."""
+    shown, everything = disc(RADIUS - 6), np.ones((SIDE, SIDE), np.float32)
+    rim = disc(RADIUS) & ~shown
+    strand = rim & (np.abs(np.arange(SIDE)[:, None] - MIDDLE) < 5)
+    neck = disc(RADIUS + 40) & ~shown
+    places, nothing = flat(MIDDLE + np.array([[RADIUS - 6.0, 0.0], [0.0, RADIUS - 6.0]])), np.zeros(2, bool)
+    for skin, person in ((rim, everything), (neck, shown | neck), (strand, shown | strand), (rim & False, shown | rim)):
+        moves = outward_moves(places, surface(shown), skin.astype(np.float32), person.astype(np.float32), nothing)
+        assert np.abs(moves).max() < 0.6
 
 
 def test_short_pieces_are_the_faces():
@@ -146,3 +185,30 @@ def test_hair_beside_the_far_cheek_is_beyond_the_outline(head, frame):
     assert (after & far).sum() < 0.5 * (before & far).sum()
     assert (after & ~far).sum() > 0.95 * (before & ~far).sum()
     assert np.abs(moved - places).max() > 3
+
+
+@pytest.mark.parametrize("hair", [False, True])
+def test_skin_beside_the_far_cheek_is_within_the_outline_where_the_background_follows(head, frame, hair):
+    """The mesh leaves out a rim on both sides; on the near one it is taken for an ear, and hair hides where it ends."""
+    places, _, shown = seen(head, frame, Camera(), MARGIN)
+    contours, _ = cv2.findContours(shown.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    full = cv2.drawContours(np.zeros(shown.shape, np.uint8), contours, -1, 1, cv2.FILLED)
+    skin = cv2.dilate(full, np.ones((1, 11), np.uint8)) > 0
+    picture = np.where(skin[..., None], SKIN, HAIR).astype(np.uint8)
+    matte = np.ones(skin.shape, np.float32) if hair else skin.astype(np.float32)
+    found = within_outline(frame, head, picture, matte, np.ones_like(skin), MARGIN, Camera())
+    moved, _, now = seen(head, found, Camera(), MARGIN)
+    columns = np.arange(len(skin))[None]
+    nose, oval = places[1, 0], places[list(topo.FACE_OVAL), 0]
+    far = (columns < oval.mean()) == (nose < oval.mean())
+    middle = np.abs(np.arange(len(skin))[:, None] - places[1, 1]) < 0.15 * np.ptp(places[:, 1])
+    before, after = (skin & ~a & middle for a in (full > 0, now))
+    assert (before & far).sum() > 300
+    assert (after & ~far).sum() == (before & ~far).sum()
+    if hair:
+        assert (after & far).sum() == (before & far).sum()
+    else:
+        assert (after & far).sum() < 0.3 * (before & far).sum()
+        lips_and_eyes = [*topo.OUTER_LIPS, *topo.INNER_LIPS, *topo.RIGHT_EYE, *topo.LEFT_EYE]
+        assert np.abs(moved - places)[lips_and_eyes].max() < 0.5
+        assert np.abs(moved - places).max() > 3

@@ -16,7 +16,7 @@ from core.libs.geometry import Camera, head_rotation, to_camera, to_pixels
 from core.libs.mesh import build_proxy_mesh, find_not_skin, rasterize_mesh
 from core.libs.tracker.source import MARGIN
 from core.models.LiftedAvatar.binding import Role, barycentric_jacobian, update_gaussians
-from core.models.LiftedAvatar.inpaint import find_fringe
+from core.models.LiftedAvatar.inpaint import find_fringe, find_loose_rim
 from core.models.LiftedAvatar.inpaint.gaussians import triangle_samples, without_gaps
 from core.models.LiftedAvatar.inpaint.texture import border_points, face_colors, nose_points
 from core.models.LiftedAvatar.inpaint.visibility import visible_points
@@ -203,6 +203,26 @@ def test_what_only_the_face_holds_goes_with_it_if_it_is_small(frame, face):
     assert not fringed(20, right + 1, right + 9, hair=True).all()
     assert not fringed(20, right + 30, right + 38).any()
     assert not fringed(80, right + 1, right + 31).all()
+
+
+def test_a_soft_rim_of_the_far_cheek_is_loose_where_the_background_follows(frame):
+    """A rim of half a matte all around the face; nothing of hair beside it, nor of a face from the front."""
+    for shown, is_turned in ((frame, True), (turned(frame, 0), False)):
+        mesh = mesh_of(shown)
+        pix_to_face, _ = rasterize_mesh(mesh.pixels, mesh.points[:, 2], mesh.triangles, SIDE)
+        on_face = (pix_to_face >= 0) & (mesh.triangles < topo.N_POINTS).all(1)[pix_to_face]
+        rim = (cv2.dilate(on_face.astype(np.uint8), np.ones((5, 5))) > 0) & ~on_face
+        matte = np.where(on_face, 1, 0.5 * rim).astype(np.float32)
+        loose = find_loose_rim(mesh, pix_to_face, matte)
+        oval = mesh.pixels[list(topo.FACE_OVAL)]
+        columns, rows = np.arange(SIDE)[None], np.arange(SIDE)[:, None]
+        far = (columns < oval[:, 0].mean()) == (mesh.pixels[1, 0] < oval[:, 0].mean())
+        cheek = rim & far & (np.abs(rows - mesh.pixels[1, 1]) < 0.15 * np.ptp(oval[:, 1]))
+        assert cheek.sum() > 100
+        assert loose[cheek].mean() > 0.9 if is_turned else not loose.any()
+        assert not (loose & ~(rim & far)).any()
+        hair = np.where(on_face | (far & ~on_face), 1, 0).astype(np.float32)
+        assert not find_loose_rim(mesh, pix_to_face, hair).any()
 
 
 def test_hair_that_the_mesh_reaches_over_is_not_skin_on_the_far_side_alone(frame, face):

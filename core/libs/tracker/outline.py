@@ -1,9 +1,10 @@
-"""The mesh of a photo's face, drawn in to where the photo's face ends.
+"""The mesh of a photo's face, made to end where the photo's face does.
 
 A landmark network guesses the outline of a cheek that turns away, and is off by some pixels. Where its mesh reaches
 over the person, what it has too much of would be taken for skin that the photo hides: a cheek grows by that much, with
 the background or the hair that is there beneath it. So the points near such an outline are moved in, in the picture
-plane, until the mesh ends where the person does, or where hair begins beside a far cheek.
+plane, until the mesh ends where the person does, or where hair begins beside a far cheek. Where it leaves out skin of a
+far cheek before the background, which would be left in the air when the head turns, they are moved out.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from core.data.records import IMAGE_SIZE, TrackedFrame
 from core.libs.flame_model import OpenHead
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, to_camera
-from core.libs.mesh import OvershootSettings, ProxyMesh, find_not_skin, rasterize_mesh
+from core.libs.mesh import OvershootSettings, ProxyMesh, find_not_skin, find_skin_beyond, rasterize_mesh
 
-VERSION = "outline 4"  # of all here that changes what comes out
+VERSION = "outline 5"  # of all here that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class OutlineSettings:
         along: standard deviation along the outline over which its error is averaged, pixels. smooth: the same of its
             direction.
         firm: pixels one after the other that are the person's where it begins.
-        rim: pixels of hair beside a cheek that stay the cheek's: they have some of its colour.
+        rim: pixels of hair beside a cheek that stay the cheek's: they have some of its colour; or of the cheek's own
+            soft edge, which has less of it.
         step: pixels of the picture that is looked at, between two looks across an outline.
         rounds: of moving points and looking again: the mesh's edges are coarser than the picture.
         refinements: of the offset at rest that moves posed points.
@@ -83,16 +85,22 @@ def within_outline(
     goal = head.evaluate(frame)[: topo.N_FACE].astype(np.float64)
     no_weights = np.zeros(0), np.zeros((0, 0))  # of surroundings that are not there
     moved = False
+    still = np.zeros(topo.N_FACE, bool)
+    still[[*topo.OUTER_LIPS, *topo.INNER_LIPS, *topo.RIGHT_EYE, *topo.LEFT_EYE]] = True
     for number in range(settings.rounds):
         face = to_camera(goal, transform)
         places = small.places(camera.to_pixels(face))
         shown, weights = rasterize_mesh(places, face[:, 2], triangles, len(small.person))
         if number == 0:
-            small = small.without_hair(ProxyMesh(face, places, triangles, *no_weights), shown, overshoot, settings)
+            mesh = ProxyMesh(face, places, triangles, *no_weights)
+            skin, whole = small.skin_beyond(mesh, shown, overshoot), small.person
+            small = small.without_hair(mesh, shown, overshoot, settings)
             person = without_short_pieces(small.person, shown >= 0, small.scale, settings)
         depth = face[:, 2] * (camera.pixels_per_unit * small.factor / face[:, 2].mean())
         surface = np.where(shown >= 0, (depth[triangles[shown]] * weights).sum(-1), np.nan)
-        shift = inward_moves(np.concatenate([places, depth[:, None]], 1), surface, person, small.scale, settings)
+        in_space = np.concatenate([places, depth[:, None]], 1)
+        shift = inward_moves(in_space, surface, person, small.scale, settings)
+        shift += outward_moves(in_space, surface, skin, whole, still, small.scale, settings)
         if np.abs(shift).max(initial=0) < settings.step / 2:
             break
         moved = True
@@ -110,31 +118,112 @@ def inward_moves(
 ) -> np.ndarray:
     """(N, 2) pixels by which points are to move so that the mesh's outline is the person's where it reaches over it."""
     from scipy.ndimage import gaussian_filter1d  # a run that finds photo and driver in the cache does without it
-    from scipy.spatial import cKDTree
 
-    contours, _ = cv2.findContours(np.isfinite(surface).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not contours:
+    outline = _Outline.of(surface, scale, settings)
+    if outline is None:
         return np.zeros((len(places), 2))
-    columns, rows = max(contours, key=cv2.contourArea)[:, 0].T
-    outline = np.stack([columns, rows], 1).astype(np.float64)
-    height = np.ptp(outline[:, 1])
-    even = gaussian_filter1d(outline, settings.smooth * scale, axis=0, mode="wrap")
-    along = np.roll(even, -1, 0) - np.roll(even, 1, 0)
-    inward = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
-    inward *= np.sign(((outline.mean(0) - outline) * inward).sum())
-    steps = np.arange(0, settings.most * height + settings.step, settings.step)
-    firm = round(settings.firm * scale / settings.step)
-    looked = np.concatenate([steps, steps[-1] + settings.step * np.arange(1, firm + 1)])
-    across = (outline[:, None] + looked[:, None] * inward[:, None]).astype(np.float32)
-    found = cv2.remap(person, across[..., 0], across[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    is_person = found >= settings.person
-    begins = np.all([is_person[:, k : k + len(steps)] for k in range(firm + 1)], axis=0)
+    steps, is_person = outline.look(person, 1, scale, settings)
+    begins = _firmly(is_person, len(steps))
     over = np.where(begins.any(1), steps[begins.argmax(1)], 0.0)
     over = gaussian_filter1d(over, settings.along * scale, mode="wrap")
-    # Along the surface: a nose before the cheek's outline has nothing to do with it.
-    distance, nearest = cKDTree(np.concatenate([outline, surface[rows, columns, None]], 1)).query(places)
-    share = np.clip(1 - distance / (settings.reach * height), 0, 1)
-    return (share * over[nearest])[:, None] * inward[nearest]
+    nearest, share = outline.share(places, settings)
+    return (share * over[nearest])[:, None] * outline.inward[nearest]
+
+
+def outward_moves(
+    places: np.ndarray,  # (N, 3) of the face's points: x, y, and depth, all in pixels
+    surface: np.ndarray,  # (S, S) the mesh's depth in pixels, NaN where it is not
+    skin: np.ndarray,  # (S, S) float32, whether a pixel beside the mesh looks like the face's skin
+    person: np.ndarray,  # (S, S) float32, how surely a pixel is the person's
+    still: np.ndarray,  # (N,) bool, points that stay where they are
+    scale: float = 1.0,  # pixels of this picture for one of a 512-pixel picture
+    settings: OutlineSettings = _SETTINGS,
+) -> np.ndarray:
+    """(N, 2) pixels by which points are to move so that the mesh's outline is the person's where it leaves skin out.
+
+    Only where the person soon ends there: what is broad is neck or ear, and hair beside a cheek hides where that ends.
+    """
+    from scipy.ndimage import gaussian_filter1d, grey_opening
+    from scipy.spatial import cKDTree
+
+    outline = _Outline.of(surface, scale, settings)
+    if outline is None or not skin.any():
+        return np.zeros((len(places), 2))
+    ends = []
+    for picture in (skin, person):
+        steps, found = outline.look(picture, -1, scale, settings)
+        found[:, 0] = True  # the mesh's own pixel, which ends half a pixel farther out
+        beyond = _firmly(~found, len(steps))
+        ends.append(np.where(beyond.any(1), np.maximum(steps[beyond.argmax(1)] - 0.5, 0), np.inf))
+    of_skin, left_out = ends
+    known = np.isfinite(left_out) & (of_skin > 0)
+    left_out = np.where(known, np.minimum(left_out, of_skin + settings.rim * scale), 0)
+    # An outline is a line: what stands out of it for a short piece is hair in the skin's colour.
+    left_out = grey_opening(left_out, round(settings.shortest * outline.height), mode="wrap")
+    left_out = gaussian_filter1d(left_out, settings.along * scale, mode="wrap")
+    nearest, share = outline.share(places, settings)
+    if still.any():
+        away = cKDTree(places[still]).query(places)[0]
+        share = share * np.clip(away / (settings.reach * outline.height), 0, 1)
+    return -(share * left_out[nearest])[:, None] * outline.inward[nearest]
+
+
+def _firmly(found: np.ndarray, count: int) -> np.ndarray:
+    """(K, count) bool: places from which on all that is looked at beyond (K, count + F) is found."""
+    return np.all([found[:, k : k + count] for k in range(found.shape[1] - count + 1)], axis=0)
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """The outline of a mesh in a picture, K pixels one after the other.
+
+    Attributes:
+        pixels: (K, 2). depth: (K,) of the mesh there, pixels. inward: (K, 2) unit vectors. height: pixels.
+    """
+
+    pixels: np.ndarray
+    depth: np.ndarray
+    inward: np.ndarray
+    height: float
+
+    @classmethod
+    def of(cls, surface: np.ndarray, scale: float, settings: OutlineSettings) -> _Outline | None:
+        """Of a mesh's depth (S, S), NaN where it is not; None where it is nowhere."""
+        from scipy.ndimage import gaussian_filter1d
+
+        contours, _ = cv2.findContours(np.isfinite(surface).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        if not contours:
+            return None
+        columns, rows = max(contours, key=cv2.contourArea)[:, 0].T
+        pixels = np.stack([columns, rows], 1).astype(np.float64)
+        even = gaussian_filter1d(pixels, settings.smooth * scale, axis=0, mode="wrap")
+        along = np.roll(even, -1, 0) - np.roll(even, 1, 0)
+        inward = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(
+            np.linalg.norm(along, axis=1, keepdims=True), 1e-9
+        )
+        inward *= np.sign(((pixels.mean(0) - pixels) * inward).sum())
+        return cls(pixels, surface[rows, columns], inward, float(np.ptp(pixels[:, 1])))
+
+    def look(
+        self, picture: np.ndarray, way: int, scale: float, settings: OutlineSettings
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How far from the outline is looked (L,), in pixels, inwards (1) or outwards (-1); and whether a picture
+        (S, S) float32 has its thing there, (K, L + F): F places more, which say whether it is firm.
+        """
+        steps = np.arange(0, settings.most * self.height + settings.step, settings.step)
+        firm = round(settings.firm * scale / settings.step)
+        looked = np.concatenate([steps, steps[-1] + settings.step * np.arange(1, firm + 1)])
+        across = (self.pixels[:, None] + way * looked[:, None] * self.inward[:, None]).astype(np.float32)
+        found = cv2.remap(picture, across[..., 0], across[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return steps, found >= settings.person
+
+    def share(self, places: np.ndarray, settings: OutlineSettings) -> tuple[np.ndarray, np.ndarray]:
+        """For points (N, 3) the nearest pixel of the outline, and how much they move along with it, 0 to 1."""
+        from scipy.spatial import cKDTree
+
+        # Along the surface: a nose before the cheek's outline has nothing to do with it.
+        distance, nearest = cKDTree(np.concatenate([self.pixels, self.depth[:, None]], 1)).query(places)
+        return nearest, np.clip(1 - distance / (settings.reach * self.height), 0, 1)
 
 
 def without_short_pieces(
@@ -199,6 +288,11 @@ class _Picture:
     def back(self, places: np.ndarray) -> np.ndarray:
         """The inverse of `places`."""
         return (places + 0.5) / self.factor - 0.5 - self.margin
+
+    def skin_beyond(self, mesh: ProxyMesh, pix_to_face: np.ndarray, overshoot: OvershootSettings) -> np.ndarray:
+        """(S, S) float32: what looks like skin beside the far cheek, see `find_skin_beyond`."""
+        camera = Camera(round(IMAGE_SIZE * self.scale))
+        return find_skin_beyond(mesh, pix_to_face, self.image, self.matte, camera, overshoot).astype(np.float32)
 
     def without_hair(
         self, mesh: ProxyMesh, pix_to_face: np.ndarray, overshoot: OvershootSettings, settings: OutlineSettings

@@ -83,6 +83,7 @@ class BlendSettings:
         skin_difference: between colours, within which a fringe is skin.
         least_cosine: to the line of sight, from which on the face's colours are sure. least_matte: the same.
         matte_floor: pixels fainter than this are no fringe.
+        rim: pixels across, up to which a soft rim is loose. faint: of the matte, up to which none is seen.
         island: of the face's pixels, up to so many of which a piece is no ear; see `inpaint.blend`.
     """
 
@@ -94,4 +95,6 @@ class BlendSettings:
     least_cosine: float = 0.2
     least_matte: float = 0.9
     matte_floor: float = 0.02
+    rim: int = 7
+    faint: float = 0.2
     island: float = 0.01

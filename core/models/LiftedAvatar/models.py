@@ -41,6 +41,7 @@ from core.models.LiftedAvatar.inpaint import (
     Inpainting,
     all_photo_points,
     find_fringe,
+    find_loose_rim,
     inpaint,
     photo_roles,
     silhouette_points,
@@ -259,6 +260,10 @@ class LiftedAvatar:
         # Hair there stays at rest, where it is right, and goes when the cheek comes round.
         doubt[find_not_skin(mesh, pix_to_face, image, source.matte, camera, settings.overshoot)] = 1
         fringe = find_fringe(mesh, pix_to_face, image, source.matte, camera, settings.blend)
+        loose = find_loose_rim(mesh, pix_to_face, source.matte, camera, settings.blend, settings.overshoot)
+        kept &= ~loose
+        fringe[loose] = -1
+        matte = np.where(loose, np.float32(0), source.matte)  # what is behind does not begin there either
         join = None
         if not source.joined:
             fade = border_fade(source.inside, source.margin, settings.border * camera.scale)
@@ -276,7 +281,7 @@ class LiftedAvatar:
             rest=self._head.evaluate(at_rest)[: topo.N_POINTS],
             jaw_joint=self._head.joints(frame)[2],
             image=image,
-            matte=source.matte * fade,
+            matte=matte * fade,
             mesh=mesh,
             pix_to_face=pix_to_face,
             bary_coords=bary_coords,

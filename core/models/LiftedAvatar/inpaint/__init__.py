@@ -3,6 +3,7 @@
 from core.models.LiftedAvatar.inpaint.blend import (
     all_photo_points,
     find_fringe,
+    find_loose_rim,
     photo_roles,
     silhouette_points,
 )
@@ -12,6 +13,7 @@ __all__ = [
     "Inpainting",
     "all_photo_points",
     "find_fringe",
+    "find_loose_rim",
     "inpaint",
     "photo_roles",
     "silhouette_points",

@@ -7,14 +7,14 @@ import numpy as np
 
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
-from core.libs.mesh import ProxyMesh, face_triangles, triangle_normals, view_cosine
+from core.libs.mesh import OvershootSettings, ProxyMesh, face_triangles, far_side, triangle_normals, view_cosine
 from core.libs.nearest import nearest_pixels
 from core.libs.numeric import over_channels
 from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles, visible_points
 from core.models.LiftedAvatar.inpaint_settings import BlendSettings, VisibilitySettings
 
-_DEFAULT, _VISIBILITY = BlendSettings(), VisibilitySettings()
+_DEFAULT, _VISIBILITY, _OVERSHOOT = BlendSettings(), VisibilitySettings(), OvershootSettings()
 
 
 def find_fringe(
@@ -41,8 +41,7 @@ def find_fringe(
     firm = on_face & (cosine[pix_to_face] > settings.least_cosine) & (matte > settings.least_matte)
     if not firm.any():
         return nothing
-    hidden = ~visible_points(mesh.pixels, mesh.triangles, pix_to_face)
-    behind = hidden[mesh.triangles].any(1) & (mesh.triangles >= topo.N_POINTS).any(1)
+    behind = _behind(mesh, pix_to_face)
     row, column, distance = nearest_pixels(firm)
     reach = settings.fringe_reach * np.ptp(mesh.pixels[list(topo.FACE_OVAL), 1])
     candidates = (pix_to_face >= 0) & ~face[pix_to_face] & (matte > settings.matte_floor) & (distance <= 3 * reach)
@@ -61,6 +60,37 @@ def find_fringe(
     fringe |= _islands(mesh, pix_to_face, (matte > settings.matte_floor) & ~fringe, on_face, reach, settings)
     nothing[fringe] = pix_to_face[row[fringe], column[fringe]]
     return nothing
+
+
+def find_loose_rim(
+    mesh: ProxyMesh,
+    pix_to_face: np.ndarray,  # (S, S) front triangle of every pixel, -1 where there is none
+    matte: np.ndarray,  # (S, S)
+    camera: Camera | None = None,  # of the photo
+    settings: BlendSettings = _DEFAULT,
+    overshoot: OvershootSettings = _OVERSHOOT,
+) -> np.ndarray:
+    """(S, S) bool: the soft rim of the far cheek in a three-quarter view, between the mesh and the background.
+
+    It is the cheek's and lies on what is behind: a line in the air once the cheek moves.
+    """
+    camera = camera or Camera()
+    side = far_side(mesh, overshoot)
+    if not side:
+        return np.zeros(pix_to_face.shape, bool)
+    on_face = (pix_to_face >= 0) & face_triangles(mesh)[pix_to_face]
+    beside = ((matte > settings.faint) & ~on_face).astype(np.uint8)
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (camera.odd(settings.rim),) * 2)
+    thin = (beside > 0) & (cv2.morphologyEx(beside, cv2.MORPH_OPEN, brush) == 0)
+    near = cv2.dilate(on_face.astype(np.uint8), brush, iterations=2) > 0
+    far = side * (np.arange(matte.shape[1])[None] - mesh.pixels[list(topo.FACE_OVAL), 0].mean()) > 0
+    return thin & near & far & (pix_to_face >= 0) & _behind(mesh, pix_to_face)[pix_to_face]
+
+
+def _behind(mesh: ProxyMesh, pix_to_face: np.ndarray) -> np.ndarray:
+    """(F,) bool: triangles of the surroundings that go on behind the face."""
+    hidden = ~visible_points(mesh.pixels, mesh.triangles, pix_to_face)
+    return hidden[mesh.triangles].any(1) & (mesh.triangles >= topo.N_POINTS).any(1)
 
 
 def _islands(
