@@ -10,6 +10,7 @@ from test_unseen_side import SIDE, SKIN, face, frame, person, turned  # noqa: F4
 from core.libs.flame_model import FLAMEModel
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera
+from core.models.LiftedAvatar import surface as surface_layer
 from core.models.LiftedAvatar.binding import SETTINGS, Role, stretches
 from core.models.LiftedAvatar.layers import Shot
 from core.models.LiftedAvatar.models import LiftedAvatar
@@ -31,16 +32,22 @@ def test_a_fringe_that_the_mesh_missed_stays_at_rest_and_goes_when_the_cheek_tur
     def weights(yaw: float) -> np.ndarray:
         now = turned(frame, yaw)
         points = surface.rig.pose(FLAMEModel().evaluate(now), now.transform_matrix)
-        surface.splat(points, Camera(), surface.colors)
-        return surface.scratch.opacities[fringe].copy()
+        return surface.placed(points, surface.fringe.at(points, surface.camera.pixels_per_unit))[2][fringe]
 
     assert weights(38).min() > 0.6
     assert weights(23).max() < 0.02
 
 
-def test_a_fringe_stays_whatever_the_mouth_does(frame, surface):  # noqa: F811
+def test_a_fringe_stays_whatever_the_mouth_does(frame, surface, monkeypatch):  # noqa: F811
     """A far cheek that an open mouth stretches took its outline for one that turns: the jaw had a second edge."""
-    fringe = surface.binding.role >= Role.LEFT_FRINGE
+    fringe, drawn_by = surface.binding.role >= Role.LEFT_FRINGE, surface_layer.splat
+    seen = []
+
+    def splat(points, *numbers):
+        seen.append(surface.placed(points, numbers[-1])[2][fringe])
+        return drawn_by(points, *numbers)
+
+    monkeypatch.setattr(surface_layer, "splat", splat)
 
     def weights(now, vertices: np.ndarray) -> np.ndarray:
         shot = Shot(
@@ -48,7 +55,7 @@ def test_a_fringe_stays_whatever_the_mouth_does(frame, surface):  # noqa: F811
             surface.scratch.colors,
         )  # fmt: skip
         surface.draw(shot)
-        return surface.scratch.opacities[fringe].copy()
+        return seen[-1]
 
     rest = FLAMEModel().evaluate(frame)
     wide_open = rest.copy()

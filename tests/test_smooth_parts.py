@@ -12,7 +12,7 @@ from core.models.LiftedAvatar.settings import LiftedSettings
 from core.models.LiftedAvatar.smooth_parts import SmoothParts
 from core.models.LiftedAvatar.surface import Scratch, splat
 from core.models.rasterizer import SurfaceSettings
-from core.models.rasterizer.surface_kernels import BLANK, DRAWN, SPARED
+from core.models.rasterizer.footprints import BLANK, DRAWN, SPARED
 
 SIZE, STEP, DEPTH = 192, 24, 12.0
 SURFACE, SETTINGS = SurfaceSettings(), LiftedSettings()

@@ -15,7 +15,7 @@ import numpy as np
 from core.libs.geometry import Camera, to_camera
 from core.libs.nearest import nearest_values
 from core.libs.numeric import over_channels
-from core.models.LiftedAvatar.binding import Role, update_gaussians
+from core.models.LiftedAvatar.binding import Role
 from core.models.LiftedAvatar.layers import Shot
 from core.models.LiftedAvatar.models import Avatar
 from core.models.LiftedAvatar.surface import SurfaceLayer, splat
@@ -84,8 +84,8 @@ def bake(avatar: Avatar, shot: Shot, settings: BakeSettings = _SETTINGS) -> Gaus
     fringe = surface.fringe_at(shot.transform, shot.torso_motion)
     numbers = surface.sigma, surface.inpaint_weight, surface.settings, surface.scratch, None, fringe
     drawn, alpha, depth, _ = splat(points, surface.binding, shot.colors, camera, camera, *numbers)
-    scratch, colors, depth = surface.scratch, shot.colors.copy(), depth.copy()
-    xyz, covariances, opacities = scratch.xyz.copy(), scratch.covariances.copy(), scratch.opacities.copy()
+    colors, depth = shot.colors.copy(), depth.copy()
+    xyz, covariances, opacities = surface.placed(points, fringe)
 
     inpainted = surface.binding.role == Role.INPAINTED
     rays = xyz / np.linalg.norm(xyz, axis=1, keepdims=True)
@@ -112,33 +112,13 @@ def bake(avatar: Avatar, shot: Shot, settings: BakeSettings = _SETTINGS) -> Gaus
 
 def _opacities_from_beside(surface: SurfaceLayer, points: np.ndarray, settings: BakeSettings) -> np.ndarray:
     """(N,) the largest weight that the Gaussians have from any of the expected views."""
-    binding, scratch, middle = surface.binding, surface.scratch, points.mean(0)
-    most, gone = np.zeros(len(binding), np.float32), np.zeros(2, np.float32)  # fringes are not asked for
+    middle = points.mean(0)
+    most, gone = np.zeros(len(surface.binding), np.float32), np.zeros(2, np.float32)  # fringes are not asked for
     for degrees in settings.views:
         c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
         view = np.concatenate([turn, (middle - middle @ turn)[:, None]], 1)
-        update_gaussians(
-            to_camera(points, view).astype(np.float32),
-            binding.triangles,
-            binding.n_mesh,
-            binding.jacobian,
-            surface.sigma,
-            surface.camera.pixels_per_unit,
-            binding.face,
-            binding.bary_coords,
-            binding.role,
-            binding.fade_exponent,
-            binding.need,
-            gone,
-            binding.all_photo,
-            surface.inpaint_weight,
-            np.zeros(len(binding.triangles), np.bool_),
-            scratch.xyz,
-            scratch.covariances,
-            scratch.opacities,
-        )
-        np.maximum(most, scratch.opacities, out=most)
+        np.maximum(most, surface.placed(to_camera(points, view), gone)[2], out=most)
     return most
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numba
 import numpy as np
+from numba import njit
+
+from core.models.rasterizer.compiled import FASTMATH
+from core.models.rasterizer.footprints import WIDE
 
 
 class Role(IntEnum):
@@ -45,9 +50,7 @@ SETTINGS = BindingSettings()
 # The kernel takes these as compile-time constants, as it always has: arguments in their place would round otherwise.
 _LONGEST, _BLEND_AT = SETTINGS.longest, SETTINGS.blend_at
 _SMEARED_AT, _FAINT = SETTINGS.smeared_at, SETTINGS.faint
-_SOLID, _FADING, _INPAINTED, _LEFT_FRINGE = (
-    int(role) for role in (Role.SOLID, Role.FADING, Role.INPAINTED, Role.LEFT_FRINGE)
-)
+_FADING, _INPAINTED, _LEFT_FRINGE = (int(role) for role in (Role.FADING, Role.INPAINTED, Role.LEFT_FRINGE))
 
 
 @dataclass(frozen=True)
@@ -80,29 +83,90 @@ class Binding:
     def __len__(self) -> int:
         return len(self.face)
 
+    @cached_property
+    def groups(self) -> Groups:
+        """The Gaussians in groups of what they share."""
+        return Groups.of(self)
 
-@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
-def update_gaussians(
+
+@dataclass(frozen=True)
+class Groups:
+    """N Gaussians in K groups that share a triangle and a role, and how these are cut into tasks.
+
+    Attributes:
+        face, role: (K,) int32, int8. powered: (K,) bool, whether they fade by exponents other than 1.
+        begins: (K + 1,) int64 where a group begins in the next three, and N. tasks: (T + 1,) int64 the first group of
+            each task, and K.
+        second, third: (N + WIDE,) float32 two of the barycentric coordinates. own: (N + WIDE,) float32 the fade
+            exponent, or how much an inpainted one is needed.
+        order: (N,) int64 which Gaussians these are.
+    """
+
+    face: np.ndarray
+    role: np.ndarray
+    powered: np.ndarray
+    begins: np.ndarray
+    tasks: np.ndarray
+    second: np.ndarray
+    third: np.ndarray
+    own: np.ndarray
+    order: np.ndarray
+
+    @classmethod
+    def of(cls, binding: Binding, task: int = 2048) -> Groups:
+        """Of a binding; `task`: Gaussians of a task, about."""
+        fades = (binding.role == Role.FADING) & (binding.fade_exponent > 1)
+        kind = (binding.face * len(Role) + binding.role) * 2 + fades
+        order = np.argsort(kind, kind="stable")
+        kind = kind[order]
+        firsts = np.flatnonzero(np.diff(kind, prepend=-1))
+        begins = np.append(firsts, len(order))
+        tasks = np.flatnonzero(np.diff(firsts // task, prepend=-1))
+        own = np.where(binding.role == Role.INPAINTED, binding.need, binding.fade_exponent)
+        bary, room = binding.bary_coords[order], (0, WIDE)
+        return cls(
+            face=(kind[firsts] // (2 * len(Role))).astype(np.int32),
+            role=(kind[firsts] // 2 % len(Role)).astype(np.int8),
+            powered=kind[firsts] % 2 > 0,
+            begins=begins.astype(np.int64),
+            tasks=np.append(tasks, len(firsts)).astype(np.int64),
+            second=np.pad(bary[:, 1], room),
+            third=np.pad(bary[:, 2], room),
+            own=np.pad(own[order], room),
+            order=order.astype(np.int64),
+        )
+
+
+@njit(inline="always", fastmath=FASTMATH, error_model="numpy")
+def weigh(role, share, smear, need, fringe, least):
+    """The weight of a Gaussian whose photo has a `share`; before the fade exponent, which one that fades has.
+
+    All numbers are float32, or `share` and `need` those of sixteen Gaussians of a role as vectors (`_simd`).
+    """
+    one, zero = np.float32(1), np.float32(0)
+    weight = share * zero + one
+    if role >= _LEFT_FRINGE:
+        weight = weight * fringe[role - _LEFT_FRINGE]
+    elif role == _FADING:
+        weight = share * smear
+    elif role == _INPAINTED:
+        at_least = need * least
+        weight = at_least + (one - at_least) * (one - share)
+    return weight
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def shape_triangles(
     points: np.ndarray,  # (M, 3) float32, where the mesh is now, camera frame
     triangles: np.ndarray,  # (F + G, 3) int32, see `Binding`
     n_mesh: int,  # F
     jacobian: np.ndarray,  # (F + G, 3, 2) float32
     sigma: float,  # of a Gaussian in the photo, pixels
     pixels_per_unit: float,  # of the photo's camera
-    face: np.ndarray,  # (N,) int32
-    bary_coords: np.ndarray,  # (N, 3) float32
-    role: np.ndarray,  # (N,) int8
-    fade_exponent: np.ndarray,  # (N,) float32
-    need: np.ndarray,  # (N,) float32
-    fringe: np.ndarray,  # (2,) float32 what is left of the left and the right one
     all_photo: np.ndarray,  # (M,) bool
-    inpaint_weight: float,  # of inpainted Gaussians that are needed, while nothing is stretched
-    done: np.ndarray,  # (F + G,) bool, triangles whose Gaussians weigh nothing: they are drawn otherwise, or not seen
-    xyz: np.ndarray,  # (N, 3) out
-    covariances: np.ndarray,  # (N, 6) out
-    opacities: np.ndarray,  # (N,) out
-) -> None:
-    """Centres, covariances and weights of the Gaussians where their triangles are now.
+) -> tuple[np.ndarray, np.ndarray]:
+    """What Gaussians on the same triangle share (F + G, 7) float32: their covariance, and what is left of the photo's
+    where it is smeared; and the photo's share (M,) float32 at the points.
 
     The covariance is sigma^2 J J^T with J = d point / d pixel of the photo, cut to a longest axis. Where a triangle
     opens to the view, the photo's Gaussians fade and the inpainted ones come in, by a value that is interpolated
@@ -150,6 +214,33 @@ def update_gaussians(
     for v in range(len(points)):
         if not all_photo[v] and stretch[v, 1] > 0:
             share[v] = one / (one + (stretch[v, 0] / stretch[v, 1] / np.float32(_BLEND_AT)) ** 6)
+    return shape, share
+
+
+@numba.njit(cache=True, parallel=True, nogil=True, fastmath=True)
+def update_gaussians(
+    points: np.ndarray,  # (M, 3) float32, where the mesh is now, camera frame
+    triangles: np.ndarray,  # (F + G, 3) int32, see `Binding`
+    n_mesh: int,  # F
+    jacobian: np.ndarray,  # (F + G, 3, 2) float32
+    sigma: float,  # of a Gaussian in the photo, pixels
+    pixels_per_unit: float,  # of the photo's camera
+    face: np.ndarray,  # (N,) int32
+    bary_coords: np.ndarray,  # (N, 3) float32
+    role: np.ndarray,  # (N,) int8
+    fade_exponent: np.ndarray,  # (N,) float32
+    need: np.ndarray,  # (N,) float32
+    fringe: np.ndarray,  # (2,) float32 what is left of the left and the right one
+    all_photo: np.ndarray,  # (M,) bool
+    inpaint_weight: float,  # of inpainted Gaussians that are needed, while nothing is stretched
+    done: np.ndarray,  # (F + G,) bool, triangles whose Gaussians weigh nothing: they are drawn otherwise, or not seen
+    xyz: np.ndarray,  # (N, 3) out
+    covariances: np.ndarray,  # (N, 6) out
+    opacities: np.ndarray,  # (N,) out
+) -> None:
+    """Centres, covariances and weights of the Gaussians where their triangles are now, see `shape_triangles`."""
+    one = np.float32(1)
+    shape, share = shape_triangles(points, triangles, n_mesh, jacobian, sigma, pixels_per_unit, all_photo)
     least = np.float32(inpaint_weight)
     for g in numba.prange(len(face)):
         f = face[g]
@@ -163,19 +254,10 @@ def update_gaussians(
             )
         for k in range(6):
             covariances[g, k] = shape[f, k]
-        kind = role[g]
-        weight = one
-        if kind >= _LEFT_FRINGE:
-            weight = fringe[kind - _LEFT_FRINGE]
-        elif kind != _SOLID:
-            weight = bary_coords[g, 0] * share[a] + bary_coords[g, 1] * share[b] + bary_coords[g, 2] * share[c]
-        if kind == _FADING:
-            weight *= shape[f, 6]
-            if fade_exponent[g] > one:
-                weight = weight ** fade_exponent[g]
-        elif kind == _INPAINTED:
-            at_least = least * need[g]
-            weight = at_least + (one - at_least) * (one - weight)
+        here = bary_coords[g, 0] * share[a] + bary_coords[g, 1] * share[b] + bary_coords[g, 2] * share[c]
+        weight = weigh(role[g], here, shape[f, 6], need[g], fringe, least)
+        if role[g] == _FADING and fade_exponent[g] > one:
+            weight = weight ** fade_exponent[g]
         opacities[g] = weight if weight >= _FAINT else np.float32(0)
 
 

@@ -14,7 +14,8 @@ from core.models.LiftedAvatar.settings import EdgeSettings
 from core.models.rasterizer import _simd
 from core.models.rasterizer._simd import lane_sum, load8, load16, store16, vmax, vmin, where_ge, where_gt
 from core.models.rasterizer.compiled import kernel
-from core.models.rasterizer.surface_kernels import BAND, DRAWN, FAR, LANES
+from core.models.rasterizer.footprints import BAND, DRAWN
+from core.models.rasterizer.surface_kernels import FAR, LANES
 
 _DEFAULT = EdgeSettings()
 BLOCK = BAND  # pixels of a row that are looked through at once

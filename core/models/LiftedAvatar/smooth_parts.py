@@ -20,7 +20,7 @@ from core.models.LiftedAvatar.settings import SmoothSettings
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, _simd
 from core.models.rasterizer._simd import fold, load16, load_spread, store4
 from core.models.rasterizer.compiled import kernel
-from core.models.rasterizer.surface_kernels import BAND, DRAWN, SPARED
+from core.models.rasterizer.footprints import BAND, DRAWN, SPARED
 
 BLOCK = BAND  # pixels of a side of the blocks that are looked at as one
 TAPS = _simd.BLOCK  # pixels of the photo on a side around a place; a Gaussian of a pixel's size does not reach beyond

@@ -12,23 +12,22 @@ import cv2
 import numpy as np
 
 from core.libs.geometry import Camera, to_camera
-from core.models.LiftedAvatar.binding import Binding, update_gaussians
+from core.models.LiftedAvatar.binding import Binding, shape_triangles, update_gaussians
+from core.models.LiftedAvatar.bound_kernel import project_bound
 from core.models.LiftedAvatar.edges import Antialiasing
 from core.models.LiftedAvatar.fringe import FringeWeights
 from core.models.LiftedAvatar.layers import ChangedColors, Shot
 from core.models.LiftedAvatar.rig import Rig
 from core.models.LiftedAvatar.smooth_parts import SmoothParts
-from core.models.rasterizer import RasterWorkspace, SurfaceSettings, splat_surface
+from core.models.rasterizer import RasterWorkspace, SurfaceSettings
+from core.models.rasterizer.surface import Footprints, draw_footprints, pack_settings
 from core.runtime.buffers import Pictures
 
 
 class Scratch:
-    """Buffers for pictures of N Gaussians with colours (N, C), overwritten by every one."""
+    """Buffers for pictures of Gaussians with colours (N, 4), overwritten by every one."""
 
     def __init__(self, colors: np.ndarray) -> None:
-        self.xyz = np.empty((len(colors), 3), np.float32)
-        self.covariances = np.empty((len(colors), 6), np.float32)
-        self.opacities = np.empty(len(colors), np.float32)
         self.colors = ChangedColors(colors)
         self.raster = RasterWorkspace()
         self.pictures = Pictures()
@@ -37,7 +36,7 @@ class Scratch:
 def splat(
     points: np.ndarray,  # (M, 3) the mesh, camera frame
     binding: Binding,
-    colors: np.ndarray,  # (N, C)
+    colors: np.ndarray,  # (N, 4)
     photo: Camera,
     camera: Camera,
     sigma: float,
@@ -47,7 +46,7 @@ def splat(
     smooth: SmoothParts | None = None,
     fringe: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """The picture (H, W, C) of Gaussians on a moved mesh, what they cover of it (H, W), the depth of the front surface
+    """The picture (H, W, 4) of Gaussians on a moved mesh, what they cover of it (H, W), the depth of the front surface
     (H, W), and what became of its blocks, see `surface_kernels`; all lie in the scratch.
 
     Args:
@@ -59,39 +58,45 @@ def splat(
     spared, done = None, np.zeros(len(binding.triangles), np.bool_)
     if smooth is not None:
         spared, done = smooth.draw(camera.to_pixels(points), points[:, 2], colors, (height, width), scratch.raster)
-    update_gaussians(
-        points.astype(np.float32),
+    shear = _off_axis(camera)
+    moved = points if shear is None else to_camera(points, shear)
+    moved, groups = moved.astype(np.float32), binding.groups
+    shapes = shape_triangles(
+        moved, binding.triangles, binding.n_mesh, binding.jacobian, sigma, photo.pixels_per_unit, binding.all_photo
+    )
+    focal = camera.focal * camera.size / width, camera.focal * camera.size / height
+    fparams, size = pack_settings(settings, focal), (height, width)
+    work = scratch.raster
+    places = Footprints.of(work, len(binding), groups.begins[groups.tasks], size, spared)
+    tints = work.get("tints", (len(binding), 4))
+    project_bound(
+        moved,
         binding.triangles,
-        binding.n_mesh,
-        binding.jacobian,
-        sigma,
-        photo.pixels_per_unit,
-        binding.face,
-        binding.bary_coords,
-        binding.role,
-        binding.fade_exponent,
-        binding.need,
-        np.ones(2, np.float32) if fringe is None else fringe,
-        binding.all_photo,
-        inpaint_weight,
+        *shapes,
         done,
-        scratch.xyz,
-        scratch.covariances,
-        scratch.opacities,
-    )
-    image, alpha, _, depth = splat_surface(
-        scratch.xyz,
-        scratch.covariances,
+        groups.face,
+        groups.role,
+        groups.powered,
+        groups.begins,
+        groups.tasks,
+        groups.second,
+        groups.third,
+        groups.own,
+        groups.order,
+        np.ones(2, np.float32) if fringe is None else fringe,
+        np.float32(inpaint_weight),
         colors,
-        scratch.opacities,
-        (height, width),
-        (camera.focal * camera.size / width, camera.focal * camera.size / height),
-        scratch.raster,
-        transform=_off_axis(camera),
-        settings=settings,
-        with_maps=True,
-        spared=spared,
+        fparams,
+        size,
+        places.states,
+        places.geo,
+        places.seen,
+        places.n_seen,
+        places.band_range,
+        places.counts,
+        tints,
     )
+    image, alpha, _, depth = draw_footprints(work, places, tints, fparams, size, np.zeros(4, np.float32))
     return image, alpha, depth, spared
 
 
@@ -144,10 +149,24 @@ class SurfaceLayer:
         return tinted
 
     def splat(self, points: np.ndarray, camera: Camera, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `splat`: of this layer's Gaussians in other colours (N, C)."""
+        """See `splat`: of this layer's Gaussians in other colours (N, 4)."""
         fringe = self.fringe.at(points, self.camera.pixels_per_unit)
         numbers = self.sigma, self.inpaint_weight, self.settings, self.scratch, None, fringe
         return splat(points, self.binding, colors, self.camera, camera, *numbers)[:2]
+
+    def placed(self, points: np.ndarray, fringe: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Centres (N, 3), covariances (N, 6) and weights (N,) float32 of all Gaussians on a moved mesh (M, 3).
+
+        `fringe`: as `splat` takes it.
+        """
+        binding, count = self.binding, len(self.binding)
+        out = np.empty((count, 3), np.float32), np.empty((count, 6), np.float32), np.empty(count, np.float32)
+        mesh = points.astype(np.float32), binding.triangles, binding.n_mesh, binding.jacobian
+        numbers = self.sigma, self.camera.pixels_per_unit
+        gaussians = binding.face, binding.bary_coords, binding.role, binding.fade_exponent, binding.need
+        weights = fringe, binding.all_photo, self.inpaint_weight, np.zeros(len(binding.triangles), np.bool_)
+        update_gaussians(*mesh, *numbers, *gaussians, *weights, *out)
+        return out
 
     def fringe_at(
         self, transform: np.ndarray, torso_motion: np.ndarray | None = None, view: np.ndarray | None = None

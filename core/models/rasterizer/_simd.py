@@ -286,6 +286,34 @@ def store_block(typingctx, array, index, pitch, value):
 
 
 @intrinsic
+def load_quad(typingctx, array, index, pitch):
+    """f32x4: two floats from each of two rows that are `pitch` apart."""
+
+    def codegen(context, builder, sig, args):
+        low = builder.load(_address(context, builder, sig.args[0], args[0], args[1], 2), align=4)
+        below = builder.add(args[1], args[2])
+        high = builder.load(_address(context, builder, sig.args[0], args[0], below, 2), align=4)
+        return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(_I32, 4), [0, 1, 2, 3]))
+
+    return Vector(4)(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def store_quad(typingctx, array, index, pitch, value):
+    """The reverse of `load_quad`."""
+
+    def codegen(context, builder, sig, args):
+        index = args[1]
+        for order in ([0, 1], [2, 3]):
+            part = builder.shuffle_vector(args[3], args[3], ir.Constant(ir.VectorType(_I32, 2), order))
+            builder.store(part, _address(context, builder, sig.args[0], args[0], index, 2), align=4)
+            index = builder.add(index, args[2])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, Vector(4)), codegen
+
+
+@intrinsic
 def add_block(typingctx, array, index, pitch, value, weights):
     """Eight channels `value` times the weights of a 4x4 block, added to its pixels: four in each of four rows, whose
     channels follow one another and whose rows are `pitch` floats apart. Two pixels at once, without a branch.

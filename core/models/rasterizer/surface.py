@@ -23,7 +23,8 @@ import numpy as np
 
 from core.models.rasterizer._simd import BLOCK
 from core.models.rasterizer.exponential import EXP_MIN
-from core.models.rasterizer.surface_kernels import BAND, CHUNK, LANES, WIDE, project_to_bands, splat_bands
+from core.models.rasterizer.footprints import BAND, BLANK, SPARED, WIDE, list_by_bands
+from core.models.rasterizer.surface_kernels import CHUNK, LANES, project, splat_bands
 
 
 def deal(count: int) -> np.ndarray:  # (count,)
@@ -139,71 +140,114 @@ def splat_surface(
     assert transform.shape == (3, 4), f"transform must be (3, 4), got {transform.shape}"
     focal_x, focal_y = (focal, focal) if np.ndim(focal) == 0 else focal
 
-    P = -(-(C + 1) // LANES) * LANES
-    n_bands = -(-H // BAND)
-    n_blocks = -(-W // BAND)
-    spared = np.zeros((n_bands, n_blocks), np.uint8) if spared is None else spared
-    assert spared.shape == (n_bands, n_blocks), f"spared must be {(n_bands, n_blocks)}, got {spared.shape}"
-    n_chunks = max(1, -(-N // CHUNK))
-    threads = numba.config.NUMBA_NUM_THREADS
-    fparams = np.array(
-        [
-            1 / focal_x,
-            1 / focal_y,
-            settings.blur,
-            settings.cutoff,
-            settings.core,
-            settings.z_window,
-            settings.full_weight,
-            settings.front_opacity,
-        ],
-        np.float32,
+    fparams = pack_settings(settings, (float(focal_x), float(focal_y)))
+    begins = np.minimum(np.arange(0, N + CHUNK, CHUNK), N)
+    places = Footprints.of(work, N, begins, (H, W), spared)
+    project(
+        xyz_cam,
+        cov,
+        opacities,
+        pack_camera(transform),
+        fparams,
+        (H, W),
+        places.states,
+        places.geo,
+        places.seen,
+        places.n_seen,
+        places.band_range,
+        places.counts,
     )
-    geo = work.get("geo", (N, WIDE))
+    image, alpha, weights, depth = draw_footprints(work, places, colors, fparams, (H, W), bg)
+    return (image, alpha, weights, depth) if with_maps else (image, alpha)
+
+
+def pack_settings(settings: SurfaceSettings, focal: tuple[float, float]) -> np.ndarray:
+    """(8,) float32, the numbers in the order in which the kernels index them."""
+    numbers = settings.blur, settings.cutoff, settings.core, settings.z_window, settings.full_weight
+    return np.array([1 / focal[0], 1 / focal[1], *numbers, settings.front_opacity], np.float32)
+
+
+@dataclass(frozen=True)
+class Footprints:
+    """What a kernel that projects N Gaussians in chunks writes, in buffers of a workspace; see `footprints`.
+
+    Attributes:
+        begins: (chunks + 1,) where in the others a chunk begins, and N.
+        geo: (N, WIDE). seen: (N,) int32. n_seen: (chunks,). band_range: (N, 2) int32. counts: (chunks, bands).
+        states: (bands, columns of blocks) uint8, `SPARED` or `BLANK` at first.
+    """
+
+    begins: np.ndarray
+    geo: np.ndarray
+    seen: np.ndarray
+    n_seen: np.ndarray
+    band_range: np.ndarray
+    counts: np.ndarray
+    states: np.ndarray
+
+    @classmethod
+    def of(
+        cls, work: RasterWorkspace, count: int, begins: np.ndarray, size: tuple[int, int], spared: np.ndarray | None
+    ) -> Footprints:
+        """Of so many Gaussians in a picture (H, W); `spared` as `splat_surface` takes it."""
+        shape = -(-size[0] // BAND), -(-size[1] // BAND)
+        states = np.full(shape, BLANK, np.uint8) if spared is None else spared
+        assert states.shape == shape, f"spared must be {shape}, got {states.shape}"
+        states[states != SPARED] = BLANK
+        n_chunks = len(begins) - 1
+        return cls(
+            begins=begins,
+            geo=work.get("geo", (count, WIDE)),
+            seen=work.get("seen", (count,), np.int32),
+            n_seen=work.get("n_seen", (n_chunks,), np.int64),
+            band_range=work.get("band_range", (count, 2), np.int32),
+            counts=work.get("counts", (n_chunks, shape[0]), np.int64),
+            states=states,
+        )
+
+
+def draw_footprints(
+    work: RasterWorkspace,
+    places: Footprints,
+    colors: np.ndarray,  # (N, C), contiguous
+    fparams: np.ndarray,  # (8,) of `pack_settings`
+    size: tuple[int, int],
+    bg: np.ndarray,  # (C,)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # (H, W, C), (H, W), (H, W), (H, W)
+    """Image, alpha, sums of weights and front depth of projected Gaussians, views of the workspace."""
+    (H, W), (N, C) = size, colors.shape
+    P = -(-(C + 1) // LANES) * LANES
+    n_bands = len(places.states)
     if C != BLOCK:
         colors = np.hstack([colors, np.ones((N, 1), np.float32), np.zeros((N, P - C - 1), np.float32)])
     starts = work.get("starts", (n_bands + 1,), np.int64)
     need = max(2 * N, work.size("lists"))
     while True:  # twice only when large Gaussians cross more bands than the list has room for
         lists = work.get("lists", (need,), np.int32)
-        need = project_to_bands(
-            xyz_cam,
-            cov,
-            opacities,
-            pack_camera(transform),
-            fparams,
-            (H, W),
-            spared,
-            geo,
-            work.get("seen", (N,), np.int32),
-            work.get("n_seen", (n_chunks,), np.int64),
-            work.get("band_range", (N, 2), np.int32),
-            work.get("counts", (n_chunks, n_bands), np.int64),
-            starts,
-            lists,
-        )
+        chunks = places.begins, places.n_seen, places.band_range, places.counts
+        need = list_by_bands(places.seen, *chunks, starts, lists)
         if need <= len(lists):
             break
     image = work.get("image", (H, W, C))
     alpha = work.get("alpha", (H, W))
     weights = work.get("weights", (H, W))
     depth = work.get("depth", (H, W))
-    rows = BAND + BLOCK - 1
+    threads, pitch = numba.config.NUMBA_NUM_THREADS, W + BAND
     splat_bands(
         fparams,
         bg,
-        geo,
+        places.geo,
         colors,
         starts,
         lists,
-        work.get("acc", (threads, rows * (W + BAND) * P)),
-        work.get("zbuf", (threads, rows * (W + BAND))),
+        work.get("acc", (threads, (BAND + BLOCK - 1) * pitch * P)),
+        work.get("zbuf", (threads, (BLOCK + BAND + BLOCK) * pitch)),
         work.get("lane_w", (threads, 16)),
         deal(n_bands),
-        spared,
+        places.states,
         image,
         alpha,
         weights,
         depth,
     )
-    return (image, alpha, weights, depth) if with_maps else (image, alpha)
+    return image, alpha, weights, depth
