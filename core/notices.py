@@ -13,6 +13,7 @@ import numpy as np
 
 from core.data.records import TrackedSource
 from core.options import IMPROVEMENTS, SIZES, Options
+from core.output.panels import WIDEST
 from core.preflight import Inputs
 
 
@@ -209,6 +210,14 @@ def size_notices(source: TrackedSource, size: int) -> list[str]:
     if not source.joined and size > SIZES[0] and side < size:
         return [f"the head's crop has {side:.0f} pixels in the photo: --size {size} has no more to show than that"]
     return []
+
+
+def row_notice(shown: int, own: int) -> str:
+    """The line where a row of panels is shown lower than the photo: pixels of both."""
+    return (
+        f"the row of panels is {shown} of {own} pixels high, as players take none wider than {WIDEST}: --layout result "
+        "keeps the photo's size"
+    )
 
 
 def notices(run: Run) -> list[str]:

@@ -22,7 +22,7 @@ from core.libs.retargeting.likeness import SmallFaceSettings, steadied_by_likene
 from core.libs.retargeting.stage import Retargeting
 from core.libs.tracker.face_patches import FacePatches, PatchSettings
 from core.libs.tracker.repeats import RepeatFinder
-from core.notices import SMALL_FACES, small_faces_only
+from core.notices import SMALL_FACES
 from core.options import Options
 from core.pipeline.driver import DriverStage
 from core.runtime.progress import Progress
@@ -248,7 +248,7 @@ def test_what_only_small_faces_have_is_said_when_the_face_is_known(side, said):
     options = Options(Path("a.jpg"), Path("b.mp4"), motion="absolute", expression_opt=True)
     components = SimpleNamespace(head=OpenHead, people=None, track_driver=lambda *_: driver)
     lines = io.StringIO()
-    stage = DriverStage(components, "lifted", Progress(stream=lines), small_only=small_faces_only(options))
+    stage = DriverStage(options, components, "lifted", Progress(stream=lines))
     stage.run(SimpleNamespace(tracked=None, frames=None, driver=Path("b.mp4"), kind="video"))
     assert [line for line in lines.getvalue().splitlines() if "effect" in line] == said
 

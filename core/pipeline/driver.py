@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,32 +14,51 @@ from core.data.loader_track import DriverData
 from core.data.picture_folder import PictureFolder
 from core.data.records import HELD, INTERPOLATED, TrackedSequence
 from core.errors import UserError
-from core.notices import SMALL_FACES
+from core.notices import SMALL_FACES, small_faces_only
+from core.options import Options
 from core.pipeline.choice import people_of, say_driver_faces
 from core.preflight import Inputs
+from core.runtime.ahead import Ahead
 from core.runtime.progress import Advance, Progress
 
 if TYPE_CHECKING:
     from core.libs.flame_model import Head
 
 
-@dataclass(frozen=True)
 class DriverStage:
     """Makes a tracked driver of what was given, and says what was left out or stood in for.
 
-    Attributes:
+    Args:
+        options: of the run: whose motion it is of several people, and whether what is in the cache is tracked again.
         components: of the run: who tracks, and whose codes are wanted. model_name: the avatar's, for messages.
-        progress: told what is under way. force: whether to track again what is in the cache.
-        face: whose motion it is, of several people: `largest` or a number from the left.
-        small_only: whether `--expression-opt` is on and does nothing but for a small face, which is then said.
+        progress: told what is under way.
     """
 
-    components: Components
-    model_name: str
-    progress: Progress
-    force: bool = False
-    face: int | str = "largest"
-    small_only: bool = False
+    def __init__(self, options: Options, components: Components, model_name: str, progress: Progress) -> None:
+        self.components, self.model_name, self.progress = components, model_name, progress
+        self.force, self.face = options.force_retrack, options.driver_face
+        # Whether `--expression-opt` is on and does nothing but for a small face, which is then said
+        self.small_only = small_faces_only(options)
+        self._begun: Ahead[TrackedSequence] | None = None
+        self._is_made = False
+
+    @contextmanager
+    def ahead(self, inputs: Inputs) -> Iterator[None]:
+        """Begin to track a video in a thread, silently, for a later `run`; with an error in the block that ends, too.
+
+        Where the components do not track photo and driver side by side, nothing is begun.
+        """
+        side_by_side = hasattr(self.components.track_source, "begin")
+        known = inputs.tracked is not None or self._begun is not None or self._is_made
+        if side_by_side and inputs.kind == "video" and not known:
+            self._begun = Ahead(partial(self._track, inputs.driver))
+        try:
+            yield
+        except BaseException:
+            if self._begun is not None:
+                self._begun.cancel()
+                self._begun = None
+            raise
 
     def run(self, inputs: Inputs) -> DriverData:
         """The driver of these inputs. UserError where it cannot be read, or has codes of another head."""
@@ -48,9 +70,12 @@ class DriverStage:
             driver = inputs.tracked
         else:
             with self.progress.stage("track driver", "tracking the driver") as advance:
-                driver = DriverData(inputs.driver, inputs.kind, self._track(inputs.driver, advance))
+                begun = self._begun
+                track = self._track(inputs.driver, advance) if begun is None else begun.wait(advance)
+                driver = DriverData(inputs.driver, inputs.kind, track)
             if self.face == "largest":
                 say_driver_faces(components, inputs.driver, self.progress)
+        self._is_made = True
         driver = self._for_the_head(driver)
         if self.small_only and inputs.tracked is None and driver.track.patches is None:
             self.progress.say("--expression-opt has no effect: " + SMALL_FACES)

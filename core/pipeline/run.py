@@ -22,10 +22,10 @@ from core.data.loader_track import DriverData
 from core.data.records import TrackedFrame, TrackedSequence, TrackedSource
 from core.data.video import VideoWriter
 from core.improvements import Improvements
-from core.notices import Run, frame_notices, notices, size_notices, small_faces_only
+from core.notices import Run, frame_notices, notices, row_notice, size_notices
 from core.options import Options
 from core.output.contact_sheet import ContactSheet
-from core.output.panels import WIDEST, fits, scaled, side_by_side
+from core.output.panels import fits, scaled, side_by_side
 from core.output.watermark import Watermark, metadata
 from core.pipeline.backdrop import Backdrop, VideoBackdrop, still_backdrop
 from core.pipeline.choice import begin_photo
@@ -110,9 +110,11 @@ class Pipeline:
     @cached_property
     def driver(self) -> DriverData:
         """The driver, tracked, as it is."""
-        options, parts = self.options, (self.components, self.model_name, self.progress)
-        stage = DriverStage(*parts, options.force_retrack, options.driver_face, small_faces_only(options))
-        return stage.run(self.inputs)
+        return self._driver_stage.run(self.inputs)
+
+    @cached_property
+    def _driver_stage(self) -> DriverStage:
+        return DriverStage(self.options, self.components, self.model_name, self.progress)
 
     @cached_property
     def motion(self) -> TrackedSequence:
@@ -156,8 +158,9 @@ class Pipeline:
         return begin_person(self.components, source, lambda: self.photo, self.background, self.options.force_retrack)
 
     def _begin(self) -> None:
-        """Begin all that the driver has no say in."""
-        _ = self._person
+        """Begin all in which photo and driver have no say in each other, side by side."""
+        with self._driver_stage.ahead(self.inputs):
+            _ = self._person
 
     def draw(self, frame: TrackedFrame) -> torch.Tensor:
         """The picture (3, H, W) in 0..1 of what is drawn of a frame, (4, H, W) where `transparent`, on the host."""
@@ -276,10 +279,7 @@ class Pipeline:
         for line in (*frame_notices(self.source, self.options), *size_notices(self.source, self.options.size)):
             self.progress.say(line)
         if self.options.layout == "compare" and not self.inputs.stills and self.size[1] < self._size[1]:
-            self.progress.say(
-                f"the row of panels is {self.size[1]} of {self._size[1]} pixels high, as players take none wider than "
-                f"{WIDEST}: --layout result keeps the photo's size"
-            )
+            self.progress.say(row_notice(self.size[1], self._size[1]))
         make_folder(self.output.parent)
         write = self._write_picture if self.inputs.kind == "image" else self._write_video
         write = self._write_sheet if self.inputs.stills else write

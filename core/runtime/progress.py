@@ -13,6 +13,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from core.runtime.native_log import heard_on_stderr
+
 Advance = Callable[[int, int | None], None]  # frames done so far, frames in all where that is known
 
 
@@ -31,7 +33,11 @@ class Progress:
     def say(self, text: str) -> None:
         """A line of its own."""
         if not self.quiet:
-            print(text, file=self.stream, flush=True)
+            self._print(text)
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        with heard_on_stderr():  # a native library may be silenced in another thread
+            print(text, end=end, file=self.stream, flush=True)
 
     @contextmanager
     def stage(self, name: str, text: str | None = None, frames: int = 0) -> Iterator[Advance]:
@@ -40,7 +46,7 @@ class Progress:
         live = not self.quiet and self.stream.isatty()
         bar: _Bar | None = None
         if live:
-            print(f"{text} ...", end="", file=self.stream, flush=True)
+            self._print(f"{text} ...", end="")
 
         def advance(done: int, total: int | None = None) -> None:
             nonlocal bar
@@ -57,7 +63,7 @@ class Progress:
             if bar is not None:
                 bar.close()
             if live:
-                print(file=self.stream, flush=True)
+                self._print("")
             raise
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

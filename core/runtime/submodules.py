@@ -21,7 +21,7 @@ def left_out(*names: str) -> Iterator[None]:
         yield
     finally:
         for name in missing:
-            del sys.modules[name]
+            sys.modules.pop(name, None)  # another thread may have left it out at the same time
 
 
 def import_torch() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -16,6 +14,7 @@ from core.libs.tracker.guided_filter import guided_filter
 from core.libs.tracker.mesh_graph import SquareCutter, cut_square, landmark_points, serialised
 from core.libs.tracker.settings import MediaPipeSettings
 from core.libs.tracker.several import same_place
+from core.runtime.native_log import native_log_silenced
 from core.runtime.submodules import left_out
 
 _SETTINGS = MediaPipeSettings()
@@ -29,7 +28,7 @@ class MediaPipeTracker:
 
     def __init__(self, settings: MediaPipeSettings = _SETTINGS) -> None:
         self._settings = settings
-        with _silence_native_log():
+        with native_log_silenced():
             with left_out("matplotlib", "matplotlib.pyplot"):  # for plots that nobody asks for
                 import mediapipe  # slow, and it writes to stderr while it loads
 
@@ -52,7 +51,7 @@ class MediaPipeTracker:
 
     def detect(self, image: np.ndarray) -> Observation | None:
         """See `FaceTracker.detect`. Small faces are found by the full-range detector and looked at again close up."""
-        with _silence_native_log():
+        with native_log_silenced():
             found = self._mesh(self._still, image)
             if found is None or _size(found) < self._settings.close_up * max(image.shape[:2]):
                 box = self._find_box(image) if found is None else found.box
@@ -84,7 +83,7 @@ class MediaPipeTracker:
     def matte(self, image: np.ndarray) -> np.ndarray:
         """See `FaceTracker.matte`. A guided filter brings the edge of the 256x256 result onto that of the picture."""
         height, width = image.shape[:2]
-        with _silence_native_log():
+        with native_log_silenced():
             coarse = self._segmenter.process(np.ascontiguousarray(image)).segmentation_mask
         coarse = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
         s = self._settings
@@ -94,7 +93,7 @@ class MediaPipeTracker:
 
     def faces(self, image: np.ndarray, known: Sequence[np.ndarray] = ()) -> list[Observation]:
         """See `ManyFaceTracker.faces`. Small ones, and what the far detector alone finds, are looked at close up."""
-        with _silence_native_log():
+        with native_log_silenced():
             meshes = sorted(self._meshes(self._still, image), key=_size, reverse=True)
             found: list[Observation] = []
             candidates: list[Observation | np.ndarray] = [*meshes, *self._boxes(image)]
@@ -129,8 +128,7 @@ class MediaPipeTracker:
                 part.close()
 
     def _look(self, image: np.ndarray, square: tuple[int, int, int]) -> Observation | None:
-        with _silence_native_log():
-            found = self._mesh(self._video, self._watched.cut(image, square))
+        found = self._mesh(self._video, self._watched.cut(image, square))
         return None if found is None else _moved(found, square)
 
     def _keep_roi(self, image: np.ndarray, found: Observation) -> Observation | None:
@@ -150,13 +148,14 @@ class MediaPipeTracker:
         self._roi = square = _square_around(found.box, self._settings.around)
         if self._video is not None:
             self._video.close()
-        with _silence_native_log():
+        with native_log_silenced():
             mesh, options = self._video_options
             self._video = mesh(
                 static_image_mode=False, max_num_faces=1, min_tracking_confidence=self._settings.tracking, **options
             )
             self._video.process(np.zeros((64, 64, 3), np.uint8))
-        return [self._look(image, square) for _ in range(self._settings.first_looks)][-1]
+            # Later looks write nothing, and silence for each of them would cover what other threads have to say
+            return [self._look(image, square) for _ in range(self._settings.first_looks)][-1]
 
     def _mesh(self, mesh, image: np.ndarray) -> Observation | None:
         return max(self._meshes(mesh, image), key=_size, default=None)
@@ -206,16 +205,3 @@ def _square_around(box: np.ndarray, margin: float) -> tuple[int, int, int]:
     """x, y, side of the square around a box, larger by `margin` of the box's size on all sides together."""
     side = round(float(max(box[2] - box[0], box[3] - box[1])) * (1 + margin))
     return round(float(box[0] + box[2] - side) / 2), round(float(box[1] + box[3] - side) / 2), max(side, 16)
-
-
-@contextlib.contextmanager
-def _silence_native_log() -> Iterator[None]:
-    """MediaPipe's native libraries write to file descriptor 2, past Python: a user must not have to read that."""
-    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
