@@ -56,6 +56,5 @@ class Silencer:
         os.close(sink)
 
 
-# Process state by its nature, as the descriptor is
-_STDERR = Silencer(2)
-native_log_silenced, heard_on_stderr = _STDERR.silent, _STDERR.heard
+_stderr = Silencer(2)  # process state by its nature, as the descriptor is
+native_log_silenced, heard_on_stderr = _stderr.silent, _stderr.heard
