@@ -98,6 +98,17 @@ def test_a_blurred_edge_before_a_plain_wall_reaches_as_far_as_its_colour():
     assert np.abs(out - soft)[outside].mean() < 0.1
 
 
+def test_a_shadow_on_the_wall_that_goes_on_beyond_an_edge_is_no_edge():
+    """Of a light skin before a white wall, a shadow has the colour in part; it is broader than an edge is."""
+    away = np.hypot(_X - 128, _Y - 128)
+    part = np.maximum(PERSON, 0.35 * ((away > 70) & (away < 79)))[..., None]
+    noise = np.random.default_rng(0).normal(0, 1, (SIZE, SIZE, 3))
+    image = (part * [212, 163, 150] + (1 - part) * [221, 224, 232] + noise).round().astype(np.uint8)
+    out = _matte(image, PERSON, PERSON)
+    assert out[(away > 72) & (away < 75)].mean() < 0.05
+    assert out[PERSON == 1].min() > 0.95
+
+
 def test_the_edge_comes_from_the_colours():
     """A strand of half-covered pixels beside the disc, of which the segmenter's coarse edge knows nothing."""
     strand = (abs(_Y - 128) < 1.5) & (_X > 196) & (_X < 206)

@@ -27,7 +27,7 @@ Segmenter = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB to (H, W) 
 
 
 MATTE = MatteSettings()
-VERSION = "4"  # of all here that changes what comes out
+VERSION = "5"  # of all here that changes what comes out
 
 
 def photo_matte(
@@ -200,7 +200,14 @@ def _completed(pixels: np.ndarray, matte: np.ndarray, inside: np.ndarray, settin
 
     part, told = share_of(colors, nearest_means(colors, sure, settings.blurred * scale), mean)
     told = told * (1 - smoothstep(spread, *settings.plain)) * smoothstep(part, *settings.soft)
-    edge = dilated(person, settings.edge * scale) & known
+    edge = dilated(person, settings.edge * scale)
+    # The colours of an edge end with it: what goes on beyond is a shadow on the background.
+    ring = dilated(person, (settings.edge + settings.beyond) * scale) & ~edge & inside
+    ring = (ring & (matte < 1 - settings.opaque)).astype(np.float32)
+    size = (2 * round((settings.edge + settings.beyond) * scale) + 1,) * 2
+    goes_on = cv2.blur(part * ring, size) / np.maximum(cv2.blur(ring, size), 1e-6)
+    told = told * (1 - smoothstep(goes_on, *settings.shade))
+    edge &= known
     return np.where(edge, np.maximum(worn, told * part), worn)
 
 

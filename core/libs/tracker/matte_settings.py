@@ -35,6 +35,8 @@ class MatteSettings:
             has that colour. blurred: standard deviation over
             which that is averaged. soft: share of it from which on it is any, and counts in full. plain: standard
             deviation of the background's colours, up to which it is plain, and from which it is not.
+        beyond: pixels of a 512-pixel crop, how far outside that edge is looked whether its colours go on. shade: mean
+            share of the person's colour there, up to which it is none, and from which on it is a shadow's.
         bar: grey levels that a row or column along the photo's border may vary by to be taken for a bar of one colour.
     """
 
@@ -70,4 +72,6 @@ class MatteSettings:
     blurred: float = 2.0
     soft: tuple[float, float] = (0.06, 0.2)
     plain: tuple[float, float] = (0.06, 0.12)
+    beyond: float = 5.0
+    shade: tuple[float, float] = (0.06, 0.2)
     bar: float = 3.0
