@@ -20,7 +20,7 @@ from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, to_camera
 from core.libs.mesh import OvershootSettings, ProxyMesh, find_not_skin, find_skin_beyond, rasterize_mesh
 
-VERSION = "outline 5"  # of all here that changes what comes out
+VERSION = "outline 6"  # of all here that changes what comes out
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class OutlineSettings:
     Attributes:
         person: of the matte, from which on a pixel is the person's.
         most: heights that an outline may be off; where the person begins farther in, something else is the matter.
+        most_out: the same outwards; what is broader is hair of the skin's colour, neck or ear.
         reach: heights from the outline, in space, over which points move along, less and less: more than twice `most`,
             so that the mesh does not fold.
         shortest: heights, that a piece of the mesh beyond the face is long: shorter ones are cracks, lashes, strands.
@@ -45,6 +46,7 @@ class OutlineSettings:
 
     person: float = 0.5
     most: float = 0.06
+    most_out: float = 0.03
     reach: float = 0.12
     shortest: float = 0.1
     along: float = 3.0
@@ -141,7 +143,7 @@ def outward_moves(
 ) -> np.ndarray:
     """(N, 2) pixels by which points are to move so that the mesh's outline is the person's where it leaves skin out.
 
-    Only where the person soon ends there: what is broad is neck or ear, and hair beside a cheek hides where that ends.
+    Only where the person soon ends there: hair beside a cheek hides where that ends.
     """
     from scipy.ndimage import gaussian_filter1d, grey_opening
     from scipy.spatial import cKDTree
@@ -156,7 +158,7 @@ def outward_moves(
         beyond = _firmly(~found, len(steps))
         ends.append(np.where(beyond.any(1), np.maximum(steps[beyond.argmax(1)] - 0.5, 0), np.inf))
     of_skin, left_out = ends
-    known = np.isfinite(left_out) & (of_skin > 0)
+    known = (left_out <= settings.most_out * outline.height) & (of_skin > 0)
     left_out = np.where(known, np.minimum(left_out, of_skin + settings.rim * scale), 0)
     # An outline is a line: what stands out of it for a short piece is hair in the skin's colour.
     left_out = grey_opening(left_out, round(settings.shortest * outline.height), mode="wrap")
