@@ -13,13 +13,13 @@ from core.data.records import IMAGE_SIZE, TrackedSource
 from core.libs.flame_model import FLAMEModel, head_mirror
 from core.libs.flame_model import topology as topo
 from core.libs.geometry import Camera, head_rotation, to_camera, to_pixels
-from core.libs.mesh import build_proxy_mesh, find_not_skin, rasterize_mesh
+from core.libs.mesh import build_proxy_mesh, find_not_skin, rasterize_mesh, triangle_normals, view_cosine
 from core.libs.tracker.source import MARGIN
 from core.models.LiftedAvatar.binding import Role, barycentric_jacobian, update_gaussians
 from core.models.LiftedAvatar.inpaint import find_fringe, find_loose_rim
 from core.models.LiftedAvatar.inpaint.gaussians import triangle_samples, without_gaps
 from core.models.LiftedAvatar.inpaint.texture import border_points, face_colors, nose_points
-from core.models.LiftedAvatar.inpaint.visibility import visible_points
+from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles, turned_away, visible_points
 from core.models.LiftedAvatar.models import LiftedAvatar
 from core.models.LiftedAvatar.settings import LiftedSettings
 
@@ -203,6 +203,23 @@ def test_what_only_the_face_holds_goes_with_it_if_it_is_small(frame, face):
     assert not fringed(20, right + 1, right + 9, hair=True).all()
     assert not fringed(20, right + 30, right + 38).any()
     assert not fringed(80, right + 1, right + 31).all()
+
+
+def test_what_turns_away_is_more_on_the_far_side_of_a_three_quarter_view(frame):
+    """There all that faces sideways by 60 degrees, elsewhere what is edge-on."""
+    settings = LiftedSettings()
+    for shown, is_turned in ((frame, True), (turned(frame, 0), False)):
+        mesh = mesh_of(shown)
+        normals = triangle_normals(mesh.points, mesh.triangles)
+        more = turned_away(mesh, normals) & ~edge_on_triangles(mesh, normals)
+        assert (more.sum() > 10) == is_turned
+        assert (turned_away(mesh, normals) >= edge_on_triangles(mesh, normals)).all()
+        columns = mesh.pixels[mesh.triangles[more], 0] - mesh.pixels[list(topo.FACE_OVAL), 0].mean()
+        nose = mesh.pixels[1, 0] - mesh.pixels[list(topo.FACE_OVAL), 0].mean()
+        assert (columns * nose > 0).all()
+        assert (mesh.triangles[more] < topo.N_POINTS).all()
+        cosines = view_cosine(normals)[more]
+        assert ((cosines >= settings.visibility.edge_on) & (cosines < 0.5)).all()
 
 
 def test_a_soft_rim_of_the_far_cheek_is_loose_where_the_background_follows(frame):

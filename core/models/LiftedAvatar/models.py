@@ -46,7 +46,7 @@ from core.models.LiftedAvatar.inpaint import (
     photo_roles,
     silhouette_points,
 )
-from core.models.LiftedAvatar.inpaint.visibility import edge_on_triangles
+from core.models.LiftedAvatar.inpaint.visibility import turned_away
 from core.models.LiftedAvatar.join import join_photo
 from core.models.LiftedAvatar.layers import Layer, Photo, Shot
 from core.models.LiftedAvatar.lids import LidLayer
@@ -254,9 +254,8 @@ class LiftedAvatar:
         kept = (source.matte > settings.matte_floor) & (pix_to_face >= 0) & source.inside
         # Where the face turns away its outline overshoots the person: what is not surely skin there is inpainted.
         doubt = 1 - cv2.erode(source.matte, np.ones((camera.odd(settings.doubt_reach),) * 2))
-        edge_on = edge_on_triangles(mesh, triangle_normals(mesh.points, mesh.triangles), settings.visibility)
-        turned_away = (pix_to_face >= 0) & edge_on[pix_to_face]
-        kept &= ~(turned_away & (doubt > settings.max_doubt))
+        away = turned_away(mesh, triangle_normals(mesh.points, mesh.triangles), settings.visibility, settings.overshoot)
+        kept &= ~((pix_to_face >= 0) & away[pix_to_face] & (doubt > settings.max_doubt))
         # Hair there stays at rest, where it is right, and goes when the cheek comes round.
         doubt[find_not_skin(mesh, pix_to_face, image, source.matte, camera, settings.overshoot)] = 1
         fringe = find_fringe(mesh, pix_to_face, image, source.matte, camera, settings.blend)

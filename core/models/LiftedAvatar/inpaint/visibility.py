@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from core.libs.flame_model import topology as topo
-from core.libs.mesh import ProxyMesh, face_triangles, rasterize_mesh, view_cosine
+from core.libs.mesh import OvershootSettings, ProxyMesh, face_triangles, far_side, rasterize_mesh, view_cosine
 from core.models.LiftedAvatar.inpaint_settings import VisibilitySettings
 
-_DEFAULT = VisibilitySettings()
+_DEFAULT, _OVERSHOOT = VisibilitySettings(), OvershootSettings()
 
 
 def visible_points(
@@ -30,6 +30,19 @@ def visible_points(
 def edge_on_triangles(mesh: ProxyMesh, normals: np.ndarray, settings: VisibilitySettings = _DEFAULT) -> np.ndarray:
     """(F,) bool: triangles of the face with normals (F, 3) that the photo sees edge-on."""
     return (view_cosine(normals) < settings.edge_on) & face_triangles(mesh)
+
+
+def turned_away(
+    mesh: ProxyMesh,
+    normals: np.ndarray,  # (F, 3)
+    settings: VisibilitySettings = _DEFAULT,
+    overshoot: OvershootSettings = _OVERSHOOT,
+) -> np.ndarray:
+    """(F,) bool: the same, and those of a three-quarter view's far cheek and temple that face sideways."""
+    side = far_side(mesh, overshoot)
+    columns = mesh.pixels[:, 0] - mesh.pixels[list(topo.FACE_OVAL), 0].mean()
+    sideways = (side * columns[mesh.triangles] > 0).all(1) & (view_cosine(normals) < overshoot.cosine)
+    return edge_on_triangles(mesh, normals, settings) | sideways & face_triangles(mesh)
 
 
 def hidden_triangles(
