@@ -18,7 +18,22 @@ from numba import njit, prange
 from core.models.LiftedAvatar.binding import Binding, Role
 from core.models.LiftedAvatar.settings import SmoothSettings
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings, _simd
-from core.models.rasterizer._simd import fold, load16, load_spread, store4
+from core.models.rasterizer._simd import (
+    fold,
+    lane_sum,
+    load4,
+    load16,
+    load_column,
+    load_spread,
+    store4,
+    store16,
+    store_whole,
+    vfloor,
+    vmax,
+    vmin,
+    where_ge,
+    where_gt,
+)
 from core.models.rasterizer.compiled import kernel
 from core.models.rasterizer.footprints import BAND, DRAWN, SPARED
 
@@ -107,15 +122,14 @@ class SmoothParts:
         n_bands, n_columns = -(-height // BLOCK), -(-width // BLOCK)
         blocks = work.get("blocks", (n_bands, n_columns), np.uint8)
         shown, clear = work.get("triangle", size, np.int32), work.get("clear", (height, n_columns), np.bool_)
-        maps, kinds = work.get("maps", (n_mesh, 9)), work.get("kinds", (n_mesh,), np.int8)
-        level, rows = work.get("level", (n_mesh,), np.int64), work.get("rows", (n_mesh, 2), np.int64)
-        stretch = np.array(settings.stretch)
+        maps, kinds = work.get("maps", (n_mesh, 3, TAPS)), work.get("kinds", (n_mesh,), np.int8)
+        rows, stretch = work.get("rows", (n_mesh, 2), np.int64), np.array(settings.stretch)
         meshes = moved, depth, self.pixels, self.triangles, self.bears
-        _map_triangles(*meshes, stretch, settings.levels, height, maps, kinds, level, rows)
+        _map_triangles(*meshes, stretch, settings.levels, settings.steps, height, maps, kinds, rows)
         _show_triangles(moved, self.triangles, kinds, rows, shown, clear)
         image, alpha, front = work.get("image", (*size, 4)), work.get("alpha", size), work.get("depth", size)
-        flat = colors.reshape(-1), self.weights.reshape(-1), settings.steps
-        _resample(shown, clear, maps, level, self.gaussian, self.usable, *flat, blocks, image.reshape(-1), alpha, front)
+        photo = self.gaussian.reshape(-1), self.usable, colors.reshape(-1), self.weights.reshape(-1), settings.steps
+        _resample(shown, clear, maps.reshape(-1), *photo, blocks, image.reshape(-1), alpha, front)
         done = work.get("done", (n_mesh + len(self.of_mesh),), np.bool_)
         _find_done(moved, self.triangles, kinds, blocks, np.array(size), done)
         done[n_mesh:] = done[self.of_mesh]
@@ -141,10 +155,11 @@ def _map_triangles(
     bears: np.ndarray,  # (F,)
     stretch: np.ndarray,  # (2,) least and most
     levels: int,
+    steps: int,
     height: int,  # of the picture
-    maps: np.ndarray,  # (F, 9) out: the place in the photo, and the depth, of a pixel of the picture: constant, x, y
+    maps: np.ndarray,  # (F, 3, 4) out: constant, times x, times y: what a pixel of the picture shows, its column and row
+    #   in the photo, its depth, and which are the first of its weights
     kinds: np.ndarray,  # (F,) out: as `bears`, but what is turned away or stretched has to be splatted
-    level: np.ndarray,  # (F,) out: which of the weights
     rows: np.ndarray,  # (F, 2) out: of the picture, the first and one past the last
 ) -> None:
     least, most = 1 / stretch[1] ** 2, 1 / stretch[0] ** 2
@@ -176,13 +191,15 @@ def _map_triangles(
         if half + rest > most or half - rest < least:
             kinds[f] = OTHER
             continue
-        level[f] = int(np.round((abs(before / area) - least) / (most - least) * (levels - 1)))
+        level = np.round((abs(before / area) - least) / (most - least) * (levels - 1))
         zb, zc = depth[b] - depth[a], depth[c] - depth[a]
         zx, zy = (zb * cy - zc * by) / area, (zc * bx - zb * cx) / area
         x, y = moved[a, 0], moved[a, 1]
-        maps[f, 0], maps[f, 1], maps[f, 2] = pixels[a, 0] - xx * x - xy * y, xx, xy
-        maps[f, 3], maps[f, 4], maps[f, 5] = pixels[a, 1] - yx * x - yy * y, yx, yy
-        maps[f, 6], maps[f, 7], maps[f, 8] = depth[a] - zx * x - zy * y, zx, zy
+        maps[f] = 0
+        maps[f, 0, 0], maps[f, 1, 0], maps[f, 2, 0] = pixels[a, 0] - xx * x - xy * y, xx, xy
+        maps[f, 0, 1], maps[f, 1, 1], maps[f, 2, 1] = pixels[a, 1] - yx * x - yy * y, yx, yy
+        maps[f, 0, 2], maps[f, 1, 2], maps[f, 2, 2] = depth[a] - zx * x - zy * y, zx, zy
+        maps[f, 0, 3] = level * steps * steps
 
 
 @njit(inline="always")
@@ -239,9 +256,8 @@ def _show_triangles(
 def _resample(
     shown,  # (H, W) int32
     clear,  # (H, columns)
-    maps,  # (F, 9)
-    level,  # (F,)
-    gaussian,  # (S, S)
+    maps,  # (F * 3 * 4,)
+    gaussian,  # (S * S,)
     usable,  # (S, S)
     colors,  # (N * 4,)
     weights,  # (levels * steps * steps * TAPS * TAPS,)
@@ -253,42 +269,55 @@ def _resample(
 ):
     """Draw the blocks in which every pixel, and those beside, show a triangle whose Gaussians are the photo's own."""
     height, width = shown.shape
-    side = gaussian.shape[0]
-    one, half, count = np.float32(1), np.float32(0.5), np.float32(steps)
+    side = np.int64(len(usable))
+    zero, one, half, count, end = np.float32(0), np.float32(1), np.float32(0.5), np.float32(steps), np.float32(side)
     before = TAPS // 2 - 1
     for band in prange(blocks.shape[0]):
         top, bottom = band * BLOCK, min((band + 1) * BLOCK, height)
+        # Of the pixels of a row of a block: what `maps` says of them; then column and row in the photo, and the weights
+        places, spots = np.empty(BLOCK * TAPS, np.float32), np.empty(3 * BLOCK, np.int32)
+        depths = np.empty(BLOCK, np.float32)
         for column in range(blocks.shape[1]):
             left, right = column * BLOCK, min((column + 1) * BLOCK, width)
             smooth = True
             for y in range(max(top - NEAR, 0), min(bottom + NEAR, height)):
                 smooth &= clear[y, column]
-            if smooth:
-                for y in range(top, bottom):
-                    for x in range(left, right):
-                        f = shown[y, x]
-                        u = maps[f, 0] + maps[f, 1] * np.float32(x) + maps[f, 2] * np.float32(y)
-                        v = maps[f, 3] + maps[f, 4] * np.float32(x) + maps[f, 5] * np.float32(y)
-                        # To the nearest step: then whole pixels and fractions
-                        u, v = np.floor(u * count + half), np.floor(v * count + half)
-                        column_at, row_at = np.floor(u / count), np.floor(v / count)
-                        across, down = np.int64(u - column_at * count), np.int64(v - row_at * count)
-                        i, j = np.int64(column_at), np.int64(row_at)
-                        if i < 0 or j < 0 or i >= side or j >= side or not usable[j, i]:
-                            smooth = False
-                            break
-                        w = ((level[f] * steps + down) * steps + across) * (TAPS * TAPS)
-                        i, j = i - before, j - before
-                        # The colours of `TAPS` pixels beside one another, row by row
-                        a = load16(colors, np.int64(gaussian[j, i]) * 4) * load_spread(weights, w)
-                        b = load16(colors, np.int64(gaussian[j + 1, i]) * 4) * load_spread(weights, w + TAPS)
-                        c = load16(colors, np.int64(gaussian[j + 2, i]) * 4) * load_spread(weights, w + 2 * TAPS)
-                        d = load16(colors, np.int64(gaussian[j + 3, i]) * 4) * load_spread(weights, w + 3 * TAPS)
-                        store4(image, (y * width + x) * 4, fold((a + b) + (c + d)))
-                        alpha[y, x] = one
-                        depth[y, x] = maps[f, 6] + maps[f, 7] * np.float32(x) + maps[f, 8] * np.float32(y)
-                    if not smooth:
-                        break
+            y = top
+            while smooth and y < bottom:
+                for k in range(BLOCK):
+                    x = min(left + k, right - 1)
+                    m = np.int64(shown[y, x]) * (3 * TAPS)
+                    of_column = load4(maps, m) + load4(maps, m + TAPS) * np.float32(x)
+                    store4(places, k * TAPS, of_column + load4(maps, m + 2 * TAPS) * np.float32(y))
+                # To the nearest step: then whole pixels and fractions
+                u, v = load_column(places, 0, 0, 4), load_column(places, 0, 1, 4)
+                u, v = vfloor(u * count + half), vfloor(v * count + half)
+                i, j = vfloor(u / count), vfloor(v / count)
+                inside = where_ge(vmin(i, j), zero, where_gt(end, vmax(i, j), one, zero), zero)
+                if lane_sum(inside) < np.float32(BLOCK):
+                    smooth = False
+                    break
+                store_whole(spots, 0, i)
+                store_whole(spots, BLOCK, j)
+                store_whole(spots, 2 * BLOCK, load_column(places, 0, 3, 4) + (v - j * count) * count + (u - i * count))
+                store16(depths, 0, load_column(places, 0, 2, 4))
+                for k in range(right - left):
+                    smooth &= usable[spots[BLOCK + k], spots[k]]
+                if not smooth:
+                    break
+                for k in range(right - left):
+                    g = (np.int64(spots[BLOCK + k]) - before) * side + np.int64(spots[k]) - before
+                    w = np.int64(spots[2 * BLOCK + k]) * (TAPS * TAPS)
+                    # The colours of `TAPS` pixels beside one another, row by row
+                    a = load16(colors, np.int64(gaussian[g]) * 4) * load_spread(weights, w)
+                    b = load16(colors, np.int64(gaussian[g + side]) * 4) * load_spread(weights, w + TAPS)
+                    c = load16(colors, np.int64(gaussian[g + 2 * side]) * 4) * load_spread(weights, w + 2 * TAPS)
+                    d = load16(colors, np.int64(gaussian[g + 3 * side]) * 4) * load_spread(weights, w + 3 * TAPS)
+                    x = left + k
+                    store4(image, (y * width + x) * 4, fold((a + b) + (c + d)))
+                    alpha[y, x] = one
+                    depth[y, x] = depths[k]
+                y += 1
             blocks[band, column] = SPARED if smooth else DRAWN
 
 
