@@ -157,8 +157,9 @@ def _map_triangles(
     levels: int,
     steps: int,
     height: int,  # of the picture
-    maps: np.ndarray,  # (F, 3, 4) out: constant, times x, times y: what a pixel of the picture shows, its column and row
-    #   in the photo, its depth, and which are the first of its weights
+    # (F, 3, 4) out, constant, times x, times y: of what a pixel of the picture shows column and row in the photo, the
+    # depth, and which are the first of its weights
+    maps: np.ndarray,
     kinds: np.ndarray,  # (F,) out: as `bears`, but what is turned away or stretched has to be splatted
     rows: np.ndarray,  # (F, 2) out: of the picture, the first and one past the last
 ) -> None:
