@@ -190,14 +190,10 @@ def antialias(
                 continue
             first, end = k * BLOCK, min((k + 1) * BLOCK, width)
             if end < width:
-                at = np.int64(y) * width + first
-                here, under, beside = (
-                    load16(flat, at),
-                    load16(flat, np.int64(below) * width + first),
-                    load16(flat, at + 1),
-                )
-                down, across = vmax(here - under, under - here), vmax(here - beside, beside - here)
-                steep = lane_sum(where_gt(vmax(down, across), quarter, one, zero)) > zero
+                at, under_at = np.int64(y) * width + first, np.int64(below) * width + first
+                pixels, under, right = load16(flat, at), load16(flat, under_at), load16(flat, at + 1)
+                fall = vmax(vmax(pixels - under, under - pixels), vmax(pixels - right, right - pixels))
+                steep = lane_sum(where_gt(fall, quarter, one, zero)) > zero
             else:
                 steep = False
                 for x in range(first, end):
@@ -237,9 +233,11 @@ def antialias(
                 store16(wanted, 0, touched)
                 found16 = _find_gaps(flat, at, at - here[0], here[2] - at)
             else:
-                for k in range(len(three)):
-                    v, u = np.int64(y) - 1 + k // (BLOCK + 2), first - 1 + k % (BLOCK + 2)
-                    three[k] = depth[min(max(v, 0), height - 1), min(max(u, 0), width - 1)]
+                for k in range(BLOCK + 2):
+                    column = min(max(first - 1 + k, 0), width - 1)
+                    three[k] = depth[up, column]
+                    three[k + BLOCK + 2] = depth[y, column]
+                    three[k + 2 * (BLOCK + 2)] = depth[down, column]
                 store16(wanted, 0, blank + one)
                 found16 = _find_gaps(three, BLOCK + 3, BLOCK + 2, BLOCK + 2)
             store16(nearest, 0, found16[0])

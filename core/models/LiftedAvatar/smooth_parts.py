@@ -204,11 +204,17 @@ def _map_triangles(
 
 
 @njit(inline="always")
-def _crossing(moved, a, b, y):
-    """Where the edge between two points is in a row; the same to the bit from both of its sides."""
+def _widen(moved, a, b, top, bottom, lefts, rights):
+    """Widen what a triangle covers of rows `top` to `bottom` to where the edge between two points is in them; that is
+    the same to the bit from both of its sides.
+    """
     low, high = (a, b) if a < b else (b, a)
-    share = (y - moved[low, 1]) / (moved[high, 1] - moved[low, 1])
-    return moved[low, 0] + share * (moved[high, 0] - moved[low, 0])
+    x, y, across, down = moved[low, 0], moved[low, 1], moved[high, 0] - moved[low, 0], moved[high, 1] - moved[low, 1]
+    first = max(int(np.ceil(min(max(min(y, moved[high, 1]), float(top)), float(bottom)))), top)
+    end = min(int(np.ceil(min(max(max(y, moved[high, 1]), float(top)), float(bottom)))), bottom)
+    for row in range(first, end):
+        at = x + (row - y) / down * across
+        lefts[row - top], rights[row - top] = min(lefts[row - top], at), max(rights[row - top], at)
 
 
 @njit(cache=True, parallel=True, nogil=True)
@@ -224,18 +230,18 @@ def _show_triangles(
     for band in prange((height + BLOCK - 1) // BLOCK):
         top, bottom = band * BLOCK, min((band + 1) * BLOCK, height)
         shown[top:bottom] = _EMPTY
+        lefts, rights = np.empty(BLOCK), np.empty(BLOCK)  # where a triangle begins and ends in rows
         for f in range(len(triangles)):
             first_row, end_row = max(rows[f, 0], top), min(rows[f, 1], bottom)
             if first_row >= end_row or kinds[f] == NOTHING:
                 continue
             a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+            lefts[:], rights[:] = np.inf, -np.inf
+            _widen(moved, a, b, first_row, end_row, lefts, rights)
+            _widen(moved, b, c, first_row, end_row, lefts, rights)
+            _widen(moved, c, a, first_row, end_row, lefts, rights)
             for y in range(first_row, end_row):
-                left, right = np.inf, -np.inf
-                for k in range(3):
-                    p, q = (a, b, c)[k], (b, c, a)[k]
-                    if (moved[p, 1] <= y) != (moved[q, 1] <= y):
-                        x = _crossing(moved, p, q, y)
-                        left, right = min(left, x), max(right, x)
+                left, right = lefts[y - first_row], rights[y - first_row]
                 if not left < right:
                     continue
                 first = int(min(max(np.ceil(left), 0.0), float(width)))
