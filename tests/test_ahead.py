@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from core.data.image import write_image
+from core.data.video import VideoWriter
 from core.errors import UserError
 from core.options import Options
+from core.pipeline import Pipeline
 from core.pipeline.driver import DriverStage
 from core.runtime.ahead import Ahead
 from core.runtime.native_log import Silencer
 from core.runtime.progress import CancelledError, Progress
+from tests import test_pipeline
 
+WHAT = "photo", "driver"
 CLIP = SimpleNamespace(tracked=None, frames=None, driver=Path("b.mp4"), kind="video")
 
 
@@ -89,6 +96,33 @@ def test_an_error_of_the_photo_ends_the_driver_and_stands_alone(error):
         see_the_photo()
     assert raised.value is error
     assert work.ended is CancelledError
+
+
+def test_a_run_tracks_its_driver_beside_the_photo_and_says_both_in_order(tmp_path):
+    photo, clip, said = tmp_path / "photo.png", tmp_path / "clip.mp4", io.StringIO()
+    write_image(photo, np.full((64, 64, 3), 90, np.uint8))
+    with VideoWriter(clip, test_pipeline.FPS, (64, 64)) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((64, 64, 3), np.uint8))
+    begun, tracked = threading.Event(), []
+
+    def track(path, force, advance):
+        begun.set()
+        tracked.append(path)
+        return test_pipeline.track_driver(path, force, advance)
+
+    def begin(path, force):
+        assert begun.wait(10)  # the driver does not wait for the photo
+        return lambda: test_pipeline.track_source(path, force)
+
+    photo_tracker = SimpleNamespace(begin=begin)
+    parts = test_pipeline.fakes(track_source=photo_tracker, track_driver=track)
+    run = Pipeline(Options(photo, clip, output=tmp_path / "out.mp4"), parts, Progress(stream=said))
+    assert run.run().frames == 3
+    assert tracked == [clip]
+    lines = said.getvalue().splitlines()
+    stages = [next(i for i, line in enumerate(lines) if line.startswith(f"tracking the {what}")) for what in WHAT]
+    assert stages == sorted(stages)
 
 
 def test_the_driver_is_not_begun_where_it_is_known_or_is_not_to_be():
