@@ -66,16 +66,26 @@ def test_a_hole_that_only_the_crop_has_is_closed():
 
 
 def test_a_small_hole_is_closed_and_a_large_one_is_not():
-    small, large = np.hypot(_X - 150, _Y - 100) < 5, np.hypot(_X - 105, _Y - 150) < 18
+    small, large = np.hypot(_X - 150, _Y - 100) < 5, np.hypot(_X - 92, _Y - 158) < 14
     seen = np.where(small | large, 0, PERSON)
     out = _matte(_picture(np.where(large, 0, PERSON)), seen, seen)
     assert out[small].min() > 0.9
-    assert out[np.hypot(_X - 105, _Y - 150) < 12].max() < 0.1
+    assert out[np.hypot(_X - 92, _Y - 158) < 9].max() < 0.1
 
 
 def test_a_whole_photo_that_misses_the_face_is_not_believed():
     out = _matte(_picture(PERSON), PERSON, np.zeros((SIZE, SIZE)))
     assert np.abs(out - PERSON).max() < 0.1
+
+
+def test_the_face_is_the_persons_whatever_the_segmenter_says():
+    """Of a photo that shows hardly more than a face it may see one half; what is beside the face stays its affair."""
+    half = PERSON * (_X < 128)
+    out = _matte(_picture(np.ones((SIZE, SIZE))), half, half)
+    away = np.hypot(_X - 128, _Y - 128)
+    assert out[away < 22].min() > 0.95
+    assert out[(away > 45) & (_X > 150)].max() < 0.3
+    assert out[away > 100].max() < 0.05
 
 
 def test_what_is_worn_in_a_bite_of_the_outline_is_the_persons():

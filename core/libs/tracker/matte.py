@@ -27,7 +27,7 @@ Segmenter = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB to (H, W) 
 
 
 MATTE = MatteSettings()
-VERSION = "5"  # of all here that changes what comes out
+VERSION = "6"  # of all here that changes what comes out
 
 
 def photo_matte(
@@ -75,6 +75,8 @@ def begin_matte(
             # Two looks that are sure outvote it: what is small in the whole photo, it may overlook
             whole = np.where(agreed > settings.sure, np.maximum(whole, agreed), whole)
             matte = _between(matte, whole, inside, settings.cells * cell)
+        # A segmenter may fail where a photo shows hardly more than a face, and which that is the tracker has said.
+        matte = np.maximum(matte, cv2.erode(face, disc(settings.rim * _height(face))))
         matte = _connected(matte * inside, face > 0, settings)
         matte = _connected(solved_matte(pixels, matte, inside, settings), face > 0, settings)
         return _completed(pixels, matte, inside, settings).astype(np.float32)
@@ -93,6 +95,12 @@ def _face(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     face = np.zeros(shape[:2], np.uint8)
     cv2.fillConvexPoly(face, cv2.convexHull(points[:N_FACE, :2].round().astype(np.int32)), 1)
     return face
+
+
+def _height(face: np.ndarray) -> int:
+    """Of a face (H, W), in pixels."""
+    rows = np.flatnonzero(face.any(1))
+    return int(rows[-1] - rows[0] + 1) if len(rows) else 0
 
 
 def without_bars(image: np.ndarray, settings: MatteSettings = MATTE) -> np.ndarray:

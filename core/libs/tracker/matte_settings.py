@@ -14,6 +14,7 @@ class MatteSettings:
         cells: of the whole photo's matte, by which its edge may be off, inwards and outwards.
         grid: cells of a side of the segmenter's result; MediaPipe's selfie segmentation.
         face: mean of the whole photo's matte over the face, below which that look is not believed.
+        rim: heights of the face within its outline, that may be something else; what is farther in is the person's.
         person: from which on a pixel belongs to the connected person. near: part of the crop's side around it in which
             fainter pixels, hair, belong to it too.
         hole: part of the crop's area up to which holes in the person are filled.
@@ -44,6 +45,7 @@ class MatteSettings:
     cells: float = 2.0
     grid: int = 256
     face: float = 0.8
+    rim: float = 0.05
     person: float = 0.5
     near: float = 0.06
     hole: float = 0.005

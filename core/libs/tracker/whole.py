@@ -14,7 +14,7 @@ from core.libs.tracker.matte import one_look, photo_matte, without_bars
 from core.libs.tracker.matte_settings import MatteSettings
 from core.libs.tracker.settings import WholeSettings
 
-VERSION = "7"  # of all here that changes what comes out
+VERSION = "8"  # of all here that changes what comes out
 _SETTINGS = WholeSettings()
 
 
