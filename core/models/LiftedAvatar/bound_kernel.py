@@ -34,6 +34,7 @@ def project_bound(
     third,  # (N + WIDE,)
     own,  # (N + WIDE,)
     order,  # (N,)
+    dealt,  # (T,) the order in which tasks are dealt to the threads
     fringe,  # (2,) float32 what is left of the left and the right one
     least,  # float32, weight of inpainted Gaussians that are needed, while nothing is stretched
     colors,  # (N, 4)
@@ -58,7 +59,8 @@ def project_bound(
     mid_y = half * np.float32(H - 1)
     still = (one, zero, zero, zero, one, zero, zero, zero, one)
     flat_geo, flat_colors, flat_tints = geo.reshape(-1), colors.reshape(-1), tints.reshape(-1)
-    for task in prange(n_tasks):
+    for place in prange(n_tasks):
+        task = dealt[place]
         for band in range(n_bands):
             counts[task, band] = 0
         begin = begins[tasks[task]]

@@ -20,7 +20,7 @@ from core.models.LiftedAvatar.layers import ChangedColors, Shot
 from core.models.LiftedAvatar.rig import Rig
 from core.models.LiftedAvatar.smooth_parts import SmoothParts
 from core.models.rasterizer import RasterWorkspace, SurfaceSettings
-from core.models.rasterizer.surface import Footprints, draw_footprints, pack_settings
+from core.models.rasterizer.surface import Footprints, deal, draw_footprints, pack_settings
 from core.runtime.buffers import Pictures
 
 
@@ -83,6 +83,7 @@ def splat(
         groups.third,
         groups.own,
         groups.order,
+        deal(len(groups.tasks) - 1),
         np.ones(2, np.float32) if fringe is None else fringe,
         np.float32(inpaint_weight),
         colors,
