@@ -176,9 +176,8 @@ def antialias(
     slope = np.float32(np.pi) * radius * half  # of the line's distance over the share in front, about a half
     straight = np.float32(2 / 3) * radius**3  # how far to one side the front lies, summed, if a line parts the disc
     found = np.zeros(height, np.int64)
-    quarter = np.float32(jump) / np.float32(
-        4
-    )  # differences of three by three pixels are a sum of at most four between neighbours
+    # Differences of three by three pixels are a sum of at most four between neighbours
+    quarter = np.float32(jump) / np.float32(4)
     blocks = (width + BLOCK - 1) // BLOCK
     blank = ramp(zero) * zero
     for y in numba.prange(height):
