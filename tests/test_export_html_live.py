@@ -291,7 +291,9 @@ def test_a_lost_face_eases_to_rest_and_comes_back(followed, tab):
     assert (~lost).sum() > 10
     settings = tab.evaluate("avatar.camera.live.settings")
     since = np.maximum.accumulate(np.where(lost, 0, log[:, 0]))
-    rested = lost & (log[:, 0] - since > settings["patience"] + settings["leave"] + 0.1) & (since > 0)
+    late = lost & (log[:, 0] - since > settings["patience"]) & (since > 0)
+    first = late & ~np.append(False, late[:-1])  # the picture with which it begins to go to its rest
+    rested = late & (log[:, 0] - np.maximum.accumulate(np.where(first, log[:, 0], 0)) > settings["leave"] + 0.1)
     rested[1:] &= rested[:-1]  # the first may be of the picture before, where a busy machine draws few
     assert rested.any()
     np.testing.assert_allclose(log[rested, 4:], np.tile(rest, (rested.sum(), 1)), atol=1e-5)  # a hundredth of a pixel

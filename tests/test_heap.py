@@ -56,7 +56,7 @@ def test_cycles_are_looked_for_once_all_is_loaded():
         assert not any(one is loaded for one in gc.get_objects())
         kept = gc.get_freeze_count()
         all_loaded()  # of a process that goes on: what it made since is looked through
-        assert gc.get_freeze_count() == kept
+        assert gc.get_freeze_count() <= kept, "more was put aside"  # less where a thread of an earlier test ended
     finally:
         gc.enable()
         gc.set_threshold(*before)
