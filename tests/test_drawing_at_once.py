@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.data.records import TrackedFrame
 from core.options import Options
 from core.pipeline import Pipeline
 from core.pipeline.drawing import Drawing
@@ -39,12 +40,16 @@ def threads(count: int) -> Iterator[None]:
     numba.set_num_threads(before)
 
 
+def some_frames(run: Pipeline) -> list[TrackedFrame]:
+    """To be drawn by several threads; skips where that cannot be."""
+    if numba.config.NUMBA_NUM_THREADS < 2 or numba.threading_layer() not in ("omp", "tbb"):
+        pytest.skip("here pictures are worked on one after the other")
+    return [run.motion[i] for i in range(0, len(run.motion), 24)]
+
+
 @pytest.mark.parametrize("kind", ["on the photo", "transparent", "on a colour", "bare"])
 def test_pictures_drawn_at_once_have_the_same_bytes(run, kind):
-    if numba.config.NUMBA_NUM_THREADS < 2 or numba.threading_layer() not in ("omp", "tbb"):
-        pytest.skip("here pictures are drawn one after the other")
-    motion = run.motion
-    frames = [motion[i] for i in range(0, len(motion), 24)]
+    frames = some_frames(run)
     backdrop = run.backdrop if kind == "on the photo" else None
     parts = run.components.model, run.components.head, run.avatar, run.source, run.improvements
     drawing = Drawing(*parts, backdrop, transparent=kind == "transparent", bare=kind == "bare")
@@ -82,10 +87,7 @@ class OnGpu:
 
 @pytest.mark.parametrize("kind", ["on the photo", "transparent", "on a colour"])
 def test_what_is_done_beside_a_gpu_has_the_same_bytes(run, kind):
-    if numba.config.NUMBA_NUM_THREADS < 2 or numba.threading_layer() not in ("omp", "tbb"):
-        pytest.skip("here pictures are finished one after the other")
-    motion = run.motion
-    frames = [motion[i] for i in range(0, len(motion), 24)]
+    frames = some_frames(run)
     backdrop = run.backdrop if kind == "on the photo" else None
     parts = run.components.head, run.avatar, run.source, run.improvements, backdrop, kind == "transparent"
     model = OnGpu(run.components.model)

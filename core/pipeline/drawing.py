@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from core.libs.geometry import Camera
 
 _LANES = LaneSettings()  # of pictures that are drawn at once
-_LANES_BESIDE_GPU = LaneSettings(most=4)  # of pictures that are finished meanwhile: `benchmarks.gpu`, sixteen cores
+_LANES_BESIDE_GPU = LaneSettings(most=4)  # of pictures that are finished meanwhile; chosen on sixteen cores
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Drawing:
         """The same pictures: while a GPU draws one, threads evaluate the frames after it and finish the ones before."""
         from core.runtime.device import on_host
 
-        def finish(improvements: Improvements, item: tuple[torch.Tensor, Any, Any]) -> torch.Tensor:
-            return replace(self, improvements=improvements)._finished(*item)
+        def finish(lane: Drawing, item: tuple[torch.Tensor, Any, Any]) -> torch.Tensor:
+            return lane._finished(*item)
 
         with closing(in_lanes(frames, [self._placed], begin)) as placed:
             shown: deque[tuple[np.ndarray | None, np.ndarray | None]] = deque()
@@ -111,8 +111,8 @@ class Drawing:
                     yield self._draw(request)
 
             items = ((picture, *shown.popleft()) for picture in on_host(draw()))
-            finishers = [partial(finish, self.improvements.another()) for _ in range(lanes)]
-            yield from in_lanes(items, finishers, begin)
+            finishers = [replace(self, improvements=self.improvements.another()) for _ in range(lanes)]
+            yield from in_lanes(items, [partial(finish, lane) for lane in finishers], begin)
 
     def _behind(self, index: int) -> np.ndarray | None:
         return None if self.backdrop is None else self.backdrop.at(index)

@@ -89,12 +89,7 @@ def splat(
         colors,
         fparams,
         size,
-        places.states,
-        places.geo,
-        places.seen,
-        places.n_seen,
-        places.band_range,
-        places.counts,
+        *places.written,
         tints,
     )
     image, alpha, _, depth = draw_footprints(work, places, tints, fparams, size, np.zeros(4, np.float32))

@@ -150,12 +150,7 @@ def splat_surface(
         pack_camera(transform),
         fparams,
         (H, W),
-        places.states,
-        places.geo,
-        places.seen,
-        places.n_seen,
-        places.band_range,
-        places.counts,
+        *places.written,
     )
     image, alpha, weights, depth = draw_footprints(work, places, colors, fparams, (H, W), bg)
     return (image, alpha, weights, depth) if with_maps else (image, alpha)
@@ -184,6 +179,11 @@ class Footprints:
     band_range: np.ndarray
     counts: np.ndarray
     states: np.ndarray
+
+    @property
+    def written(self) -> tuple[np.ndarray, ...]:
+        """What the kernel takes, in its order."""
+        return self.states, self.geo, self.seen, self.n_seen, self.band_range, self.counts
 
     @classmethod
     def of(
