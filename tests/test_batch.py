@@ -329,8 +329,10 @@ def test_interrupted_it_ends_at_once_and_leaves_no_half_file(folder):
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     process.wait(20)
-    time.sleep(0.5)
-    assert not list((folder / "out").glob(".*.part"))
+    end = time.monotonic() + 20  # for workers of a busy machine
+    while parts := list((folder / "out").glob(".*.part")):
+        assert time.monotonic() < end, parts
+        time.sleep(0.05)
     Manifest(folder / "out").close()  # nobody holds it
 
 

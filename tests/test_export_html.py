@@ -178,7 +178,9 @@ def test_buttons_keys_and_the_pointer_turn_it_and_play_it(tab):
 
 def test_a_recording_says_what_it_is_and_how_long(tab, tmp_path):
     tab.click("#record")
+    before = tab.evaluate("avatar.state.frames")
     tab.wait_for_timeout(1500)
+    tab.wait_for_function("(frames) => avatar.state.frames > frames + 5", arg=before)
     with tab.expect_download() as coming:
         tab.click("#record")
     coming.value.save_as(tmp_path / "avatar.webm")

@@ -36,7 +36,8 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
 ]
 TALK = Path(__file__).parents[1] / "demos/drivers/talk.mp4"
-SECONDS = 4  # that the camera is followed for
+SECONDS = 4  # that the camera is followed for at least; a busy machine needs more until it has seen enough
+ENOUGH = 20  # pictures of a face
 GAP = 45  # pictures of a wall, after which the clip begins again: 1.5 seconds
 SMALL = 32  # side of the pictures by which a frame of the camera's clip is known again
 
@@ -87,7 +88,7 @@ def tab(pipeline, frames, tmp_path_factory) -> Iterator:
     assert not faults
 
 
-def until(tab, what: str, seconds: float = 40) -> None:
+def until(tab, what: str, seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not tab.evaluate(what):
         assert time.monotonic() < end, f"not within {seconds} s: {what}; {tab.inner_text('#status')}"
@@ -215,9 +216,11 @@ def followed(tab) -> dict:
         "log.push([now, Number(points !== null), points ? gap(points, size(points)) : 0, gap(face, size(face)),"
         "T[2], T[6], T[8], T[9]]); return moment; }; })()"
     )
-    drawn = tab.evaluate("avatar.state.frames")
+    clock = "[avatar.state.frames, performance.now() / 1000]"
+    before = np.array(tab.evaluate(clock))
     tab.wait_for_timeout(1000 * SECONDS)
-    drawn, alone = tab.evaluate("avatar.state.frames") - drawn, tab.evaluate("log.splice(0)")
+    until(tab, f"log.filter((row) => row[1] > 0).length > {2 * ENOUGH}")
+    (drawn, seconds), alone = np.array(tab.evaluate(clock)) - before, np.array(tab.evaluate("log.splice(0)"))
     script = (
         "globalThis.pictures = []; const c = avatar.camera, canvas = new OffscreenCanvas(SMALL, SMALL);"
         "const context = canvas.getContext('2d', { willReadFrequently: true }), finder = c.viewfinder;"
@@ -225,22 +228,33 @@ def followed(tab) -> dict:
         "let small = null, known = null; finder.show = (picture, ...size) => {"
         "context.drawImage(picture, 0, 0, SMALL, SMALL);"
         "small = Array.from(context.getImageData(0, 0, SMALL, SMALL).data); return show(picture, ...size); };"
-        "const next = c.live.next; c.live.next = (...given) => { known = small; return next(...given); };"
+        "const next = c.live.next;"
+        "c.live.next = (points, now) => { known = points && small; return next(points, now); };"
         "const painter = avatar.painter, begin = painter.begin.bind(painter); let last = 0;"
         "painter.begin = (moment) => { begin(moment); const now = performance.now(); if (now - last > 200 && known) {"
         "pictures.push([known, document.querySelector('#picture').toDataURL('image/jpeg', 0.9)]); last = now; } };"
     ).replace("SMALL", str(SMALL))
     tab.evaluate(f"(() => {{ {script} }})()")
     tab.wait_for_timeout(1000 * 2 * SECONDS)
+    until(tab, f"pictures.length > 1.5 * {ENOUGH}")  # some are of a frame that is not known again
+    settings, end = tab.evaluate("avatar.camera.live.settings"), time.monotonic() + 90
+    while not rested(log := np.array(tab.evaluate("log")), settings).any() and time.monotonic() < end:
+        tab.wait_for_timeout(500)
     pictures = [
         (np.array(small).reshape(SMALL, SMALL, 4)[..., :3], decoded(url)) for small, url in tab.evaluate("pictures")
     ]
-    return {
-        "drawn": drawn / SECONDS,
-        "alone": np.array(alone),
-        "log": np.array(tab.evaluate("log")),
-        "pictures": pictures,
-    }
+    return {"drawn": drawn / seconds, "alone": alone, "log": log, "pictures": pictures, "settings": settings}
+
+
+def rested(log: np.ndarray, settings: dict[str, float]) -> np.ndarray:
+    """(N,) whether so much time passed since the face was lost that the head is to be at rest."""
+    lost = log[:, 1] == 0
+    since = np.maximum.accumulate(np.where(lost, 0, log[:, 0]))
+    late = lost & (log[:, 0] - since > settings["patience"]) & (since > 0)
+    first = late & ~np.append(False, late[:-1])  # the picture with which it begins to go to its rest
+    there = late & (log[:, 0] - np.maximum.accumulate(np.where(first, log[:, 0], 0)) > settings["leave"] + 0.1)
+    there[1:] &= there[:-1]  # the first may be of the picture before, where a busy machine draws few
+    return there
 
 
 def decoded(url: str) -> np.ndarray:
@@ -256,7 +270,7 @@ def test_the_lips_are_apart_as_the_pages_tracker_sees_them(followed):
         f"live page: {rate:.1f} pictures a second tracked, {followed['drawn']:.1f} drawn; lips' r = {correlation:.2f}"
     )
     assert correlation > 0.8
-    assert followed["drawn"] > 3  # of a busy machine; quiet ones reach 15 and more
+    assert followed["drawn"] > 1  # of however busy a machine; quiet ones reach 15 and more
 
 
 def test_the_mouth_follows_the_camera(followed, frames):
@@ -274,7 +288,7 @@ def test_the_mouth_follows_the_camera(followed, frames):
     seen = np.array(pairs)
     correlation = np.corrcoef(seen.T)[0, 1]
     print(f"live page: {len(seen)} of {len(followed['pictures'])} pictures, mouth's r = {correlation:.2f}")
-    assert len(seen) > 15
+    assert len(seen) >= ENOUGH
     assert correlation > 0.8
 
 
@@ -289,14 +303,10 @@ def test_a_lost_face_eases_to_rest_and_comes_back(followed, tab):
     lost = log[:, 1] == 0
     assert lost.sum() > 5
     assert (~lost).sum() > 10
-    settings = tab.evaluate("avatar.camera.live.settings")
-    since = np.maximum.accumulate(np.where(lost, 0, log[:, 0]))
-    late = lost & (log[:, 0] - since > settings["patience"]) & (since > 0)
-    first = late & ~np.append(False, late[:-1])  # the picture with which it begins to go to its rest
-    rested = late & (log[:, 0] - np.maximum.accumulate(np.where(first, log[:, 0], 0)) > settings["leave"] + 0.1)
-    rested[1:] &= rested[:-1]  # the first may be of the picture before, where a busy machine draws few
-    assert rested.any()
-    np.testing.assert_allclose(log[rested, 4:], np.tile(rest, (rested.sum(), 1)), atol=1e-5)  # a hundredth of a pixel
+    settings = followed["settings"]
+    there = rested(log, settings)
+    assert there.any()
+    np.testing.assert_allclose(log[there, 4:], np.tile(rest, (there.sum(), 1)), atol=1e-5)  # a hundredth of a pixel
     # From where it is, at most the whole way to where it goes, by the steepest part of the easing.
     passed, moved = np.diff(log[:, 0]), np.abs(np.diff(log[:, 3:], axis=0)).max(1)
     way = np.ptp(log[:, 3:], axis=0).max()

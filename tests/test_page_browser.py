@@ -116,6 +116,7 @@ def server(served) -> str:
 def page(browser, server) -> Iterator:
     context = browser.new_context(permissions=["camera", "microphone"])
     page = context.new_page()
+    page.set_default_timeout(60_000)  # milliseconds: the machine may be busy
     asked, faults = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -175,7 +176,9 @@ def test_a_photo_and_a_clip_become_a_video_that_plays_and_downloads(page, clip, 
 
 
 def test_live_follows_the_camera_and_survives_a_lost_face(page):
-    """20 seconds: frames per second, the mouth of what is shown against that of the picture that was sent."""
+    """20 seconds (more where a busy machine shows too little): frames per second, and the mouth of what is shown
+    against that of the picture that was sent.
+    """
     sent: dict[int, bytes] = {}
     page.on("websocket", lambda socket: socket.on("framesent", lambda data: keep(sent, data)))
     give(page)
@@ -191,10 +194,10 @@ def test_live_follows_the_camera_and_survives_a_lost_face(page):
             document.querySelector('#live-portrait'), { attributes: true, attributeFilter: ['data-number'] }); }"""
     start = time.monotonic()
     page.evaluate(count)
-    while time.monotonic() - start < 20:
+    while (passed := time.monotonic() - start) < 20 or (passed < 90 and (len(shown) < 50 or lost < 4)):
         number, face, data = page.evaluate(grab)
         lost += face != "true"
-        if face == "true" and time.monotonic() - start > LEARNING:
+        if face == "true" and passed > LEARNING:
             shown[number] = data
         page.wait_for_timeout(150)
     fps = page.evaluate("window.count") / (time.monotonic() - start)
