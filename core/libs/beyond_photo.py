@@ -4,8 +4,8 @@ Nothing is known there but what is cut: colours, and the outline's direction. Be
 bends until it is square to the border; a shoulder that a side cuts falls. The colours of the photo's last pixels go on
 out of focus, by more and more, with the grain that stands before them, mirrored: as what is not known, not as stripes.
 Where the photo shows enough of neck and clothes, that is a first guess, from which on they are completed from those
-(`patch_match`), so that a knitted collar ends and cloth goes on as cloth. A head that the photo cuts, above or at a
-side, is not made up: it goes out softly, just beyond the border.
+(`patch_match`), so that a knitted collar ends and cloth goes on as cloth. A neckline that is cut goes round
+(`neckline`). A head that the photo cuts, above or at a side, is not made up: it goes out softly, beyond the border.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from core.data.records import IMAGE_SIZE, TrackedSource
 from core.libs.nearest import nearest_values
+from core.libs.neckline import Neckline, NecklineSettings, around, find_neckline, find_skin
 from core.libs.numeric import over_channels, smoothstep
 from core.libs.patch_match import PatchSettings, complete, taken_from
 from core.libs.poisson import differences, fill_hole
@@ -49,6 +50,7 @@ class BeyondSettings:
         coarser: pixels of a 512-pixel crop for one of the picture in which they are.
         patches: how.
         reach: how far the photo's last colours tell beside the patches', of the crop's side.
+        neckline: how one that is cut goes round.
     """
 
     least: float = 0.5
@@ -75,6 +77,7 @@ class BeyondSettings:
         default_factory=lambda: PatchSettings(radius=4, smallest=80, rounds=5, searches=2, far=3000.0)
     )
     reach: float = 0.05
+    neckline: NecklineSettings = field(default_factory=NecklineSettings)
 
 
 def continued_beyond(source: TrackedSource, settings: BeyondSettings = BeyondSettings()) -> TrackedSource:
@@ -83,19 +86,22 @@ def continued_beyond(source: TrackedSource, settings: BeyondSettings = BeyondSet
     Where a person goes on, `inside` holds as if that were the photo.
     """
     image, matte, inside = source.image, source.matte, source.inside
+    if inside.all():
+        return source
     scale = source.size / IMAGE_SIZE
-    chin = source.margin + float(source.frame.bbox[3]) * source.size
+    box = source.margin + source.frame.bbox * source.size
+    chin, clothed = box[3], _clothed(source, box, settings)
     below = 1 + (np.arange(len(image)) - chin) / (settings.shoulders * scale)
     head = np.broadcast_to(1 - smoothstep(below, 0, 1).astype(np.float32)[:, None], matte.shape)
     # Below, left, right and above, each turned until it is below
     for turns, upper in ((0, None), (1, 0), (3, 1), (2, None)):
         turned = _Cut(*(np.ascontiguousarray(np.rot90(part, turns)) for part in (image, matte, inside)))
         ends = np.rot90(head, turns) if turns else np.zeros_like(head)
-        if (found := _below(turned, ends, scale, upper, settings)) is not None:
+        if (found := _below(turned, ends, scale, upper, settings, None if turns else clothed)) is not None:
             image, matte, inside = (np.ascontiguousarray(np.rot90(part, -turns)) for part in found)
     if inside is source.inside:
         return source
-    image = _like_clothes(source, _Cut(image, matte, inside), head, scale, settings)
+    image = _like_clothes(source, _Cut(image, matte, inside), head, clothed, scale, settings)
     return replace(source, image=image, matte=matte, inside=inside)
 
 
@@ -131,13 +137,36 @@ class _Cut(NamedTuple):
     inside: np.ndarray
 
 
-def _below(cut: _Cut, head: np.ndarray, scale: float, upper: int | None, settings: BeyondSettings) -> _Cut | None:
+class _Clothed(NamedTuple):
+    """What of a photo is skin, (S, S) bool, and the neck that its lower border cuts."""
+
+    skin: np.ndarray
+    neck: Neckline | None
+
+
+def _clothed(source: TrackedSource, box: np.ndarray, settings: BeyondSettings) -> _Clothed:
+    skin, rows = find_skin(source.image, box, settings.neckline.skin), np.flatnonzero(source.inside.any(1))
+    if not len(rows) or rows[-1] == len(skin) - 1:
+        return _Clothed(skin, None)
+    last = int(rows[-1]) - settings.mixed
+    return _Clothed(skin, find_neckline(source.image, source.matte, skin, last, box, settings.neckline))
+
+
+def _below(
+    cut: _Cut,
+    head: np.ndarray,
+    scale: float,
+    upper: int | None,
+    settings: BeyondSettings,
+    clothed: _Clothed | None = None,
+) -> _Cut | None:
     """The same with the person continued below; None where nobody is cut there.
 
     Args:
         head: (S, S) in 0..1, what of a person cut there is a head, which ends.
         upper: which of the outlines on both sides is a shoulder's upper one, which falls; None: a body goes on
             downwards, where it does not become narrower.
+        clothed: of the photo's own lower border.
     """
     image, matte, inside = cut
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
@@ -157,26 +186,73 @@ def _below(cut: _Cut, head: np.ndarray, scale: float, upper: int | None, setting
         across = np.broadcast_to(np.arange(size, dtype=np.float32)[None], (len(depth), size))
 
     photo = image[: last + 1].astype(np.float32)
-    parts = photo[-settings.rows :], matte[last - settings.rows + 1 : last + 1]
-    rows_below = _out_of_focus(*parts, depth, scale, settings)
+    if clothed is None or clothed.neck is None or not clothed.neck.closes:
+        colors = _continued(photo, matte[: last + 1], depth, across, depth - 1, scale, settings)
+    else:
+        colors = _around_neck(photo, matte[: last + 1], depth, across, clothed, scale, settings)
+    nowhere = np.zeros_like(across)
+    ended = cv2.remap(ends[None], across, nowhere, cv2.INTER_LINEAR) * smoothstep(depth / scale, *settings.head_ends)
+    image, matte, inside = image.copy(), matte.copy(), inside.copy()
+    image[last + 1 :] = np.rint(colors).clip(0, 255)
+    along = cv2.remap(matte[last : last + 1], across, nowhere, cv2.INTER_LINEAR)
+    matte[last + 1 :] = along * (1 - ended)
+    inside[last + 1 :, columns[0] : columns[-1] + 1] = ended[:, columns[0] : columns[-1] + 1] < 1
+    return _Cut(image, matte, inside)
+
+
+def _continued(
+    photo: np.ndarray,
+    matte: np.ndarray,
+    depth: np.ndarray,
+    across: np.ndarray,
+    away: np.ndarray,
+    scale: float,
+    settings: BeyondSettings,
+) -> np.ndarray:
+    """Colours (D, S, 3) below a photo (R, S, 3): its last ones go on, out of focus, with the grain before them.
+
+    Args:
+        matte: (R, S) of what goes on. depth: (D, 1) rows below the photo. across: (D, S) which column is continued.
+        away: (D, S) or (D, 1), by how many rows' way the colours are out of focus there.
+    """
+    rows_below = _out_of_focus(photo[-settings.rows :], matte[-settings.rows :], depth, scale, settings)
     nearer = np.exp(-depth / (settings.fades * scale))[..., None]
     rows_below += (photo[-1:] - rows_below[:1]) * nearer
-    here = np.broadcast_to(depth - 1, across.shape).astype(np.float32)
+    here = np.broadcast_to(away, across.shape).astype(np.float32)
     colors = cv2.remap(rows_below, across, here, cv2.INTER_LINEAR)
     fine = photo - cv2.GaussianBlur(photo, (0, 0), settings.grain * scale)
     # What stands out by more is a line, and so is what it leaves beside it
     strength = cv2.GaussianBlur(over_channels(np.maximum, np.abs(fine)), (0, 0), 2 * settings.grain * scale)
     fine *= (1 - smoothstep(strength / settings.most_grain, *settings.lines))[..., None]
-    above = np.broadcast_to(np.maximum(last - depth, rows[0]), across.shape).astype(np.float32)
+    above = np.broadcast_to(np.maximum(len(photo) - 1 - depth, 0), across.shape).astype(np.float32)
     grain = cv2.remap(fine, across, above, cv2.INTER_LINEAR).clip(-settings.most_grain, settings.most_grain)
-    nowhere = np.zeros_like(across)
-    ended = cv2.remap(ends[None], across, nowhere, cv2.INTER_LINEAR) * smoothstep(depth / scale, *settings.head_ends)
-    image, matte, inside = image.copy(), matte.copy(), inside.copy()
-    image[last + 1 :] = np.rint(colors + grain * (1 - nearer)).clip(0, 255)
-    along = cv2.remap(matte[last : last + 1], across, nowhere, cv2.INTER_LINEAR)
-    matte[last + 1 :] = along * (1 - ended)
-    inside[last + 1 :, columns[0] : columns[-1] + 1] = ended[:, columns[0] : columns[-1] + 1] < 1
-    return _Cut(image, matte, inside)
+    return colors + grain * (1 - nearer)
+
+
+def _around_neck(
+    photo: np.ndarray,
+    matte: np.ndarray,
+    depth: np.ndarray,
+    across: np.ndarray,
+    clothed: _Clothed,
+    scale: float,
+    settings: BeyondSettings,
+) -> np.ndarray:
+    """The same where a neckline is cut: skin goes on within it, and cloth goes round it."""
+    neck, skin = clothed.neck, clothed.skin[: len(photo)].astype(np.float32)
+    assert neck is not None
+    lie = around(neck, depth, photo.shape[1], settings.neckline)
+    round_it = 1 - smoothstep(lie.away / neck.half, settings.neckline.band, settings.neckline.plain)
+    beside = neck.half * (1 + settings.neckline.band)
+    level = np.minimum(across, neck.middle - beside), np.maximum(across, neck.middle + beside)
+    cloth = np.zeros((*across.shape, 3), np.float32)
+    for columns, straight, share in zip(lie.columns, level, (1 - lie.share, lie.share), strict=True):
+        bent = np.clip(straight + (columns - straight) * round_it, 0, photo.shape[1] - 1).astype(np.float32)
+        away = np.minimum(depth - 1, np.maximum(lie.away, 0) / settings.neckline.sharper)
+        cloth += share[..., None] * _continued(photo, matte * (1 - skin), depth, bent, away, scale, settings)
+    inner = np.clip(across, neck.left, neck.right)
+    flesh = _continued(photo, matte * skin, depth, inner, depth - 1, scale, settings)
+    return cloth + (flesh - cloth) * lie.skin[..., None]
 
 
 def _of_head(person: np.ndarray, head: np.ndarray) -> np.ndarray:
@@ -253,7 +329,12 @@ def _across(
 
 
 def _like_clothes(
-    source: TrackedSource, guess: _Cut, head: np.ndarray, scale: float, settings: BeyondSettings
+    source: TrackedSource,
+    guess: _Cut,
+    head: np.ndarray,
+    clothed: _Clothed,
+    scale: float,
+    settings: BeyondSettings,
 ) -> np.ndarray:
     """The picture (S, S, 3) uint8 with what goes on beyond the photo made of what this shows below the head.
 
@@ -266,6 +347,12 @@ def _like_clothes(
     person = photo & (cv2.erode(source.matte, border) > settings.opaque)
     clothes = person.copy()
     clothes[:below] = False
+    if clothed.neck is None or clothed.neck.closes:
+        clothes &= ~clothed.skin
+    if clothed.neck is not None and clothed.neck.closes:
+        last = np.flatnonzero(source.inside.any(1))[-1] - settings.mixed
+        depth = np.arange(1, len(hole) - last, dtype=np.float32)[:, None]
+        hole[last + 1 :] &= around(clothed.neck, depth, len(hole), settings.neckline).skin < 0.5
     rows = np.flatnonzero(photo.any(1))[-1] - below
     if rows < settings.clothes * scale or clothes.sum() < settings.area * source.size**2 or not hole.any():
         return guess.image
