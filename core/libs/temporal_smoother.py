@@ -175,7 +175,7 @@ class TemporalSmoother:
             return self._filter_both_ways(name, path, cuts)
         average = ExponentialAverage(name, self._alpha())
         filled = np.where(np.isfinite(value), value, path.restore(np.zeros_like(path.columns)))
-        return np.stack([average.next(frame) for frame in filled])
+        return np.stack([average.next(frame.astype(np.float64)) for frame in filled])
 
     def _path(self, name: str, value: np.ndarray) -> MotionPath:
         return motion_path(name, value, self.settings.path)
@@ -270,8 +270,9 @@ def _frame(name: str, value: Array) -> np.ndarray:
 
 
 def _frames(name: str, value: Array) -> np.ndarray:
-    """A clip as float64."""
-    array = _to_numpy(name, value)
+    """A clip as float64; expression in float32 as it is, as it would take the most memory of a long clip's motion."""
+    array = value if name == "expcode" and isinstance(value, np.ndarray) and value.dtype == np.float32 else None
+    array = _to_numpy(name, value) if array is None else array
     good = array.shape[1:] == (3, 4) if name == TRANSFORM else array.ndim == 2 and _in_triples(name, array)
     if not good:
         wanted = "(T, 3, 4)" if name == TRANSFORM else f"(T, N){_TRIPLES if name in TURNS else ''}"

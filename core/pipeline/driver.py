@@ -19,6 +19,7 @@ from core.options import Options
 from core.pipeline.choice import people_of, say_driver_faces
 from core.preflight import Inputs
 from core.runtime.ahead import Ahead
+from core.runtime.memory import give_back_heap
 from core.runtime.progress import Advance, Progress
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class DriverStage:
                 begun = self._begun
                 track = self._track(inputs.driver, advance) if begun is None else begun.wait(advance)
                 driver = DriverData(inputs.driver, inputs.kind, track)
+            give_back_heap()
             if self.face == "largest":
                 say_driver_faces(components, inputs.driver, self.progress)
         self._is_made = True

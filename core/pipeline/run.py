@@ -36,7 +36,7 @@ from core.pipeline.person import Person, begin_person
 from core.pipeline.result import RenderedFrame, Report, make_folder, to_image
 from core.preflight import Inputs, check_report, choose_model, find_inputs, find_output
 from core.runtime.compiling import told_when_compiling
-from core.runtime.memory import all_loaded
+from core.runtime.memory import all_loaded, give_back_heap
 from core.runtime.progress import Progress
 from core.runtime.threads import WriteBehind, opencv_threads
 
@@ -254,6 +254,7 @@ class Pipeline:
 
         self._begin()
         motion, _, _ = self.motion, self.avatar, self.backdrop
+        give_back_heap()  # a long clip was tracked and smoothed in it
         height, width = self.photo.shape[:2]
         mark = None if self.options.no_watermark else Watermark(width, height)
         self.progress.seconds["render"] = 0.0

@@ -39,11 +39,16 @@ def all_loaded() -> None:
 
 
 def give_back_memory() -> None:
-    """Collect what is unreachable and return the free pages of all arenas, by malloc_trim(3).
-
-    Where the C library has no such call, nothing more is done.
-    """
+    """Collect what is unreachable and return the free pages of all arenas."""
     gc.collect()
+    give_back_heap()
+
+
+def give_back_heap() -> None:
+    """Return the free pages of all arenas, by malloc_trim(3), between stages of a run that work in other arrays.
+
+    Where the C library has no such call, nothing is done.
+    """
     if not sys.platform.startswith("linux"):
         return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it

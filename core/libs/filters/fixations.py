@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.libs.numeric import interpolate_gaps
+from core.libs.numeric import blocks, interpolate_gaps
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,15 @@ def steady_fixations(
     half = max(round(3 * settings.time * fps), 2)
     offsets = np.arange(-half, half + 1)
     in_time = np.exp(-0.5 * (offsets / (settings.time * fps)) ** 2)
-    at = np.clip(np.arange(len(filled))[:, None] + offsets, 0, len(filled) - 1)
-    inside = at == np.arange(len(filled))[:, None] + offsets
     out = running_median(filled, settings.guide)
     for _ in range(settings.rounds):
-        distance = np.square(out[at] - out[:, None]).sum(-1)
-        kernel = inside * in_time * weight[at] * np.exp(-0.5 * distance / (settings.range * noise) ** 2)
-        out = np.einsum("tn,tnk->tk", kernel, filled[at]) / kernel.sum(1, keepdims=True)
+        guide, out = out, np.empty_like(out)
+        for part in blocks(len(filled)):
+            wanted = np.arange(part.start, part.stop)[:, None] + offsets
+            at = np.clip(wanted, 0, len(filled) - 1)
+            distance = np.square(guide[at] - guide[part, None]).sum(-1)
+            kernel = (at == wanted) * in_time * weight[at] * np.exp(-0.5 * distance / (settings.range * noise) ** 2)
+            out[part] = np.einsum("tn,tnk->tk", kernel, filled[at]) / kernel.sum(1, keepdims=True)
     return out
 
 

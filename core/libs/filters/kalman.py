@@ -67,7 +67,7 @@ class Noise:
 
 
 def smooth(
-    series: np.ndarray,  # (T, D) float64; any finite value where not valid
+    series: np.ndarray,  # (T, D) floating point; any finite value where not valid
     valid: np.ndarray,  # (T, D) bool, where there is a measurement
     cuts: np.ndarray | None = None,  # (T,) bool, frames at which another motion begins
     strength: float = 1.0,
@@ -76,7 +76,7 @@ def smooth(
     window: float = 1.0,
     weight: float = 1.0,
     settings: KalmanSettings = KalmanSettings(),
-) -> np.ndarray:  # (T, D)
+) -> np.ndarray:  # (T, D), as exact as the series
     """The series after a pass forwards and one backwards: no lag, and what is missing is filled in.
 
     Args:
@@ -94,7 +94,8 @@ def smooth(
     fade = np.clip((np.arange(overlap) + 0.5) / overlap * 2 - 0.5, 0, 1)[:, None]  # the ends have too few neighbours
     out = series.copy()
     for part in windows(len(series), settings.windows):
-        found = _smooth_window(series[part], valid[part], restart[part], strength, window, weight, settings)
+        known = series[part].astype(np.float64)
+        found = _smooth_window(known, valid[part], restart[part], strength, window, weight, settings)
         if part.start:
             found[:overlap] = fade * found[:overlap] + (1 - fade) * out[part][:overlap]
         out[part] = found
@@ -111,11 +112,10 @@ def _smooth_window(
     weight: float,
     settings: KalmanSettings,
 ) -> np.ndarray:
-    """One window of `smooth`."""
-    out = series.copy()
+    """One window of `smooth`, float64, in place."""
     moving = np.ptp(series, axis=0) > 0
     if len(series) < 3 or not moving.any():
-        return out
+        return series
     z, ok = np.ascontiguousarray(series[:, moving]), np.ascontiguousarray(valid[:, moving])
     floor = noise_floor(z, ok, settings.noise)
     share = max(noise_share(z, ok, floor, settings.noise), settings.least_share)
@@ -124,8 +124,8 @@ def _smooth_window(
     # How far a filter averages goes with the fourth root of the ratio; the size of a step with the root of its scale.
     scale = scale * window ** (-4 / np.sqrt(np.maximum(scale, 1)))
     ratio = np.clip(noise.ratio / strength**4 * weight, *settings.ratio_bounds)
-    out[:, moving] = unit * rts_smoother(z / unit, ok, scale, ratio)[0]
-    return out
+    series[:, moving] = unit * rts_smoother(z / unit, ok, scale, ratio)[0]
+    return series
 
 
 def process_scales(

@@ -47,7 +47,7 @@ class MotionPath:
     Attributes:
         columns: (T, D), to be read; where not valid, what lies between the frames that are.
         valid: (T, D) bool, whether the parameter was finite.
-        restore: from changes of the columns (T, D) to the parameter (T, ...).
+        restore: from changes of the columns (T, D) to the parameter (T, ...); the changes may be written over.
     """
 
     columns: np.ndarray
@@ -61,7 +61,7 @@ def motion_path(name: str, values: np.ndarray, settings: MotionPathSettings = Mo
     Args:
         name: of the parameter: rotations (`TURNS`) and transforms (`TRANSFORM`) get a path of their own, others are
             their own columns.
-        values: (T, N) float64, for a transform (T, 3, 4); rows that are not finite are filled in.
+        values: (T, N) floating point, for a transform (T, 3, 4); rows that are not finite are filled in.
 
     Raises:
         UserError: nothing in it is finite.
@@ -74,7 +74,7 @@ def motion_path(name: str, values: np.ndarray, settings: MotionPathSettings = Mo
     columns = values if valid.all() else values.copy()
     for d in np.flatnonzero(~valid.all(0)):
         columns[:, d] = _fill(name, values[:, d : d + 1], valid[:, d])[:, 0]
-    return MotionPath(columns, valid, lambda change: columns + change)
+    return MotionPath(columns, valid, lambda change: np.add(columns, change, out=change))
 
 
 def slerp(start: np.ndarray, goal: np.ndarray, part: float) -> np.ndarray:

@@ -44,7 +44,7 @@ def find_outliers(
     """
     out = np.zeros(len(z), bool)
     for part in windows(len(z), settings.windows):
-        out[part] |= _outliers(z[part], valid[part], settings)
+        out[part] |= _outliers(z[part].astype(np.float64), valid[part], settings)
     return out
 
 
@@ -75,7 +75,7 @@ def find_cuts(
     """
     out = np.zeros(len(z), bool)
     for part in windows(len(z), settings.windows):
-        out[part] |= _cuts(z[part], settings)
+        out[part] |= _cuts(z[part].astype(np.float64), settings)
     return out
 
 

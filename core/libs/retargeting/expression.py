@@ -163,7 +163,8 @@ def _fitted(
     if len(visible) < 2:  # as the codes of a single picture
         optimizer.neutral, share = None, settings.motion_share
         return optimizer, (1 - share) * source_jaw + optimizer.gain * share * jaw
-    optimizer.fit_neutral(driver.expcode[visible])  # and the components of a PCA, where one is used
+    if optimizer.use_pca:
+        optimizer.fit_neutral(driver.expcode[visible])  # its components, that is; the neutral comes next
     expcode, rest_jaw = resting_expression(source, driver, head, settings)
     optimizer.neutral = expcode.astype(np.float64)
     return optimizer, source_jaw + optimizer.gain * (jaw - rest_jaw)

@@ -169,14 +169,18 @@ def resting_expression(
     s, visible = settings, np.flatnonzero(driver.status == SEEN)
     if not len(visible):
         visible = np.arange(len(driver))
-    expcode, jaw = driver.expcode[visible].astype(np.float64), driver.posecode[visible, 3:].astype(np.float64)
+    calm = visible
     if head.openings is not None:
         face = FaceOpenings(head, head.openings, driver[0])
-        gaps = np.concatenate([face.gaps(expcode[b], jaw[b]) for b in blocks(len(visible))])
-        calm = calm_frames(face, gaps, s)
-        expcode, jaw = expcode[calm], jaw[calm]
-    rest = likely_rest(source, np.median(expcode, 0), len(visible) / float(driver.fps), s)
-    return rest, np.median(jaw, 0).astype(np.float32)
+        codes = ((driver.expcode[visible[b]], driver.posecode[visible[b], 3:]) for b in blocks(len(visible)))
+        gaps = np.concatenate([face.gaps(*(part.astype(np.float64) for part in both)) for both in codes])
+        calm = visible[calm_frames(face, gaps, s)]
+    expcode, jaw = (
+        np.array([np.median(column[calm].astype(np.float64)) for column in codes.T])  # all at once take much memory
+        for codes in (driver.expcode, driver.posecode[:, 3:])
+    )
+    rest = likely_rest(source, expcode, len(visible) / float(driver.fps), s)
+    return rest, jaw.astype(np.float32)
 
 
 def likely_rest(
@@ -300,11 +304,13 @@ def resting_frames(
     rows = np.linspace(0, len(expcodes) - 1, min(len(expcodes), settings.sample)).round().astype(int)
     sample = expcodes[rows]
     square = (sample**2).sum(1)
-    distance = np.sqrt(np.maximum(square[:, None] + square - 2 * sample @ sample.T, 0))
     near = max(round(share * len(sample)), min(2, len(sample)))
-    spread = np.partition(distance, near - 1, axis=1)[:, :near].mean(1)
-    middle = sample[np.argmin(spread + settings.mean_face * np.sqrt(square))]
-    away = np.linalg.norm(expcodes - middle, axis=1)
+    spread = []
+    for part in blocks(len(sample)):
+        distance = np.sqrt(np.maximum(square[part, None] + square - 2 * sample[part] @ sample.T, 0))
+        spread.append(np.partition(distance, near - 1, axis=1)[:, :near].mean(1))
+    middle = sample[np.argmin(np.concatenate(spread) + settings.mean_face * np.sqrt(square))]
+    away = np.concatenate([np.linalg.norm(expcodes[part] - middle, axis=1) for part in blocks(len(expcodes))])
     return np.argsort(away, kind="stable")[: max(round(share * len(expcodes)), min(2, len(expcodes)))]
 
 

@@ -35,6 +35,7 @@ from core.libs.tracker.second_look import second_look
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import FaceCount, NoFaceError
 from core.libs.tracker.still import face_of_photo
+from core.runtime.memory import give_back_heap
 from core.runtime.threads import QueueSettings, WriteBehind, beside, opencv_threads, read_ahead
 
 _SETTINGS = TrackSettings()
@@ -203,6 +204,7 @@ def track_observed(
     if len(sequence) > 1 and not isinstance(footage, np.ndarray):
         near = boxes if among_others else None
         given = (footage, name, tracker, sequence, points, open_head, progress, fitter, settings)
+        give_back_heap()
         with opencv_threads(1):  # of people among others, too
             transform, refined = second_look(*given, near=near, kept=seen.glimpses)
         if kept is not None:
