@@ -159,13 +159,14 @@ class Improvements:
             names.append("eyecode")
         return steadied_by_likeness(track, names)
 
-    def retargeting(self, head: Any, track: TrackedSequence) -> Retargeting:
+    def retargeting(self, head: Any, track: TrackedSequence, source: TrackedSource | None = None) -> Retargeting:
         """The stage that transfers the driver's motion to the photo's person, with the strategies of the options.
 
         Args:
             head: the head model of both. track: the driver; where it has no eye codes, gaze is corrected only towards
-                the camera.
+                the camera. source: the photo, whose head moves less where it shows little around it.
         """
+        from core.libs.retargeting.pose import PoseSettings
         from core.libs.retargeting.stage import Retargeting
 
         options = self._options
@@ -179,7 +180,12 @@ class Improvements:
         if self._has("gaze_correct") and (options.gaze_target == "camera" or "eyecode" not in track.absent):
             gaze = self._gaze(head)
         return Retargeting(
-            options.motion, expression=expression, gaze=gaze, take=options.take, orbit_degrees=options.orbit
+            options.motion,
+            PoseSettings() if source is None else PoseSettings().within(source),
+            expression=expression,
+            gaze=gaze,
+            take=options.take,
+            orbit_degrees=options.orbit,
         )
 
     def _gaze(self, head: Any) -> Strategy:

@@ -194,7 +194,10 @@ def frame_notices(source: TrackedSource, options: Options) -> list[str]:
     """A line where the frame was left to the photo, and is the whole of it."""
     if options.whole_photo is not None or not source.joined:
         return []
-    return ["the photo shows little around the face, so all of it is the frame; --frame head takes the head's crop"]
+    return [
+        "the photo shows little around the face, so all of it is the frame, and the head moves less than the driver's; "
+        "--frame head takes the head's crop"
+    ]
 
 
 def size_notices(source: TrackedSource, size: int) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from core.batch.models import LoadedModels
 from core.data.image import read_image
+from core.libs.retargeting.pose import PoseSettings
 from core.libs.tracker.source import track_source
 from core.libs.tracker.whole import shown_share
 from core.notices import frame_notices
@@ -75,6 +76,12 @@ def test_a_photo_cut_close_around_a_face_is_the_frame(close):
     assert ["--frame head" in line for line in frame_notices(run.source, options)] == [True]
     assert frame_notices(run.source, Options(close, frame="photo")) == []
 
+    # Its head moves less: the face stays in the frame.
+    pose = run.improvements.retargeting(run.components.head, run.driver.track, run.source).pose
+    room = shown_share(image, run.source.crop) / PoseSettings().close
+    assert pose.turn_limit == pytest.approx(room * PoseSettings().turn_limit)
+    assert pose.shift_limit == pytest.approx(room * PoseSettings().shift_limit)
+
     models = LoadedModels()
     sources = {
         name: models.get(Options(close, model="lifted", **given), Progress(quiet=True)).track_source(close, False)
@@ -87,6 +94,7 @@ def test_a_photo_cut_close_around_a_face_is_the_frame(close):
 def test_a_photo_that_shows_the_heads_crop_stays_with_it(close):
     source = track_source(PHOTO, whole=None)
     assert not source.joined
+    assert PoseSettings().within(source) == PoseSettings()
     assert source.size == 512
     found = track_source(PHOTO)
     np.testing.assert_array_equal(source.image, found.image)

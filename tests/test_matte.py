@@ -78,14 +78,22 @@ def test_a_whole_photo_that_misses_the_face_is_not_believed():
     assert np.abs(out - PERSON).max() < 0.1
 
 
-def test_the_face_is_the_persons_whatever_the_segmenter_says():
-    """Of a photo that shows hardly more than a face it may see one half; what is beside the face stays its affair."""
-    half = PERSON * (_X < 128)
-    out = _matte(_picture(np.ones((SIZE, SIZE))), half, half)
+@pytest.mark.parametrize("seen", [0 * PERSON, PERSON * (_X < 128)], ids=["nothing of the face", "one half of it"])
+def test_where_the_segmenter_fails_the_face_has_a_head_and_a_neck(seen):
+    """Of a photo that shows hardly more than a face it may see nothing; far from the face that stays its affair."""
+    out = _matte(_picture(np.ones((SIZE, SIZE))), seen, seen)
     away = np.hypot(_X - 128, _Y - 128)
     assert out[away < 22].min() > 0.95
-    assert out[(away > 45) & (_X > 150)].max() < 0.3
-    assert out[away > 100].max() < 0.05
+    assert out[(away < 30 + 0.7 * MatteSettings().hair * 60) & (_Y < 128)].min() > 0.5
+    assert out[158:, 128].min() > 0.5
+    assert out[(away > 100) & ((_Y < 128) | (_X < 78) | (_X > 178))].max() < 0.05
+
+
+def test_a_face_that_is_seen_is_the_persons_to_its_outline():
+    """A hole in it, which is larger than what is closed, is none."""
+    holed = np.where(np.hypot(_X - 128, _Y - 116) < 12, 0, PERSON)
+    out = _matte(_picture(np.ones((SIZE, SIZE))), holed, holed)
+    assert out[np.hypot(_X - 128, _Y - 128) < 22].min() > 0.95
 
 
 def test_what_is_worn_in_a_bite_of_the_outline_is_the_persons():

@@ -134,7 +134,8 @@ class Pipeline:
         if self.components.retarget is not None:
             motion = self.components.retarget(source, track, head)
         else:  # the usual stage reads more of a head than a renderer does: its directions and joints
-            motion = self.improvements.retargeting(head, track).run(source, track, cast("FLAMEModel", head), plain)
+            stage = self.improvements.retargeting(head, track, self.source)
+            motion = stage.run(source, track, cast("FLAMEModel", head), plain)
         return replace(motion, mouth_interior=None) if self.options.mouth == "plain" else motion
 
     @cached_property

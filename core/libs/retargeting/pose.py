@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence
+from core.data.records import IMAGE_SIZE, TrackedFrame, TrackedSequence, TrackedSource
 from core.libs.flame_model.topology import STABLE
 from core.libs.geometry import FLIP, head_angles, head_rotation, to_camera, to_pixels, unproject
 from core.libs.numeric import soft_clip_length
@@ -40,6 +40,8 @@ class PoseSettings:
         same_face: in absolute mode, pixels (rms over the face) by which a driver's frame may differ from the photo and
             still be taken for the same face in the same pose. same_face_pixels: the same in pixels of the driver's own
             picture, where that is more: of a small face the same face is tracked that much apart.
+        close: share of the head's crop that a photo shows, below which both limits are less, in proportion: where it
+            shows hardly more than a face, that stays in it, and what is not known beside it hardly comes in.
     """
 
     turn_limit: float = 30.0
@@ -48,6 +50,16 @@ class PoseSettings:
     torso_depth_share: float = 0.5
     same_face: float = 2.5
     same_face_pixels: float = 1.5
+    close: float = 0.66
+
+    def within(self, source: TrackedSource) -> PoseSettings:
+        """The limits for a photo that is drawn as a whole; those for all others are these."""
+        if not source.joined or source.crop is None or source.beyond is None:
+            return self
+        corner, side, size = source.crop[:2], float(source.crop[2]), np.array(source.beyond.shape[1::-1])
+        shown = np.maximum(np.minimum(corner + side, size) - np.maximum(corner, 0), 0).prod() / side**2
+        room = min(float(shown) / self.close, 1.0)
+        return replace(self, turn_limit=room * self.turn_limit, shift_limit=room * self.shift_limit)
 
     def apart(self, driver: TrackedSequence) -> float:
         """Pixels of the crop by which a driver's frame may differ from the photo and be the same face."""

@@ -27,7 +27,7 @@ Segmenter = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB to (H, W) 
 
 
 MATTE = MatteSettings()
-VERSION = "6"  # of all here that changes what comes out
+VERSION = "7"  # of all here that changes what comes out
 
 
 def photo_matte(
@@ -70,12 +70,16 @@ def begin_matte(
     def rest() -> np.ndarray:
         matte, whole = looked, crop_image(coarse, wide_crop, size)
         face = _face(points, (size, size))
-        if face.any() and whole[face > 0].mean() > settings.face:
+        seen = [look[face > 0].mean() if face.any() else 1.0 for look in (looked, whole)]
+        if seen[1] > settings.face:
             cell = max(image.shape[:2]) / settings.grid * size / float(wide_crop[2])
             # Two looks that are sure outvote it: what is small in the whole photo, it may overlook
             whole = np.where(agreed > settings.sure, np.maximum(whole, agreed), whole)
             matte = _between(matte, whole, inside, settings.cells * cell)
-        # A segmenter may fail where a photo shows hardly more than a face, and which that is the tracker has said.
+        elif seen[0] < settings.face:
+            # A segmenter may fail where a photo shows hardly more than a face. Which that is the tracker has said, and a
+            # face alone that moves before its own hair is worse than a head that is a little too large.
+            matte = np.maximum(matte, _head(face, settings))
         matte = np.maximum(matte, cv2.erode(face, disc(settings.rim * _height(face))))
         matte = _connected(matte * inside, face > 0, settings)
         matte = _connected(solved_matte(pixels, matte, inside, settings), face > 0, settings)
@@ -95,6 +99,15 @@ def _face(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     face = np.zeros(shape[:2], np.uint8)
     cv2.fillConvexPoly(face, cv2.convexHull(points[:N_FACE, :2].round().astype(np.int32)), 1)
     return face
+
+
+def _head(face: np.ndarray, settings: MatteSettings) -> np.ndarray:
+    """The head (H, W) float32 in 0 and 1 that a face (H, W) uint8 has usually, with a neck down to the border."""
+    head = dilated(face > 0, settings.hair * _height(face))
+    rows = np.flatnonzero(face.any(1))
+    neck = cv2.erode(face, disc(settings.neck * _height(face)))
+    head[rows[-1] :] |= neck.any(0)
+    return head.astype(np.float32)
 
 
 def _height(face: np.ndarray) -> int:

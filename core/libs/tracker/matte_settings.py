@@ -13,7 +13,9 @@ class MatteSettings:
         seam: pixels of a 512-pixel crop over which the look at the shown crop runs into that at the wide one.
         cells: of the whole photo's matte, by which its edge may be off, inwards and outwards.
         grid: cells of a side of the segmenter's result; MediaPipe's selfie segmentation.
-        face: mean of the whole photo's matte over the face, below which that look is not believed.
+        face: mean of a matte over the face, below which that look is not believed.
+        hair: how far around the face a head reaches where no look is believed; neck: how much narrower on each side
+            that is. Heights of the face.
         rim: heights of the face within its outline, that may be something else; what is farther in is the person's.
         person: from which on a pixel belongs to the connected person. near: part of the crop's side around it in which
             fainter pixels, hair, belong to it too.
@@ -45,6 +47,8 @@ class MatteSettings:
     cells: float = 2.0
     grid: int = 256
     face: float = 0.8
+    hair: float = 0.35
+    neck: float = 0.1
     rim: float = 0.05
     person: float = 0.5
     near: float = 0.06
