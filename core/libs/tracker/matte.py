@@ -77,8 +77,8 @@ def begin_matte(
             whole = np.where(agreed > settings.sure, np.maximum(whole, agreed), whole)
             matte = _between(matte, whole, inside, settings.cells * cell)
         elif seen[0] < settings.face:
-            # A segmenter may fail where a photo shows hardly more than a face. Which that is the tracker has said, and a
-            # face alone that moves before its own hair is worse than a head that is a little too large.
+            # A segmenter may fail where a photo shows hardly more than a face. Which that is the tracker has said, and
+            # a face alone that moves before its own hair is worse than a head that is a little too large.
             matte = np.maximum(matte, _head(face, settings))
         matte = np.maximum(matte, cv2.erode(face, disc(settings.rim * _height(face))))
         matte = _connected(matte * inside, face > 0, settings)
