@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from core.errors import UserError
 from core.runtime.interrupt import Interruption, interruptible, leave
-from core.runtime.memory import collect_once_loaded
+from core.runtime.memory import collect_once_loaded, share_heap
 from core.runtime.submodules import import_numba, import_torch
 
 _FINISHING = 30.0  # seconds that an interrupted run with --keep-partial has to finish its file
@@ -71,6 +71,7 @@ def run() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     collect_once_loaded()
+    share_heap()
     with interruptible() as interruption:
         try:
             return main(interruption=interruption)

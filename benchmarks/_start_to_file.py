@@ -16,6 +16,8 @@ if hasattr(memory, "collect_once_loaded"):  # as `inference.py` does where they 
     memory.collect_once_loaded()
 elif hasattr(memory, "collect_rarely"):
     memory.collect_rarely()
+if hasattr(memory, "share_heap"):
+    memory.share_heap()
 with suppress(ImportError):
     from core.runtime.submodules import import_torch
 

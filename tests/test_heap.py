@@ -3,12 +3,13 @@
 import ctypes
 import gc
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from core.runtime.memory import all_loaded, collect_once_loaded, give_back_memory
+from core.runtime.memory import all_loaded, collect_once_loaded, give_back_memory, giving_back, share_heap
 
 
 def held() -> float:
@@ -37,9 +38,52 @@ def test_free_memory_below_a_block_in_use_goes_back():
     library.free(blocks[-1])
 
 
+ARENAS = """
+import ctypes, threading
+from core.runtime.memory import share_heap
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+share_heap({count}) if {count} else None
+ready, places = threading.Barrier(12), []
+def take():  # all at once, so that no thread has the arena of one that ended
+    ready.wait()
+    places.append(library.malloc(100) >> 26)
+    ready.wait()
+threads = [threading.Thread(target=take) for _ in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(set(places)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="no mallopt")
+@pytest.mark.parametrize("count", [0, 3])
+def test_threads_share_as_many_arenas_as_are_said(count):
+    """glibc's arenas lie in 64 MiB each; threads that take memory at once get one each up to eight a core."""
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    done = subprocess.run(
+        [sys.executable, "-c", ARENAS.format(count=count)],
+        cwd=Path(__file__).parents[1], env=environment, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert (int(done.stdout) <= 3) == (count == 3)
+
+
+def test_items_are_the_same_and_free_pages_go_back_between_them(monkeypatch):
+    from core.runtime import memory
+
+    given = []
+    monkeypatch.setattr(memory, "give_back_heap", lambda: given.append(len(taken)))
+    taken: list[int] = []
+    for item in giving_back(range(25), every=10):
+        taken.append(item)
+    assert taken == list(range(25))
+    assert given == [10, 20]
+
+
 def test_it_can_be_called_where_there_is_nothing_to_give_back(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     give_back_memory()
+    share_heap()
 
 
 def test_cycles_are_looked_for_once_all_is_loaded():

@@ -11,7 +11,7 @@ import webbrowser
 
 from core.errors import UserError, command
 from core.page.settings import PageSettings
-from core.runtime.memory import collect_rarely
+from core.runtime.memory import collect_rarely, share_heap
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not all(map(importlib.util.find_spec, ("fastapi", "uvicorn", "websockets"))):
         raise UserError("the page needs its extra: pip install .[page]")
     collect_rarely()
+    share_heap()
     import uvicorn
 
     from core.page.app import make_app

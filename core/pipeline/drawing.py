@@ -17,6 +17,7 @@ from core.improvements import Improvements
 from core.models.request import DrawRequest
 from core.pipeline.backdrop import Backdrop
 from core.runtime.compiling import kernels_at_once
+from core.runtime.memory import giving_back
 from core.runtime.threads import LaneSettings, in_lanes
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Drawing:
             frame, behind = item
             return lane._finished(*lane._drawn(frame), behind)
 
-        items = ((frame, self._behind(index)) for index, frame in enumerate(frames))
+        items = ((frame, self._behind(index)) for index, frame in enumerate(giving_back(frames)))
         yield from in_lanes(items, [partial(draw, lane) for lane in self._others(lanes)], begin)
 
     def _beside_gpu(

@@ -13,6 +13,7 @@ from core.components import Components
 from core.data.records import TrackedSource
 from core.pipeline.backdrop import asks_for_plate, person_of, plate_of
 from core.runtime.compiling import kernels_at_once
+from core.runtime.memory import give_back_heap
 from core.runtime.threads import beside
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def begin_person(
         tracked = source()
         person = Person(components, tracked, photo, asks_for_plate(background, components, tracked), anew)
         person.begin()
+        give_back_heap()  # the driver may be tracked for long
         return person
 
     return beside(begun) if kernels_at_once() else cache(begun)

@@ -1,16 +1,25 @@
 """What a finished run held goes back to the system, and how often is looked for what nothing points to.
 
 Threads of a run (decoder, tracker, encoder, BLAS) each get an arena of the C library's heap, and glibc gives back only
-what is free at an arena's end: a process that does one run after another would grow by the gaps between, some MiB each.
+what is free at an arena's end: a process that does one run after another would grow by the gaps between, some MiB each,
+and so does a long run. A command has fewer arenas, and gives their gaps back.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+_ARENA_MAX = -8  # of malloc.h
 
 
 def collect_rarely(objects: int = 50_000) -> None:
@@ -38,6 +47,18 @@ def all_loaded() -> None:
         gc.enable()
 
 
+def share_heap(arenas: int | None = None) -> None:
+    """Let all threads share so many arenas, by mallopt(3): before there are more. Two a core where it is left out.
+
+    glibc makes eight a core, and what is free in one is of no use to a thread of another. Where the environment says
+    how many there are, or the C library has no such call, nothing is done.
+    """
+    if sys.platform.startswith("linux") and "MALLOC_ARENA_MAX" not in os.environ:
+        option = getattr(ctypes.CDLL(None), "mallopt", None)
+        if option is not None:
+            option(_ARENA_MAX, arenas or 2 * (os.cpu_count() or 1))
+
+
 def give_back_memory() -> None:
     """Collect what is unreachable and return the free pages of all arenas."""
     gc.collect()
@@ -54,6 +75,14 @@ def give_back_heap() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
     if trim is not None:
         trim(ctypes.c_size_t(0))
+
+
+def giving_back(items: Iterable[T], every: int = 1000) -> Iterator[T]:
+    """The same items; after every so many free pages go back, as what works on them leaves gaps."""
+    for index, item in enumerate(items, 1):
+        yield item
+        if index % every == 0:
+            give_back_heap()
 
 
 def free_mib() -> int | None:
