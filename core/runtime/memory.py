@@ -19,9 +19,6 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-_ARENA_MAX = -8  # of malloc.h
-
-
 def collect_rarely(objects: int = 50_000) -> None:
     """Look for unreachable cycles only after so many new objects; a command calls it before it imports what is large.
 
@@ -56,7 +53,7 @@ def share_heap(arenas: int | None = None) -> None:
     if sys.platform.startswith("linux") and "MALLOC_ARENA_MAX" not in os.environ:
         option = getattr(ctypes.CDLL(None), "mallopt", None)
         if option is not None:
-            option(_ARENA_MAX, arenas or 2 * (os.cpu_count() or 1))
+            option(-8, arenas or 2 * (os.cpu_count() or 1))  # M_ARENA_MAX of malloc.h
 
 
 def give_back_memory() -> None:

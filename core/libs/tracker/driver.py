@@ -35,7 +35,7 @@ from core.libs.tracker.second_look import second_look
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.several import FaceCount, NoFaceError
 from core.libs.tracker.still import face_of_photo
-from core.runtime.memory import give_back_heap
+from core.runtime.memory import give_back_heap, giving_back
 from core.runtime.threads import QueueSettings, WriteBehind, beside, opencv_threads, read_ahead
 
 _SETTINGS = TrackSettings()
@@ -268,7 +268,7 @@ def _observe(
         closing(read_ahead(with_cuts(reader, cuts), _QUEUES)) as frames,
         WriteBehind(keep, _QUEUES) as keeping,
     ):
-        for frame, is_cut in frames:
+        for frame, is_cut in giving_back(frames, every=100):  # the avatar is built meanwhile, in much memory
             if is_cut:
                 tracker.reset()
             found = tracker.follow(frame.image)
