@@ -196,25 +196,35 @@ def track_observed(
             crops[frames] = steady_crops(boxes[frames], settings.crop)
     for part in blocks(len(points)):
         points[part] = to_crop(points[part], crops[part], fitter.camera.size)
-    # Whatever head the codes are to be of: the picture corrects the points on the open one, which has all of them.
     transform: np.ndarray | None = None
     refined: dict[str, Any] = {}
-    sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
-    sequence = replace(sequence, shots=shots)
-    if len(sequence) > 1 and not isinstance(footage, np.ndarray):
+
+    def fitted(fitter: HeadFitter | FlameFitter) -> TrackedSequence:
+        return replace(sequence_from_points(points, times, fps, status, crops, transform, fitter), shots=shots)
+
+    if len(points) > 1 and not isinstance(footage, np.ndarray):
         near = boxes if among_others else None
-        given = (footage, name, tracker, sequence, points, open_head, progress, fitter, settings)
         give_back_heap()
         with opencv_threads(1):  # of people among others, too
-            transform, refined = second_look(*given, near=near, kept=seen.glimpses)
+            # Whatever head the codes are to be of: the picture corrects the points on the open one, which has all
+            transform, refined = second_look(
+                footage,
+                name,
+                tracker,
+                fitted(fitter),
+                points,
+                open_head,
+                progress,
+                fitter,
+                settings,
+                near=near,
+                kept=seen.glimpses,
+            )
         if kept is not None:
             kept += [points[part] for part in blocks(len(points))]
-        sequence = sequence_from_points(points, times, fps, status, crops, transform, fitter)
-    if flame is not None:
-        if transform is not None:
-            transform = flame.poses_from(points, transform, status == SEEN)
-        sequence = sequence_from_points(points, times, fps, status, crops, transform, flame)
-    return replace(sequence, shots=shots, lost=seen.lost, repeated=seen.repeated, **refined)
+    if flame is not None and transform is not None:
+        transform = flame.poses_from(points, transform, status == SEEN)
+    return replace(fitted(flame or fitter), lost=seen.lost, repeated=seen.repeated, **refined)
 
 
 def sequence_from_points(

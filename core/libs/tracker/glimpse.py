@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -74,7 +75,7 @@ class GlimpseBuffer:
     ) -> None:
         self._size, self._every, self._crop, self._settings = size, every, crop, settings
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 closed by close()
-        self._places: list[tuple[tuple[int, ...], tuple[int, int], tuple[int, ...]] | None] = []
+        self._places = array("i")  # seven numbers a frame: height and width, x and y, height and width and channels
         self._picture, self._halvings = (0, 0), -1  # size, and of the grey levels; not known before there is a face
         self._end, self._begins, self.is_whole = 0, True, True
 
@@ -89,9 +90,9 @@ class GlimpseBuffer:
         """
         if not self.is_whole:
             return
-        index, self._begins = len(self._places), self._begins or is_cut
+        index, self._begins = len(self._places) // 7, self._begins or is_cut
         if points is None:
-            self._places.append(None)
+            self._places.extend([0] * 7)
             return
         box = face_box(points)
         if self._halvings < 0:
@@ -103,11 +104,12 @@ class GlimpseBuffer:
         x0, y0, x1, y1 = self._kept_part(image, points, box, self._begins or index % self._every == 0)
         self._begins = False
         colours = np.ascontiguousarray(image[y0:y1, x0:x1])
-        self._places.append((grey.shape, (x0, y0), colours.shape))
+        self._places.extend([*grey.shape, x0, y0, *colours.shape])
         self._end += grey.size + colours.size
         self.is_whole = self._end <= self._settings.most and self._write(grey) and self._write(colours)
         if not self.is_whole:
             self._file.truncate(0)
+            self._places = array("i")
 
     def suits(self, crops: np.ndarray) -> bool:
         """Whether a second look that shows these crops (T, 3) finds here what it needs."""
@@ -116,15 +118,16 @@ class GlimpseBuffer:
     def __iter__(self) -> Iterator[Glimpse | None]:
         """Frame after frame; None of those without points."""
         self._file.seek(0)
-        for place in self._places:
-            if place is None:
+        for first in range(0, len(self._places), 7):
+            height, width, x0, y0, *coloured = self._places[first : first + 7]
+            if not height:
                 yield None
                 continue
-            shape, corner, coloured = place
             grey, colours = (
-                np.frombuffer(self._file.read(math.prod(one)), np.uint8).reshape(one) for one in (shape, coloured)
+                np.frombuffer(self._file.read(math.prod(one)), np.uint8).reshape(one)
+                for one in ((height, width), coloured)
             )
-            yield Glimpse(grey, 1 << self._halvings, colours, corner, self._picture)
+            yield Glimpse(grey, 1 << self._halvings, colours, (x0, y0), self._picture)
 
     def _write(self, values: np.ndarray) -> bool:
         """Whether the disk had room for it."""

@@ -26,6 +26,7 @@ from core.libs.tracker.refine import PictureRefiner
 from core.libs.tracker.settings import TrackSettings
 from core.libs.tracker.still import settled_face
 from core.libs.tracker.torso import TorsoTracker
+from core.runtime.memory import giving_back
 from core.runtime.threads import QueueSettings, WriteBehind, read_ahead
 
 _SETTINGS, _PATCHES = TrackSettings(), PatchSettings()
@@ -120,7 +121,7 @@ def second_look(
         glimpses = kept if kept is not None and kept.suits(crops) else (Glimpse.of_picture(f.image) for f in reader)
         frames = read_ahead(_compared(glimpses, crops, settings.refine.size), _QUEUES)
         with closing(frames), WriteBehind(read, _QUEUES) as reading:
-            for t, seen in enumerate(frames):
+            for t, seen in enumerate(giving_back(frames, every=100)):
                 if scene_of[t] != last:
                     correction, last = np.eye(3), scene_of[t]
                 if seen is not None and visible[t]:
