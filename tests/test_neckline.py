@@ -59,6 +59,17 @@ def test_a_neck_between_collars_closes():
     assert (neck.left, neck.right) == pytest.approx(NECK, abs=2)
 
 
+def test_a_necklace_does_not_part_a_neck():
+    image, matte = picture()
+    image[221 : LAST + 1, 140:144] = image[221 : LAST + 1, 170:174] = 255
+    neck = found(image, matte)
+    assert neck is not None
+    assert (neck.left, neck.right) == pytest.approx(NECK, abs=2)
+    image[221 : LAST + 1, 150:165] = SHIRT  # a tie does
+    neck = found(image, matte)
+    assert neck is None or neck.right - neck.left < 25
+
+
 def test_hair_beside_a_neck_is_no_collar():
     image, matte = picture(left=HAIR)
     image[90:221, 100:112], matte[90:221, 100:112] = HAIR, 1
@@ -107,16 +118,21 @@ def test_around_is_half_an_ellipse():
     assert (one.share == 0).all()
 
 
-def test_a_collar_goes_round_below_the_neck():
-    image, matte = picture()
-    inside = np.zeros((SIZE, SIZE), bool)
-    settings = BeyondSettings(clothes=np.inf)
+def went_on(image: np.ndarray, matte: np.ndarray, settings: BeyondSettings) -> TrackedSource:
+    """The source with what goes on below its photo."""
+    image, matte, inside = image.copy(), matte.copy(), np.zeros((SIZE, SIZE), bool)
     inside[: LAST + 1 + settings.mixed] = True
     image[LAST + 1 : LAST + 1 + settings.mixed] = image[LAST]
     matte[LAST + 1 : LAST + 1 + settings.mixed] = matte[LAST]
     size = SIZE - 2 * MARGIN
     frame = replace(a_frame(np.random.default_rng(0)), bbox=((BOX - MARGIN) / size).astype(np.float32))
-    below = continued_beyond(TrackedSource(frame, image, matte, MARGIN, inside), settings).image
+    return continued_beyond(TrackedSource(frame, image, matte, MARGIN, inside), settings)
+
+
+def test_a_collar_goes_round_below_the_neck():
+    image, matte = picture()
+    settings = BeyondSettings(clothes=np.inf)
+    below = went_on(image, matte, settings).image
     half, middle = (NECK[1] - NECK[0]) / 2, sum(NECK) // 2
     edge = LAST + settings.neckline.aspect * half
 
@@ -128,3 +144,13 @@ def test_a_collar_goes_round_below_the_neck():
     assert near(edge + BAND / 2, COLLAR) < near(edge + BAND / 2, SHIRT) / 2
     assert near(SIZE - 1, SHIRT) < 25
     np.testing.assert_allclose(below[:, :160].astype(float), below[:, :159:-1], atol=3)  # mirrored, as the photo is
+
+
+def test_nothing_of_the_background_goes_round_a_neck():
+    image, matte = picture()
+    narrow = NECK[0] - 6  # of cloth there is less than goes round
+    image[221 : LAST + 1, :narrow], matte[221 : LAST + 1, :narrow] = (0, 255, 0), 0
+    whole = went_on(image, matte, BeyondSettings(clothes=np.inf))
+    colors, person = whole.image.astype(int), whole.matte > 0.95
+    assert person[LAST + 8 :].any()
+    assert (colors[..., 1] - colors[..., [0, 2]].max(-1))[LAST + 8 :][person[LAST + 8 :]].max() < 20

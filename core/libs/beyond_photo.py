@@ -18,7 +18,7 @@ import numpy as np
 
 from core.data.records import IMAGE_SIZE, TrackedSource
 from core.libs.nearest import nearest_values
-from core.libs.neckline import Neckline, NecklineSettings, around, find_neckline, find_skin
+from core.libs.neckline import Around, Neckline, NecklineSettings, around, find_neckline, find_skin
 from core.libs.numeric import over_channels, smoothstep
 from core.libs.patch_match import PatchSettings, complete, taken_from
 from core.libs.poisson import differences, fill_hole
@@ -138,10 +138,15 @@ class _Cut(NamedTuple):
 
 
 class _Clothed(NamedTuple):
-    """What of a photo is skin, (S, S) bool, and the neck that its lower border cuts."""
+    """What of a photo is skin, (S, S) bool, and the neck that its lower border cuts.
+
+    `around`: how the pixels below its `last` row lie around a neckline that closes.
+    """
 
     skin: np.ndarray
     neck: Neckline | None
+    last: int = 0
+    around: Around | None = None
 
 
 def _clothed(source: TrackedSource, box: np.ndarray, settings: BeyondSettings) -> _Clothed:
@@ -149,7 +154,11 @@ def _clothed(source: TrackedSource, box: np.ndarray, settings: BeyondSettings) -
     if not len(rows) or rows[-1] == len(skin) - 1:
         return _Clothed(skin, None)
     last = int(rows[-1]) - settings.mixed
-    return _Clothed(skin, find_neckline(source.image, source.matte, skin, last, box, settings.neckline))
+    neck = find_neckline(source.image, source.matte, skin, last, box, settings.neckline)
+    if neck is None or not neck.closes:
+        return _Clothed(skin, neck)
+    depth = np.arange(1, len(skin) - last, dtype=np.float32)[:, None]
+    return _Clothed(skin, neck, last, around(neck, depth, len(skin), settings.neckline))
 
 
 def _below(
@@ -185,11 +194,11 @@ def _below(
     else:
         across = np.broadcast_to(np.arange(size, dtype=np.float32)[None], (len(depth), size))
 
-    photo = image[: last + 1].astype(np.float32)
-    if clothed is None or clothed.neck is None or not clothed.neck.closes:
-        colors = _continued(photo, matte[: last + 1], depth, across, depth - 1, scale, settings)
+    photo = _Photo.of(image[: last + 1], matte[: last + 1], scale, settings)
+    if clothed is None or clothed.around is None:
+        colors = _continued(photo, depth, across, depth - 1, scale, settings)
     else:
-        colors = _around_neck(photo, matte[: last + 1], depth, across, clothed, scale, settings)
+        colors = _around_neck(photo, depth, across, clothed, scale, settings)
     nowhere = np.zeros_like(across)
     ended = cv2.remap(ends[None], across, nowhere, cv2.INTER_LINEAR) * smoothstep(depth / scale, *settings.head_ends)
     image, matte, inside = image.copy(), matte.copy(), inside.copy()
@@ -200,58 +209,62 @@ def _below(
     return _Cut(image, matte, inside)
 
 
+class _Photo(NamedTuple):
+    """What goes on below a photo: its colours (R, S, 3) float32, their matte (R, S) and their grain (R, S, 3)."""
+
+    colors: np.ndarray
+    matte: np.ndarray
+    grain: np.ndarray
+
+    @classmethod
+    def of(cls, image: np.ndarray, matte: np.ndarray, scale: float, settings: BeyondSettings) -> _Photo:
+        photo = image.astype(np.float32)
+        fine = photo - cv2.GaussianBlur(photo, (0, 0), settings.grain * scale)
+        # What stands out by more is a line, and so is what it leaves beside it
+        strength = cv2.GaussianBlur(over_channels(np.maximum, np.abs(fine)), (0, 0), 2 * settings.grain * scale)
+        fine *= (1 - smoothstep(strength / settings.most_grain, *settings.lines))[..., None]
+        return cls(photo, matte, fine)
+
+
 def _continued(
-    photo: np.ndarray,
-    matte: np.ndarray,
-    depth: np.ndarray,
-    across: np.ndarray,
-    away: np.ndarray,
-    scale: float,
-    settings: BeyondSettings,
+    photo: _Photo, depth: np.ndarray, across: np.ndarray, away: np.ndarray, scale: float, settings: BeyondSettings
 ) -> np.ndarray:
-    """Colours (D, S, 3) below a photo (R, S, 3): its last ones go on, out of focus, with the grain before them.
+    """Colours (D, S, 3) below a photo: its last ones go on, out of focus, with the grain before them.
 
     Args:
-        matte: (R, S) of what goes on. depth: (D, 1) rows below the photo. across: (D, S) which column is continued.
+        depth: (D, 1) rows below the photo. across: (D, S) which column is continued.
         away: (D, S) or (D, 1), by how many rows' way the colours are out of focus there.
     """
-    rows_below = _out_of_focus(photo[-settings.rows :], matte[-settings.rows :], depth, scale, settings)
+    last = photo.colors[-settings.rows :]
+    rows_below = _out_of_focus(last, photo.matte[-settings.rows :], depth, scale, settings)
     nearer = np.exp(-depth / (settings.fades * scale))[..., None]
-    rows_below += (photo[-1:] - rows_below[:1]) * nearer
+    rows_below += (last[-1:] - rows_below[:1]) * nearer
     here = np.broadcast_to(away, across.shape).astype(np.float32)
     colors = cv2.remap(rows_below, across, here, cv2.INTER_LINEAR)
-    fine = photo - cv2.GaussianBlur(photo, (0, 0), settings.grain * scale)
-    # What stands out by more is a line, and so is what it leaves beside it
-    strength = cv2.GaussianBlur(over_channels(np.maximum, np.abs(fine)), (0, 0), 2 * settings.grain * scale)
-    fine *= (1 - smoothstep(strength / settings.most_grain, *settings.lines))[..., None]
-    above = np.broadcast_to(np.maximum(len(photo) - 1 - depth, 0), across.shape).astype(np.float32)
-    grain = cv2.remap(fine, across, above, cv2.INTER_LINEAR).clip(-settings.most_grain, settings.most_grain)
+    above = np.broadcast_to(np.maximum(len(photo.grain) - 1 - depth, 0), across.shape).astype(np.float32)
+    grain = cv2.remap(photo.grain, across, above, cv2.INTER_LINEAR).clip(-settings.most_grain, settings.most_grain)
     return colors + grain * (1 - nearer)
 
 
 def _around_neck(
-    photo: np.ndarray,
-    matte: np.ndarray,
-    depth: np.ndarray,
-    across: np.ndarray,
-    clothed: _Clothed,
-    scale: float,
-    settings: BeyondSettings,
+    photo: _Photo, depth: np.ndarray, across: np.ndarray, clothed: _Clothed, scale: float, settings: BeyondSettings
 ) -> np.ndarray:
     """The same where a neckline is cut: skin goes on within it, and cloth goes round it."""
-    neck, skin = clothed.neck, clothed.skin[: len(photo)].astype(np.float32)
+    neck, lie = clothed.neck, clothed.around
     assert neck is not None
-    lie = around(neck, depth, photo.shape[1], settings.neckline)
+    assert lie is not None
+    skin = clothed.skin[: len(photo.matte)].astype(np.float32)
+    dressed, bare = (photo._replace(matte=photo.matte * part) for part in (1 - skin, skin))
     round_it = 1 - smoothstep(lie.away / neck.half, settings.neckline.band, settings.neckline.plain)
     beside = neck.half * (1 + settings.neckline.band)
     level = np.minimum(across, neck.middle - beside), np.maximum(across, neck.middle + beside)
+    worn = np.flatnonzero(dressed.matte[-1] > settings.least)  # beside that nothing has its colours
     cloth = np.zeros((*across.shape, 3), np.float32)
     for columns, straight, share in zip(lie.columns, level, (1 - lie.share, lie.share), strict=True):
-        bent = np.clip(straight + (columns - straight) * round_it, 0, photo.shape[1] - 1).astype(np.float32)
+        bent = np.clip(straight + (columns - straight) * round_it, worn[0], worn[-1]).astype(np.float32)
         away = np.minimum(depth - 1, np.maximum(lie.away, 0) / settings.neckline.sharper)
-        cloth += share[..., None] * _continued(photo, matte * (1 - skin), depth, bent, away, scale, settings)
-    inner = np.clip(across, neck.left, neck.right)
-    flesh = _continued(photo, matte * skin, depth, inner, depth - 1, scale, settings)
+        cloth += share[..., None] * _continued(dressed, depth, bent, away, scale, settings)
+    flesh = _continued(bare, depth, np.clip(across, neck.left, neck.right), depth - 1, scale, settings)
     return cloth + (flesh - cloth) * lie.skin[..., None]
 
 
@@ -349,10 +362,8 @@ def _like_clothes(
     clothes[:below] = False
     if clothed.neck is None or clothed.neck.closes:
         clothes &= ~clothed.skin
-    if clothed.neck is not None and clothed.neck.closes:
-        last = np.flatnonzero(source.inside.any(1))[-1] - settings.mixed
-        depth = np.arange(1, len(hole) - last, dtype=np.float32)[:, None]
-        hole[last + 1 :] &= around(clothed.neck, depth, len(hole), settings.neckline).skin < 0.5
+    if clothed.around is not None:
+        hole[clothed.last + 1 :] &= clothed.around.skin < 0.5
     rows = np.flatnonzero(photo.any(1))[-1] - below
     if rows < settings.clothes * scale or clothes.sum() < settings.area * source.size**2 or not hole.any():
         return guess.image

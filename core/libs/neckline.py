@@ -47,6 +47,7 @@ class NecklineSettings:
     Attributes:
         skin: what is skin.
         least: columns of a neck, and of cloth beside it, of the face's width.
+        gap: columns that do not part a neck, of the face's width: a necklace.
         below: how far from the middle of the face a neck is, of its width.
         opaque: matte of what is nothing but the person.
         blur: pixels of a 512-pixel crop, for what comes next.
@@ -62,6 +63,7 @@ class NecklineSettings:
 
     skin: SkinSettings = field(default_factory=SkinSettings)
     least: tuple[float, float] = (0.2, 0.04)
+    gap: float = 0.05
     below: float = 0.1
     opaque: float = 0.9
     blur: float = 2.0
@@ -165,8 +167,9 @@ def find_neckline(
 
 def _widest(skin: np.ndarray, box: np.ndarray, settings: NecklineSettings) -> tuple[int, int] | None:
     """First and last column of the widest run of skin (S,) uint8 that is below a face's middle; None without one."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], skin, [0]])))
     width, middle = box[2] - box[0], (box[0] + box[2]) / 2
+    whole = cv2.morphologyEx(skin[None], cv2.MORPH_CLOSE, np.ones((1, 2 * round(settings.gap * width / 2) + 1)))[0]
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], whole, [0]])))
     near = settings.below * width
     runs = [(a, b - 1) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < middle + near and b > middle - near]
     first, end = max(runs, key=lambda run: run[1] - run[0], default=(0, -1))

@@ -91,7 +91,7 @@ class Drawing:
             frame, behind = item
             return lane._finished(*lane._drawn(frame), behind)
 
-        items = ((frame, self._behind(index)) for index, frame in enumerate(giving_back(frames, every=250)))
+        items = ((frame, self._behind(index)) for index, frame in enumerate(giving_back(frames)))
         yield from in_lanes(items, [partial(draw, lane) for lane in self._others(lanes)], begin)
 
     def _beside_gpu(

@@ -74,7 +74,7 @@ def give_back_heap() -> None:
         trim(ctypes.c_size_t(0))
 
 
-def giving_back(items: Iterable[T], every: int = 1000) -> Iterator[T]:
+def giving_back(items: Iterable[T], every: int = 100) -> Iterator[T]:
     """The same items; after every so many free pages go back, as what works on them leaves gaps."""
     for index, item in enumerate(items, 1):
         yield item

@@ -278,7 +278,7 @@ def _observe(
         closing(read_ahead(with_cuts(reader, cuts), _QUEUES)) as frames,
         WriteBehind(keep, _QUEUES) as keeping,
     ):
-        for frame, is_cut in giving_back(frames, every=100):  # the avatar is built meanwhile, in much memory
+        for frame, is_cut in giving_back(frames):  # the avatar is built meanwhile, in much memory
             if is_cut:
                 tracker.reset()
             found = tracker.follow(frame.image)

@@ -121,7 +121,7 @@ def second_look(
         glimpses = kept if kept is not None and kept.suits(crops) else (Glimpse.of_picture(f.image) for f in reader)
         frames = read_ahead(_compared(glimpses, crops, settings.refine.size), _QUEUES)
         with closing(frames), WriteBehind(read, _QUEUES) as reading:
-            for t, seen in enumerate(giving_back(frames, every=100)):
+            for t, seen in enumerate(giving_back(frames)):
                 if scene_of[t] != last:
                     correction, last = np.eye(3), scene_of[t]
                 if seen is not None and visible[t]:
