@@ -286,6 +286,10 @@ class WholeSettings:
         least: share of the head's crop that a photo shows at least, or it is drawn as a whole where that is left to it.
             By eye on nine cuts of three photos: at .45 and .55 heads end in the air, at .65 two of three do.
         mirrored: how far beyond the photo its mirror image is drawn, over the side of the head's crop: what moves in.
+        bulge: how far what a side cuts of a head goes on beyond it, of half its height; cheek: at most, of the way to a
+            second cheek. beside: that way at least, of the face's width. edge: its softness, pixels of the photo.
+        border: pixels in which the photo's border has a share. shoulders: where they begin above the chin, of the
+            face's height.
         guided: pixels of that size, radius of the guided filter. smoothing: its regularisation, of colours in 0..1.
     """
 
@@ -295,6 +299,12 @@ class WholeSettings:
     solved: int = 1126
     least: float = 0.66
     mirrored: float = 0.25
+    bulge: float = 0.2
+    cheek: float = 0.7
+    beside: float = 0.08
+    edge: float = 3.0
+    border: float = 2.0
+    shoulders: float = 0.4
     guided: float = 2.0
     smoothing: float = 1e-4
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from core.libs.numeric import smoothstep
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.guided_filter import guided_filter
@@ -14,7 +15,7 @@ from core.libs.tracker.matte import one_look, photo_matte, without_bars
 from core.libs.tracker.matte_settings import MatteSettings
 from core.libs.tracker.settings import WholeSettings
 
-VERSION = "8"  # of all here that changes what comes out
+VERSION = "9"  # of all here that changes what comes out
 _SETTINGS = WholeSettings()
 
 
@@ -123,7 +124,37 @@ def whole_pixels(
         (place > (low - start) * side / wide[2] - reach) & (place < (high - start) * side / wide[2] + reach)
         for start, (low, high) in _axes(wide, box)
     ]
-    return pixels, np.clip(matte, 0, 1).astype(np.float32), near[0][:, None] & near[1]
+    matte = _rounded(np.clip(matte, 0, 1), wide, box, points, settings)
+    return pixels, matte.astype(np.float32), near[0][:, None] & near[1]
+
+
+def _rounded(
+    matte: np.ndarray, wide: np.ndarray, box: tuple[int, int, int, int], points: np.ndarray, settings: WholeSettings
+) -> np.ndarray:
+    """The matte (S, S) of a person whose head ends soon beyond the sides of a photo: ears and hair, and no second face.
+
+    What a side cuts of a head goes on as half an ellipse. Shoulders go on as they are mirrored.
+    """
+    side, scale = len(matte), len(matte) / wide[2]
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    place = (np.arange(side) + 0.5) / scale
+    across, down = place + wide[0], place + wide[1]
+    ends = np.zeros_like(matte)
+    for beyond, room in ((box[0] - across, low[0] - box[0]), (across - box[2], box[2] - high[0])):
+        within = np.flatnonzero(beyond < -settings.border / scale)
+        if not len(within) or (beyond <= 0).all():
+            continue
+        cut = matte[:, within[0] if beyond[0] > beyond[-1] else within[-1]] > 0.5
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], cut, [0]])))
+        depth = np.zeros(side)
+        for first, end in zip(edges[::2], edges[1::2], strict=True):
+            rows = np.arange(end - first) + 0.5
+            depth[first:end] = settings.bulge * np.sqrt(rows * (end - first - rows))
+        most = settings.cheek * max(room, settings.beside * (high[0] - low[0])) * scale
+        out = beyond * scale - np.minimum(depth, most)[:, None]
+        ends = np.maximum(ends, smoothstep(out / (settings.edge * scale), 0, 1))
+    head = 1 - smoothstep((down - high[1]) / (settings.shoulders * (high[1] - low[1])), -1, 0)
+    return matte * (1 - head[:, None] * ends)
 
 
 def whole_matte(image: np.ndarray, points: np.ndarray, tracker: FaceTracker, settings: MatteSettings) -> np.ndarray:
