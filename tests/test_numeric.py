@@ -1,4 +1,4 @@
-"""Blocks of frames: every frame in one of them, in order. A spline against scipy's."""
+"""Blocks of frames: every frame in one of them, in order. Runs. A spline against scipy's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from core.libs.numeric import LastRows, blocks, cubic_spline, over_channels, percentile
+from core.libs.numeric import LastRows, blocks, cubic_spline, over_channels, percentile, runs
 
 
 @pytest.mark.parametrize("length", [1, 255, 256, 257, 1000])
@@ -57,3 +57,9 @@ def test_the_last_rows_are_those_of_a_deque(shape):
 def test_channels_are_combined_to_the_bit(combine):
     picture = np.random.default_rng(0).normal(0, 1, (50, 70, 3)).astype(np.float32)
     np.testing.assert_array_equal(over_channels(combine, picture), combine.reduce(picture, -1))
+
+
+def test_runs_are_where_true_values_hang_together():
+    mask = np.array([1, 1, 0, 1, 0, 0, 1, 1, 1])
+    assert runs(mask).tolist() == runs(mask > 0).tolist() == [[0, 2], [3, 4], [6, 9]]
+    assert runs(np.zeros(4, bool)).shape == (0, 2)

@@ -187,11 +187,11 @@ def test_the_drivers_panel_shows_its_whole_picture(runs):
 
 def test_a_photo_that_is_reduced_is_said(runs, monkeypatch):
     said = []
+    height, width = runs["still"].photo.shape[:2]  # before the limit is lowered
     run = over(runs["still"], "photo")
     run.progress.say = said.append
     monkeypatch.setattr("core.libs.tracker.whole._SETTINGS", WholeSettings(largest=400))
     monkeypatch.setattr("core.libs.tracker.whole.fit_photo.__defaults__", (WholeSettings(largest=400),))
-    height, width = runs["still"].photo.shape[:2]
     assert max(run.photo.shape) == 400
     assert said == [
         f"the photo has {width}x{height} pixels and is reduced to {run.photo.shape[1]}x{run.photo.shape[0]}: 4K is the "

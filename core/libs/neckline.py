@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from core.data.records import IMAGE_SIZE
-from core.libs.numeric import smoothstep
+from core.libs.numeric import runs, smoothstep
 
 
 @dataclass(frozen=True)
@@ -169,10 +169,9 @@ def _widest(skin: np.ndarray, box: np.ndarray, settings: NecklineSettings) -> tu
     """First and last column of the widest run of skin (S,) uint8 that is below a face's middle; None without one."""
     width, middle = box[2] - box[0], (box[0] + box[2]) / 2
     whole = cv2.morphologyEx(skin[None], cv2.MORPH_CLOSE, np.ones((1, 2 * round(settings.gap * width / 2) + 1)))[0]
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], whole, [0]])))
     near = settings.below * width
-    runs = [(a, b - 1) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < middle + near and b > middle - near]
-    first, end = max(runs, key=lambda run: run[1] - run[0], default=(0, -1))
+    below = [(a, b - 1) for a, b in runs(whole) if a < middle + near and b > middle - near]
+    first, end = max(below, key=lambda run: run[1] - run[0], default=(0, -1))
     return (int(first), int(end)) if end - first + 1 >= settings.least[0] * width else None
 
 

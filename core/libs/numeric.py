@@ -50,6 +50,11 @@ def smoothstep(values: Array, low: float, high: float) -> Array:
     return t * t * (3 - 2 * t)
 
 
+def runs(mask: np.ndarray) -> np.ndarray:  # (N,) bool or 0 and 1 -> (R, 2) int
+    """Where each run of true values begins, and one past its end."""
+    return np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(mask, np.int8), [0]]))).reshape(-1, 2)
+
+
 def over_channels(combine: np.ufunc, values: np.ndarray) -> np.ndarray:  # (..., C) -> (...)
     """`combine.reduce(values, -1)`, to the bit, for a picture's few channels: numpy is slow there."""
     return reduce(combine, np.moveaxis(values, -1, 0))

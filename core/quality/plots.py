@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.libs.numeric import runs
 from core.output.figure import as_svg, new_figure
 from core.quality.series import Series
 
@@ -54,6 +55,5 @@ def thinned(seconds: np.ndarray, values: np.ndarray, points: int = 1500) -> tupl
 
 def _shade(axis: Axes, seconds: np.ndarray, unseen: np.ndarray) -> None:
     """Grey where frames are unseen."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], unseen.astype(int), [0]])))
-    for first, after in edges.reshape(-1, 2):
+    for first, after in runs(unseen):
         axis.axvspan(seconds[first], seconds[min(after, len(seconds) - 1)], color=_UNSEEN, linewidth=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from core.libs.numeric import smoothstep
+from core.libs.numeric import runs, smoothstep
 from core.libs.tracker.base import FaceTracker
 from core.libs.tracker.crop import crop_image
 from core.libs.tracker.guided_filter import guided_filter
@@ -139,22 +139,22 @@ def _rounded(
     low, high = points[:, :2].min(0), points[:, :2].max(0)
     place = (np.arange(side) + 0.5) / scale
     across, down = place + wide[0], place + wide[1]
-    ends = np.zeros_like(matte)
+    head = 1 - smoothstep((down - high[1]) / (settings.shoulders * (high[1] - low[1])), -1, 0)
+    out = matte.copy()
     for beyond, room in ((box[0] - across, low[0] - box[0]), (across - box[2], box[2] - high[0])):
-        within = np.flatnonzero(beyond < -settings.border / scale)
-        if not len(within) or (beyond <= 0).all():
+        beside, within = np.flatnonzero(beyond > 0), np.flatnonzero(beyond < -settings.border / scale)
+        if not len(beside) or not len(within):
             continue
-        cut = matte[:, within[0] if beyond[0] > beyond[-1] else within[-1]] > 0.5
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], cut, [0]])))
+        cut = matte[:, within[0] if beside[0] < within[0] else within[-1]] > 0.5
         depth = np.zeros(side)
-        for first, end in zip(edges[::2], edges[1::2], strict=True):
+        for first, end in runs(cut):
             rows = np.arange(end - first) + 0.5
             depth[first:end] = settings.bulge * np.sqrt(rows * (end - first - rows))
         most = settings.cheek * max(room, settings.beside * (high[0] - low[0])) * scale
-        out = beyond * scale - np.minimum(depth, most)[:, None]
-        ends = np.maximum(ends, smoothstep(out / (settings.edge * scale), 0, 1))
-    head = 1 - smoothstep((down - high[1]) / (settings.shoulders * (high[1] - low[1])), -1, 0)
-    return matte * (1 - head[:, None] * ends)
+        columns = slice(beside[0], beside[-1] + 1)
+        past = beyond[columns] * scale - np.minimum(depth, most)[:, None]
+        out[:, columns] *= 1 - head[:, None] * smoothstep(past / (settings.edge * scale), 0, 1)
+    return out
 
 
 def whole_matte(image: np.ndarray, points: np.ndarray, tracker: FaceTracker, settings: MatteSettings) -> np.ndarray:
